@@ -1,0 +1,46 @@
+"""Errors that pvmc raises on purpose, and the exit code of each.
+
+An error carries one line that a physicist can act on.  ``collective`` says whether every rank of the job
+raises the same error at the same place: then rank 0 alone prints it and all ranks leave in good order.
+Any other error ends the whole job by an abort (see :func:`pvmc.parallel.run_main`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class PvmcError(Exception):
+    """Base of all deliberate errors.  ``exit_code`` is the process's exit code."""
+
+    exit_code = 1
+    collective = False
+
+
+class InputError(PvmcError):
+    """The user's input (config file, command line, existing files) cannot be used.  Nothing was written."""
+
+    exit_code = 2
+
+
+class NumericalError(PvmcError):
+    """The numbers went bad (NaN, overflow, a linear system that cannot be solved)."""
+
+    exit_code = 3
+
+
+class StorageError(PvmcError):
+    """A file cannot be read or written."""
+
+    exit_code = 4
+
+
+@contextmanager
+def on_every_rank() -> Iterator[None]:
+    """Marks an error raised within as collective: every rank runs the same code on the same values and raises it too."""
+    try:
+        yield
+    except PvmcError as error:
+        error.collective = True
+        raise

@@ -1,0 +1,51 @@
+"""Sets of sites flipped together: the common language of Hamiltonians, moves and wave functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class FlipSets:
+    """A list of sets of sites, stored flat (compressed rows).
+
+    Set ``k`` holds ``sites[offsets[k]:offsets[k + 1]]``; applying it to a configuration s flips the sign of
+    those spins.  Sites within a set are distinct and ascending; no set is empty.
+
+    Attributes:
+        offsets: int64, shape (n_sets + 1,).
+        sites: int64, shape (offsets[-1],).
+    """
+
+    offsets: npt.NDArray[np.int64]
+    sites: npt.NDArray[np.int64]
+
+    @classmethod
+    def from_lists(cls, sets: Iterable[Sequence[int]]) -> FlipSets:
+        """Build from an iterable of site lists, each sorted here.
+
+        Raises:
+            ValueError: a set is empty or names a site twice.
+        """
+        rows = [sorted(int(site) for site in row) for row in sets]
+        for row in rows:
+            if not row or len(set(row)) != len(row):
+                raise ValueError(f"a flip set needs distinct sites and at least one, got {row}")
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        return cls(offsets, np.array([site for row in rows for site in row], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, k: int) -> npt.NDArray[np.int64]:
+        return self.sites[self.offsets[k] : self.offsets[k + 1]]
+
+    @property
+    def largest(self) -> int:
+        """Number of sites of the largest set; 0 when there is none."""
+        return int(np.diff(self.offsets).max(initial=0))
