@@ -1,0 +1,179 @@
+"""A Hamiltonian compiled for the sigma^z basis: a diagonal part, and groups of flipped sites with amplitudes.
+
+A Pauli string with coefficient c acts on a row s as one matrix element: with X the sites carrying X or Y, and V
+those carrying Y or Z,
+
+    <s| c P |s'> = c (-i)^{n_Y} prod_{i in V} s_i      for s' = s flipped on X, and 0 otherwise,
+
+because <s|sigma^x|-s> = 1, <s|sigma^y|-s> = -i s and <s|sigma^z|s> = s.  Strings that share X form one group, so
+a configuration has one connected configuration per group however many strings there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pvmc.errors import InputError
+from pvmc.flips import FlipSets
+from pvmc.hamiltonians.pauli import PauliSum
+
+
+@dataclass(frozen=True)
+class SpinProducts:
+    """Groups of terms c * prod_{i in V} s_i, stored flat; the amplitude of a group is the sum of its terms.
+
+    Attributes:
+        group_offsets: int64 (n_groups + 1,), range of terms of each group.
+        coefficients: float64 or complex128 (n_terms,).
+        site_offsets: int64 (n_terms + 1,), range of sites of each term.
+        sites: int64 (site_offsets[-1],).
+    """
+
+    group_offsets: npt.NDArray[np.int64]
+    coefficients: npt.NDArray[np.float64] | npt.NDArray[np.complex128]
+    site_offsets: npt.NDArray[np.int64]
+    sites: npt.NDArray[np.int64]
+
+    @classmethod
+    def build(cls, groups: Sequence[Sequence[tuple[Sequence[int], complex]]]) -> SpinProducts:
+        """From groups of (sites, coefficient) terms; real when no coefficient has an imaginary part."""
+        terms = [term for group in groups for term in group]
+        coefficients = np.array([c for _, c in terms], dtype=np.complex128)
+        return cls(
+            _offsets([len(group) for group in groups]),
+            coefficients if np.any(coefficients.imag) else np.ascontiguousarray(coefficients.real),
+            _offsets([len(sites) for sites, _ in terms]),
+            np.array([site for sites, _ in terms for site in sites], dtype=np.int64),
+        )
+
+    def evaluate(self, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.float64] | npt.NDArray[np.complex128]:
+        """Amplitudes, shape (n_groups, L), of configurations of shape (N, L)."""
+        out = np.zeros((len(self.group_offsets) - 1, spins.shape[1]), dtype=self.coefficients.dtype)
+        _add_spin_products(self.group_offsets, self.coefficients, self.site_offsets, self.sites, spins, out)
+        return out
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A Hermitian operator on N spins, ready for local energies and for sparse matrices.
+
+    Row s of the matrix is ``diagonal(s)`` at s and ``amplitudes(s)[k]`` at s flipped on ``flips[k]``.
+
+    Attributes:
+        n_sites: number of spins N.
+        flips: the sets of sites that some term flips, in ascending order.
+    """
+
+    n_sites: int
+    flips: FlipSets
+    _diagonal: SpinProducts
+    _amplitudes: SpinProducts
+
+    @classmethod
+    def from_pauli_sum(cls, terms: PauliSum, n_sites: int) -> Operator:
+        """Compile a sum of Pauli strings.
+
+        Raises:
+            InputError: a coefficient is not real (the operator is not Hermitian) or a site is out of range.
+        """
+        groups: dict[tuple[int, ...], dict[tuple[int, ...], complex]] = {}
+        for string, coefficient in terms.terms.items():
+            label = " ".join(f"{letter}{site}" for site, letter in string) or "identity"
+            if complex(coefficient).imag != 0:
+                raise InputError(
+                    f"term {coefficient} {label}: not Hermitian; coefficients of Pauli strings must be real"
+                )
+            if any(not 0 <= site < n_sites for site, _ in string):
+                raise InputError(f"term {label}: sites must be 0 to {n_sites - 1}")
+            flipped = tuple(site for site, letter in string if letter in "XY")
+            signs = tuple(site for site, letter in string if letter in "YZ")
+            n_y = sum(letter == "Y" for _, letter in string)
+            group = groups.setdefault(flipped, {})
+            group[signs] = group.get(signs, 0.0) + complex(coefficient).real * (1, -1j, -1, 1j)[n_y % 4]
+        diagonal = list(groups.pop((), {}).items())
+        flipped_sets = sorted(groups)
+        return cls(
+            n_sites,
+            FlipSets.from_lists(flipped_sets),
+            SpinProducts.build([diagonal]),
+            SpinProducts.build([list(groups[sites].items()) for sites in flipped_sets]),
+        )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float64 when the matrix is real in the sigma^z basis, complex128 otherwise."""
+        return self._amplitudes.coefficients.dtype
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the matrix is real in the sigma^z basis."""
+        return self.dtype == np.float64
+
+    @property
+    def infinite_temperature_energy(self) -> float:
+        """E_inf = Tr H / dim, the coefficient of the identity."""
+        lengths = np.diff(self._diagonal.site_offsets)
+        return float(self._diagonal.coefficients[lengths == 0].real.sum())
+
+    @cached_property
+    def conserves_magnetization(self) -> bool:
+        """Whether every non-zero matrix element keeps sum_i s_i.
+
+        Each group's amplitude is evaluated on every pattern of the spins that it depends on; a pattern that
+        changes the magnetisation must have amplitude zero.
+        """
+        return all(self._group_conserves(k) for k in range(len(self.flips)))
+
+    def _group_conserves(self, k: int) -> bool:
+        amplitudes = self._amplitudes
+        first, last = amplitudes.group_offsets[k : k + 2]
+        site_lists = [
+            amplitudes.sites[amplitudes.site_offsets[t] : amplitudes.site_offsets[t + 1]] for t in range(first, last)
+        ]
+        flipped = self.flips[k]
+        involved = np.unique(np.concatenate([flipped, *site_lists]))
+        if len(involved) > 20:
+            raise InputError(f"a group of {len(involved)} interacting sites is too large to classify (20 at most)")
+        patterns = 1 - 2 * ((np.arange(2 ** len(involved)) >> np.arange(len(involved))[:, None]) & 1)
+        spin = dict(zip(involved.tolist(), patterns, strict=True))
+        changes = sum(spin[i] for i in flipped.tolist()) != 0
+        total = np.zeros(patterns.shape[1], dtype=self.dtype)
+        for t, sites in zip(range(first, last), site_lists, strict=True):
+            total += amplitudes.coefficients[t] * np.prod([spin[i] for i in sites.tolist()], axis=0, initial=1.0)
+        scale = np.abs(amplitudes.coefficients[first:last]).sum()
+        return bool(np.all(np.abs(total)[changes] <= 1e-14 * scale))
+
+    def diagonal(self, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
+        """Diagonal elements <s|H|s>, float64 (L,), of configurations (N, L)."""
+        return self._diagonal.evaluate(spins)[0]
+
+    def amplitudes(self, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.float64] | npt.NDArray[np.complex128]:
+        """Matrix elements H[s, s'], shape (n_flips, L), with s' = s flipped on each set of ``flips``."""
+        return self._amplitudes.evaluate(spins)
+
+
+def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
+
+
+@njit(cache=True)
+def _add_spin_products(group_offsets, coefficients, site_offsets, sites, spins, out):
+    n_walkers = spins.shape[1]
+    product = np.empty(n_walkers)
+    for group in range(len(group_offsets) - 1):
+        for term in range(group_offsets[group], group_offsets[group + 1]):
+            product[:] = 1.0
+            for position in range(site_offsets[term], site_offsets[term + 1]):
+                site = sites[position]
+                for walker in range(n_walkers):
+                    product[walker] *= spins[site, walker]
+            coefficient = coefficients[term]
+            for walker in range(n_walkers):
+                out[group, walker] += coefficient * product[walker]
