@@ -1,0 +1,207 @@
+"""Enumeration and sparse diagonalisation against Kronecker products and closed solutions."""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+import pytest
+
+from pvmc.errors import InputError
+from pvmc.exact import Basis, ground_state, heisenberg_chain_energy, ising_chain_energy, lanczos, sparse_matrix
+from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
+from pvmc.hamiltonians.heisenberg import xxz
+from pvmc.hamiltonians.ising import transverse_field_ising
+from pvmc.lattice import Lattice, chain, rectangle
+
+PAULI = {
+    "X": np.array([[0, 1], [1, 0]], dtype=complex),
+    "Y": np.array([[0, -1j], [1j, 0]]),
+    "Z": np.diag([1.0 + 0j, -1.0]),
+}
+
+Strings = list[tuple[float, str, list[int]]]
+
+
+def random_strings(n_sites: int, letters: str, seed: int) -> Strings:
+    """Thirty Pauli strings of one to four distinct sites with normal coefficients."""
+    rng = np.random.default_rng(seed)
+    strings = []
+    for _ in range(30):
+        sites = rng.choice(n_sites, size=rng.integers(1, 5), replace=False).tolist()
+        strings.append((float(rng.standard_normal()), "".join(rng.choice(list(letters), size=len(sites))), sites))
+    return strings
+
+
+def kronecker_matrix(strings: Strings, n_sites: int) -> np.ndarray:
+    """The 2^N x 2^N matrix; site 0 is the last factor, so that it is the least significant bit of the row."""
+    total = np.zeros((2**n_sites, 2**n_sites), dtype=complex)
+    for coefficient, letters, sites in strings:
+        factors = [np.eye(2, dtype=complex)] * n_sites
+        for letter, site in zip(letters, sites, strict=True):
+            factors[n_sites - 1 - site] = PAULI[letter]
+        product: np.ndarray = np.eye(1)
+        for factor in factors:
+            product = np.kron(product, factor)
+        total += coefficient * product
+    return total
+
+
+def compiled(strings: Strings, n_sites: int) -> Operator:
+    total = PauliSum()
+    for coefficient, letters, sites in strings:
+        term = PauliSum([((), complex(coefficient))])
+        for letter, site in zip(letters, sites, strict=True):
+            term = term * {"X": X, "Y": Y, "Z": Z}[letter](site)
+        total = total + term
+    return Operator.from_pauli_sum(total, n_sites)
+
+
+def heisenberg(lattice: Lattice, marshall: bool) -> Operator:
+    terms = xxz(lattice.bonds(), 1.0, 1.0, lattice.sublattices() if marshall else None)
+    return Operator.from_pauli_sum(terms, lattice.n_sites)
+
+
+def ising(lattice: Lattice, coupling: float, field: float) -> Operator:
+    terms = transverse_field_ising(lattice.n_sites, lattice.bonds(), coupling, field)
+    return Operator.from_pauli_sum(terms, lattice.n_sites)
+
+
+def ring_with_chirality(n_sites: int) -> Strings:
+    """Complex and magnetisation-conserving: Heisenberg bonds plus a Dzyaloshinskii-Moriya term, in sigma units."""
+    strings: Strings = []
+    for i in range(n_sites):
+        bond = [i, (i + 1) % n_sites]
+        strings += [(1.0, "XX", bond), (1.0, "YY", bond), (1.0, "ZZ", bond), (0.3, "XY", bond), (-0.3, "YX", bond)]
+    return strings
+
+
+def test_labels_number_the_configurations() -> None:
+    basis = Basis.enumerate(3)
+    np.testing.assert_array_equal(basis.labels, np.arange(8))
+    np.testing.assert_array_equal(basis.spins[:, 0], [1, 1, 1])
+    np.testing.assert_array_equal(basis.spins[:, 1], [-1, 1, 1])
+    np.testing.assert_array_equal(basis.spins[:, 6], [1, -1, -1])
+    assert basis.spins.dtype == np.int8
+    assert basis.labels.dtype == np.int64
+
+
+@pytest.mark.parametrize(("n_sites", "magnetization"), [(6, 0), (7, 1), (7, -3), (5, 5), (5, -5)])
+def test_fixed_magnetisation_has_binomially_many(n_sites: int, magnetization: int) -> None:
+    basis = Basis.enumerate(n_sites, magnetization)
+    assert len(basis) == comb(n_sites, (n_sites - magnetization) // 2)
+    assert np.all(basis.spins.sum(axis=0) == magnetization)
+    assert np.all(np.diff(basis.labels) > 0)
+    assert len(np.unique(basis.spins, axis=1).T) == len(basis)
+
+
+@pytest.mark.parametrize("magnetization", [None, 2])
+def test_index_inverts_the_labels(magnetization: int | None) -> None:
+    basis = Basis.enumerate(8, magnetization)
+    order = np.random.default_rng(1).permutation(len(basis))
+    labels = basis.labels_of(basis.spins[:, order])
+    np.testing.assert_array_equal(labels, basis.labels[order])
+    np.testing.assert_array_equal(basis.index(labels), order)
+
+
+def test_index_of_strangers_is_minus_one() -> None:
+    basis = Basis.enumerate(4, 0)
+    np.testing.assert_array_equal(basis.index(np.array([[0, 3], [15, 12]])), [[-1, 0], [-1, 5]])
+
+
+@pytest.mark.parametrize(("n_sites", "magnetization"), [(0, None), (25, None), (4, 1), (4, 6), (5, 0)])
+def test_basis_limits(n_sites: int, magnetization: int | None) -> None:
+    with pytest.raises(InputError):
+        Basis.enumerate(n_sites, magnetization)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("letters", ["XZ", "XYZ"])
+def test_matrix_is_the_kronecker_product(letters: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanczos, "CHUNK_ELEMENTS", 500)  # several chunks, the last one shorter
+    strings = random_strings(6, letters, seed)
+    matrix = sparse_matrix(compiled(strings, 6), Basis.enumerate(6))
+    assert np.iscomplexobj(matrix.data) == ("Y" in letters)
+    np.testing.assert_allclose(matrix.toarray(), kronecker_matrix(strings, 6), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("magnetization", [0, 2, -6])
+def test_matrix_at_fixed_magnetisation_is_a_block(magnetization: int) -> None:
+    strings = ring_with_chirality(6)
+    basis = Basis.enumerate(6, magnetization)
+    block = kronecker_matrix(strings, 6)[np.ix_(basis.labels, basis.labels)]
+    np.testing.assert_allclose(sparse_matrix(compiled(strings, 6), basis).toarray(), block, rtol=0, atol=1e-12)
+
+
+def test_operator_must_act_within_the_basis() -> None:
+    with pytest.raises(InputError, match="does not conserve"):
+        sparse_matrix(ising(chain(4), 1.0, 1.0), Basis.enumerate(4, 0))
+    with pytest.raises(InputError, match="4 sites"):
+        sparse_matrix(ising(chain(4), 1.0, 1.0), Basis.enumerate(5))
+
+
+@pytest.mark.parametrize("dense_dimension", [0, 10**6])
+@pytest.mark.parametrize("letters", ["XZ", "XYZ"])
+def test_ground_state_of_any_hermitian_operator(
+    letters: str, dense_dimension: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lanczos and dense diagonalisation, real and complex."""
+    monkeypatch.setattr(lanczos, "DENSE_DIMENSION", dense_dimension)
+    strings = random_strings(7, letters, seed=5)
+    matrix = kronecker_matrix(strings, 7)
+    energy, vector = ground_state(compiled(strings, 7), Basis.enumerate(7))
+    assert energy == pytest.approx(np.linalg.eigvalsh(matrix)[0], abs=1e-11)
+    np.testing.assert_allclose(matrix @ vector, energy * vector, rtol=0, atol=1e-10)
+    assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-13)
+    largest = vector[np.abs(vector).argmax()]
+    assert largest.real > 0
+    assert largest.imag == pytest.approx(0.0, abs=1e-15)
+
+
+def test_ground_state_is_the_same_every_time() -> None:
+    operator, basis = heisenberg(chain(12), marshall=True), Basis.enumerate(12, 0)
+    assert len(basis) > lanczos.DENSE_DIMENSION
+    first, second = ground_state(operator, basis), ground_state(operator, basis)
+    assert first[0] == second[0]
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("marshall", [False, True])
+@pytest.mark.parametrize("n_sites", [8, 10, 12, 16])
+def test_heisenberg_ring_agrees_with_the_bethe_ansatz(n_sites: int, marshall: bool) -> None:
+    energy, vector = ground_state(heisenberg(chain(n_sites), marshall), Basis.enumerate(n_sites, 0))
+    assert energy == pytest.approx(heisenberg_chain_energy(n_sites), abs=1e-11)
+    assert np.all(vector > 0) == marshall  # Marshall's theorem
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("field", [0.5, 1.0, 2.0])
+def test_ising_chain_agrees_with_free_fermions(periodic: bool, field: float) -> None:
+    energy, _ = ground_state(ising(chain(10, periodic), 1.0, field), Basis.enumerate(10))
+    assert energy == pytest.approx(ising_chain_energy(10, 1.0, field, periodic), abs=1e-11)
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("n_sites", [3, 4, 7, 8, 9])
+@pytest.mark.parametrize("coupling", [1.0, -1.0, 0.4, -0.7])
+@pytest.mark.parametrize("field", [0.0, 0.6, -1.0, 1.9])
+def test_free_fermions_for_all_signs_and_frustrated_rings(
+    periodic: bool, n_sites: int, coupling: float, field: float
+) -> None:
+    energy, _ = ground_state(ising(chain(n_sites, periodic), coupling, field), Basis.enumerate(n_sites))
+    assert energy == pytest.approx(ising_chain_energy(n_sites, coupling, field, periodic), abs=1e-11)
+
+
+def test_heisenberg_square_of_sixteen_sites() -> None:
+    """E/N = -0.7017802005 J: A. W. Sandvik, Phys. Rev. B 56, 11678 (1997) has -0.701777(7)."""
+    energy, _ = ground_state(heisenberg(rectangle((4, 4)), marshall=True), Basis.enumerate(16, 0))
+    assert energy / 16 == pytest.approx(-0.7017802005268037, abs=1e-12)
+
+
+def test_ground_state_has_the_symmetry_of_the_lattice() -> None:
+    """The unique positive ground state is left unchanged by every permutation of the space group."""
+    lattice, basis = rectangle((4, 3), (True, False)), Basis.enumerate(12, 0)
+    _, vector = ground_state(heisenberg(lattice, marshall=True), basis)
+    for permutation in lattice.group("space"):
+        moved = basis.index(basis.labels_of(basis.spins[permutation]))
+        np.testing.assert_allclose(vector[moved], vector, rtol=0, atol=1e-11)
