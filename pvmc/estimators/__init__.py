@@ -1,0 +1,15 @@
+"""Estimators: local energies and log-derivatives of a rank, and their moments over all ranks."""
+
+from pvmc.estimators.local import Batch, estimate, local_energy
+from pvmc.estimators.moments import Moments, quantum_geometric_tensor, reduce_moments
+from pvmc.estimators.statistics import EnergyStatistics
+
+__all__ = [
+    "Batch",
+    "EnergyStatistics",
+    "Moments",
+    "estimate",
+    "local_energy",
+    "quantum_geometric_tensor",
+    "reduce_moments",
+]

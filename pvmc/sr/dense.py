@@ -1,0 +1,116 @@
+"""Stochastic reconfiguration with the dense quantum geometric tensor, solved on rank 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+
+from pvmc.errors import NumericalError
+from pvmc.estimators import Moments, quantum_geometric_tensor
+from pvmc.parallel import Communicator
+from pvmc.sr.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Step:
+    """The solution of one SR problem; the same bytes on every rank.
+
+    Attributes:
+        direction: x with S x = F, (K,); the parameters change by -learning_rate * x.
+        learning_rate: gamma.
+        shift: relative diagonal shift lambda (0 for the pseudo-inverse).
+        residual: |S x - F| / |F| of the regularised system, in the unit diagonal scaling that was solved.
+        n_frozen: directions with S_kk = 0, which do not change psi and were left alone.
+    """
+
+    direction: npt.NDArray[Any]
+    learning_rate: float
+    shift: float
+    residual: float
+    n_frozen: int
+
+
+class Solver(Protocol):
+    """What turns the moments of an iteration into a step."""
+
+    def solve(self, moments: Moments, iteration: int, comm: Communicator) -> Step:
+        """Collective. The SR step of an iteration."""
+        ...
+
+
+@dataclass(frozen=True)
+class DenseSolver:
+    """S x = F with the K x K matrix S: every rank adds to S, rank 0 solves, all receive x.
+
+    Attributes:
+        method: "cholesky" of S with its diagonal scaled by 1 + lambda(p) (Carleo & Troyer, supplementary text), or
+            "pinv", the pseudo-inverse from the eigenvalues above a relative cut-off.
+        learning_rate: gamma(p).
+        shift: lambda(p); used by "cholesky".
+        cutoff: eigenvalues of the scaled S below cutoff times the largest are dropped; used by "pinv".
+    """
+
+    method: Literal["cholesky", "pinv"]
+    learning_rate: Schedule
+    shift: Schedule
+    cutoff: float
+
+    def solve(self, moments: Moments, iteration: int, comm: Communicator) -> Step:
+        """Collective. The SR step; raises NumericalError on every rank where the system cannot be solved."""
+        tensor = quantum_geometric_tensor(moments, comm)
+        shift = self.shift(iteration) if self.method == "cholesky" else 0.0
+        direction = np.empty_like(moments.force)
+        report = np.zeros(2)
+        solution = comm.on_root(lambda: self._solve_scaled(tensor, moments.force, shift))
+        if solution is not None:
+            direction[:], report[:] = solution
+        direction = comm.broadcast(direction)
+        residual, n_frozen = comm.broadcast(report)
+        return Step(direction, self.learning_rate(iteration), shift, float(residual), int(n_frozen))
+
+    def _solve_scaled(
+        self, tensor: npt.NDArray[Any], force: npt.NDArray[Any], shift: float
+    ) -> tuple[npt.NDArray[Any], tuple[float, int]]:
+        """Solve with unit diagonal: S_kk (1 + lambda) becomes 1 + lambda, whatever the parameters' scales.
+
+        A direction with S_kk = 0 (such as a visible bias at fixed magnetisation) does not change psi: it is frozen.
+        """
+        variances = tensor.diagonal().real
+        active = variances > np.finfo(float).eps ** 2 * variances.max(initial=0.0)
+        scale = 1.0 / np.sqrt(variances[active])
+        scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
+        right = force[active] * scale
+        direction = np.zeros_like(force)
+        if active.any():
+            solution = self._cholesky(scaled, right, shift) if self.method == "cholesky" else self._pinv(scaled, right)
+            direction[active] = scale * solution
+            full = np.tril(scaled) + np.tril(scaled, -1).conj().T
+            residual = np.linalg.norm(full @ solution + shift * solution - right) / max(np.linalg.norm(right), 1e-300)
+        else:
+            residual = 0.0
+        if not np.all(np.isfinite(direction)):
+            raise NumericalError("the SR system has no finite solution; raise sr.shift or lower sr.learning_rate")
+        return direction, (float(residual), int(len(active) - active.sum()))
+
+    @staticmethod
+    def _cholesky(lower: npt.NDArray[Any], right: npt.NDArray[Any], shift: float) -> npt.NDArray[Any]:
+        shifted = lower + shift * np.eye(len(lower))
+        try:
+            factor = scipy.linalg.cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
+        except scipy.linalg.LinAlgError:
+            raise NumericalError(
+                f"S with relative shift {shift:.3g} is not positive definite; raise sr.shift.minimum or sampler.samples"
+            ) from None
+        return scipy.linalg.cho_solve(factor, right, check_finite=False)
+
+    def _pinv(self, lower: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        try:
+            values, vectors = scipy.linalg.eigh(lower, lower=True)
+        except (scipy.linalg.LinAlgError, ValueError) as error:
+            raise NumericalError(f"the eigenvalues of S cannot be found: {error}") from None
+        kept = values > self.cutoff * values[-1]
+        return vectors[:, kept] @ ((vectors[:, kept].conj().T @ right) / values[kept])
