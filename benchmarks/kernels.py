@@ -1,0 +1,172 @@
+"""Speed of the RBM kernels on one core, next to the core's own matrix product.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/kernels.py --hidden 40 160 320 --width 16 32 64 128 256
+
+Prints, per block width and number of hidden units, the best of several runs in nanoseconds per element: one (flip,
+hidden unit, walker) for ratios, updates and Metropolis steps, one (hidden unit, walker) for the look-up, and one
+(parameter, walker) for the log-derivatives.  GF/s counts multiplications, additions and divisions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from pvmc.ansatz import RBM, kernels
+from pvmc.ansatz.rbm import RBMState
+from pvmc.flips import FlipSets
+
+FLOPS = {("ratios", 1): 4, ("ratios", 2): 16, ("update", 1): 7, ("update", 2): 30}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A wave function with one block of walkers."""
+
+    state: RBMState
+    spins: np.ndarray
+    lookup: np.ndarray
+    flips: FlipSets
+    n_planes: int
+
+    @property
+    def n_hidden(self) -> int:
+        """M."""
+        return self.state.ansatz.n_hidden
+
+    @property
+    def width(self) -> int:
+        """L."""
+        return self.spins.shape[1]
+
+
+def best_time(function: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest of ``repeats`` samples of about 10 ms."""
+    function()
+    start = time.perf_counter()
+    function()
+    calls = max(1, int(0.01 / (time.perf_counter() - start)))
+    samples = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(calls):
+            function()
+        samples.append((time.perf_counter() - start) / calls)
+    return min(samples)
+
+
+def dgemm_rate(repeats: int, size: int = 512) -> float:
+    """GF/s of a square float64 matrix product."""
+    a, b = np.random.default_rng(0).normal(size=(2, size, size))
+    out = np.empty((size, size))
+    return 2e-9 * size**3 / best_time(lambda: np.matmul(a, b, out=out), repeats)
+
+
+def make_case(n_sites: int, n_hidden: int, width: int, dtype: type, pairs: bool) -> Case:
+    """A translation-invariant RBM on a ring, walkers at zero magnetisation, all single flips or bonds."""
+    rng = np.random.default_rng(1)
+    ring = np.array([np.roll(np.arange(n_sites), -g) for g in range(n_sites)])
+    rbm = RBM(ring, n_hidden // n_sites, dtype=dtype)
+    state = rbm.at(rbm.initial_parameters(rng))
+    spins = rng.permuted(np.tile(np.array([1, -1], dtype=np.int8), (width, n_sites // 2)), axis=1).T.copy()
+    sets = [[i, (i + 1) % n_sites] if pairs else [i] for i in range(n_sites)]
+    return Case(state, spins, state.lookup(spins), FlipSets.from_lists(sets), 2 if dtype is np.complex128 else 1)
+
+
+def time_ratios(case: Case, repeats: int) -> float:
+    """Seconds per (flip, hidden unit, walker)."""
+    wanted = np.ones((len(case.flips), case.width), dtype=bool)
+    if case.flips.largest == 2:
+        wanted = np.array([case.spins[case.flips[k]].sum(axis=0) == 0 for k in range(len(case.flips))])
+    seconds = best_time(lambda: case.state.ratios(case.spins, case.lookup, case.flips, wanted), repeats)
+    return seconds / (len(case.flips) * case.n_hidden * case.width)
+
+
+def time_update(case: Case, repeats: int) -> float:
+    """Seconds per (hidden unit, walker) of the update of T when all walkers accept."""
+    shift = 0.01 * np.random.default_rng(2).normal(size=(case.n_planes, case.n_hidden))
+    cosh, sinh = np.zeros_like(shift), shift
+    cosh[0] = 1.0
+    sign, gap, accept = np.ones(case.width), np.ones(case.width), np.ones(case.width, dtype=bool)
+    lookup = case.state.lookup(case.spins)
+
+    def both_ways() -> None:
+        for direction in (1.0, -1.0):
+            sign[:] = direction
+            if case.n_planes == 1:
+                kernels.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
+            else:
+                kernels.update_complex(cosh, sinh, lookup, sign, accept, gap)
+
+    return best_time(both_ways, repeats) / (2 * case.n_hidden * case.width)
+
+
+def time_metropolis(case: Case, repeats: int) -> tuple[float, float]:
+    """Seconds per (step, hidden unit, walker) of whole sweeps, and the acceptance."""
+    rng = np.random.default_rng(3)
+    n_steps = len(case.flips)
+    conserving = np.full(n_steps, case.flips.largest == 2)
+    chosen, uniforms = rng.integers(n_steps, size=n_steps), rng.random((n_steps, case.width))
+    spins, lookup = case.spins.copy(), case.state.lookup(case.spins)
+    counts = []
+
+    def sweep() -> None:
+        counts.append(case.state.metropolis(spins, lookup, case.flips, conserving, chosen, uniforms).mean())
+
+    seconds = best_time(sweep, repeats)
+    return seconds / (n_steps * case.n_hidden * case.width), float(np.mean(counts)) / n_steps
+
+
+def time_lookup(case: Case, repeats: int) -> float:
+    """Seconds per (hidden unit, walker)."""
+    return best_time(lambda: case.state.lookup(case.spins), repeats) / (case.n_hidden * case.width)
+
+
+def time_log_derivatives(case: Case, repeats: int) -> float:
+    """Seconds per (parameter, walker)."""
+    out = np.empty((case.state.ansatz.n_parameters, case.width), dtype=case.state.dtype)
+    return best_time(lambda: case.state.log_derivatives(case.spins, case.lookup, out), repeats) / out.size
+
+
+def report(case: Case, repeats: int) -> str:
+    """One line of the table."""
+    dgemm = dgemm_rate(repeats)
+    cells = [f"{case.state.dtype.name:>10} {case.n_hidden:>5} {case.width:>5}"]
+    for name, timer in (("ratios", time_ratios), ("update", time_update)):
+        nanoseconds = 1e9 * timer(case, repeats)
+        rate = FLOPS[name, case.n_planes] / nanoseconds
+        cells.append(f"{nanoseconds:7.3f} {rate:5.1f} {100 * rate / dgemm:4.0f}%")
+    metropolis, acceptance = time_metropolis(case, repeats)
+    cells.append(f"{1e9 * metropolis:7.3f} ({acceptance:.2f})")
+    cells.append(f"{1e9 * time_lookup(case, repeats):7.2f}")
+    cells.append(f"{1e9 * time_log_derivatives(case, repeats):8.2f}")
+    cells.append(f"{dgemm:6.1f}")
+    return " | ".join(cells)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sites", type=int, default=40, help="number of sites N of the ring (default 40)")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[160], help="hidden units M, multiples of N")
+    parser.add_argument("--width", type=int, nargs="+", default=[64], help="walkers per block L")
+    parser.add_argument("--pairs", action="store_true", help="bonds at fixed magnetisation instead of single flips")
+    parser.add_argument("--repeats", type=int, default=7, help="samples of which the best counts (default 7)")
+    arguments = parser.parse_args()
+    heads = ["     dtype     M     L", " ratios  GF/s dgemm", " update  GF/s dgemm", "sweep (accept)"]
+    print(" | ".join([*heads, " lookup", "log-der.", " dgemm"]))
+    with threadpool_limits(1):
+        for dtype in (np.complex128, np.float64):
+            for n_hidden in arguments.hidden:
+                for width in arguments.width:
+                    case = make_case(arguments.sites, n_hidden, width, dtype, arguments.pairs)
+                    print(report(case, arguments.repeats), flush=True)
+
+
+if __name__ == "__main__":
+    main()

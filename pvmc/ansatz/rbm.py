@@ -1,0 +1,335 @@
+"""The restricted Boltzmann machine (RBM), plain or symmetric.
+
+Carleo & Troyer, Science 355, 602 (2017).  For F features and a group G of site permutations g, (g s)_i = s[perm[g, i]]:
+
+    theta_fg(s) = b_f + sum_i w_fi s[perm[g, i]]
+    ln psi(s)   = sum_i a_orbit(i) s_i + sum_fg ln 2cosh theta_fg(s)
+
+so that psi(g s) = psi(s).  The trivial group gives the plain RBM.  M = F |G| hidden units (f, g), f major.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from pvmc.ansatz import extended, kernels
+from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, tanh_in_place
+from pvmc.config import KeyProblem, Section
+from pvmc.errors import NumericalError
+from pvmc.flips import FlipSets
+
+
+class Lattice(Protocol):
+    """What the RBM needs of a lattice."""
+
+    @property
+    def n_sites(self) -> int:
+        """N."""
+        ...
+
+    def group(self, name: str) -> npt.NDArray[np.int64]:
+        """Permutations of the named symmetry group, int64 (|G|, N)."""
+        ...
+
+
+class RBMSpec(Section):
+    """Restricted Boltzmann machine."""
+
+    kind: Literal["rbm"]
+    """Restricted Boltzmann machine."""
+    alpha: float = Field(gt=0)
+    """Density of hidden units M/N; M must be a multiple of the order of the symmetry group."""
+    symmetry: Literal["none", "translation", "space"] = "translation"
+    """Lattice symmetries that psi has exactly: none, translations, or translations with the point group."""
+    weights: Literal["complex", "real"] = "complex"
+    """Number field of the parameters; real ones make psi positive, at a quarter of the cost."""
+    visible_bias: bool = False
+    """Whether ln psi has the term sum_i a_i s_i, one a per orbit of the sites."""
+    init_scale: float = Field(default=0.05, gt=0)
+    """Standard deviation of the random initial parameters (of the real and of the imaginary parts each)."""
+
+    def build(self, lattice: Lattice) -> RBM:
+        """The RBM on a lattice.
+
+        Raises:
+            KeyProblem: alpha does not give a whole number of features.
+        """
+        permutations = lattice.group(self.symmetry)
+        order, n_sites = permutations.shape
+        n_features = round(self.alpha * n_sites / order)
+        if n_features < 1 or abs(n_features * order - self.alpha * n_sites) > 1e-9 * n_sites:
+            raise KeyProblem(
+                "ansatz.alpha",
+                self.alpha,
+                f"must be a positive multiple of {order / n_sites:.6g}: hidden units come in sets of {order}, "
+                f"the order of the group '{self.symmetry}' of this lattice of {n_sites} sites",
+            )
+        return RBM(
+            permutations,
+            n_features,
+            dtype=np.complex128 if self.weights == "complex" else np.float64,
+            visible_bias=self.visible_bias,
+            init_scale=self.init_scale,
+        )
+
+
+class RBM:
+    """The RBM as an :class:`pvmc.ansatz.base.Ansatz`.
+
+    theta is [a (if there is a visible bias), b, w (F rows of N)]; see ``parameter_blocks``.
+
+    Attributes:
+        permutations: int64 (|G|, N), a group.
+        inverses: int64 (|G|, N), the inverse permutations.
+        orbits: int64 (N,), the index of every site's orbit under the group.
+    """
+
+    def __init__(
+        self,
+        permutations: npt.NDArray[np.int64],
+        n_features: int,
+        *,
+        dtype: npt.DTypeLike,
+        visible_bias: bool = False,
+        init_scale: float = 0.05,
+    ):
+        """An RBM with ``n_features`` features for every element of the group ``permutations``, int64 (|G|, N).
+
+        Raises:
+            ValueError: the dtype is neither float64 nor complex128, there is no feature, or a row is no permutation.
+        """
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.dtype(np.float64), np.dtype(np.complex128)):
+            raise ValueError(f"parameters are float64 or complex128, not {self.dtype}")
+        self.permutations = np.array(permutations, dtype=np.int64)
+        order, self.n_sites = self.permutations.shape
+        if np.any(np.sort(self.permutations, axis=1) != np.arange(self.n_sites)):
+            raise ValueError("every row of the symmetry group must be a permutation of the sites")
+        if n_features < 1:
+            raise ValueError(f"an RBM needs at least one feature, got {n_features}")
+        self.n_features = n_features
+        self.n_hidden = n_features * order
+        self.init_scale = init_scale
+        self.inverses = np.argsort(self.permutations, axis=1)
+        _, self.orbits = np.unique(self.permutations.min(axis=0), return_inverse=True)
+        self.parameter_blocks = self._blocks(visible_bias)
+        self.n_parameters = max(part.stop for part, _ in self.parameter_blocks.values())
+
+    def _blocks(self, visible_bias: bool) -> Blocks:
+        shapes: dict[str, tuple[int, ...]] = {"visible_bias": (int(self.orbits.max()) + 1,)} if visible_bias else {}
+        shapes |= {"hidden_bias": (self.n_features,), "features": (self.n_features, self.n_sites)}
+        blocks, start = {}, 0
+        for name, shape in shapes.items():
+            size = int(np.prod(shape))
+            blocks[name] = (slice(start, start + size), shape)
+            start += size
+        return blocks
+
+    def block(self, theta: Numbers, name: str) -> Numbers:
+        """A named part of theta (or of any array with K as first axis), in its own shape."""
+        part, shape = self.parameter_blocks[name]
+        return theta[part].reshape(shape + theta.shape[1:])
+
+    def initial_parameters(self, rng: np.random.Generator) -> Numbers:
+        """Independent Gaussians of standard deviation ``init_scale``, real and imaginary parts each; (K,)."""
+        theta = np.empty(self.n_parameters, dtype=self.dtype)
+        theta.view(np.float64)[:] = rng.normal(scale=self.init_scale, size=theta.view(np.float64).shape)
+        return theta
+
+    def at(self, theta: Numbers) -> RBMState:
+        """The wave function at theta, (K,) of ``dtype``.
+
+        Raises:
+            NumericalError: theta is not finite, or |theta_fg| can leave the range of the kernels.
+        """
+        return RBMState(self, theta)
+
+
+class RBMState:
+    """An RBM at fixed parameters, as a :class:`pvmc.ansatz.base.WaveFunction`.
+
+    The look-up is T = tanh theta: (M, L) for real weights; for complex ones the real plane on the imaginary plane,
+    (2M, L).  Ratios and Metropolis steps are products over hidden units (:mod:`pvmc.ansatz.kernels`); walkers or flips
+    for which these would lose digits or overflow are handed to :mod:`pvmc.ansatz.extended`.
+
+    Attributes:
+        weights: W, (M, N); W[(f, g), i] = w_f,inverse_g(i).
+        hidden_biases: (M,).
+        visible_biases: (N,), zero if the ansatz has none.
+    """
+
+    def __init__(self, ansatz: RBM, theta: Numbers):
+        if theta.shape != (ansatz.n_parameters,) or theta.dtype != ansatz.dtype:
+            expected = f"{ansatz.dtype} ({ansatz.n_parameters},)"
+            raise ValueError(f"theta must be {expected}, got {theta.dtype} {theta.shape}")
+        if not np.all(np.isfinite(theta)):
+            raise NumericalError("the parameters of the RBM are not finite")
+        self.ansatz = ansatz
+        self.dtype = ansatz.dtype
+        features = ansatz.block(theta, "features")
+        order = len(ansatz.permutations)
+        self.weights = np.ascontiguousarray(features[:, ansatz.inverses].reshape(-1, ansatz.n_sites))
+        self.hidden_biases = np.repeat(ansatz.block(theta, "hidden_bias"), order)
+        self.visible_biases = np.zeros(ansatz.n_sites, dtype=self.dtype)
+        if "visible_bias" in ansatz.parameter_blocks:
+            self.visible_biases = ansatz.block(theta, "visible_bias")[ansatz.orbits]
+        angles = self._require_representable()
+        self._n_planes = 2 if self.dtype == np.complex128 else 1
+        self._weight_planes = _stacked_planes(self.weights)
+        self._bias_planes = _stacked_planes(self.hidden_biases[:, None])
+        self._visible_planes = np.ascontiguousarray(_stacked_planes(2.0 * self.visible_biases[None]).T)
+        self._table = self._exponential_table(features)
+        self._growth = 2.0 * (np.abs(self.weights.real).sum(axis=0) + np.abs(self.visible_biases.real))
+        # Whatever is flipped, ln |psi| of a walker changes by no more than this.
+        total = angles.sum() + 2.0 * np.abs(self.visible_biases.real).sum()
+        self._largest_growth = np.inf if total <= kernels.LARGEST_LOG_RATIO else kernels.LARGEST_LOG_RATIO
+
+    def _require_representable(self) -> Floats:
+        """Bounds on |Re theta_j| over all configurations, (M,); NumericalError when they are too large."""
+        parts = [(part(self.weights), part(self.hidden_biases)) for part in (np.real, np.imag)]
+        real, imaginary = (np.abs(weights).sum(axis=1) + np.abs(biases) for weights, biases in parts)
+        for bounds, limit, name in ((real, extended.LARGEST_ANGLE, "Re"), (imaginary, LARGEST_ANGLE, "Im")):
+            if bounds.max() > limit:
+                raise NumericalError(
+                    f"the weights of the RBM are too large: |{name} theta| of hidden unit {bounds.argmax()} can reach "
+                    f"{bounds.max():.4g}, the limit is {limit:.4g}; use smaller steps (or a smaller ansatz.init_scale)"
+                )
+        return np.asarray(real)
+
+    def _exponential_table(self, features: Numbers) -> Floats:
+        """exp(+-2 W_i) by planes, (N, 2, n_planes, M): exponentials of the features, put in place by the group."""
+        table = np.empty((self.ansatz.n_sites, 2, self._n_planes, self.ansatz.n_hidden))
+        for row, sign in enumerate((2.0, -2.0)):
+            values = np.exp(sign * features)[:, self.ansatz.inverses].reshape(-1, self.ansatz.n_sites).T
+            table[:, row, 0] = values.real
+            if self._n_planes == 2:
+                table[:, row, 1] = values.imag
+        return table
+
+    def _angle_planes(self, spins: Spins) -> Floats:
+        """theta by planes, (n_planes * M, L)."""
+        theta = aligned_empty((len(self._weight_planes), spins.shape[1]))
+        np.matmul(self._weight_planes, spins.astype(np.float64), out=theta)
+        theta += self._bias_planes
+        return theta
+
+    def _angles(self, spins: Spins) -> Numbers:
+        """theta, (M, L)."""
+        return _joined_planes(self._angle_planes(spins), self._n_planes)
+
+    def log_psi(self, spins: Spins) -> Numbers:
+        """ln psi(s), (L,); the phase modulo 2 pi, -inf where psi is zero to rounding."""
+        theta = self._angles(spins)
+        right = np.where(theta.real < 0.0, -theta, theta)
+        with np.errstate(divide="ignore"):
+            value: Numbers = (right + np.log1p(np.exp(-2.0 * right))).sum(axis=0)
+        return value + self.visible_biases @ spins
+
+    def lookup(self, spins: Spins) -> Floats:
+        """T = tanh theta by planes, float64 (n_planes * M, L)."""
+        theta = self._angle_planes(spins)
+        tanh_in_place(theta, self._n_planes)
+        return theta
+
+    def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
+        """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
+        out = np.empty(wanted.shape, dtype=self.dtype)
+        done = kernels.ratios(
+            self._table,
+            self._visible_planes,
+            self._growth,
+            self._largest_growth,
+            spins,
+            lookup,
+            flips.offsets,
+            flips.sites,
+            wanted,
+            _plane_view(out, self._n_planes),
+        )
+        return out if done else self._extended_ratios(spins, flips, wanted)
+
+    def _extended_ratios(self, spins: Spins, flips: FlipSets, wanted: Booleans) -> Numbers:
+        out = np.empty(wanted.shape, dtype=np.complex128)
+        extended.ratios(*self._extended_arguments(spins), flips.offsets, flips.sites, wanted, out)
+        return out if self._n_planes == 2 else np.ascontiguousarray(out.real)
+
+    def _extended_arguments(self, spins: Spins) -> tuple[Numbers, Numbers, Spins, Floats]:
+        doubled = np.ascontiguousarray(2.0 * self.weights.T, dtype=np.complex128)
+        doubled_bias = 2.0 * self.visible_biases.astype(np.complex128)
+        return doubled, doubled_bias, spins, extended.probabilities(self._angles(spins).astype(np.complex128))
+
+    def metropolis(
+        self,
+        spins: Spins,
+        lookup: Floats,
+        flips: FlipSets,
+        conserving: Booleans,
+        chosen: Integers,
+        uniforms: Floats,
+    ) -> Integers:
+        """Metropolis steps on all walkers, see :meth:`pvmc.ansatz.base.WaveFunction.metropolis`."""
+        accepted = np.zeros(spins.shape[1], dtype=np.int64)
+        done = kernels.metropolis(
+            self._table,
+            self._visible_planes,
+            self._growth,
+            self._largest_growth,
+            spins,
+            lookup,
+            flips.offsets,
+            flips.sites,
+            conserving,
+            chosen,
+            uniforms,
+            accepted,
+        )
+        if done < len(chosen):
+            arguments = self._extended_arguments(spins)
+            rest = (conserving, chosen[done:], uniforms[done:], accepted)
+            extended.metropolis(*arguments, flips.offsets, flips.sites, *rest)
+            lookup[:] = self.lookup(spins)
+        return accepted
+
+    def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
+        """O_k, (K, L): O_a = sum of the orbit's spins, O_b = sum_g T_fg, O_w = sum_g T_fg s[perm[g, i]]."""
+        ansatz, width = self.ansatz, spins.shape[1]
+        if out is None:
+            out = np.empty((ansatz.n_parameters, width), dtype=self.dtype)
+        tanh = _joined_planes(lookup, self._n_planes)
+        for name, (part, _) in ansatz.parameter_blocks.items():
+            if name == "visible_bias":
+                out[part] = (ansatz.orbits == np.arange(ansatz.orbits.max() + 1)[:, None]) @ spins.astype(np.float64)
+            elif name == "hidden_bias":
+                out[part] = tanh.reshape(ansatz.n_features, -1, width).sum(axis=1)
+            elif len(ansatz.permutations) == 1:
+                target = out[part].reshape(ansatz.n_hidden, ansatz.n_sites, width)
+                np.multiply(tanh[:, None], spins.astype(np.float64)[ansatz.permutations[0]], out=target)
+            else:
+                target = _plane_view(out[part], self._n_planes)
+                kernels.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
+        return out
+
+
+def _stacked_planes(values: Numbers) -> Floats:
+    """Real on imaginary plane along the first axis; real values as they are."""
+    return np.concatenate([values.real, values.imag]) if np.iscomplexobj(values) else values
+
+
+def _joined_planes(planes: Floats, n_planes: int) -> Numbers:
+    """The inverse of :func:`_stacked_planes`."""
+    if n_planes == 1:
+        return planes
+    half = len(planes) // 2
+    joined = np.empty((half, *planes.shape[1:]), dtype=np.complex128)
+    joined.real, joined.imag = planes[:half], planes[half:]
+    return joined
+
+
+def _plane_view(values: Numbers, n_planes: int) -> Floats:
+    """An (n, L) array as float64 (n, L, n_planes), sharing memory."""
+    return values.view(np.float64).reshape(*values.shape, n_planes)

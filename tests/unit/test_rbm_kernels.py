@@ -1,0 +1,208 @@
+"""Every compiled kernel of the RBM against plain numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pvmc.ansatz import extended, kernels, reference
+from pvmc.ansatz.rbm import RBM, RBMState
+from pvmc.ansatz.vector_math import expm1, sine_cosine_products, tanh_in_place
+
+WIDTH = 5  # no multiple of a vector
+DTYPES = [np.float64, np.complex128]
+
+
+def angles() -> Any:
+    """Angles from 1e-12 to 200 in both signs, and next to zero."""
+    rng = np.random.default_rng(1)
+    sizes = np.concatenate([10.0 ** rng.uniform(-12, 2.3, 20_000), rng.uniform(0, 25, 20_000), [0.0, 1e-300]])
+    return sizes * rng.choice([-1.0, 1.0], sizes.shape)
+
+
+def test_expm1_and_sine_cosine_products() -> None:
+    values = angles()
+    ours = np.array([expm1(x) for x in values])
+    exact = np.expm1(values.astype(np.longdouble))
+    assert np.abs((ours - exact)[exact != 0] / exact[exact != 0]).max() < 1e-15
+    pairs = np.array([sine_cosine_products(y) for y in values * 100])
+    y = (values * 100).astype(np.longdouble)
+    assert np.abs(pairs[:, 0] - np.sin(y) * np.cos(y)).max() < 4e-16
+    assert np.abs(pairs[:, 1] - np.cos(y) ** 2).max() < 4e-16
+
+
+def test_real_tanh() -> None:
+    theta = angles().reshape(-1, 2)
+    exact = np.tanh(theta.astype(np.longdouble))
+    tanh_in_place(theta, 1)
+    assert np.abs(theta - exact).max() < 2e-15
+    relative = (theta - exact)[exact != 0] / exact[exact != 0]
+    assert np.abs(relative).max() < 2e-15
+
+
+def long_tanh(x: Any, y: Any) -> Any:
+    """tanh(x + iy) in extended precision."""
+    x, y = x.astype(np.longdouble), y.astype(np.longdouble)
+    below = np.sinh(x) ** 2 + np.cos(y) ** 2
+    return np.sinh(x) * np.cosh(x) / below, np.sin(y) * np.cos(y) / below
+
+
+def test_complex_tanh() -> None:
+    rng = np.random.default_rng(2)
+    x, y = angles().reshape(-1, 2), rng.permutation(angles()).reshape(-1, 2)
+    real, imaginary = long_tanh(x, y)
+    theta = np.concatenate([x, y])
+    tanh_in_place(theta, 2)
+    size = np.maximum(1.0, np.hypot(real, imaginary))
+    # next to a pole the rounding of pi/2 in theta itself is magnified by |tanh|
+    assert (np.abs(theta[: len(x)] - real) / size**2).max() < 2e-15
+    assert (np.abs(theta[len(x) :] - imaginary) / size**2).max() < 2e-15
+    ordinary = size < 2
+    assert ordinary.mean() > 0.5
+    assert np.abs(theta[: len(x)] - real)[ordinary].max() < 2e-15
+
+
+def test_complex_tanh_next_to_its_poles() -> None:
+    """Finite at the float64 nearest to i pi/2, and tanh ~ 1/(theta - i pi/2) around it."""
+    offsets = np.array([[0.0, 1e-14, 1e-8, -1e-4]])
+    theta = np.concatenate([offsets, np.full((1, 4), 0.5 * np.pi)])
+    real, imaginary = long_tanh(theta[:1], theta[1:])
+    tanh_in_place(theta, 2)
+    assert np.isfinite(theta).all() and abs(theta[1, 0]) > 1e16
+    np.testing.assert_allclose(theta[0], real[0].astype(float), rtol=1e-12)
+    np.testing.assert_allclose(theta[1, :1], imaginary[0, :1].astype(float), rtol=1e-12)
+
+
+def rbm_state(dtype: Any, n_features: int = 7) -> tuple[RBMState, Any]:
+    """A plain RBM on four sites, with a number of hidden units that is no multiple of the unrolling."""
+    rng = np.random.default_rng(3)
+    rbm = RBM(np.arange(4)[None], n_features, dtype=dtype, visible_bias=True, init_scale=0.4)
+    spins = rng.choice(np.array([-1, 1], dtype=np.int8), size=(4, WIDTH))
+    spins[:, 1], spins[:, 2] = spins[:, 0], -spins[:, 0]
+    return rbm.at(rbm.initial_parameters(rng)), spins
+
+
+def planes(values: Any) -> Any:
+    """(n_planes, ...) of float64."""
+    return np.array([values.real, values.imag]) if np.iscomplexobj(values) else values[None]
+
+
+def joined(values: Any) -> Any:
+    return values[0] + 1j * values[1] if len(values) == 2 else values[0]
+
+
+SETS = [np.array([2]), np.array([0, 3]), np.array([0, 1, 2, 3])]
+
+
+@pytest.mark.parametrize("sites", SETS, ids=len)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_compose_rows(dtype: Any, sites: Any) -> None:
+    state, spins = rbm_state(dtype)
+    rows = np.empty((2, state._table.shape[2], 7))
+    for lane in range(WIDTH):
+        kernels.compose_rows(state._table, spins, sites, lane, rows)
+        shift = 2 * state.weights[:, sites] @ spins[sites, lane]
+        np.testing.assert_allclose(joined(rows[0]), np.cosh(shift), rtol=1e-14)
+        np.testing.assert_allclose(joined(rows[1]), np.sinh(shift), rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("sites", SETS, ids=len)
+def test_relative_signs(sites: Any) -> None:
+    _, spins = rbm_state(np.float64)
+    sign = np.empty(WIDTH)
+    for lane in range(WIDTH):
+        kernels.relative_signs(spins, sites, lane, sign)
+        part = spins[sites]
+        same = (part == part[:, lane : lane + 1]).all(axis=0)
+        opposite = (part == -part[:, lane : lane + 1]).all(axis=0)
+        np.testing.assert_array_equal(sign, same * 1.0 - opposite * 1.0)
+
+
+@pytest.mark.parametrize("n_hidden", [1, 4, 11])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_and_updates(dtype: Any, n_hidden: int) -> None:
+    rng = np.random.default_rng(4)
+    shift, theta = rng.normal(size=n_hidden), rng.normal(size=(n_hidden, WIDTH))
+    if dtype == np.complex128:
+        shift, theta = shift + 1j * rng.normal(size=n_hidden), theta + 1j * rng.normal(size=theta.shape)
+    sign = np.array([1.0, -1.0, 1.0, -1.0, -1.0])
+    cosh, sinh, tanh = planes(np.cosh(shift)), planes(np.sinh(shift)), np.tanh(theta)
+    lookup = np.concatenate(list(planes(tanh)))
+    moved = theta - shift[:, None] * sign
+    product, gap = np.ones((len(cosh), WIDTH)), np.ones(WIDTH)
+    accept = np.array([True, True, False, True, False])
+    if dtype == np.float64:
+        kernels.multiply_real(cosh[0], sinh[0], lookup, sign, product[0])
+        kernels.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
+    else:
+        product[1] = 0.0
+        kernels.multiply_complex(cosh, sinh, lookup, sign, product[0], product[1])
+        kernels.update_complex(cosh, sinh, lookup, sign, accept, gap)
+    np.testing.assert_allclose(joined(product), (np.cosh(moved) / np.cosh(theta)).prod(axis=0), rtol=1e-12)
+    expected = np.where(accept, np.tanh(moved), tanh)
+    np.testing.assert_allclose(lookup, np.concatenate(list(planes(expected))), rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(lookup[:, ~accept], np.concatenate(list(planes(tanh)))[:, ~accept])
+    distance = np.maximum(np.abs(1 - np.abs(expected.real)), np.abs(expected.imag)).min(axis=0)
+    np.testing.assert_allclose(gap, np.minimum(1.0, distance), rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_gap_is_the_distance_from_saturation(dtype: Any) -> None:
+    theta = np.array([[0.1, 3.0, 12.0, -30.0], [0.5, -2.0, 1.0, 0.0]]).astype(dtype)
+    if dtype == np.complex128:
+        theta[0] += 0.3j
+    lookup, gap = np.concatenate(list(planes(np.tanh(theta)))), np.empty(4)
+    kernels.measure_gap(lookup, len(lookup) // 2, gap)
+    expected = np.maximum(np.abs(1 - np.abs(np.tanh(theta).real)), np.abs(np.tanh(theta).imag)).min(axis=0)
+    np.testing.assert_allclose(gap, np.minimum(expected, 1.0), atol=1e-16)
+    np.testing.assert_array_equal(gap > kernels.SMALLEST_GAP, [True, True, False, False])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("order", [1, 3, 8])
+def test_feature_derivatives(dtype: Any, order: int) -> None:
+    rng = np.random.default_rng(5)
+    permutations = np.array([rng.permutation(6) for _ in range(order)])
+    spins = rng.choice(np.array([-1, 1], dtype=np.int8), size=(6, WIDTH))
+    tanh = rng.normal(size=(2 * order, WIDTH)).astype(dtype)
+    if dtype == np.complex128:
+        tanh += 1j * rng.normal(size=tanh.shape)
+    out = np.empty((12, WIDTH), dtype=dtype)
+    view = out.view(np.float64).reshape(12, WIDTH, -1)
+    kernels.feature_derivatives(np.concatenate(list(planes(tanh))), spins.astype(float), permutations, view)
+    np.testing.assert_allclose(out, reference.feature_derivatives(tanh, permutations, spins), rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_lookup(dtype: Any) -> None:
+    state, spins = rbm_state(dtype)
+    expected = reference.lookup(state.weights, state.hidden_biases, spins)
+    np.testing.assert_allclose(state.lookup(spins), expected, rtol=1e-13, atol=1e-14)
+
+
+def test_extended_kernels_agree_with_plain_products_at_ordinary_weights() -> None:
+    state, spins = rbm_state(np.complex128)
+    offsets, sites = np.array([0, 1, 3, 7]), np.concatenate(SETS)
+    wanted = np.ones((3, WIDTH), bool)
+    slow, plain = np.empty((3, WIDTH), complex), np.empty((3, WIDTH, 2))
+    extended.ratios(*state._extended_arguments(spins), offsets, sites, wanted, slow)
+    tables = (state._table, state._visible_planes, state._growth, state._largest_growth)
+    assert kernels.ratios(*tables, spins, state.lookup(spins), offsets, sites, wanted, plain)
+    np.testing.assert_allclose(slow, plain[..., 0] + 1j * plain[..., 1], rtol=1e-13)
+
+
+def test_probabilities_keep_relative_precision() -> None:
+    theta = np.array([0.3 + 0.2j, -250.0 + 1j, 250.0 - 2j, 0.5j * np.pi])
+    planes = extended.probabilities(theta)
+    p, q = planes[0] + 1j * planes[1], planes[2] + 1j * planes[3]
+    np.testing.assert_allclose(np.log(p[:3] / q[:3]).real, 2 * theta[:3].real, rtol=1e-14)
+    np.testing.assert_allclose((p + q)[:3], 1.0, rtol=1e-15)
+    assert np.isfinite([p, q]).all()
+
+
+def test_unscaled_values_overflow_to_infinity_and_never_to_nan() -> None:
+    assert extended.unscaled(1.5, 0.0, 1.0) == 1.5 * 2.0**512
+    assert extended.unscaled(1.5, 0.0, 9.0) == complex(np.inf, 0.0)
+    assert extended.unscaled(1.5, -2.0, -9.0) == 0
