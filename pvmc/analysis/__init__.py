@@ -1,0 +1,1 @@
+"""What is done with finished or growing runs: averages, comparisons, figures."""

@@ -1,0 +1,219 @@
+"""Figures of runs.  The only file that imports matplotlib: import it where a figure is made, not before.
+
+Figures are built without pyplot, so there is no global state and no display is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import AutoMinorLocator, MaxNLocator
+from numpy.typing import NDArray
+
+from pvmc.analysis import style
+from pvmc.analysis.series import Plateau, plateau, relative_error, running_mean
+from pvmc.errors import InputError, StorageError
+from pvmc.io.reader import Run
+
+_HEIGHT = 64 * style.MM
+_LEGEND = {"loc": "best", "handlelength": 2.6, "labelspacing": 0.3}
+_UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+def convergence(
+    runs: Sequence[Run], output: str | os.PathLike[str], formats: Sequence[str] = ("png", "pdf")
+) -> list[Path]:
+    """Draws :func:`convergence_figure` into files.  The same runs give the same bytes.
+
+    Args:
+        runs: one curve each.
+        output: path of the files without suffix; a suffix that is one of ``formats`` is dropped.
+        formats: file types.
+
+    Returns:
+        The files written, one per format.
+
+    Raises:
+        InputError: see :func:`convergence_figure`.
+        StorageError: a file cannot be written.
+    """
+    stem = Path(output)
+    if stem.suffix.removeprefix(".") in formats:
+        stem = stem.with_suffix("")
+    figure = convergence_figure(runs)
+    paths = [stem.with_name(f"{stem.name}.{name}") for name in formats]
+    for path, name in zip(paths, formats, strict=True):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with matplotlib.rc_context(style.RC):
+                figure.savefig(path, format=name, metadata=_UNDATED.get(name))
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    return paths
+
+
+def convergence_figure(runs: Sequence[Run]) -> Figure:
+    """Energy per spin against SR iteration, after Fig. 5 of Carleo and Troyer, arXiv:1606.02318 (Science 355, 602).
+
+    Panels: (a) the energy on a logarithmic iteration axis; (b) the energy close to the exact one, on a linear axis;
+    (c), when the exact energy is known, the relative error |E / E_exact - 1| of every iteration (pale) and of
+    the running mean (full).  The exact energy is dashed.
+
+    Args:
+        runs: one curve each, labelled by ``ansatz.alpha`` where that differs, else by the name of the directory.
+
+    Raises:
+        InputError: no runs, a run without iterations, or runs in different units of energy.
+    """
+    _require_comparable(runs)
+    labels, ordered = _labelled(runs)
+    references = sorted({e for run in ordered if (e := run.reference_energy_per_site) is not None})
+    with matplotlib.rc_context(style.RC):
+        layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.04)
+        figure = Figure(figsize=(style.PAGE_WIDTH, _HEIGHT), layout=layout)
+        axes = figure.subplots(1, 3 if any(references) else 2)
+        for axis, draw in zip(axes, (_draw_energies, _draw_zoom, _draw_errors), strict=False):
+            draw(axis, ordered, labels)
+        for axis in axes[:2]:
+            _draw_references(axis, references)
+            axis.set_ylabel(f"Energy per spin, $E/N$ ({_unit_label(runs[0].energy_units)})")
+        axes[0].legend(handles=_legend_lines(axes[0]), **_LEGEND)
+        for axis, letter in zip(axes, "abc", strict=False):
+            axis.text(0.97, 0.96, f"({letter})", transform=axis.transAxes, ha="right", va="top")
+    return figure
+
+
+def zoom_limits(runs: Sequence[Run]) -> tuple[float, float]:
+    """Range of the energy per spin that holds the plateaus of all runs and their exact energies, with some air.
+
+    The air below and above is a part of the distance between the lowest and the highest of them, but at least a few
+    standard deviations of the iterations, so that noise fits in and levels are told apart as well as one scale allows.
+    """
+    plateaus = [_plateau(run) for run in runs]
+    noise = max(float(_finite(run.energy_per_site)[-end.n :].std()) for run, end in zip(runs, plateaus, strict=True))
+    references = [e for run in runs if (e := run.reference_energy_per_site) is not None]
+    levels = [end.mean for end in plateaus] + references
+    low, high = min(levels), max(levels)
+    span = max(high - low, 2 * noise, 1e-6 * abs(low), np.finfo(float).tiny)
+    return low - max(0.15 * span, 3 * noise), high + max(0.6 * span, 4 * noise)
+
+
+def _draw_energies(axis: Axes, runs: Sequence[Run], labels: Sequence[str]) -> None:
+    for index, (run, label) in enumerate(zip(runs, labels, strict=True)):
+        colour, dashes = style.curve(index)
+        axis.plot(_iterations(run), run.energy_per_site, color=colour, dashes=dashes, label=label)
+    axis.margins(y=0.06)
+    axis.set_xscale("log")
+    axis.set_xlim(1, max(2, _last_iteration(runs)))
+    axis.set_xlabel("SR iteration")
+    axis.yaxis.set_major_locator(MaxNLocator(6))
+    axis.yaxis.set_minor_locator(AutoMinorLocator(2))
+
+
+def _draw_zoom(axis: Axes, runs: Sequence[Run], labels: Sequence[str]) -> None:
+    for index, (run, label) in enumerate(zip(runs, labels, strict=True)):
+        colour, _ = style.curve(index)  # noise hides a dash pattern; the order of the levels tells the curves in grey
+        axis.plot(_iterations(run), run.energy_per_site, color=colour, linewidth=0.7, label=label)
+    axis.set_ylim(*zoom_limits(runs))
+    axis.yaxis.set_major_locator(MaxNLocator(5))
+    axis.yaxis.set_minor_locator(AutoMinorLocator(2))
+    axis.ticklabel_format(axis="y", useOffset=False, style="plain")
+    _linear_iterations(axis, runs)
+
+
+def _draw_errors(axis: Axes, runs: Sequence[Run], labels: Sequence[str]) -> None:
+    smallest, largest = _smallest_error(runs), 0.0
+    for index, (run, label) in enumerate(zip(runs, labels, strict=True)):
+        if run.reference_energy is None or run.reference_energy == 0.0:
+            continue
+        colour, dashes = style.curve(index)
+        iterations, energies = _iterations(run), run.series["energy"]
+        every = relative_error(energies, run.reference_energy)
+        mean = relative_error(running_mean(energies), run.reference_energy)
+        largest = max(largest, float(_finite(every).max()))
+        axis.plot(iterations, every, color=colour, alpha=0.3, linewidth=0.5, label=f"_{label}, every iteration")
+        axis.plot(iterations, mean, color=colour, dashes=dashes, label=label, zorder=3)
+    axis.set_ylim(smallest / 5, 2 * max(largest, smallest))
+    axis.set_yscale("log")
+    axis.set_ylabel(r"Relative error, $|E / E_{\rm exact} - 1|$")
+    _linear_iterations(axis, runs)
+
+
+def _draw_references(axis: Axes, references: Sequence[float]) -> None:
+    for reference in references:
+        label = "exact" if reference == references[0] else "_exact"
+        axis.axhline(reference, zorder=4, label=label, **style.REFERENCE)
+
+
+def _linear_iterations(axis: Axes, runs: Sequence[Run]) -> None:
+    axis.set_xlim(0, _last_iteration(runs))
+    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.xaxis.set_minor_locator(AutoMinorLocator())
+    axis.set_xlabel("SR iteration")
+
+
+def _smallest_error(runs: Sequence[Run]) -> float:
+    """The smallest relative error that any plateau resolves; what is below it are single iterations hit by chance."""
+    resolved = []
+    for run in runs:
+        if reference := run.reference_energy_per_site:
+            end = _plateau(run)
+            resolved.append(max(float(relative_error(end.mean, reference)), end.error / abs(reference)))
+    return max(min(resolved), np.finfo(float).eps)
+
+
+def _plateau(run: Run) -> Plateau:
+    """The last 100 iterations, or the last fifth of a shorter run."""
+    energies = _finite(run.energy_per_site)
+    if energies.size < 2:
+        return Plateau(mean=float(energies[-1]), error=0.0, n=1, bin_size=1, converged=False)
+    return plateau(energies, last=max(2, min(100, energies.size // 5)))
+
+
+def _legend_lines(axis: Axes) -> list[Line2D]:
+    return [line for line in axis.get_lines() if not str(line.get_label()).startswith("_")]
+
+
+def _iterations(run: Run) -> NDArray[np.int64]:
+    """Iteration numbers from 1, also of a run that counts from 0."""
+    return run.iteration + 1 if run.iteration[0] == 0 else run.iteration
+
+
+def _last_iteration(runs: Sequence[Run]) -> int:
+    return max(int(_iterations(run)[-1]) for run in runs)
+
+
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.isfinite(values)]
+
+
+def _labelled(runs: Sequence[Run]) -> tuple[list[str], list[Run]]:
+    """Labels and runs: by alpha and in its order where every run has its own, else by name and as given."""
+    alphas = [run.config.get("ansatz", {}).get("alpha") for run in runs]
+    if len(runs) > 1 and None not in alphas and len(set(alphas)) == len(alphas):
+        pairs = sorted(zip(alphas, runs, strict=True), key=lambda pair: pair[0])
+        return [rf"$\alpha = {alpha:g}$" for alpha, _ in pairs], [run for _, run in pairs]
+    return [run.name.lstrip("_").replace("$", r"\$") for run in runs], list(runs)
+
+
+def _unit_label(units: str) -> str:
+    return f"${units}$" if len(units) == 1 else units
+
+
+def _require_comparable(runs: Sequence[Run]) -> None:
+    if not runs:
+        raise InputError("no runs to plot")
+    for run in runs:
+        if not _finite(run.series["energy"]).size:
+            raise InputError(f"{run.path} holds no energies yet")
+    units = {run.energy_units for run in runs}
+    if len(units) > 1:
+        raise InputError(f"the runs are in different units of energy: {', '.join(sorted(units))}")

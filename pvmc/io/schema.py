@@ -1,0 +1,191 @@
+"""The layout of ``run.h5``, stated once.
+
+The writer creates the file from it, the reader reads by it, and docs/hdf5.md is generated from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+"""Raised when a reader of the older layout would misread the new one; added quantities do not raise it."""
+
+FILE_NAME = "run.h5"
+"""Name of the results file in a run's directory."""
+
+SERIES_CHUNK = 512
+"""Rows per chunk of a series: 4 KiB, so that a run of 1000 iterations takes about 0.2 MB."""
+
+THETA_CHUNK_BYTES = 1 << 16
+"""A chunk of saved parameters holds as many whole vectors as fit in this, at least one."""
+
+STATUSES = ("running", "finished", "stopped", "failed")
+"""What ``/state/status`` may say.  A reader adds "dead": says running, but its process is gone."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A dataset with one row per SR iteration.
+
+    Attributes:
+        name: name of the dataset in ``/series``.
+        dtype: "float64" or "int64".
+        units: "1", "s", "samples", or a power of "energy", which stands for the run's ``energy_units``.
+        description: what it is, in one phrase.
+    """
+
+    name: str
+    dtype: Literal["float64", "int64"]
+    units: str
+    description: str
+
+    @property
+    def fill(self) -> float | int:
+        """Value of a row that was not measured: NaN, or -1 for integers."""
+        return -1 if self.dtype == "int64" else np.nan
+
+    def units_in(self, energy_units: str) -> str:
+        """Units with the Hamiltonian's own unit of energy put in, such as "J^2"."""
+        return self.units.replace("energy", energy_units)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An attribute of the file's root, set once at creation."""
+
+    name: str
+    type: type[str] | type[int]
+    description: str
+
+
+@dataclass(frozen=True)
+class StateField:
+    """A scalar dataset of ``/state``: what may change while the run goes on (attributes may not, in SWMR mode).
+
+    Attributes:
+        name: name of the dataset.
+        dtype: "int64", or "S<n>" for UTF-8 text of at most n bytes.
+        description: what it is, in one phrase.
+    """
+
+    name: str
+    dtype: str
+    description: str
+
+
+ITERATION = Quantity("iteration", "int64", "1", "number of the SR iteration, increasing; dimension scale of the series")
+
+SERIES = (
+    Quantity("energy", "float64", "energy", "real part of the mean local energy, of all sites"),
+    Quantity("energy_error", "float64", "energy", "standard error of energy"),
+    Quantity("energy_imaginary", "float64", "energy", "imaginary part of the mean local energy; 0 within its error"),
+    Quantity("variance", "float64", "energy^2", "variance of the local energy; 0 in an eigenstate"),
+    Quantity("autocorrelation_time", "float64", "samples", "integrated autocorrelation time of the local energy"),
+    Quantity("r_hat", "float64", "1", "Gelman-Rubin R-hat of the local energy over the chains; 1 if they agree"),
+    Quantity("acceptance", "float64", "1", "accepted fraction of the proposed Metropolis moves"),
+    Quantity("v_score", "float64", "1", "V-score: n_sites * variance / energy^2, energies from the zero of H"),
+    Quantity("learning_rate", "float64", "1/energy", "step size gamma of the update"),
+    Quantity("shift", "float64", "1", "diagonal regularisation lambda of the SR matrix"),
+    Quantity("force_norm", "float64", "energy", "2-norm of the force vector F"),
+    Quantity("update_norm", "float64", "1", "2-norm of the parameter update"),
+    Quantity("solve_residual", "float64", "1", "relative residual of the regularised SR equations"),
+    Quantity("seconds", "float64", "s", "wall time of the iteration"),
+    Quantity("seconds_sampling", "float64", "s", "of it, Metropolis sampling"),
+    Quantity("seconds_estimating", "float64", "s", "of it, local energies and log-derivatives"),
+    Quantity("seconds_reducing", "float64", "s", "of it, moments and their sums over the ranks"),
+    Quantity("seconds_solving", "float64", "s", "of it, solution of the SR equations"),
+    Quantity("n_samples", "int64", "samples", "samples of all ranks"),
+)
+
+ROOT_ATTRIBUTES = (
+    Attribute("schema_version", int, "version of this layout"),
+    Attribute("pvmc_version", str, "version of pvmc"),
+    Attribute("created", str, "when the file was created (ISO 8601, UTC)"),
+    Attribute("config", str, "the whole input as it was used, defaults filled in (TOML)"),
+    Attribute("config_source", str, "the text of the user's own input file"),
+    Attribute("command_line", str, "the command that started the run"),
+    Attribute("git_revision", str, "commit of the pvmc source tree, with -dirty if it had changes; empty if unknown"),
+    Attribute("host", str, "host name of rank 0"),
+    Attribute("pid", int, "process id of rank 0"),
+    Attribute("ranks", int, "number of MPI ranks"),
+    Attribute("mpi_library", str, "MPI library and version; empty without MPI"),
+    Attribute("python_version", str, "version of Python"),
+    Attribute("numpy_version", str, "version of numpy"),
+    Attribute("scipy_version", str, "version of scipy"),
+    Attribute("numba_version", str, "version of numba"),
+    Attribute("h5py_version", str, "version of h5py"),
+    Attribute("cpu_model", str, "processor of rank 0"),
+    Attribute("blas", str, "BLAS library, version and kernel"),
+    Attribute("seed", int, "seed of all random numbers"),
+    Attribute("n_sites", int, "number of lattice sites N"),
+    Attribute("n_parameters", int, "number of variational parameters K"),
+    Attribute("n_iterations", int, "number of SR iterations planned"),
+    Attribute("energy_units", str, "unit of energy, such as J"),
+)
+
+STATE = (
+    StateField("status", "S16", " | ".join(STATUSES)),
+    StateField("message", "S1024", "why the run stopped or failed; else empty"),
+    StateField("ended", "S32", "when it ended (ISO 8601, UTC); empty while it runs"),
+    StateField("iterations_done", "int64", "complete rows of /series; rows past it may be torn and are not to be read"),
+)
+
+_INTRODUCTION = """\
+# The results file
+
+`{file}`, layout version {version}.  This page is generated from `pvmc/io/schema.py`.
+
+The file can be read while it is written: open it with `h5py.File(path, swmr=True)`, which also opens a file left
+behind by a killed run, or with `pvmc.io.reader.open_run(path)`.  Axes are named and carry dimension scales, so that
+xarray with h5netcdf reads the groups as they are.  "energy" among the units stands for the attribute `energy_units`.
+Energies are totals: divide by `n_sites` for energies per site.
+"""
+
+_PARAMETERS = """\
+| dataset | type, shape | meaning |
+|---|---|---|
+| `theta` | float64 or complex128 (n_saved, K), axes `saved`, `parameter` | the flat parameter vector at each saving |
+| `iteration` | int64 (n_saved,), scale of axis `saved` | the iteration after which each row was saved |
+| `parameter` | int64 (K,), scale of axis `parameter` | position in the flat vector |
+
+Attributes of `theta`: `block_names` lists the named parts of the vector; `<block>_slice` = (start, stop) and
+`<block>_shape` say where each part lies and how it is shaped (C order).
+"""
+
+_REFERENCE = """\
+Attributes, present when known: `energy` (total, in units of energy) and `method` (where it comes from).
+"""
+
+
+def schema_markdown() -> str:
+    """The page docs/hdf5.md: every group, dataset and attribute of the results file."""
+    series = [(q.name, q.dtype, q.units, q.description) for q in (ITERATION, *SERIES)]
+    attributes = [(a.name, a.type.__name__, a.description) for a in ROOT_ATTRIBUTES]
+    state = [(s.name, s.dtype, s.description) for s in STATE]
+    parts = (
+        _INTRODUCTION.format(file=FILE_NAME, version=SCHEMA_VERSION),
+        "## /series: one row per SR iteration, axis `iteration`\n",
+        "A row that was not measured is NaN (-1 for integers).\n",
+        _table(("dataset", "type", "units", "meaning"), series),
+        "## /parameters: the variational parameters, at chosen iterations\n",
+        _PARAMETERS,
+        "## /state: scalars that change while the run goes on\n",
+        _table(("dataset", "type", "meaning"), state),
+        "## /reference: the exact ground-state energy\n",
+        _REFERENCE,
+        "## Attributes of the root\n",
+        _table(("attribute", "type", "meaning"), attributes),
+    )
+    return "\n".join(parts)
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A Markdown table; the first column is set as code, and bars within cells are escaped."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, *rest in rows:
+        lines.append("| " + " | ".join([f"`{name}`", *(cell.replace("|", "\\|") for cell in rest)]) + " |")
+    return "\n".join(lines) + "\n"

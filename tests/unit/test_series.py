@@ -1,0 +1,81 @@
+"""Plateau averages: errors that hold for correlated series, and say so when they do not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+from pvmc.analysis.series import plateau, relative_error, running_mean
+from pvmc.errors import InputError
+
+
+def autoregressive(rho: float, n: int, replicas: int, seed: int) -> NDArray[np.float64]:
+    """Stationary AR(1) series x_t = rho x_(t-1) + noise, of unit variance, (replicas, n)."""
+    noise = np.random.default_rng(seed).normal(size=(replicas, n)) * np.sqrt(1 - rho**2)
+    noise[:, 0] /= np.sqrt(1 - rho**2)
+    return lfilter([1.0], [1.0, -rho], noise, axis=1)
+
+
+def exact_error(rho: float, n: int) -> float:
+    """Standard error of the mean of n successive entries of that series, from its autocovariance rho^|t|."""
+    lags = np.arange(1, n)
+    return float(np.sqrt((1 + 2 * np.sum((1 - lags / n) * rho**lags)) / n))
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
+def test_error_of_correlated_series(rho: float) -> None:
+    n, replicas = 2000, 300
+    results = [plateau(series, last=n) for series in autoregressive(rho, n, replicas, seed=3)]
+    truth = exact_error(rho, n)
+    errors = np.array([result.error for result in results])
+    assert errors.mean() == pytest.approx(truth, rel=0.12)
+    # One-sigma coverage of 300 intervals: 68 % with a binomial standard deviation of 2.7 %.
+    covered = np.mean([abs(result.mean) < result.error for result in results])
+    assert 0.60 < covered < 0.77
+    assert np.mean([result.converged for result in results]) > 0.95
+    if rho == 0.8:
+        assert truth > 2.9 / np.sqrt(n)  # what std/sqrt(n) would miss
+
+
+def test_mean_is_that_of_the_last_iterations() -> None:
+    series = np.concatenate([np.full(50, 99.0), np.tile([1.0, 3.0], 50)])
+    assert plateau(series, last=100).mean == 2.0
+    assert plateau(series[-4:], last=100).n == 4
+    assert plateau(series[-4:], last=100).mean == 2.0
+
+
+def test_constant_series_has_no_error() -> None:
+    result = plateau(np.full(100, -3.5))
+    assert (result.mean, result.error, result.converged) == (-3.5, 0.0, True)
+
+
+def test_drift_is_not_a_plateau() -> None:
+    noise = np.random.default_rng(5).normal(size=100)
+    assert plateau(noise).converged
+    drifting = plateau(noise + 0.1 * np.arange(100))
+    assert not drifting.converged
+    assert drifting.error > 3 * plateau(noise).error
+
+
+@pytest.mark.parametrize(("values", "message"), [([1.0], "at least 2"), ([1.0, np.nan, 2.0], "not finite")])
+def test_series_without_a_plateau_are_refused(values: list[float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plateau(values)
+
+
+def test_relative_error() -> None:
+    np.testing.assert_allclose(relative_error([-1.8, -2.2, -2.0], -2.0), [0.1, 0.1, 0.0], rtol=1e-14)
+    with pytest.raises(InputError, match="reference energy is zero"):
+        relative_error(-1.0, 0.0)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 250])
+def test_running_mean_against_its_definition(n: int) -> None:
+    values = -17.7 + 1e-6 * np.random.default_rng(n).normal(size=n)
+    expected = []
+    for index in range(n):
+        half = int(np.floor(0.1 * (index + 1)))
+        expected.append(values[index - half : index + half + 1].mean())
+    np.testing.assert_allclose(running_mean(values), expected, rtol=0, atol=2e-14)
