@@ -135,6 +135,16 @@ class Ansatz(Protocol):
         """Named parts of theta: name -> (slice of theta, shape that it takes), in the order of theta."""
         ...
 
+    @property
+    def lookup_size(self) -> int:
+        """Q, numbers kept per walker."""
+        ...
+
+    @property
+    def table_bytes(self) -> int:
+        """Memory of the tables of one wave function."""
+        ...
+
     def initial_parameters(self, rng: np.random.Generator) -> Numbers:
         """Random starting parameters, (K,) of ``dtype``; a pure function of the generator's state."""
         ...

@@ -120,6 +120,16 @@ class RBM:
         self.parameter_blocks = self._blocks(visible_bias)
         self.n_parameters = max(part.stop for part, _ in self.parameter_blocks.values())
 
+    @property
+    def lookup_size(self) -> int:
+        """Q: tanh theta of every hidden unit, by planes."""
+        return self.n_hidden * self.dtype.itemsize // 8
+
+    @property
+    def table_bytes(self) -> int:
+        """Memory of W and of exp(+-2 W)."""
+        return 3 * self.n_hidden * self.n_sites * self.dtype.itemsize
+
     def _blocks(self, visible_bias: bool) -> Blocks:
         shapes: dict[str, tuple[int, ...]] = {"visible_bias": (int(self.orbits.max()) + 1,)} if visible_bias else {}
         shapes |= {"hidden_bias": (self.n_features,), "features": (self.n_features, self.n_sites)}

@@ -88,6 +88,7 @@ def quantum_geometric_tensor(moments: Moments, comm: Communicator) -> npt.NDArra
     """
     rows = moments.derivatives.T
     scale = 1.0 / moments.energy.n_samples
+    local: npt.NDArray[Any]
     if not moments.real_parameters:
         local = blas.zherk(scale, rows.astype(np.complex128, copy=False), trans=2, lower=1)
     elif np.iscomplexobj(rows):

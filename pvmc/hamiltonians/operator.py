@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,10 @@ from numba import njit
 from pvmc.errors import InputError
 from pvmc.flips import FlipSets
 from pvmc.hamiltonians.pauli import PauliSum
+
+Integers: TypeAlias = npt.NDArray[np.int64]
+Numbers: TypeAlias = npt.NDArray[Any]
+"""float64 or complex128."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,10 @@ class SpinProducts:
         sites: int64 (site_offsets[-1],).
     """
 
-    group_offsets: npt.NDArray[np.int64]
-    coefficients: npt.NDArray[np.float64] | npt.NDArray[np.complex128]
-    site_offsets: npt.NDArray[np.int64]
-    sites: npt.NDArray[np.int64]
+    group_offsets: Integers
+    coefficients: Numbers
+    site_offsets: Integers
+    sites: Integers
 
     @classmethod
     def build(cls, groups: Sequence[Sequence[tuple[Sequence[int], complex]]]) -> SpinProducts:
@@ -53,7 +57,7 @@ class SpinProducts:
             np.array([site for sites, _ in terms for site in sites], dtype=np.int64),
         )
 
-    def evaluate(self, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.float64] | npt.NDArray[np.complex128]:
+    def evaluate(self, spins: npt.NDArray[np.int8]) -> Numbers:
         """Amplitudes, shape (n_groups, L), of configurations of shape (N, L)."""
         out = np.zeros((len(self.group_offsets) - 1, spins.shape[1]), dtype=self.coefficients.dtype)
         _add_spin_products(self.group_offsets, self.coefficients, self.site_offsets, self.sites, spins, out)
@@ -154,7 +158,7 @@ class Operator:
         """Diagonal elements <s|H|s>, float64 (L,), of configurations (N, L)."""
         return self._diagonal.evaluate(spins)[0]
 
-    def amplitudes(self, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.float64] | npt.NDArray[np.complex128]:
+    def amplitudes(self, spins: npt.NDArray[np.int8]) -> Numbers:
         """Matrix elements H[s, s'], shape (n_flips, L), with s' = s flipped on each set of ``flips``."""
         return self._amplitudes.evaluate(spins)
 
@@ -164,7 +168,14 @@ def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _add_spin_products(group_offsets, coefficients, site_offsets, sites, spins, out):
+def _add_spin_products(
+    group_offsets: Integers,
+    coefficients: Numbers,
+    site_offsets: Integers,
+    sites: Integers,
+    spins: npt.NDArray[np.int8],
+    out: Numbers,
+) -> None:
     n_walkers = spins.shape[1]
     product = np.empty(n_walkers)
     for group in range(len(group_offsets) - 1):

@@ -75,21 +75,27 @@ class PauliSum:
 
 def X(site: int) -> PauliSum:
     """sigma^x on a site."""
-    return PauliSum({((site, "X"),): 1.0})
+    return _single(site, "X")
 
 
 def Y(site: int) -> PauliSum:
     """sigma^y on a site."""
-    return PauliSum({((site, "Y"),): 1.0})
+    return _single(site, "Y")
 
 
 def Z(site: int) -> PauliSum:
     """sigma^z on a site."""
-    return PauliSum({((site, "Z"),): 1.0})
+    return _single(site, "Z")
+
+
+def _single(site: int, letter: str) -> PauliSum:
+    string: Pauli = ((site, letter),)
+    return PauliSum({string: 1.0})
 
 
 def _as_sum(value: PauliSum | complex) -> PauliSum:
-    return value if isinstance(value, PauliSum) else PauliSum({(): value})
+    identity: Pauli = ()
+    return value if isinstance(value, PauliSum) else PauliSum({identity: value})
 
 
 def _times(left: Pauli, right: Pauli, coefficient: complex) -> tuple[Pauli, complex]:

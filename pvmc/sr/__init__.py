@@ -22,9 +22,11 @@ class SRSpec(Section):
     """gamma, in units of 1/energy: a number, or { initial, decay, minimum } for max(initial decay^p, minimum)"""
     shift: Schedule = Schedule(initial=100.0, decay=0.9, minimum=1e-4)
     """lambda, relative shift of the diagonal of S: a number or a schedule"""
+    floor: float = Field(default=1e-6, ge=0.0)
+    """added to the diagonal of S, relative to its largest element; holds directions that hardly change psi"""
     cutoff: float = Field(default=1e-8, gt=0.0, lt=1.0)
     """smallest eigenvalue kept by pinv, relative to the largest, of S scaled to a unit diagonal"""
 
     def build(self) -> Solver:
         """The solver."""
-        return DenseSolver(self.solver, self.learning_rate, self.shift, self.cutoff)
+        return DenseSolver(self.solver, self.learning_rate, self.shift, self.floor, self.cutoff)

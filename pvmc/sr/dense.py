@@ -51,12 +51,15 @@ class DenseSolver:
             "pinv", the pseudo-inverse from the eigenvalues above a relative cut-off.
         learning_rate: gamma(p).
         shift: lambda(p); used by "cholesky".
+        floor: added to every S_kk, relative to the largest S_kk; holds directions that hardly change psi, which a
+            relative shift leaves free to drift; used by "cholesky".
         cutoff: eigenvalues of the scaled S below cutoff times the largest are dropped; used by "pinv".
     """
 
     method: Literal["cholesky", "pinv"]
     learning_rate: Schedule
     shift: Schedule
+    floor: float
     cutoff: float
 
     def solve(self, moments: Moments, iteration: int, comm: Communicator) -> Step:
@@ -80,32 +83,26 @@ class DenseSolver:
         A direction with S_kk = 0 (such as a visible bias at fixed magnetisation) does not change psi: it is frozen.
         """
         variances = tensor.diagonal().real
-        active = variances > np.finfo(float).eps ** 2 * variances.max(initial=0.0)
-        scale = 1.0 / np.sqrt(variances[active])
-        scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
-        right = force[active] * scale
+        largest = float(np.max(variances, initial=0.0))
+        active = variances > np.finfo(float).eps ** 2 * largest
         direction = np.zeros_like(force)
+        residual = 0.0
         if active.any():
-            solution = self._cholesky(scaled, right, shift) if self.method == "cholesky" else self._pinv(scaled, right)
+            scale = 1.0 / np.sqrt(variances[active])
+            scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
+            right = force[active] * scale
+            if self.method == "cholesky":
+                scaled[np.diag_indices_from(scaled)] += shift + self.floor * largest * scale**2
+                solution = _cholesky(scaled, right, shift)
+            else:
+                solution = self._pinv(scaled, right)
             direction[active] = scale * solution
             full = np.tril(scaled) + np.tril(scaled, -1).conj().T
-            residual = np.linalg.norm(full @ solution + shift * solution - right) / max(np.linalg.norm(right), 1e-300)
-        else:
-            residual = 0.0
+            norm = float(np.linalg.norm(right))
+            residual = float(np.linalg.norm(full @ solution - right)) / norm if norm > 0 else 0.0
         if not np.all(np.isfinite(direction)):
             raise NumericalError("the SR system has no finite solution; raise sr.shift or lower sr.learning_rate")
-        return direction, (float(residual), int(len(active) - active.sum()))
-
-    @staticmethod
-    def _cholesky(lower: npt.NDArray[Any], right: npt.NDArray[Any], shift: float) -> npt.NDArray[Any]:
-        shifted = lower + shift * np.eye(len(lower))
-        try:
-            factor = scipy.linalg.cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
-        except scipy.linalg.LinAlgError:
-            raise NumericalError(
-                f"S with relative shift {shift:.3g} is not positive definite; raise sr.shift.minimum or sampler.samples"
-            ) from None
-        return scipy.linalg.cho_solve(factor, right, check_finite=False)
+        return direction, (residual, int(len(active) - active.sum()))
 
     def _pinv(self, lower: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArray[Any]:
         try:
@@ -114,3 +111,13 @@ class DenseSolver:
             raise NumericalError(f"the eigenvalues of S cannot be found: {error}") from None
         kept = values > self.cutoff * values[-1]
         return vectors[:, kept] @ ((vectors[:, kept].conj().T @ right) / values[kept])
+
+
+def _cholesky(lower: npt.NDArray[Any], right: npt.NDArray[Any], shift: float) -> npt.NDArray[Any]:
+    try:
+        factor = scipy.linalg.cho_factor(lower, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
+        raise NumericalError(
+            f"S with relative shift {shift:.3g} is not positive definite; raise sr.shift.minimum or sampler.samples"
+        ) from None
+    return np.asarray(scipy.linalg.cho_solve(factor, right, check_finite=False))
