@@ -7,14 +7,17 @@ input is :class:`pvmc.job.JobConfig`.
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from pvmc.errors import InputError
@@ -24,6 +27,11 @@ SectionT = TypeVar("SectionT", bound="Section")
 OVERRIDE_FLAG = "--set"
 """The flag that overrides a key; messages about an overridden value name it instead of the file."""
 
+_INTEGER_BOUND = 2**63  # of TOML and of HDF5
+
+LARGEST_SHOWN = 60
+"""Longest value that a message repeats in full, in characters."""
+
 
 @dataclass(frozen=True)
 class RawInput:
@@ -31,26 +39,49 @@ class RawInput:
 
     Attributes:
         tables: nested mappings as TOML gives them, overrides put in.
-        text: the file as it stands, without the overrides.
         file: name of the file, for messages.
+        text: the file as it stands, without the overrides.
         overridden: dotted keys that came from the command line.
     """
 
     tables: dict[str, Any]
-    text: str
     file: str
+    text: str = ""
     overridden: frozenset[str] = frozenset()
 
     def error(self, key: str, text: str) -> InputError:
-        """The error for a key: names the file or the override that the key came from."""
-        name = OVERRIDE_FLAG if any(key == own or key.startswith(f"{own}.") for own in self.overridden) else self.file
-        return InputError(f"{name}: {text}")
+        """The error for a dotted key: names the file or the override that the key came from."""
+        source = self.file
+        if any(key == own or key.startswith(f"{own}.") for own in self.overridden):
+            source = OVERRIDE_FLAG
+        elif self.overridden and not self._holds(key):
+            source = f"{self.file} with {OVERRIDE_FLAG}"  # a default or an absent key: either may have caused it
+        return InputError(f"{source}: {text}")
+
+    def _holds(self, key: str) -> bool:
+        here: Any = self.tables
+        for part in key.split("."):
+            if not isinstance(here, Mapping) or part not in here:
+                return False
+            here = here[part]
+        return True
 
 
 class Section(BaseModel):
     """Base of all config sections: immutable, no unknown keys, no silent conversions, finite numbers only."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    shorthand: ClassVar[str | None] = None
+    """The key that a plain number sets when it stands in place of the table."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return {cls.shorthand: value} if cls.shorthand and is_number else value
 
 
 class KeyProblem(ValueError):
@@ -63,22 +94,11 @@ class KeyProblem(ValueError):
     """
 
     def __init__(self, key: str, value: object, allowed: str):
-        super().__init__(f"{key} = {_shown(value)}: {allowed}")
+        super().__init__(f"{key} = {shown(value)}: {allowed}")
         self.key, self.value, self.allowed = key, value, allowed
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str]:
-    """The tables of a TOML file, and its text."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    try:
-        return tomllib.loads(text), text
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
+# Reading --------------------------------------------------------------------------------------------------------------
 
 
 def read_input(path: Path, overrides: Sequence[str] = ()) -> RawInput:
@@ -88,20 +108,68 @@ def read_input(path: Path, overrides: Sequence[str] = ()) -> RawInput:
         InputError: the file cannot be read; an override lacks ``=`` or a key, or its path runs through a value.
     """
     tables, text = _read(path)
-    overridden = []
+    overridden: set[str] = set()
     for override in overrides:
         key, equals, word = override.partition("=")
         parts = [part.strip() for part in key.split(".")]
-        if not equals or not all(parts):
-            raise InputError(f"{OVERRIDE_FLAG} {override}: expected KEY=VALUE, such as {OVERRIDE_FLAG} ansatz.alpha=2")
-        table = tables
-        for depth, part in enumerate(parts[:-1], start=1):
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise InputError(f"{OVERRIDE_FLAG} {override}: {'.'.join(parts[:depth])} is a value, not a section")
-        table[parts[-1]] = _parsed_value(word.strip())
-        overridden.append(".".join(parts))
-    return RawInput(tables, text, str(path), frozenset(overridden))
+        if not equals or not word.strip() or not all(parts):
+            raise InputError(f"{OVERRIDE_FLAG} {shown(override)}: must be KEY=VALUE, such as ansatz.alpha=2")
+        overridden.add(_put(tables, parts, _parsed_value(word.strip())))
+    return RawInput(tables, str(path), text, frozenset(overridden))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    """The tables of a TOML file, and its text."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a directory; must be a TOML file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}: line {line}: must be UTF-8 text (byte {error.start} is not)") from None
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: {_syntax_problem(str(error), text)}") from None
+    except (RecursionError, ValueError):
+        raise InputError(f"{path}: not valid TOML: nested too deeply, or a number of thousands of digits") from None
+
+
+def _syntax_problem(message: str, text: str) -> str:
+    """tomllib's message with the place first, and the line that it speaks of."""
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, flags=re.DOTALL)
+    if not found:
+        return f"not valid TOML: {' '.join(message.split())}"
+    problem, line, column = found[1], int(found[2]), int(found[3])
+    problem = re.sub(r"Cannot overwrite a value", "this key stands twice", problem)
+    problem = re.sub(r"Cannot declare .* twice", "this table stands twice", problem)
+    return f"line {line}, column {column}: not valid TOML: {problem}: {shown(text.splitlines()[line - 1].strip())}"
+
+
+def _put(tables: dict[str, Any], parts: Sequence[str], value: Any) -> str:
+    """Set a nested key; the dotted name of the outermost key that is new or changed by it."""
+    table, changed = tables, ".".join(parts)
+    for depth, part in enumerate(parts[:-1], start=1):
+        name = ".".join(parts[:depth])
+        if part not in table:
+            table[part] = {}
+            changed = min(changed, name, key=len)
+        table = table[part]
+        if not isinstance(table, dict):
+            flag = f"{OVERRIDE_FLAG} {'.'.join(parts)}={shown(value)}"
+            raise InputError(f"{flag}: {name} = {shown(table)} is a value, not a table; set {name} itself")
+    table[parts[-1]] = value
+    return changed
+
+
+def _parsed_value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
 
 
 def validate(model: type[SectionT], raw: RawInput) -> SectionT:
@@ -110,6 +178,9 @@ def validate(model: type[SectionT], raw: RawInput) -> SectionT:
     Raises:
         InputError: ``FILE: KEY = VALUE: what is wrong and what is allowed`` for the first problem.
     """
+    for key, value in _entries(raw.tables):
+        if isinstance(value, int) and not -_INTEGER_BOUND <= value < _INTEGER_BOUND:
+            raise raw.error(key, f"{key} = {shown(value)}: must be an integer of at most 64 bits")
     try:
         return model.model_validate(raw.tables)
     except ValidationError as error:
@@ -117,8 +188,241 @@ def validate(model: type[SectionT], raw: RawInput) -> SectionT:
         raise raw.error(key, text) from None
 
 
+def _entries(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested tables, and of lists within them."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{prefix}{name}.")
+        else:
+            for item in value if isinstance(value, list) else [value]:
+                yield f"{prefix}{name}", item
+
+
+# Messages -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a problem lies: the key, its value, what the section that holds it knows of it."""
+
+    path: tuple[str, ...]
+    value: Any
+    holder: type[Section] | None
+    field: FieldInfo | None
+
+    @property
+    def key(self) -> str:
+        return ".".join(part if re.fullmatch(r"[\w-]+", part) else json.dumps(part) for part in self.path)
+
+
+def _message(model: type[Section], tables: Mapping[str, Any], error: ValidationError) -> tuple[str, str]:
+    """The key and one line for the most telling problem: a misspelt key comes before the missing key that it caused."""
+    order = {"extra_forbidden": 0, "missing": 2}
+    problems = sorted(error.errors(), key=lambda problem: order.get(problem["type"], 1))
+    places = [_tag_place(_locate(model, tables, problem["loc"]), problem["type"]) for problem in problems]
+    text = _problem_in_words(problems[0], places[0], model, tables)
+    more = len({place.path for place in places}) - 1
+    return ".".join(places[0].path), text + (f" (and {more} more problem{'s' if more > 1 else ''})" if more else "")
+
+
+def _problem_in_words(
+    problem: Mapping[str, Any], place: _Place, model: type[Section], tables: Mapping[str, Any]
+) -> str:
+    given = f"{place.key} = {shown(place.value)}"
+    match problem["type"]:
+        case "extra_forbidden":
+            siblings = list(place.holder.model_fields) if place.holder else []
+            unknown = f"[{place.key}]: unknown section" if isinstance(place.value, Mapping) else f"{given}: unknown key"
+            hint = _nearest_key(place.path, siblings, model, tables)
+            return f"{unknown}{hint}; allowed: {', '.join(siblings)}"
+        case "missing" if section_classes(_annotation(place)):
+            return f"[{place.key}]: section missing; must be {_allowed(place)}"
+        case "missing":
+            purpose = str(place.field.description or "").rstrip(".") if place.field else ""
+            return f"{place.key}: missing; must be {_allowed(place)}" + (f" ({purpose})" if purpose else "")
+        case "union_tag_not_found":
+            return f"{place.key}: missing; must be {_one_of(_tags_of(place))}"
+        case "union_tag_invalid":
+            words = _tags_of(place)
+            return f"{given}: must be {_one_of(words)}{_nearest_word(place.value, words)}"
+        case "value_error" if isinstance(problem["ctx"]["error"], KeyProblem):
+            return str(problem["ctx"]["error"])
+        case "value_error":
+            return f"{given}: {problem['ctx']['error']}"
+        case "finite_number":
+            return f"{given}: must be finite, {_allowed(place)}"
+        case _:
+            return f"{given}: must be {_allowed(place)}{_nearest_word(place.value, _words(_annotation(place)))}"
+
+
+def _locate(model: type[Section], tables: Mapping[str, Any], location: Sequence[int | str]) -> _Place:
+    """The key that a pydantic location speaks of.
+
+    A location also holds tags of unions, names of types and positions in lists, which are no keys.
+    """
+    place = _Place((), tables, None, None)
+    section: type[Section] | None = model
+    for depth, part in enumerate(location, start=1):
+        known = section.model_fields.get(str(part)) if section else None
+        is_unknown_key = depth == len(location) and isinstance(place.value, Mapping) and part in place.value
+        if known is None and not is_unknown_key:
+            continue
+        if isinstance(place.value, Mapping):
+            place = _Place((*place.path, str(part)), place.value.get(str(part)), section, known)
+        else:  # a plain number in place of a table
+            place = _Place(place.path, place.value, section, known)
+        section = _chosen(known.annotation, place.value) if known else None
+    return place
+
+
+def _annotation(place: _Place) -> Any:
+    return place.field.annotation if place.field else None
+
+
+def _allowed(place: _Place) -> str:
+    return allowed_values(place.field) if place.field else "left out"
+
+
+def _tag_place(place: _Place, problem: str) -> _Place:
+    """The place of a union's tag, where the problem is the tag's; else the place itself."""
+    if problem not in ("union_tag_not_found", "union_tag_invalid") or place.field is None:
+        return place
+    tag = str(place.field.discriminator)
+    return replace(place, path=(*place.path, tag), value=place.value.get(tag))
+
+
+def _tags_of(place: _Place) -> list[str]:
+    """The words of a union's tag, of which ``place`` is the place."""
+    return [word for section in section_classes(_annotation(place)) for word in _tag_words(section, place.path[-1])]
+
+
+def _chosen(annotation: Any, table: Any) -> type[Section] | None:
+    """The section class of a union that a table's tag names; the only one, where there is one."""
+    classes = section_classes(annotation)
+    for section in classes:
+        for tag in ("kind", "model"):
+            if isinstance(table, Mapping) and table.get(tag) in _tag_words(section, tag):
+                return section
+    return classes[0] if len(classes) == 1 else None
+
+
+def _nearest_key(path: Sequence[str], siblings: Sequence[str], model: type[Section], tables: Mapping[str, Any]) -> str:
+    """A guess at what an unknown key was to be: a similar one beside it, or the same one of another section."""
+    *parents, name = path
+    close = difflib.get_close_matches(name, siblings, n=1, cutoff=0.5)
+    guesses = [".".join([*parents, near]) for near in close]
+    guesses += [key for key in _known_keys(model, tables) if key.rpartition(".")[2] == name]
+    return f", did you mean '{guesses[0]}'?" if guesses else ""
+
+
+def _known_keys(section: type[Section], table: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys of a section and of those in it, choosing union members as the table does."""
+    for name, field in section.model_fields.items():
+        yield f"{prefix}{name}"
+        inner_table = table.get(name) if isinstance(table, Mapping) else None
+        inner = _chosen(field.annotation, inner_table)
+        if inner:
+            yield from _known_keys(inner, inner_table, f"{prefix}{name}.")
+
+
+def _nearest_word(value: object, words: Sequence[str]) -> str:
+    is_guessable = isinstance(value, str) and len(words) > 1
+    close = difflib.get_close_matches(str(value), words, n=1, cutoff=0.5) if is_guessable else []
+    return f', did you mean "{close[0]}"?' if close else ""
+
+
+def shown(value: object) -> str:
+    """A value as TOML writes it, on one line, shortened where it is long."""
+    text = _toml_text(value)
+    return text if len(text) <= LARGEST_SHOWN else text[: LARGEST_SHOWN - 3] + "..."
+
+
+def _toml_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Section):
+        value = value.model_dump(exclude_none=True)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {_toml_text(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml_text, value)) + "]"
+    return str(value)
+
+
+# Sections in words ----------------------------------------------------------------------------------------------------
+
+
+def section_classes(annotation: Any) -> list[type[Section]]:
+    """The section classes in a type annotation, through unions and ``Annotated``."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in section_classes(argument)]
+
+
+def allowed_values(field: FieldInfo) -> str:
+    """What a key may be, in words: "an integer >= 1", "true or false", "a list of 2 values, each ..."."""
+    return _type_in_words(field.annotation, field.metadata)
+
+
+def _type_in_words(annotation: Any, limits: Iterable[Any] = ()) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        inner = [
+            limit for item in arguments[1:] for limit in (item.metadata if isinstance(item, FieldInfo) else [item])
+        ]
+        return _type_in_words(arguments[0], [*limits, *inner])
+    sections = section_classes(annotation)
+    if sections:
+        return _table_in_words(sections)
+    if origin in (Union, types.UnionType):
+        return ", or ".join(_type_in_words(member, limits) for member in arguments if member is not types.NoneType)
+    if origin is Literal:
+        return _one_of(arguments)
+    if origin is tuple:
+        return f"a list of {len(arguments)} values, each {_type_in_words(arguments[0])}"
+    noun = {bool: "true or false", int: "an integer", float: "a number", str: "text"}[annotation]
+    return f"{noun} {_limits_in_words(limits)}".rstrip()
+
+
+def _limits_in_words(limits: Iterable[Any]) -> str:
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    found = [(sign, getattr(limit, name)) for limit in limits for name, sign in signs.items() if hasattr(limit, name)]
+    return " and ".join(f"{sign} {bound:g}" for sign, bound in found if bound < _INTEGER_BOUND)
+
+
+def _table_in_words(sections: Sequence[type[Section]]) -> str:
+    for tag in ("kind", "model"):
+        words = [word for section in sections for word in _tag_words(section, tag)]
+        if words:
+            return f"a table with {tag} = {_one_of(words)}"
+    number = "a number or " if sections[0].shorthand else ""
+    return f"{number}a table with {', '.join(sections[0].model_fields)}"
+
+
+def _tag_words(section: type[Section], tag: str) -> Sequence[str]:
+    field = section.model_fields.get(tag)
+    return _words(field.annotation) if field else ()
+
+
+def _words(annotation: Any) -> list[str]:
+    """The words that an annotation's literals allow."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    return [word for argument in get_args(annotation) for word in _words(argument)]
+
+
+def _one_of(words: Sequence[object]) -> str:
+    quoted = [json.dumps(word) for word in words]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+# Writing --------------------------------------------------------------------------------------------------------------
+
+
 def to_toml(section: Section, *, commented: bool = False) -> str:
-    """The section as TOML text with every default written out; ``commented`` adds each key's description."""
+    """The section as TOML text with every default written out; ``commented`` says what each key is and may be."""
     document = tomlkit.document()
     for name, value, field in _fields(section):
         if isinstance(value, Section):
@@ -132,12 +436,14 @@ def to_toml(section: Section, *, commented: bool = False) -> str:
 
 def _fill(table: tomlkit.items.Table, section: Section, commented: bool) -> None:
     for name, value, field in _fields(section):
-        if commented:
-            table.add(tomlkit.comment(str(field.description)))
+        is_tag = name in ("kind", "model")  # explained by the section's own line
+        if commented and not is_tag:
+            table.add(tomlkit.nl())
+            table.add(tomlkit.comment(f"{str(field.description).rstrip('.')} ({allowed_values(field)})"))
         if value is not None:
             table.add(name, _toml_value(value))
         elif commented:
-            table.add(tomlkit.comment(f"{name} = (left out: chosen by pvmc)"))
+            table.add(tomlkit.comment(f"{name} = ..."))
 
 
 def _toml_value(value: Any) -> Any:
@@ -154,123 +460,3 @@ def _toml_value(value: Any) -> Any:
 def _fields(section: Section) -> Iterator[tuple[str, Any, FieldInfo]]:
     for name, field in type(section).model_fields.items():
         yield name, getattr(section, name), field
-
-
-def _parsed_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _message(model: type[Section], tables: Mapping[str, Any], error: ValidationError) -> tuple[str, str]:
-    """The key and one line for the most telling problem: a misspelt key comes before the missing key that it caused."""
-    order = {"extra_forbidden": 0, "missing": 2}
-    problems = sorted(error.errors(), key=lambda problem: order.get(problem["type"], 1))
-    problem = problems[0]
-    # A discriminated union puts the chosen tag into the path; only what stands in the file is a key.
-    path, value = _path_in(tables, problem["loc"])
-    key = ".".join(path)
-    siblings = _allowed_keys(model, tables, path[:-1])
-    match problem["type"]:
-        case "extra_forbidden":
-            text = f"{key} = {_shown(value)}: unknown key{_nearest(path, siblings)}; allowed: {', '.join(siblings)}"
-        case "missing":
-            text = f"{key}: missing; {_described(model, tables, path)}"
-        case "union_tag_not_found":
-            tag = str(problem["ctx"]["discriminator"]).strip("'")
-            text = f"{key}.{tag}: missing; says which {path[-1]} this is"
-        case "union_tag_invalid":
-            tag = str(problem["ctx"]["discriminator"]).strip("'")
-            allowed = str(problem["ctx"]["expected_tags"])
-            given = value.get(tag) if isinstance(value, Mapping) else value
-            text = f"{key}.{tag} = {_shown(given)}: must be one of {allowed}{_nearest_word(given, allowed)}"
-        case "literal_error":
-            allowed = str(problem["ctx"]["expected"])
-            text = f"{key} = {_shown(value)}: must be {allowed}{_nearest_word(value, allowed)}"
-        case "value_error" if isinstance(problem["ctx"]["error"], KeyProblem):
-            text = str(problem["ctx"]["error"])
-        case "value_error":
-            text = f"{key} = {_shown(value)}: {problem['ctx']['error']}"
-        case _:
-            text = f"{key} = {_shown(value)}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return key, f"{text}{more}"
-
-
-def _path_in(tables: Mapping[str, Any], location: tuple[int | str, ...]) -> tuple[list[str], Any]:
-    """Keys of a pydantic location that stand in the tables (the last may be absent), and the value there."""
-    path: list[str] = []
-    here: Any = tables
-    for depth, part in enumerate(location):
-        last = depth == len(location) - 1
-        if isinstance(here, Mapping) and (part in here or (last and isinstance(part, str) and not _is_tag(part, here))):
-            path.append(str(part))
-            here = here.get(part)
-        elif isinstance(here, list | tuple) and isinstance(part, int) and part < len(here):
-            path[-1] += f"[{part}]"
-            here = here[part]
-    return path, here
-
-
-def _is_tag(part: str, table: Mapping[str, Any]) -> bool:
-    return part in (table.get("kind"), table.get("model"))
-
-
-def _allowed_keys(model: type[Section], tables: Mapping[str, Any], path: Sequence[str]) -> list[str]:
-    section = _section_at(model, tables, path)
-    return list(section.model_fields) if section else []
-
-
-def _described(model: type[Section], tables: Mapping[str, Any], path: Sequence[str]) -> str:
-    section = _section_at(model, tables, path[:-1])
-    field = section.model_fields.get(path[-1]) if section else None
-    return str(field.description).splitlines()[0] if field and field.description else "this key is required"
-
-
-def _section_at(model: type[Section], tables: Mapping[str, Any], path: Sequence[str]) -> type[Section] | None:
-    """The section class that governs the table at a path, choosing union members by their tag."""
-    here: Any = tables
-    section: type[Section] | None = model
-    for part in path:
-        field = section.model_fields.get(part) if section else None
-        here = here.get(part, {}) if isinstance(here, Mapping) else {}
-        section = _chosen(field.annotation, here) if field else None
-    return section
-
-
-def section_classes(annotation: Any) -> list[type[Section]]:
-    """The section classes in a type annotation, through unions and ``Annotated``."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return [annotation]
-    if get_origin(annotation) is None and not isinstance(annotation, type(int | str)):
-        return []
-    return [found for argument in get_args(annotation) for found in section_classes(argument)]
-
-
-def _chosen(annotation: Any, table: Any) -> type[Section] | None:
-    classes = section_classes(annotation)
-    for section in classes:
-        for tag in ("kind", "model"):
-            field = section.model_fields.get(tag)
-            if field and isinstance(table, Mapping) and table.get(tag) in get_args(field.annotation):
-                return section
-    return classes[0] if len(classes) == 1 else None
-
-
-def _nearest(path: Sequence[str], siblings: Sequence[str]) -> str:
-    close = difflib.get_close_matches(path[-1], siblings, n=1, cutoff=0.5)
-    return f", did you mean '{'.'.join([*path[:-1], close[0]])}'?" if close else ""
-
-
-def _nearest_word(value: object, allowed: str) -> str:
-    words = [word.strip(" '") for word in allowed.replace(" or ", ",").split(",")]
-    close = difflib.get_close_matches(str(value), words, n=1, cutoff=0.6)
-    return f", did you mean '{close[0]}'?" if close else ""
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -62,7 +62,7 @@ def _accuracy(run: Run) -> Iterator[tuple[str, str]]:
     if last < 2:
         return
     energy = plateau(run.energy_per_site[measured], last)
-    bound = "" if energy.converged else "; it still drifts: the error is a lower bound"
+    bound = "" if energy.converged else "; still drifting: the error is a lower bound"
     yield "E/N", f"{energy.mean:.8f} +- {energy.error:.1e} {run.energy_units} (last {energy.n} iterations{bound})"
     exact = run.reference_energy_per_site
     if exact is not None:

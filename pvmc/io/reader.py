@@ -37,6 +37,7 @@ class Run:
         reference_energy: exact total energy in ``energy_units``; None when unknown.
         reference_method: where the reference comes from.
         message: why the run stopped or failed; else empty.
+        ended: when it ended (ISO 8601, UTC); empty for one that had not.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Run:
     reference_energy: float | None
     reference_method: str
     message: str
+    ended: str
 
     @property
     def name(self) -> str:
@@ -159,6 +161,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
             reference_energy=None if energy is None else float(energy),
             reference_method=str(reference.get("method", "")),
             message=_text(file["state/message"][()]),
+            ended=_text(file["state/ended"][()]),
         )
 
 
@@ -180,11 +183,17 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _open_hdf5(path: Path) -> h5py.File:
-    # The SWMR way opens growing and killed files too; files in an older format (a repacked copy) only open plainly.
-    try:
-        return h5py.File(path, "r", swmr=True, libver="latest", locking="best-effort")
-    except (OSError, ValueError):
-        return h5py.File(path, "r", locking="best-effort")
+    # A growing or killed file opens only in SWMR mode, which skips HDF5's check for a file that is cut short (an
+    # incomplete copy) and may read zeros from it: so that mode is for those files alone.
+    return h5py.File(path, "r", swmr=_marked_as_being_written(path), locking="best-effort")
+
+
+def _marked_as_being_written(path: Path) -> bool:
+    """Whether the HDF5 superblock (format version 2 or 3) says that a writer has not closed the file."""
+    with path.open("rb") as file:
+        superblock = file.read(12)
+    version, flags = superblock[8], superblock[11]
+    return version >= 2 and flags != 0
 
 
 def _require_ours(file: h5py.File, path: Path) -> None:
@@ -205,7 +214,10 @@ def _read_series(file: h5py.File) -> dict[str, NDArray[Any]]:
     group = file["series"]
     names = [quantity.name for quantity in (ITERATION, *SERIES) if quantity.name in group]
     rows = min([done, *(group[name].shape[0] for name in names)])
-    return {name: group[name][:rows] for name in names}
+    series = {name: group[name][:rows] for name in names}
+    if (np.diff(series[ITERATION.name]) <= 0).any():
+        raise StorageError(f"{file.filename} is damaged: its iterations are out of order (an incomplete copy?)")
+    return series
 
 
 def _saved_iterations(file: h5py.File) -> NDArray[np.int64]:

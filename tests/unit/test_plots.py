@@ -48,6 +48,7 @@ def run(
         reference_energy=reference,
         reference_method="",
         message="",
+        ended="",
     )
 
 
@@ -77,10 +78,12 @@ def test_curves_are_the_energies_of_the_runs(runs: Sequence[Run]) -> None:
             np.testing.assert_array_equal(curve.get_xdata(), np.arange(1, 1001))
             np.testing.assert_array_equal(curve.get_ydata(), data.series["energy"] / N_SITES)
         (pale,) = lines(figure.axes[2], f"_{label}, every iteration")
-        np.testing.assert_allclose(pale.get_ydata(), np.abs(data.series["energy"] / EXACT - 1), rtol=0, atol=1e-15)
+        np.testing.assert_allclose(
+            np.asarray(pale.get_ydata()), np.abs(data.series["energy"] / EXACT - 1), rtol=0, atol=1e-15
+        )
         (mean,) = lines(figure.axes[2], label)
         last = np.abs(data.series["energy"][-101:].mean() / EXACT - 1)
-        assert mean.get_ydata()[-1] == pytest.approx(last, rel=1e-9)
+        assert np.asarray(mean.get_ydata())[-1] == pytest.approx(last, rel=1e-9)
 
 
 def test_axes_and_legend(runs: Sequence[Run]) -> None:
@@ -99,7 +102,7 @@ def test_axes_and_legend(runs: Sequence[Run]) -> None:
 def test_exact_energy_is_dashed_at_its_height(runs: Sequence[Run]) -> None:
     for axis in convergence_figure(runs).axes[:2]:
         (exact,) = lines(axis, "exact")
-        assert list(exact.get_ydata()) == [EXACT / N_SITES] * 2
+        assert np.asarray(exact.get_ydata()).tolist() == [EXACT / N_SITES] * 2
         assert exact.get_linestyle() == "--"
 
 
@@ -135,7 +138,7 @@ def test_without_reference_there_are_the_two_panels() -> None:
 def test_iterations_counted_from_zero_start_at_one() -> None:
     figure = convergence_figure([run("a", -0.44, n=20, first=0)])
     (curve,) = lines(figure.axes[0], "a")
-    assert list(curve.get_xdata()) == list(range(1, 21))
+    assert np.asarray(curve.get_xdata()).tolist() == list(range(1, 21))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

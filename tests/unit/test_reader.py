@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import h5py
@@ -23,7 +24,12 @@ BLOCKS = {"bias": (slice(0, 1), (1,)), "weights": (slice(1, 5), (2, 2)), "scale"
 def writer(directory: Path, reference: float | None = None, **changes: str | int) -> ResultsWriter:
     own = {"schema_version", "created"}
     blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
-    run = {"energy_units": "J", "n_sites": 4, "n_parameters": 6, "config": '[ansatz]\nkind = "rbm"\nalpha = 2\n'}
+    run: dict[str, str | int] = {
+        "energy_units": "J",
+        "n_sites": 4,
+        "n_parameters": 6,
+        "config": '[ansatz]\nkind = "rbm"\nalpha = 2\n',
+    }
     attributes = {**blank, **provenance.collect(), **run, **changes}
     return ResultsWriter(
         directory, attributes, parameter_blocks=BLOCKS, parameter_dtype=np.float64, reference_energy=reference
@@ -69,6 +75,7 @@ def test_run_that_has_just_begun(tmp_path: Path) -> None:
     with writer(tmp_path / "run") as results:
         run = open_run(tmp_path / "run")
         assert run.status() == "running"
+        assert run.ended == ""
         assert run.iteration.size == 0
         assert run.reference_energy is None
         assert run.reference_energy_per_site is None
@@ -76,6 +83,8 @@ def test_run_that_has_just_begun(tmp_path: Path) -> None:
             run.parameters()
         results.finish("stopped", "time limit")
         assert run.status() == "stopped"  # asked anew, not remembered
+    age = datetime.now(UTC) - datetime.fromisoformat(open_run(tmp_path / "run").ended)
+    assert timedelta(0) <= age < timedelta(hours=1)
 
 
 def test_series_of_unequal_length_are_cut_to_the_shortest(directory: Path) -> None:
@@ -149,11 +158,16 @@ def test_what_is_not_a_run_is_refused_in_one_line(directory: Path, tmp_path: Pat
 def test_damaged_files_are_one_line(directory: Path) -> None:
     path = directory / "run.h5"
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 3])
-    with pytest.raises(StorageError, match=r"cannot read .*run\.h5: ") as caught:
-        open_run(directory)
-    assert "\n" not in str(caught.value)
+    for length in (100, len(whole) // 3, len(whole) - 1):  # in SWMR mode the middle one would read as zeros
+        path.write_bytes(whole[:length])
+        with pytest.raises(StorageError, match=r"cannot read .*run\.h5: ") as caught:
+            open_run(directory)
+        assert "\n" not in str(caught.value)
     path.write_bytes(whole)
+    with h5py.File(path, "r+") as file:
+        file["series/iteration"][5] = 0
+    with pytest.raises(StorageError, match="iterations are out of order"):
+        open_run(directory)
     with h5py.File(path, "r+") as file:
         del file["state"]
     with pytest.raises(StorageError, match=r"run\.h5 is damaged: "):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,11 +26,17 @@ BLOCKS = {"bias": (slice(0, 2), (2,)), "weights": (slice(2, 6), (2, 2))}
 def attributes(**changes: str | int) -> dict[str, str | int]:
     own = {"schema_version", "created"}
     blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
-    run = {"energy_units": "J", "n_sites": 4, "n_parameters": K, "seed": 7, "config": "[ansatz]\nalpha = 2\n"}
+    run: dict[str, str | int] = {
+        "energy_units": "J",
+        "n_sites": 4,
+        "n_parameters": K,
+        "seed": 7,
+        "config": "[ansatz]\nalpha = 2\n",
+    }
     return {**blank, **provenance.collect("MPICH 4.2"), **run, **changes}
 
 
-def writer(directory: Path, *, overwrite: bool = False, **changes: str | int) -> ResultsWriter:
+def writer(directory: Path, *, overwrite: bool = False, **changes: Any) -> ResultsWriter:
     return ResultsWriter(
         directory,
         attributes(**changes),
@@ -249,7 +256,7 @@ def test_misuse_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"), [({"colour": "red"}, "not in the schema: colour"), ({"seed": "x"}, "seed = 'x'")]
 )
-def test_attributes_must_match_the_schema(tmp_path: Path, changes: dict[str, str | int], message: str) -> None:
+def test_attributes_must_match_the_schema(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         writer(tmp_path, **changes)
     with pytest.raises(ValueError, match="attributes missing: blas"):

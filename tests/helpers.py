@@ -1,0 +1,202 @@
+"""What several tests share: operators as Kronecker products, wave functions by enumeration, two-sided chi-square tests.
+
+Configurations are enumerated so that bit i of the row is set where s_i = -1; site 0 is the last Kronecker factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse, stats
+
+from pvmc.ansatz import RBM, WaveFunction
+from pvmc.estimators import EnergyStatistics, Moments, local_energy
+from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
+from pvmc.lattice import chain
+
+Numbers = npt.NDArray[Any]
+Spins = npt.NDArray[np.int8]
+
+LETTERS = {"X": X, "Y": Y, "Z": Z}
+PAULI = {
+    "X": sparse.csr_array(np.array([[0.0, 1.0], [1.0, 0.0]], dtype=complex)),
+    "Y": sparse.csr_array(np.array([[0.0, -1.0j], [1.0j, 0.0]])),
+    "Z": sparse.csr_array(np.diag([1.0 + 0.0j, -1.0])),
+}
+
+
+# Operators ------------------------------------------------------------------------------------------------------------
+
+
+def pauli(letter: str, site: int, n_sites: int) -> sparse.csr_array:
+    """sigma^letter on one of N sites, (2^N, 2^N)."""
+    left, right = sparse.eye_array(2 ** (n_sites - 1 - site)), sparse.eye_array(2**site)
+    return sparse.csr_array(sparse.kron(sparse.kron(left, PAULI[letter]), right))
+
+
+def kronecker_string(letters: Mapping[int, str], n_sites: int) -> sparse.csr_array:
+    """The product of sigma^letters[site] over the given sites, (2^N, 2^N)."""
+    product = sparse.csr_array(sparse.eye_array(2**n_sites, dtype=complex))
+    for site, letter in letters.items():
+        product = sparse.csr_array(product @ pauli(letter, site, n_sites))
+    return product
+
+
+def kronecker_sum(terms: PauliSum, n_sites: int) -> Numbers:
+    """The dense matrix of a sum of Pauli strings, from its ``terms``."""
+    total = np.zeros((2**n_sites, 2**n_sites), dtype=complex)
+    for string, coefficient in terms.terms.items():
+        total += coefficient * kronecker_string(dict(string), n_sites).toarray()
+    return total
+
+
+def compiled_matrix(operator: Operator) -> Numbers:
+    """The dense matrix, row by row from ``diagonal`` and ``amplitudes``."""
+    spins = configurations(operator.n_sites)
+    rows = np.arange(spins.shape[1])
+    matrix = np.zeros((len(rows), len(rows)), dtype=operator.dtype)
+    matrix[rows, rows] = operator.diagonal(spins)
+    for k, amplitudes in enumerate(operator.amplitudes(spins)):
+        columns = rows ^ sum(1 << int(site) for site in operator.flips[k])
+        matrix[rows, columns] += amplitudes
+    return matrix
+
+
+def random_strings(
+    rng: np.random.Generator, n_sites: int, n_strings: int, letters: str = "XYZ", largest: int = 4
+) -> PauliSum:
+    """Random strings of up to ``largest`` distinct sites, and an identity, with normal coefficients."""
+    strings = []
+    for _ in range(n_strings):
+        sites = rng.choice(n_sites, size=rng.integers(1, largest + 1), replace=False)
+        string = PauliSum({(): float(rng.standard_normal())})
+        for site in sites.tolist():
+            string = string * LETTERS[str(rng.choice(list(letters)))](site)
+        strings.append(string)
+    return PauliSum.total(strings) + float(rng.standard_normal())
+
+
+# Wave functions -------------------------------------------------------------------------------------------------------
+
+
+def configurations(n_sites: int, magnetization: int | None = None) -> Spins:
+    """All configurations, int8 (N, D), or those of one magnetisation."""
+    labels = np.arange(2**n_sites)
+    spins = (1 - 2 * ((labels >> np.arange(n_sites)[:, None]) & 1)).astype(np.int8)
+    if magnetization is not None:
+        spins = spins[:, spins.sum(axis=0, dtype=np.int64) == magnetization]
+    return np.ascontiguousarray(spins)
+
+
+def labels_of(spins: Spins) -> npt.NDArray[np.int64]:
+    """Rows of configurations (N, L) in the enumeration of all, (L,)."""
+    return (1 << np.arange(len(spins), dtype=np.int64)) @ (spins < 0)
+
+
+def random_rbm(
+    n_sites: int,
+    dtype: npt.DTypeLike,
+    symmetry: str = "none",
+    *,
+    n_features: int = 2,
+    scale: float = 0.3,
+    visible_bias: bool = True,
+    seed: int = 7,
+) -> tuple[RBM, Numbers]:
+    """An RBM on a ring and random parameters of standard deviation ``scale``."""
+    group = chain(n_sites).group(symmetry)
+    rbm = RBM(group, n_features, dtype=dtype, visible_bias=visible_bias, init_scale=scale)
+    return rbm, rbm.initial_parameters(np.random.default_rng(seed))
+
+
+def state_vector(psi: WaveFunction, spins: Spins) -> Numbers:
+    """psi(s), normalised over the given configurations, complex128 (D,)."""
+    logarithm = psi.log_psi(spins).astype(np.complex128)
+    vector: Numbers = np.exp(logarithm - logarithm.real.max())
+    return vector / np.linalg.norm(vector)
+
+
+def energy_of(psi: WaveFunction, matrix: Any, spins: Spins) -> float:
+    """<psi|H|psi> of the normalised psi on the given configurations, with the matrix of H on them."""
+    vector = state_vector(psi, spins)
+    return float(np.vdot(vector, matrix @ vector).real)
+
+
+def enumerated_moments(rbm: RBM, theta: Numbers, operator: Operator, spins: Spins) -> Moments:
+    """The moments without noise: every configuration once, its rows weighted so that averages are those of |psi|^2.
+
+    A column s is multiplied by sqrt(D |psi(s)|^2) after centring, so that sums over columns divided by D are
+    expectation values.
+    """
+    psi = rbm.at(theta)
+    weights = np.abs(state_vector(psi, spins)) ** 2
+    lookup = psi.lookup(spins)
+    energies = local_energy(operator, psi, spins, lookup)
+    derivatives = psi.log_derivatives(spins, lookup)
+    mean, energy = derivatives @ weights, energies @ weights
+    root = np.sqrt(weights * len(weights))
+    rows, column = (derivatives - mean[:, None]) * root, (energies - energy) * root
+    force = rows.conj() @ column / len(weights)
+    real = rbm.dtype == np.float64
+    statistics = EnergyStatistics(complex(energy), 0.0, float(np.mean(abs(column) ** 2)), 1.0, 1.0, 0.0, 1.0, len(root))
+    return Moments(rows, column, mean, force.real if real else force, statistics, real)
+
+
+def full_tensor(lower: Numbers) -> Numbers:
+    """A Hermitian matrix from its lower triangle."""
+    return lower + np.tril(lower, -1).conj().T
+
+
+# Statistics -----------------------------------------------------------------------------------------------------------
+
+
+def two_sided(probability_below: float) -> float:
+    """The two-sided p-value of a statistic from its distribution function: too good a fit is improbable too."""
+    return 2.0 * min(probability_below, 1.0 - probability_below)
+
+
+def chi_square_p(counts: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
+    """Two-sided p-value of Pearson's chi-square; cells expected fewer than 8 times are put together."""
+    counts, probabilities = np.asarray(counts, dtype=float), np.asarray(probabilities, dtype=float)
+    expected = probabilities / probabilities.sum() * counts.sum()
+    rare = expected < 8.0
+    if rare.any():
+        counts = np.append(counts[~rare], counts[rare].sum())
+        expected = np.append(expected[~rare], expected[rare].sum())
+        if expected[-1] < 8.0:
+            assert counts[-1] <= 30, "configurations that should hardly occur do"
+            counts, expected = counts[:-1], expected[:-1] * counts[:-1].sum() / expected[:-1].sum()
+    assert len(counts) > 1, "nothing to compare"
+    statistic = float(np.sum((counts - expected) ** 2 / expected))
+    return two_sided(float(stats.chi2.cdf(statistic, len(counts) - 1)))
+
+
+def mean_p(samples: Numbers, expected: Numbers) -> float:
+    """Two-sided p-value that independent sample vectors (K, n) have the mean ``expected``, (K,), by their covariance.
+
+    Complex entries count as two; directions without scatter must agree to rounding.
+    """
+    if np.iscomplexobj(samples) or np.iscomplexobj(expected):
+        samples = np.concatenate([samples.real, samples.imag])
+        expected = np.concatenate([np.real(expected), np.imag(expected)])
+    deviation = samples.mean(axis=1) - expected
+    values, vectors = np.linalg.eigh(np.cov(samples))
+    along = vectors.T @ deviation
+    free = values > 1e-12 * values[-1]
+    assert np.all(np.abs(along[~free]) < 1e-7 * np.sqrt(values[-1])), "a constant differs from its exact value"
+    statistic = float(np.sum(along[free] ** 2 / values[free])) * samples.shape[1]
+    return two_sided(float(stats.chi2.cdf(statistic, int(free.sum()))))
+
+
+def binomial_p(successes: int, trials: int, probability: float) -> float:
+    """Two-sided p-value of a number of successes."""
+    return float(stats.binomtest(successes, trials, probability).pvalue)
+
+
+def all_pass(p_values: Iterable[float], level: float) -> bool:
+    """Whether a family of tests passes at a family-wise level (Bonferroni)."""
+    p_values = list(p_values)
+    return min(p_values) > level / len(p_values)

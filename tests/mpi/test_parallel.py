@@ -1,0 +1,290 @@
+"""Collectives on real ranks, against numpy on data that every rank can work out for all the others."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pvmc.errors import InputError, NumericalError, PvmcError
+from pvmc.parallel import Communicator, MpiCommunicator, block_range, everywhere, require_identical, run_main
+
+pytestmark = pytest.mark.mpi
+
+SHAPE = (3, 5)
+PIECE = 7  # elements or bytes in one MPI call, where arrays are to travel in several
+
+
+class AwkwardError(InputError):
+    """Its constructor wants something else than the message."""
+
+    def __init__(self, key: str, value: float):
+        super().__init__(f"{key} = {value} is wrong")
+
+
+class Counting:
+    """An mpi4py communicator that counts the calls of each of its methods."""
+
+    def __init__(self, comm: Any):
+        self.comm = comm
+        self.calls: dict[str, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] = self.calls.get(name, 0) + 1
+        return getattr(self.comm, name)
+
+
+@pytest.fixture
+def in_pieces(comm: Communicator) -> tuple[MpiCommunicator, dict[str, int]]:
+    """The same ranks with tiny pieces, and the counts of MPI calls."""
+    from mpi4py import MPI
+
+    counting = Counting(MPI.COMM_WORLD)
+    return MpiCommunicator(MPI, counting, largest_count=PIECE), counting.calls
+
+
+def of_rank(rank: int, dtype: type, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    """Rank ``rank``'s data: integers, so that sums are exact in any order and in any dtype."""
+    rng = np.random.default_rng([20170210, rank])
+    values: np.ndarray = rng.integers(-1000, 1000, size=shape).astype(dtype)
+    return values + 1j * rng.integers(-1000, 1000, size=shape) if dtype is np.complex128 else values
+
+
+def of_all(comm: Communicator, dtype: type, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    return np.stack([of_rank(rank, dtype, shape) for rank in range(comm.size)])
+
+
+def test_there_are_as_many_processes_as_ranks(comm: Communicator) -> None:
+    processes = comm.gather(np.array([os.getpid()]))
+    ranks = comm.gather(np.array([comm.rank]))
+    if comm.rank == 0:
+        assert processes is not None and ranks is not None
+        assert len(set(processes.tolist())) == int(os.environ["PVMC_TEST_RANKS"])
+        assert ranks.tolist() == list(range(int(os.environ["PVMC_TEST_RANKS"])))
+    else:
+        assert processes is None and ranks is None
+    # 1, 11, 111, 1111: every rank counted once.
+    assert comm.sum(10**comm.rank) == int("1" * int(os.environ["PVMC_TEST_RANKS"]))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.int64])
+def test_sum(comm: Communicator, dtype: type) -> None:
+    local = of_rank(comm.rank, dtype)
+    total = comm.sum(local)
+    assert total.dtype == dtype
+    np.testing.assert_array_equal(total, of_all(comm, dtype).sum(axis=0))
+    np.testing.assert_array_equal(local, of_rank(comm.rank, dtype))
+    assert not np.shares_memory(total, local)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_max_and_min(comm: Communicator, dtype: type) -> None:
+    local = of_rank(comm.rank, dtype)
+    largest, smallest = comm.max(local), comm.min(local)
+    assert largest.dtype == smallest.dtype == dtype
+    np.testing.assert_array_equal(largest, of_all(comm, dtype).max(axis=0))
+    np.testing.assert_array_equal(smallest, of_all(comm, dtype).min(axis=0))
+
+
+def test_max_and_min_of_a_nan_on_one_rank_is_nan(comm: Communicator) -> None:
+    for bad_rank in range(comm.size):
+        local = np.array([1.0, float(comm.rank)])
+        if comm.rank == bad_rank:
+            local[0] = np.nan
+        for result, of_ranks in ((comm.max(local), comm.size - 1), (comm.min(local), 0)):
+            assert np.isnan(result[0]) and result[1] == of_ranks
+
+
+def test_arrays_that_are_strided_or_have_no_axis_or_no_element(comm: Communicator) -> None:
+    everything = of_all(comm, np.float64)
+    np.testing.assert_array_equal(comm.sum(everything[comm.rank].T), everything.sum(axis=0).T)
+    np.testing.assert_array_equal(comm.sum(everything[comm.rank][:, ::2]), everything.sum(axis=0)[:, ::2])
+    assert comm.sum(1.5).shape == () and comm.sum(1.5) == 1.5 * comm.size
+    assert comm.max(float(comm.rank)).shape == () and comm.max(float(comm.rank)) == comm.size - 1
+    assert comm.sum(np.empty((0, 3))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8, np.bool_])
+def test_no_silent_conversion(comm: Communicator, dtype: type) -> None:
+    with pytest.raises(TypeError, match=np.dtype(dtype).name):
+        comm.sum(np.zeros(3, dtype=dtype))
+    with pytest.raises(TypeError, match="complex128"):
+        comm.max(np.zeros(3, dtype=np.complex128))
+
+
+def test_long_reductions_travel_in_pieces(in_pieces: tuple[MpiCommunicator, dict[str, int]]) -> None:
+    comm, calls = in_pieces
+    shape = (5, 5)
+    total = comm.sum(of_rank(comm.rank, np.complex128, shape))
+    np.testing.assert_array_equal(total, of_all(comm, np.complex128, shape).sum(axis=0))
+    assert calls["Allreduce"] == -(-25 // PIECE)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.int64, np.int8, np.bool_])
+def test_broadcast_in_place(comm: Communicator, dtype: type) -> None:
+    array = of_rank(comm.rank, dtype)
+    assert comm.broadcast(array) is array
+    np.testing.assert_array_equal(array, of_rank(0, dtype))
+
+
+def test_broadcast_in_pieces(in_pieces: tuple[MpiCommunicator, dict[str, int]]) -> None:
+    comm, calls = in_pieces
+    array = of_rank(comm.rank, np.float64)
+    comm.broadcast(array)
+    np.testing.assert_array_equal(array, of_rank(0, np.float64))
+    assert calls["Bcast"] == -(-array.nbytes // PIECE)
+
+
+def test_broadcast_refuses_what_it_cannot_fill_in_place(comm: Communicator) -> None:
+    with pytest.raises(ValueError, match="contiguous"):
+        comm.broadcast(np.zeros(SHAPE).T)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.int64, np.int8])
+@pytest.mark.parametrize("pieces", [False, True])
+def test_gather_of_unequal_lengths(
+    comm: Communicator, in_pieces: tuple[MpiCommunicator, dict[str, int]], dtype: type, pieces: bool
+) -> None:
+    lengths = [(3 * rank + 2) % 5 for rank in range(comm.size)]  # 2, 0, 3, 1
+    blocks = [of_rank(rank, dtype, (lengths[rank], 2)) for rank in range(comm.size)]
+    gathered = (in_pieces[0] if pieces else comm).gather(blocks[comm.rank])
+    if comm.rank == 0:
+        assert gathered is not None and gathered.dtype == dtype
+        np.testing.assert_array_equal(gathered, np.concatenate(blocks))
+        assert not pieces or dtype is np.int8 or in_pieces[1]["Gatherv"] > 1
+    else:
+        assert gathered is None
+
+
+def test_gather_of_nothing(comm: Communicator) -> None:
+    gathered = comm.gather(np.empty((0, 4)))
+    assert gathered is None if comm.rank else gathered is not None and gathered.shape == (0, 4)
+
+
+def test_gather_refuses_different_columns_on_every_rank(comm: Communicator) -> None:
+    if comm.size > 1:
+        with pytest.raises(ValueError, match="one shape after axis 0"):
+            comm.gather(np.zeros((2, 3 + (comm.rank == comm.size - 1))))
+        with pytest.raises(ValueError, match="one dtype"):
+            comm.gather(np.zeros(2, dtype=np.float64 if comm.rank else np.int64))
+    with pytest.raises(ValueError, match="at least one axis"):
+        comm.gather(np.float64(1))
+
+
+def test_broadcast_object(comm: Communicator) -> None:
+    assert comm.broadcast_object({"from": comm.rank}) == {"from": 0}
+
+
+def test_on_root_runs_there_alone(comm: Communicator) -> None:
+    ran: list[int] = []
+
+    def work() -> str:
+        ran.append(comm.rank)
+        return "done"
+
+    assert comm.on_root(work) == ("done" if comm.rank == 0 else None)
+    assert ran == ([0] if comm.rank == 0 else [])
+
+
+def test_root_value_is_everywhere(comm: Communicator) -> None:
+    assert comm.root_value(lambda: {"rank": comm.rank, "theta": [1.5, 2.5]}) == {"rank": 0, "theta": [1.5, 2.5]}
+    assert comm.root_value(lambda: None) is None
+
+
+def test_others_wait_for_a_slow_root(comm: Communicator) -> None:
+    """The wait with sleeps ends, and not before the root has finished."""
+
+    def work() -> float:
+        time.sleep(0.05)
+        return time.monotonic()
+
+    finished = comm.root_value(work)
+    assert time.monotonic() >= finished
+
+
+@pytest.mark.parametrize("method", ["on_root", "root_value"])
+def test_failure_of_the_root_is_raised_on_every_rank(comm: Communicator, method: str) -> None:
+    def fail() -> None:
+        assert comm.rank == 0
+        raise AwkwardError("ansatz.alpha", -1)
+
+    with pytest.raises(AwkwardError) as caught:
+        getattr(comm, method)(fail)
+    everyone = [comm.rank]  # all ranks are here together: the next collective would fail otherwise
+    assert comm.sum(np.array(everyone)) == comm.size * (comm.size - 1) // 2
+    assert type(caught.value) is AwkwardError
+    assert str(caught.value) == "ansatz.alpha = -1 is wrong"
+    assert caught.value.collective and caught.value.exit_code == 2
+    assert not AwkwardError.collective
+
+
+def test_unforeseen_failure_of_the_root(comm: Communicator, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PvmcError) as caught:
+        comm.on_root(lambda: 1 / 0)
+    assert type(caught.value) is PvmcError and caught.value.collective
+    assert str(caught.value) == "ZeroDivisionError: division by zero"
+    assert capfd.readouterr().err.count("Traceback") == (1 if comm.rank == 0 else 0)
+
+
+def test_value_of_the_root_that_cannot_be_sent(comm: Communicator) -> None:
+    with pytest.raises(PvmcError, match="pickle") as caught:
+        comm.root_value(lambda: lambda: None)
+    assert caught.value.collective
+
+
+def test_failure_of_a_local_type_arrives_as_its_nearest_base(comm: Communicator) -> None:
+    class LocalError(NumericalError):
+        pass
+
+    def fail() -> None:
+        raise LocalError("no convergence")
+
+    with pytest.raises(NumericalError, match="^no convergence$") as caught:
+        comm.on_root(fail)
+    assert caught.value.exit_code == 3
+
+
+def test_collective_error_is_printed_by_the_root_only(comm: Communicator, capfd: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        return everywhere(fail)
+
+    def fail() -> int:
+        raise InputError("alpha = -1: must be positive")
+
+    assert run_main(main) == 2
+    assert capfd.readouterr().err == ("pvmc: error: alpha = -1: must be positive\n" if comm.rank == 0 else "")
+
+
+def test_require_identical(comm: Communicator) -> None:
+    theta = np.linspace(0, 1, 101)
+    require_identical(comm, theta, "theta")
+    if comm.size == 1:
+        return
+    for bad_rank in range(comm.size):
+        different = theta.copy()
+        if comm.rank == bad_rank:
+            different[50] = np.nextafter(different[50], 2)
+        with pytest.raises(NumericalError, match="theta differs between ranks") as caught:
+            require_identical(comm, different, "theta")
+        assert caught.value.collective
+        named = [bad_rank] if bad_rank else list(range(1, comm.size))
+        assert f"ranks: {', '.join(map(str, named))} against rank 0" in str(caught.value)
+
+
+def test_require_identical_sees_dtype_and_shape(comm: Communicator) -> None:
+    zeros: list[np.ndarray] = [np.zeros(4), np.zeros(4, dtype=np.int64), np.zeros((2, 2)), np.zeros(3)]
+    if comm.size > 1:
+        for other in zeros[1:]:
+            with pytest.raises(NumericalError):
+                require_identical(comm, other if comm.rank == comm.size - 1 else zeros[0], "array")
+
+
+def test_blocks_of_the_ranks_cover_all_once(comm: Communicator) -> None:
+    for n_blocks in (comm.size, 7, 64):
+        gathered = comm.gather(np.array(block_range(n_blocks, comm.rank, comm.size), dtype=np.int64))
+        if comm.rank == 0:
+            assert gathered is not None
+            assert gathered.tolist() == list(range(n_blocks))

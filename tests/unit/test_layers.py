@@ -1,0 +1,150 @@
+"""Imports run one way: the order is read from ARCHITECTURE.md and compared with what the source imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "pvmc"
+
+FORBIDDEN = {
+    "driver": {"io"},
+    "hamiltonians": {"ansatz", "parallel"},
+    "ansatz": {"hamiltonians", "parallel"},
+}
+"""Edges that the order alone would allow: the loop knows no files; neither physics side knows the other or MPI."""
+
+ONLY_IN = {"mpi4py": {"parallel"}, "matplotlib": {"analysis"}}
+"""Libraries that only some of our modules may import."""
+
+
+def layers(text: str) -> list[list[str]]:
+    """The modules of each layer, lowest first, from the section "Layers": ``a < b, c (remark) < d``."""
+    section = re.split(r"^## ", text.split("## Layers", 1)[1], flags=re.MULTILINE)[0]
+    order = " ".join(line.strip() for line in section.splitlines() if line.startswith("    "))
+    order = re.sub(r"\([^)]*\)", "", order)
+    return [[name.strip() for name in layer.split(",")] for layer in order.split("<")]
+
+
+def imported(source: str, module: str) -> set[str]:
+    """Full names of all that the module of this full name imports, anywhere in its text."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: -node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "import_module":
+            names.update(arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+    return names
+
+
+def noun(name: str) -> str:
+    """``pvmc.sr.dense`` is part of ``sr``; ``pvmc`` itself (``pvmc.__init__``) and its version are part of nothing."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] not in ("__init__", "__version__") else ""
+
+
+def edges(sources: Mapping[str, str]) -> set[tuple[str, str]]:
+    """(importer, imported), in nouns of ours; a library stands for itself, in its top-level name."""
+    found: set[tuple[str, str]] = set()
+    for module, source in sources.items():
+        for name in imported(source, module):
+            target = noun(name) if name.split(".")[0] == "pvmc" else name.split(".")[0]
+            if target and target != noun(module):
+                found.add((noun(module), target))
+    return found
+
+
+def problems(sources: Mapping[str, str], order: list[list[str]]) -> list[str]:
+    """Everything that is wrong with the imports, in words."""
+    level = {name: depth for depth, names in enumerate(order) for name in names}
+    ours = {noun(module) for module in sources} - {""}
+    found = [f"{name} has no place in ARCHITECTURE.md" for name in sorted(ours - set(level) - {"__main__"})]
+    top = len(order)
+    for importer, target in sorted(edges(sources)):
+        if target in ONLY_IN and importer not in ONLY_IN[target]:
+            found.append(f"{importer or 'pvmc'} imports {target}")
+        if target not in ours:
+            continue
+        if level.get(importer, top) < level.get(target, top):
+            found.append(f"{importer} imports {target}, which is above it")
+        if target in FORBIDDEN.get(importer, set()):
+            found.append(f"{importer} must not know {target}")
+        if not importer:
+            found.append(f"importing pvmc alone imports {target}")
+    return found
+
+
+def sources() -> dict[str, str]:
+    """Text of each module of ours, by full name (``pvmc.io.__init__`` for a package)."""
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text(encoding="utf-8") for path in paths}
+
+
+def architecture() -> list[list[str]]:
+    return layers((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+
+
+def test_order_is_found_in_the_document() -> None:
+    order = architecture()
+    assert order[0] == ["errors"] and order[-1] == ["cli"] and len(order) >= 8
+    assert ["hamiltonians", "ansatz"] in order
+
+
+def test_imports_follow_the_order() -> None:
+    texts = sources()
+    assert len(texts) > 10
+    assert ("driver", "parallel") in edges(texts), "the walk sees an import that is there"
+    assert problems(texts, architecture()) == []
+
+
+def test_no_cycles() -> None:
+    graph: dict[str, set[str]] = {}
+    for importer, target in edges(sources()):
+        graph.setdefault(importer, set()).add(target)
+    assert "errors" in TopologicalSorter(graph).static_order()  # raises CycleError, which names the cycle
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "problem"),
+    [
+        ("pvmc.lattice", "from pvmc.driver import run", "lattice imports driver, which is above it"),
+        ("pvmc.lattice", "from pvmc import driver", "lattice imports driver, which is above it"),
+        ("pvmc.sampler.moves", "def f():\n    import pvmc.driver", "sampler imports driver, which is above it"),
+        ("pvmc.sampler.moves", "from ..driver import run", "sampler imports driver, which is above it"),
+        ("pvmc.driver", "from pvmc.io.results import x", "driver must not know io"),
+        ("pvmc.hamiltonians.ising", "import pvmc.ansatz", "hamiltonians must not know ansatz"),
+        ("pvmc.ansatz.rbm", "from pvmc.hamiltonians import x", "ansatz must not know hamiltonians"),
+        ("pvmc.ansatz.rbm", "from pvmc.parallel import world", "ansatz must not know parallel"),
+        ("pvmc.driver", "from mpi4py import MPI", "driver imports mpi4py"),
+        ("pvmc.driver", "import importlib\nimportlib.import_module('mpi4py.MPI')", "driver imports mpi4py"),
+        ("pvmc.cli", "import matplotlib.pyplot as plt", "cli imports matplotlib"),
+        ("pvmc.__init__", "from .driver import run", "importing pvmc alone imports driver"),
+        ("pvmc.novelty", "", "novelty has no place in ARCHITECTURE.md"),
+    ],
+)
+def test_the_walk_would_find(module: str, source: str, problem: str) -> None:
+    others = dict.fromkeys(["pvmc.driver", "pvmc.io.results", "pvmc.ansatz.rbm", "pvmc.hamiltonians.ising"], "")
+    others |= {"pvmc.parallel": "", "pvmc.lattice": ""}
+    assert problem in problems(others | {module: source}, architecture())
+
+
+def test_the_walk_allows_what_the_order_allows() -> None:
+    fine = {
+        "pvmc.lattice": "from pvmc.config import Section\nimport numpy",
+        "pvmc.config": "",
+        "pvmc.cli": "from pvmc import __version__\nfrom pvmc.lattice import chain",
+        "pvmc.analysis.plots": "import matplotlib",
+        "pvmc.sampler.moves": "from .walkers import Walkers",
+        "pvmc.sampler.walkers": "",
+    }
+    assert problems(fine, architecture()) == []
