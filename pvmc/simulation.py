@@ -26,6 +26,10 @@ from pvmc.progress import reporter
 from pvmc.rng import Stream, generator
 
 
+WRITE_INTERVAL = 0.5
+"""Longest time in seconds that the results of an iteration wait in memory."""
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """What the user asked for.
@@ -160,6 +164,7 @@ class Recorder:
             reference_energy=self.reference.energy if self.reference else None,
             reference_method=self.reference.method if self.reference else "",
             overwrite=self.request.overwrite,
+            patience=WRITE_INTERVAL,
         )
 
     def _introduce(self, ranks: int) -> None:

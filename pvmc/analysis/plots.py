@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import AutoMinorLocator, MaxNLocator
+from matplotlib.ticker import AutoMinorLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pvmc.analysis import style
@@ -141,8 +141,10 @@ def _draw_errors(axis: Axes, runs: Sequence[Run], labels: Sequence[str]) -> None
         largest = max(largest, float(_finite(every).max()))
         axis.plot(iterations, every, color=colour, alpha=0.3, linewidth=0.5, label=f"_{label}, every iteration")
         axis.plot(iterations, mean, color=colour, dashes=dashes, label=label, zorder=3)
-    axis.set_ylim(smallest / 5, 2 * max(largest, smallest))
+    decades = np.floor(np.log10(smallest / 2)), np.ceil(np.log10(max(largest, smallest)))
+    axis.set_ylim(10.0 ** decades[0], 10.0 ** decades[1])
     axis.set_yscale("log")
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_ylabel(r"Relative error, $|E / E_{\rm exact} - 1|$")
     _linear_iterations(axis, runs)
 
@@ -205,7 +207,10 @@ def _labelled(runs: Sequence[Run]) -> tuple[list[str], list[Run]]:
 
 
 def _unit_label(units: str) -> str:
-    return f"${units}$" if len(units) == 1 else units
+    """The unit's symbol in italics; what is said of it in brackets follows: "J (S.S)" gives J, S.S."""
+    symbol, _, remark = units.partition(" ")
+    product = remark.strip("()").replace("sigma", r"\sigma").replace(".", r" \cdot ")
+    return f"${symbol}$, ${product}$" if remark else f"${symbol}$"
 
 
 def _require_comparable(runs: Sequence[Run]) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -35,6 +36,8 @@ from pvmc.io.schema import (
 )
 from pvmc.io.storage import reason
 
+ParameterBlocks = Mapping[str, tuple[slice, tuple[int, ...]]]
+
 _MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
@@ -52,6 +55,8 @@ class ResultsWriter:
         reference_energy: exact total energy in units of ``energy_units``, if known.
         reference_method: where the reference comes from.
         overwrite: replace the results that are already in ``directory``.
+        patience: seconds that a row may wait in memory for the ones after it; a write costs more than an iteration of
+            a small system.  0 writes each row at once.
 
     Raises:
         InputError: ``directory`` holds results, or things that are not a run's, and ``overwrite`` is off.
@@ -64,11 +69,12 @@ class ResultsWriter:
         directory: str | os.PathLike[str],
         attributes: Mapping[str, str | int],
         *,
-        parameter_blocks: Mapping[str, tuple[slice, tuple[int, ...]]],
+        parameter_blocks: ParameterBlocks,
         parameter_dtype: DTypeLike,
         reference_energy: float | None = None,
         reference_method: str = "",
         overwrite: bool = False,
+        patience: float = 0.0,
     ):
         given = {"schema_version": SCHEMA_VERSION, "created": _now(), **attributes}
         _require_schema(given)
@@ -76,17 +82,19 @@ class ResultsWriter:
         _require_free(self.path, overwrite)
         temporary = self.path.with_name(f".{FILE_NAME}.{os.getpid()}")
         self._rows = self._saved = 0
+        self._waiting: list[tuple[int, Mapping[str, float]]] = []
+        self._patience, self._written = patience, time.monotonic()
         self._last_iteration: int | None = None
+        self._file: h5py.File | None = None
+        image = _laid_out(
+            given, parameter_blocks, np.dtype(parameter_dtype), _reference(reference_energy, reference_method)
+        )
         try:
             with self._storage():
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.write_bytes(image)
                 # Not every file system of a cluster has locks; one writer per file is our own rule.
-                self._file: h5py.File | None = h5py.File(temporary, "w", libver="latest", locking="best-effort")
-                self._file.attrs.update(given)
-                self._create_series(str(given["energy_units"]))
-                self._create_parameters(parameter_blocks, np.dtype(parameter_dtype), int(given["n_parameters"]))
-                self._create_state()
-                self._create_reference(reference_energy, reference_method)
+                self._file = h5py.File(temporary, "r+", libver="latest", locking="best-effort")
                 # Held open: a handle that is closed writes out what it has cached, and there a failure goes unnoticed.
                 self._datasets = _datasets(self._file)
                 self._file.swmr_mode = True
@@ -111,7 +119,7 @@ class ResultsWriter:
             self.finish("failed", str(error) or type(error).__name__)
 
     def append(self, iteration: int, values: Mapping[str, float]) -> None:
-        """Adds one row to every series.  When this returns, the row survives a kill of the process.
+        """Adds one row to every series.  After ``patience`` seconds at most, the row survives a kill of the process.
 
         Args:
             iteration: number of the SR iteration; larger than that of the row before.
@@ -126,17 +134,26 @@ class ResultsWriter:
             raise ValueError(f"no such series: {', '.join(sorted(unknown))}")
         if self._last_iteration is not None and iteration <= self._last_iteration:
             raise ValueError(f"iteration {iteration} after {self._last_iteration}: iterations must increase")
-        file = self._opened()
-        with self._storage():
-            _set_row(self._datasets["series/iteration"], self._rows, iteration)
-            for quantity in SERIES:
-                value = values.get(quantity.name, quantity.fill)
-                _set_row(self._datasets[f"series/{quantity.name}"], self._rows, value)
-            file.flush()
-            # The row counts only once it is all in the file: readers stop at this number, so they never see a torn row.
-            self._rows += 1
-            self._set_state("iterations_done", self._rows)
+        self._opened()
+        self._waiting.append((iteration, dict(values)))
         self._last_iteration = iteration
+        if time.monotonic() - self._written >= self._patience:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        """Writes the rows that wait in memory."""
+        if not self._waiting:
+            return
+        file, first, last = self._opened(), self._rows, self._rows + len(self._waiting)
+        with self._storage():
+            _set_rows(self._datasets["series/iteration"], first, [iteration for iteration, _ in self._waiting])
+            for quantity in SERIES:
+                rows = [values.get(quantity.name, quantity.fill) for _, values in self._waiting]
+                _set_rows(self._datasets[f"series/{quantity.name}"], first, rows)
+            file.flush()
+            # A row counts only once it is all in the file: readers stop at this number, so they never see a torn row.
+            self._set_state("iterations_done", last)
+        self._rows, self._waiting, self._written = last, [], time.monotonic()
 
     def save_parameters(self, iteration: int, theta: ArrayLike) -> None:
         """Adds the parameter vector (K,) as it is after ``iteration`` to ``/parameters``.
@@ -153,10 +170,10 @@ class ResultsWriter:
         if not np.can_cast(vector.dtype, dataset.dtype, casting="safe"):
             raise ValueError(f"parameters of type {vector.dtype}, expected {dataset.dtype}")
         with self._storage():
-            _set_row(dataset, self._saved, vector)
+            _set_rows(dataset, self._saved, vector[np.newaxis])
             file.flush()
             # After the vector: a saved iteration number says that its vector is complete.
-            _set_row(self._datasets["parameters/iteration"], self._saved, iteration)
+            _set_rows(self._datasets["parameters/iteration"], self._saved, [iteration])
             file.flush()
         self._saved += 1
 
@@ -165,57 +182,13 @@ class ResultsWriter:
         if status not in STATUSES[1:]:
             raise ValueError(f"status {status!r}; a run ends as one of {', '.join(STATUSES[1:])}")
         file = self._opened()
+        self._write_waiting()
         with self._storage():
             self._set_state("message", message)
             self._set_state("ended", _now())
             self._set_state("status", status)
             file.close()
         self._file = None
-
-    def _create_series(self, energy_units: str) -> None:
-        group = self._opened().create_group("series")
-        scale = _growing(group, ITERATION, energy_units)
-        scale.make_scale(ITERATION.name)
-        for quantity in SERIES:
-            axis = _growing(group, quantity, energy_units).dims[0]
-            axis.label = ITERATION.name
-            axis.attach_scale(scale)
-
-    def _create_parameters(
-        self, blocks: Mapping[str, tuple[slice, tuple[int, ...]]], dtype: np.dtype, n_parameters: int
-    ) -> None:
-        if dtype not in (np.dtype(np.float64), np.dtype(np.complex128)):
-            raise ValueError(f"parameters of type {dtype}, expected float64 or complex128")
-        group = self._opened().create_group("parameters")
-        saved = _growing(group, ITERATION, "")
-        saved.attrs["description"] = "SR iteration after which the row of theta was saved"
-        position = group.create_dataset("parameter", data=np.arange(n_parameters))
-        position.attrs.update(units="1", description="position in the flat parameter vector")
-        chunk = (max(1, THETA_CHUNK_BYTES // max(1, n_parameters * dtype.itemsize)), n_parameters)
-        theta = group.create_dataset("theta", (0, n_parameters), dtype, maxshape=(None, n_parameters), chunks=chunk)
-        theta.attrs.update(units="1", description="flat vector of the variational parameters")
-        for axis, scale, label in zip(theta.dims, (saved, position), ("saved", "parameter"), strict=True):
-            scale.make_scale(scale.name.rpartition("/")[2])
-            axis.label = label
-            axis.attach_scale(scale)
-        theta.attrs["block_names"] = list(blocks)
-        for name, (part, shape) in blocks.items():
-            theta.attrs[f"{name}_slice"] = np.array([part.start, part.stop], dtype=np.int64)
-            theta.attrs[f"{name}_shape"] = np.array(shape, dtype=np.int64)
-
-    def _create_state(self) -> None:
-        group = self._opened().create_group("state")
-        initial = {"status": b"running", "message": b"", "ended": b"", "iterations_done": 0}
-        for field in STATE:
-            # With its value, so that its place in the file is given: in SWMR mode only the content may change.
-            dataset = group.create_dataset(field.name, (), _storage_dtype(field.dtype), data=initial[field.name])
-            dataset.attrs["description"] = field.description
-
-    def _create_reference(self, energy: float | None, method: str) -> None:
-        group = self._opened().create_group("reference")
-        if energy is not None:
-            group.attrs["energy"] = float(energy)
-            group.attrs["method"] = method
 
     def _set_state(self, name: str, value: str | int) -> None:
         dataset = self._datasets[f"state/{name}"]
@@ -242,13 +215,75 @@ class ResultsWriter:
         HDF5 would try the failed writes again at every close, report each, and in the end crash the process at exit
         (seen with 1.14).  So the file's descriptor is pointed at an anonymous file in memory first, which takes them.
         """
-        file, self._file = getattr(self, "_file", None), None
+        file, self._file = self._file, None
         if file is None:
             return
         with contextlib.suppress(OSError, RuntimeError):
             with tempfile.TemporaryFile(dir=_MEMORY) as sink:
                 os.dup2(sink.fileno(), file.id.get_vfd_handle())
             file.close()
+
+
+def _laid_out(
+    attributes: Mapping[str, str | int],
+    blocks: ParameterBlocks,
+    dtype: np.dtype[Any],
+    reference: dict[str, float | str],
+) -> bytes:
+    """The bytes of a results file without rows.
+
+    It is made in memory: HDF5 crashes where it cannot write the first pieces of a file (a full disk or quota), while
+    plain bytes are written with a plain error.
+    """
+    with h5py.File(FILE_NAME, "w", libver="latest", driver="core", backing_store=False) as file:
+        file.attrs.update(attributes)
+        _create_series(file.create_group("series"), str(attributes["energy_units"]))
+        _create_parameters(file.create_group("parameters"), blocks, dtype, int(attributes["n_parameters"]))
+        _create_state(file.create_group("state"))
+        file.create_group("reference").attrs.update(reference)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def _create_series(group: h5py.Group, energy_units: str) -> None:
+    scale = _growing(group, ITERATION, energy_units)
+    scale.make_scale(ITERATION.name)
+    for quantity in SERIES:
+        axis = _growing(group, quantity, energy_units).dims[0]
+        axis.label = ITERATION.name
+        axis.attach_scale(scale)
+
+
+def _create_parameters(group: h5py.Group, blocks: ParameterBlocks, dtype: np.dtype[Any], n_parameters: int) -> None:
+    if dtype not in (np.dtype(np.float64), np.dtype(np.complex128)):
+        raise ValueError(f"parameters of type {dtype}, expected float64 or complex128")
+    saved = _growing(group, ITERATION, "")
+    saved.attrs["description"] = "SR iteration after which the row of theta was saved"
+    position = group.create_dataset("parameter", data=np.arange(n_parameters))
+    position.attrs.update(units="1", description="position in the flat parameter vector")
+    chunk = (max(1, THETA_CHUNK_BYTES // max(1, n_parameters * dtype.itemsize)), n_parameters)
+    theta = group.create_dataset("theta", (0, n_parameters), dtype, maxshape=(None, n_parameters), chunks=chunk)
+    theta.attrs.update(units="1", description="flat vector of the variational parameters")
+    for axis, scale, label in zip(theta.dims, (saved, position), ("saved", "parameter"), strict=True):
+        scale.make_scale(scale.name.rpartition("/")[2])
+        axis.label = label
+        axis.attach_scale(scale)
+    theta.attrs["block_names"] = list(blocks)
+    for name, (part, shape) in blocks.items():
+        theta.attrs[f"{name}_slice"] = np.array([part.start, part.stop], dtype=np.int64)
+        theta.attrs[f"{name}_shape"] = np.array(shape, dtype=np.int64)
+
+
+def _create_state(group: h5py.Group) -> None:
+    initial = {"status": b"running", "message": b"", "ended": b"", "iterations_done": 0}
+    for field in STATE:
+        # With its value, so that its place in the file is given: in SWMR mode only the content may change.
+        dataset = group.create_dataset(field.name, (), _storage_dtype(field.dtype), data=initial[field.name])
+        dataset.attrs["description"] = field.description
+
+
+def _reference(energy: float | None, method: str) -> dict[str, float | str]:
+    return {} if energy is None else {"energy": float(energy), "method": method}
 
 
 def _growing(group: h5py.Group, quantity: Quantity, energy_units: str) -> h5py.Dataset:
@@ -265,10 +300,11 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     return {f"{group}/{name}": file[group][name] for group in file for name in file[group]}
 
 
-def _set_row(dataset: h5py.Dataset, row: int, value: ArrayLike) -> None:
-    """Writes the last row, which is new, or was left incomplete by an interrupt."""
-    dataset.resize(row + 1, axis=0)
-    dataset[row] = value
+def _set_rows(dataset: h5py.Dataset, first: int, values: ArrayLike) -> None:
+    """Writes the last rows, which are new, or were left incomplete by an interrupt."""
+    rows = np.asarray(values)
+    dataset.resize(first + len(rows), axis=0)
+    dataset[first:] = rows
 
 
 def _storage_dtype(name: str) -> DTypeLike:

@@ -49,8 +49,9 @@ class Quantity:
         return -1 if self.dtype == "int64" else np.nan
 
     def units_in(self, energy_units: str) -> str:
-        """Units with the Hamiltonian's own unit of energy put in, such as "J^2"."""
-        return self.units.replace("energy", energy_units)
+        """Units with the Hamiltonian's own unit of energy put in: "J (S.S)" makes energy^2 into "J^2 (S.S)"."""
+        symbol, space, remark = energy_units.partition(" ")
+        return self.units.replace("energy", symbol) + (space + remark if "energy" in self.units else "")
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ ROOT_ATTRIBUTES = (
     Attribute("n_sites", int, "number of lattice sites N"),
     Attribute("n_parameters", int, "number of variational parameters K"),
     Attribute("n_iterations", int, "number of SR iterations planned"),
-    Attribute("energy_units", str, "unit of energy, such as J"),
+    Attribute("energy_units", str, "unit of energy, such as J; what operators it multiplies follows in brackets"),
 )
 
 STATE = (

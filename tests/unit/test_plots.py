@@ -99,6 +99,15 @@ def test_axes_and_legend(runs: Sequence[Run]) -> None:
     assert figure.get_figwidth() == pytest.approx(178 / 25.4)
 
 
+@pytest.mark.parametrize(
+    ("units", "label"),
+    [("h", "$h$"), ("J (S.S)", r"$J$, $S \cdot S$"), ("J (sigma.sigma)", r"$J$, $\sigma \cdot \sigma$")],
+)
+def test_units_on_the_axis(units: str, label: str) -> None:
+    figure = convergence_figure([run("a", -0.44, units=units)])
+    assert figure.axes[0].get_ylabel() == f"Energy per spin, $E/N$ ({label})"
+
+
 def test_exact_energy_is_dashed_at_its_height(runs: Sequence[Run]) -> None:
     for axis in convergence_figure(runs).axes[:2]:
         (exact,) = lines(axis, "exact")

@@ -27,7 +27,7 @@ def attributes(**changes: str | int) -> dict[str, str | int]:
     own = {"schema_version", "created"}
     blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
     run: dict[str, str | int] = {
-        "energy_units": "J",
+        "energy_units": "J (S.S)",
         "n_sites": 4,
         "n_parameters": K,
         "seed": 7,
@@ -96,8 +96,8 @@ def test_file_holds_what_the_schema_declares(tmp_path: Path) -> None:
             assert dataset.dims[0].label == "iteration"
             assert dataset.dims[0][0].name == "/series/iteration"
             assert dataset.attrs["description"] == item.description
-        assert file["series/energy"].attrs["units"] == "J"
-        assert file["series/variance"].attrs["units"] == "J^2"
+        assert file["series/energy"].attrs["units"] == "J (S.S)"
+        assert file["series/variance"].attrs["units"] == "J^2 (S.S)"
         assert file["series/seconds"].attrs["units"] == "s"
         assert file["series/energy"][:].tolist() == [-7.0, -7.5]
         assert np.isnan(file["series/variance"][1])
@@ -190,6 +190,16 @@ for iteration in range(1, 100000):
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == f"cannot write {tmp_path / 'run' / 'run.h5'}: No space left on device"
     assert assert_rows_are_true(tmp_path / "run", 25) == 25
+
+
+def test_full_disk_at_the_start_leaves_nothing(tmp_path: Path) -> None:
+    script = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+    script += APPENDING.replace("writer = ", "from pvmc.errors import StorageError\ntry:\n  writer = ")
+    script = script.replace("for iteration", "except StorageError as error: print(error); sys.exit(4)\nfor iteration")
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (4, "")
+    assert done.stdout == f"cannot write {tmp_path / 'run' / 'run.h5'}: File too large\n"
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_existing_results_are_refused_unless_overwritten(tmp_path: Path) -> None:
@@ -301,3 +311,18 @@ def test_git_revision_is_that_of_the_package_only(tmp_path: Path) -> None:
     installed = tmp_path / "venv" / "pvmc"
     installed.mkdir(parents=True)
     assert provenance.git_revision(installed) == ""  # lies in the repository of another project
+
+
+def test_rows_that_wait_are_written_in_time_and_at_the_end(tmp_path: Path) -> None:
+    """With patience, rows wait in memory; the first one past it takes the others along, and the end takes the rest."""
+    with ResultsWriter(
+        tmp_path / "run", attributes(), parameter_blocks=BLOCKS, parameter_dtype=np.float64, patience=0.2
+    ) as results:
+        for iteration in range(3):
+            results.append(iteration, {"energy": -float(iteration)})
+        assert len(open_run(tmp_path / "run").iteration) == 0
+        time.sleep(0.25)
+        results.append(3, {"energy": -3.0})
+        assert open_run(tmp_path / "run").series["energy"].tolist() == [0.0, -1.0, -2.0, -3.0]
+        results.append(4, {"energy": -4.0})
+    assert open_run(tmp_path / "run").iteration.tolist() == [0, 1, 2, 3, 4]
