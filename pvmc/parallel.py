@@ -37,6 +37,9 @@ Array = npt.NDArray[Any]
 LARGEST_COUNT = 2**31 - 1
 """Largest count in one MPI call: a C int in every MPI before version 4."""
 
+AWAKE_SECONDS = 3e-4
+"""How long a waiting rank looks for messages without sleeping: longer than a small collective takes."""
+
 _ORDERED = (np.dtype(np.float64), np.dtype(np.int64))
 _SUMMED = (*_ORDERED, np.dtype(np.complex128))
 
@@ -183,13 +186,13 @@ class MpiCommunicator(Communicator):
         sent, received = local.reshape(-1), result.reshape(-1)
         for start in range(0, sent.size, self._largest_count):
             piece = slice(start, start + self._largest_count)
-            self._comm.Allreduce(sent[piece], received[piece], op=operation)
+            self._wait(self._comm.Iallreduce(sent[piece], received[piece], op=operation))
         return result
 
     def broadcast(self, array: Array) -> Array:
         flat = _flat_bytes(array)
         for start in range(0, flat.size, self._largest_count):
-            self._comm.Bcast(flat[start : start + self._largest_count], root=0)
+            self._wait(self._comm.Ibcast(flat[start : start + self._largest_count], root=0))
         return array
 
     def gather(self, array: npt.ArrayLike) -> Array | None:
@@ -247,18 +250,22 @@ class MpiCommunicator(Communicator):
         return kept[0]
 
     def _wait(self, request: Any) -> None:
-        """Collective.  Wait for a request, asleep after the first moments: the root may use these cores meanwhile.
+        """Collective.  Wait for a request: at first awake, then asleep between looks.
 
-        The sleeps grow with the time waited, to 1 ms: they delay a rank by some 5% of its wait at most.
+        A blocking call would keep its core busy: where ranks share cores, or the root computes with threads, the
+        others would take time from those they wait for (in the worst case a time slice for each message), and signals
+        would not be seen.  The sleeps grow with the time waited, to 1 ms: some 5% of the wait at most.
         """
         started = time.perf_counter()
         while not request.Test():
             waited = time.perf_counter() - started
-            if waited > 1e-4:
+            if waited < AWAKE_SECONDS:
+                os.sched_yield()
+            else:
                 time.sleep(min(waited / 20, 1e-3))
 
     def barrier(self) -> None:
-        self._comm.Barrier()
+        self._wait(self._comm.Ibarrier())
 
     def abort(self, code: int) -> NoReturn:
         _flush()

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,11 +38,12 @@ _LAUNCHER_VARIABLES = re.compile("PMI|PMIX|OMPI_COMM|MV2_COMM|SLURM|PALS|PVMC")
 
 
 @pytest.fixture(autouse=True)
-def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if started by hand, also where these tests run inside a SLURM job."""
+def _started_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where these tests run inside a SLURM job; what an aborted mpiexec leaves behind goes with the test."""
     for name in list(os.environ):
         if _LAUNCHER_VARIABLES.match(name) and name != "PVMC_NO_MPI":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
 def run_python(code: str, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
