@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pvmc
 
@@ -16,13 +17,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``pvmc``; the exit code (see :mod:`pvmc.errors`)."""
     from pvmc.parallel import run_main
 
-    options = _parser().parse_args(arguments)
-    command: Command = options.command
-    return run_main(lambda: command(options))
+    def parse_and_run() -> int:
+        options = _parser().parse_args(arguments)
+        command: Command = options.command
+        return command(options)
+
+    return run_main(parse_and_run)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are input errors, so that N ranks print one."""
+
+    def error(self, message: str) -> NoReturn:
+        from pvmc.errors import InputError
+
+        raise InputError(f"{message} (see '{self.prog} --help')")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pvmc",
         description="Parallel variational Monte Carlo with neural quantum states.",
         epilog="Start with:  pvmc new chain.toml;  mpirun -n 4 pvmc run chain.toml;  pvmc plot runs/chain",
@@ -222,7 +235,7 @@ def _exact(options: argparse.Namespace) -> int:
     )
     if reference is None:
         raise InputError(
-            f"{options.config}: no exact energy is known for this system, and {job.lattice.n_sites} sites are more than "
+            f"{options.config}: no exact energy is known for this system, and it has more sites than "
             f"the {LANCZOS_SITES} that can be diagonalised"
         )
     print(f"E   = {reference.energy:.12f} {config.hamiltonian.energy_unit}  ({reference.method})")

@@ -38,7 +38,7 @@ class StorageError(PvmcError):
 
 @contextmanager
 def on_every_rank() -> Iterator[None]:
-    """Marks an error raised within as collective: every rank runs the same code on the same values and raises it too."""
+    """Marks an error raised within as collective: all ranks run the same code on the same values."""
     try:
         yield
     except PvmcError as error:

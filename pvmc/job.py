@@ -31,7 +31,7 @@ class RunSpec(Section):
     threads_per_rank: int = Field(default=1, ge=1)
     """BLAS threads of each rank"""
     reference: Literal["auto", "none"] | float = "auto"
-    """exact energy to compare with: found where one is known or cheap, none, or a number (total, in the Hamiltonian's units)"""
+    """exact total energy to compare with: auto (found where one is known or cheap), none, or a number"""
 
 
 class JobConfig(Section):

@@ -25,7 +25,6 @@ from pvmc.parallel import Communicator, block_range, describe_mpi, limit_threads
 from pvmc.progress import reporter
 from pvmc.rng import Stream, generator
 
-
 WRITE_INTERVAL = 0.5
 """Longest time in seconds that the results of an iteration wait in memory."""
 

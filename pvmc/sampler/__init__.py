@@ -19,7 +19,7 @@ class SamplerSpec(Section):
     """How configurations are drawn from |psi|^2."""
 
     moves: MoveWeights | None = None
-    """weights of the moves flip, exchange, exchange_any; default: exchange where the Hamiltonian keeps the magnetisation, flip elsewhere"""
+    """weights of the moves; default: exchange where the Hamiltonian keeps the magnetisation, flip elsewhere"""
     magnetization: int = 0
     """sum of s_i = +-1 of the walkers, where the moves keep it"""
     start: Literal["random", "neel"] = "random"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.errors import InputError, NumericalError, PvmcError
-from pvmc.parallel import Communicator, MpiCommunicator, block_range, everywhere, require_identical, run_main
+from pvmc.errors import InputError, NumericalError, PvmcError, on_every_rank
+from pvmc.parallel import Communicator, MpiCommunicator, block_range, require_identical, run_main
 
 pytestmark = pytest.mark.mpi
 
@@ -249,10 +249,8 @@ def test_failure_of_a_local_type_arrives_as_its_nearest_base(comm: Communicator)
 
 def test_collective_error_is_printed_by_the_root_only(comm: Communicator, capfd: pytest.CaptureFixture[str]) -> None:
     def main() -> int:
-        return everywhere(fail)
-
-    def fail() -> int:
-        raise InputError("alpha = -1: must be positive")
+        with on_every_rank():
+            raise InputError("alpha = -1: must be positive")
 
     assert run_main(main) == 2
     assert capfd.readouterr().err == ("pvmc: error: alpha = -1: must be positive\n" if comm.rank == 0 else "")

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pvmc.config import RawInput
 from pvmc.driver import StepRecord, iterate
 from pvmc.errors import InputError
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.config import RawInput
 from pvmc.parallel import Communicator, SerialCommunicator, block_range
 from pvmc.simulation import RunRequest, initial_state, run
 

@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.errors import InputError, NumericalError, PvmcError, StorageError
+from pvmc.errors import InputError, NumericalError, PvmcError, StorageError, on_every_rank
 from pvmc.parallel import (
     Launcher,
     SerialCommunicator,
     block_range,
     describe_mpi,
     describe_threads,
-    everywhere,
     launcher,
     limit_threads,
     mpi_library,
@@ -51,8 +50,8 @@ def run_python(code: str, *command: str, **variables: str) -> subprocess.Complet
     imports = """
         import os, sys, time
         import numpy as np
-        from pvmc.errors import InputError, NumericalError, PvmcError
-        from pvmc.parallel import everywhere, run_main, world
+        from pvmc.errors import InputError, NumericalError, PvmcError, on_every_rank
+        from pvmc.parallel import run_main, world
     """
     program = textwrap.dedent(imports) + textwrap.dedent(code)
     return subprocess.run(
@@ -115,14 +114,9 @@ def test_serial_require_identical() -> None:
     require_identical(SerialCommunicator(), np.zeros(3), "theta")
 
 
-def test_everywhere_makes_errors_collective() -> None:
-    assert everywhere(lambda: 5) == 5
-
-    def fail() -> None:
+def test_on_every_rank_makes_errors_collective() -> None:
+    with pytest.raises(NumericalError) as caught, on_every_rank():
         raise NumericalError("NaN")
-
-    with pytest.raises(NumericalError) as caught:
-        everywhere(fail)
     assert caught.value.collective and not NumericalError("NaN").collective
 
 

@@ -1,35 +1,25 @@
-"""Ranks and their communication: reductions, work done by the root alone, and errors that end every rank.
+"""Communicators: reductions, broadcasts, and work of the root alone whose failure every rank sees.
 
-The only module that imports mpi4py.  Importing it does not start MPI; :func:`world` does.  Every method whose
-docstring begins with "Collective." must be called by all ranks of the communicator, in the same order.
-
-How a program ends (:func:`run_main`):
-
-- an error that all ranks raise together (``collective = True``; :meth:`Communicator.on_root` makes such errors)
-  is printed once, and every rank leaves in good order with the error's exit code;
-- any other error of one rank is printed by that rank, which then aborts the job, so that no rank waits for ever.
+Every method whose docstring begins with "Collective." must be called by all ranks of the communicator, in the same
+order.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import os
 import pickle
 import sys
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import threadpoolctl
 
-from pvmc.errors import InputError, NumericalError, PvmcError
+from pvmc.errors import NumericalError, PvmcError
 
 T = TypeVar("T")
 Array = npt.NDArray[Any]
@@ -268,7 +258,7 @@ class MpiCommunicator(Communicator):
         self._wait(self._comm.Ibarrier())
 
     def abort(self, code: int) -> NoReturn:
-        _flush()
+        flush_output()
         time.sleep(0.1)  # the launcher reads this rank's last lines; mpich's drops some of them otherwise
         self._comm.Abort(code)
         time.sleep(10)  # mpich's MPI_Abort may return before the launcher has ended this process
@@ -294,9 +284,6 @@ def _flat_bytes(array: Array) -> npt.NDArray[np.uint8]:
     if not array.flags.c_contiguous:
         raise ValueError("the array must be contiguous in C order")
     return array.reshape(-1).view(np.uint8)
-
-
-# Errors ---------------------------------------------------------------------------------------------------------------
 
 
 def _attempt(function: Callable[[], T]) -> tuple[list[T], PvmcError | None]:
@@ -334,22 +321,6 @@ def _unpacked(packed: bytes | None) -> PvmcError:
     return error
 
 
-def everywhere(function: Callable[[], T]) -> T:
-    """Run ``function()`` on every rank, where all have the same input and so meet the same errors.
-
-    Not collective: it does not communicate.
-
-    Raises:
-        PvmcError: ``function`` raised it; it now counts as collective and is printed once.  Any other error of
-            ``function`` passes unchanged.
-    """
-    try:
-        return function()
-    except PvmcError as error:
-        error.collective = True
-        raise
-
-
 def require_identical(comm: Communicator, array: Array, what: str) -> None:
     """Collective.  Check that every rank holds the same bytes, dtype and shape.
 
@@ -383,244 +354,8 @@ def block_range(n_blocks: int, rank: int, size: int) -> range:
     return range(start, start + share + (rank < left_over))
 
 
-# Starting -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Launcher:
-    """What the program that started this process says of itself in the environment.
-
-    Attributes:
-        name: the program, in words.
-        rank: this process's number among those it started.
-        size: how many it started; None where it does not say.
-    """
-
-    name: str
-    rank: int
-    size: int | None
-
-
-# The nearest launcher first: mpiexec itself may use srun to start its helpers on the nodes.
-_LAUNCHERS = (
-    ("Open MPI's mpiexec", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("MVAPICH's mpiexec", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
-    ("a PMI launcher (mpiexec of MPICH or Intel MPI, or srun --mpi=pmi2)", "PMI_RANK", "PMI_SIZE"),
-    ("srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
-    ("PALS' mpiexec", "PALS_RANKID", ""),
-    ("a PMIx launcher", "PMIX_RANK", ""),
-)
-
-
-def launcher(environment: Mapping[str, str] = os.environ) -> Launcher | None:
-    """The MPI launcher that started this process, or None when it was started by hand."""
-    for name, rank, size in _LAUNCHERS:
-        if name == "srun" and "SLURM_STEP_ID" not in environment:
-            continue  # a batch script has SLURM_PROCID too, but is no step
-        if rank in environment or size in environment:
-            return Launcher(name, _number(environment.get(rank)) or 0, _number(environment.get(size)))
-    return None
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
-
-
-def _load_mpi() -> Any:
-    """The module ``mpi4py.MPI``, MPI not yet initialised; finalised at exit if it ever is."""
-    import mpi4py
-
-    mpi4py.rc.initialize = False
-    mpi4py.rc.finalize = True
-    return importlib.import_module("mpi4py.MPI")
-
-
-def world() -> Communicator:
-    """Collective.  All ranks of this job; starts MPI.
-
-    Without mpi4py or an MPI library, and where the variable PVMC_NO_MPI=1 asks for it, this process alone.
-
-    Raises:
-        InputError: a launcher started several processes, but MPI cannot be loaded, or each would be a world of its own.
-    """
-    if os.environ.get("PVMC_NO_MPI") == "1":
-        return SerialCommunicator()
-    started_by = launcher()
-    try:
-        mpi = _load_mpi()
-    except (ImportError, RuntimeError) as error:
-        if started_by is None or started_by.size == 1:
-            return SerialCommunicator()
-        raise _start_error(
-            f"{started_by.name} started this program, but MPI cannot be loaded ({_one_line(error)}). Install mpi4py "
-            "and the MPI library that this launcher belongs to, or set MPI4PY_LIBMPI to that library's file"
-        ) from error
-    if not mpi.Is_initialized():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # mpi4py warns of what is refused below
-            mpi.Init_thread(mpi.THREAD_FUNNELED)
-    comm = MpiCommunicator(mpi, mpi.COMM_WORLD)
-    if started_by is not None:
-        _require_one_world(started_by, comm.size, _library_name(mpi))
-    return comm
-
-
-def _require_one_world(started_by: Launcher, size: int, library: str) -> None:
-    if started_by.size is None or started_by.size == size:
-        return
-    raise _start_error(
-        f"{started_by.name} started {started_by.size} processes, but the MPI library ({library}) sees {size}: "
-        "launcher and library belong to different MPIs, and each process would do the whole run. Use this library's "
-        "own mpiexec (for srun: --mpi=pmi2 with MPICH, --mpi=pmix with Open MPI), or point MPI4PY_LIBMPI to the "
-        "launcher's library; PVMC_NO_MPI=1 runs independent copies on purpose"
-    )
-
-
-def _start_error(message: str) -> InputError:
-    error = InputError(message)
-    error.collective = True  # every process of the launcher finds the same
-    return error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _library_name(mpi: Any) -> str:
-    """First line of the library's description, such as "MPICH Version: 5.0.0" or "Open MPI v5.0.8"."""
-    return " ".join(mpi.Get_library_version().strip("\x00\n ").splitlines()[0].split(",")[0].split())
-
-
-# Describing -----------------------------------------------------------------------------------------------------------
-
-
-def limit_threads(n_threads: int) -> dict[str, int]:
-    """Let the linear algebra libraries of this process use ``n_threads`` threads.
-
-    Ranks that together have more threads than cores slow each other down many times over.
-
-    Returns:
-        Threads now in use, by library: those loaded when it was called (numpy's, scipy's).
-    """
-    threadpoolctl.threadpool_limits(limits=n_threads)
-    return describe_threads()
-
-
-def describe_threads() -> dict[str, int]:
-    """Threads of the linear algebra and OpenMP libraries loaded now, by name, version and file name."""
-    threads = {}
-    for pool in threadpoolctl.threadpool_info():
-        name = f"{pool['internal_api']} {pool['version'] or ''}".strip()
-        threads[f"{name} ({os.path.basename(pool['filepath'])})"] = int(pool["num_threads"])
-    return threads
-
-
-def mpi_library() -> str:
-    """Name and version of the MPI library; empty without one.  Does not start MPI."""
-    try:
-        return _library_name(_load_mpi())
-    except (ImportError, RuntimeError):
-        return ""
-
-
-def describe_mpi() -> dict[str, str]:
-    """The MPI in use: ``library``, ``standard``, ``mpi4py``, ``launcher``.  Does not start MPI."""
-    started_by = launcher()
-    launched = "none" if started_by is None else f"{started_by.name}, {started_by.size or '?'} processes"
-    try:
-        mpi = _load_mpi()
-    except (ImportError, RuntimeError) as error:
-        return {"library": f"none ({_one_line(error)})", "standard": "", "mpi4py": "", "launcher": launched}
-    return {
-        "library": _library_name(mpi),
-        "standard": ".".join(map(str, mpi.Get_version())),
-        "mpi4py": importlib.import_module("mpi4py").__version__,
-        "launcher": launched,
-    }
-
-
-# Ending ---------------------------------------------------------------------------------------------------------------
-
-
-def run_main(main: Callable[[], int]) -> int:
-    """Run a program's main function and turn what it raises into messages and an exit code.
-
-    Does not start MPI.  In a world of one rank, and for a collective error, the root prints one line and every rank
-    returns the exit code.  Any other error in a larger world aborts the job from here, with this rank's message.
-    Before MPI is started, a process knows no other: of an :class:`~pvmc.errors.InputError` raised then (a wrong command
-    line, the same for all) only the launcher's first process speaks.
-
-    Returns:
-        ``main``'s value, the error's ``exit_code``, 1 for an error that nobody foresaw, 130 when interrupted from the
-        keyboard, 141 when the reader of our output has gone.
-    """
-    try:
-        code = main()
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        _discard_output()
-        return _leave(141)
-    except KeyboardInterrupt:
-        return _leave(130, "pvmc: interrupted")
-    except SystemExit as leaving:  # argparse's way out, its message already printed
-        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-        return _leave(code, "" if isinstance(leaving.code, int) else str(leaving.code)) if code else 0
-    except PvmcError as error:
-        if error.collective:
-            if _print_rank() == 0:
-                _print(f"pvmc: error: {error}")
-            return error.exit_code
-        return _leave(error.exit_code, f"pvmc: error: {error}", only_first=isinstance(error, InputError))
-    except Exception as error:
-        details = "".join(traceback.format_exception(error))
-        return _leave(1, f"{details}pvmc: error: {type(error).__name__}: {error} (a bug: please report it)")
-
-
-def _leave(code: int, message: str = "", only_first: bool = False) -> int:
-    """Print this rank's message; abort a world of several ranks, else return the code."""
-    comm = _running_world()
-    if comm is not None and comm.size > 1:
-        if message:
-            _print(f"[rank {comm.rank}] {message}")
-        comm.abort(code)
-    rank = _print_rank()
-    if message and rank == 0:
-        _print(message)
-    elif message and not only_first:
-        _print(f"[rank {rank}] {message}")
-    return code
-
-
-def _running_world() -> MpiCommunicator | None:
-    """The world, if something has started MPI."""
-    mpi = sys.modules.get("mpi4py.MPI")
-    if mpi is None or not mpi.Is_initialized() or mpi.Is_finalized():
-        return None
-    return MpiCommunicator(mpi, mpi.COMM_WORLD)
-
-
-def _print_rank() -> int:
-    """This process's number: MPI's where it sees the others, else the launcher's."""
-    comm = _running_world()
-    if comm is not None and comm.size > 1:
-        return comm.rank
-    started_by = launcher()
-    return 0 if started_by is None else started_by.rank
-
-
-def _print(message: str) -> None:
-    print(message, file=sys.stderr)
-    _flush()
-
-
-def _flush() -> None:
+def flush_output() -> None:
+    """Pass on what this process has printed."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # the reader is gone, or the stream closed: nobody to tell
             stream.flush()
-
-
-def _discard_output() -> None:
-    """Point stdout nowhere, so that Python's own flush at exit does not complain once more."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
