@@ -5,32 +5,41 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import pvmc
+from pvmc.errors import InputError
 
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``pvmc``; the exit code (see :mod:`pvmc.errors`)."""
+    command = _parsed(arguments)  # before the imports: --help needs none
     from pvmc.parallel import run_main
 
-    def parse_and_run() -> int:
-        options = _parser().parse_args(arguments)
-        command: Command = options.command
-        return command(options)
+    return run_main(command)
 
-    return run_main(parse_and_run)
+
+def _parsed(arguments: Sequence[str] | None) -> Callable[[], int]:
+    """What the command line asks for, as a function; for a wrong one, a function that raises the error."""
+    try:
+        options = _parser().parse_args(arguments)
+    except InputError as error:
+        return partial(_complain, str(error))
+    return partial(options.command, options)
+
+
+def _complain(message: str) -> int:
+    raise InputError(message)
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are input errors, so that N ranks print one."""
 
     def error(self, message: str) -> NoReturn:
-        from pvmc.errors import InputError
-
         raise InputError(f"{message} (see '{self.prog} --help')")
 
 
@@ -162,7 +171,7 @@ def _add_info(commands) -> None:  # type: ignore[no-untyped-def]
 
 
 def _new(options: argparse.Namespace) -> int:
-    from pvmc.errors import InputError, StorageError
+    from pvmc.errors import StorageError
     from pvmc.job import example_config
 
     try:
@@ -224,7 +233,6 @@ def _plot(options: argparse.Namespace) -> int:
 
 
 def _exact(options: argparse.Namespace) -> int:
-    from pvmc.errors import InputError
     from pvmc.exact.reference import LANCZOS_SITES, find_reference
     from pvmc.job import load_job
 
@@ -235,8 +243,8 @@ def _exact(options: argparse.Namespace) -> int:
     )
     if reference is None:
         raise InputError(
-            f"{options.config}: no exact energy is known for this system, and it has more sites than "
-            f"the {LANCZOS_SITES} that can be diagonalised"
+            f"{options.config}: no exact energy is known for this system, and "
+            f"{job.lattice.n_sites} sites are more than the {LANCZOS_SITES} that can be diagonalised"
         )
     print(f"E   = {reference.energy:.12f} {config.hamiltonian.energy_unit}  ({reference.method})")
     print(f"E/N = {reference.energy / job.lattice.n_sites:.12f}")
@@ -258,10 +266,9 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, not '{text}'")
+    return int(text)
 
 
 if __name__ == "__main__":

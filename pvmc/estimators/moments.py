@@ -60,10 +60,10 @@ def reduce_moments(
     """
     n_total = int(comm.sum(np.array([batch.energies.size], dtype=np.int64))[0])
     sums = comm.sum(np.concatenate([batch.derivatives.sum(axis=1), [batch.columns.sum()]]).astype(np.complex128))
-    mean, energy_mean = sums[:-1] / n_total, complex(sums[-1] / n_total)
     with on_every_rank():
         if not np.all(np.isfinite(sums)):
             raise NumericalError("the local energy or a log-derivative is not finite: psi left the range of numbers")
+    mean, energy_mean = sums[:-1] / n_total, complex(sums[-1] / n_total)
     derivative_mean = mean if np.iscomplexobj(batch.derivatives) else mean.real
     derivatives = batch.derivatives
     derivatives -= derivative_mean[:, None]

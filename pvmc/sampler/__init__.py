@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pvmc.config import KeyProblem, Section
-from pvmc.lattice import Lattice
+from pvmc.lattice import Lattice, LatticeError
 from pvmc.sampler.metropolis import Metropolis, Samples
 from pvmc.sampler.moves import Moves, MoveWeights
 from pvmc.sampler.walkers import Walkers, start
@@ -73,14 +73,20 @@ class SamplerSpec(Section):
         if not any(self.moves.model_dump().values()):
             raise KeyProblem("sampler.moves", "all weights 0", "at least one move needs a positive weight")
         fixed = self.fixed_magnetization()
+        neel = _neel_magnetization(lattice) if self.start == "neel" else fixed
         if fixed is None:
             return
         if abs(fixed) >= lattice.n_sites or (fixed + lattice.n_sites) % 2:
             raise KeyProblem("sampler.magnetization", fixed, _allowed_magnetizations(lattice.n_sites))
-        if self.start == "neel" and fixed != lattice.sublattices().sum():
-            raise KeyProblem(
-                "sampler.start", self.start, f"Neel order does not have magnetization = {fixed}; use random"
-            )
+        if fixed != neel:
+            raise KeyProblem("sampler.start", "neel", f"Neel order does not have magnetization = {fixed}; use random")
+
+
+def _neel_magnetization(lattice: Lattice) -> int:
+    try:
+        return int(lattice.sublattices().sum())
+    except LatticeError as error:
+        raise KeyProblem("sampler.start", "neel", f"needs a bipartite lattice: {error}") from None
 
 
 def _allowed_magnetizations(n_sites: int) -> str:

@@ -82,6 +82,8 @@ class DenseSolver:
 
         A direction with S_kk = 0 (such as a visible bias at fixed magnetisation) does not change psi: it is frozen.
         """
+        if not (np.all(np.isfinite(tensor)) and np.all(np.isfinite(force))):
+            raise NumericalError("S or F is not finite: psi left the range of numbers; lower sr.learning_rate")
         variances = tensor.diagonal().real
         largest = float(np.max(variances, initial=0.0))
         active = variances > np.finfo(float).eps ** 2 * largest
