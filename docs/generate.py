@@ -1,0 +1,108 @@
+"""Writes the pages that are generated from the source: docs/config.md and docs/hdf5.md.
+
+python docs/generate.py           write them
+python docs/generate.py --check   write nothing; exit code 1 when a page is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from pvmc.config import Section, allowed_values, section_classes, shown
+from pvmc.io.schema import schema_markdown
+from pvmc.job import JobConfig
+
+DOCS = Path(__file__).resolve().parent
+
+CONFIG_HEAD = """\
+# The input file
+
+A TOML file; this page is generated from the section classes.  `pvmc new chain.toml` writes a commented one,
+`pvmc validate chain.toml` checks one and prints it with every default, and the examples in `configs/` run as they
+stand.  On the command line `--set KEY=VALUE` overrides a key: `--set ansatz.alpha=2 --set sr.shift=0.01`.
+
+An unknown key, a wrong type or a value out of range is an error, never ignored.  Integers may stand for numbers, not
+the other way round.
+"""
+
+
+def pages() -> dict[Path, str]:
+    """The generated pages: path -> text."""
+    return {DOCS / "config.md": config_markdown(), DOCS / "hdf5.md": schema_markdown()}
+
+
+def config_markdown() -> str:
+    """Every key of the input file: what it may be, its default, what it is; one table per section and kind."""
+    parts = [CONFIG_HEAD]
+    for name, field in JobConfig.model_fields.items():
+        parts.append(f"## [{name}]: {_escaped(str(field.description))}\n")
+        if not field.is_required():
+            parts.append("The section may be left out.\n")
+        for section in section_classes(field.annotation):
+            parts += _section_parts(section)
+    inner = _inner_sections()
+    parts.append("## Tables within sections\n")
+    for section, places in inner.items():
+        parts.append(f"### {', '.join(f'`{place}`' for place in places)}\n")
+        parts += _section_parts(section, heading=False)
+    return "\n".join(parts)
+
+
+def _section_parts(section: type[Section], heading: bool = True) -> Iterator[str]:
+    tag = next((name for name in ("kind", "model") if name in section.model_fields), None)
+    if heading and tag:
+        yield f"### {tag} = {allowed_values(section.model_fields[tag])}\n"
+    yield f"{_escaped(' '.join((section.__doc__ or '').split()))}\n"
+    yield _table(section)
+
+
+def _table(section: type[Section]) -> str:
+    lines = ["| key | allowed | default | meaning |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        meaning = _escaped(str(field.description).rstrip(".")).replace("|", "\\|")
+        lines.append(f"| `{name}` | {allowed_values(field)} | {_default(field)} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Formulas hold signs that Markdown takes for its own."""
+    return text.replace("<", "&lt;").replace("*", "\\*")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return "chosen by pvmc" if field.default is None else f"`{shown(field.default)}`"
+
+
+def _inner_sections() -> dict[type[Section], list[str]]:
+    """The section classes that stand as tables within sections, and the keys where they do."""
+    found: dict[type[Section], list[str]] = {}
+    for name, field in JobConfig.model_fields.items():
+        for outer in section_classes(field.annotation):
+            for key, inner_field in outer.model_fields.items():
+                for inner in section_classes(inner_field.annotation):
+                    found.setdefault(inner, []).append(f"{name}.{key}")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages, or check them; the exit code."""
+    parser = argparse.ArgumentParser(description="Write the generated pages of docs/.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a page is out of date")
+    check = parser.parse_args(arguments).check
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if not check:
+            path.write_text(pages()[path], encoding="utf-8")
+        print(f"docs/{path.name}: {'out of date; run python docs/generate.py' if check else 'written'}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,296 @@
+"""Malformed input: one line that names file, key, value and what is allowed; exit code 2; nothing is written."""
+
+# ruff: noqa: E501  (the messages stand here as they are printed, on one line)
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pvmc
+from pvmc.cli import main
+
+GOOD = {
+    "lattice": 'kind = "chain"\nlength = 8\n',
+    "hamiltonian": 'model = "heisenberg"\n',
+    "ansatz": 'kind = "rbm"\nalpha = 1\n',
+}
+SECTIONS = "allowed: lattice, hamiltonian, ansatz, sampler, sr, run"
+MODELS = '"ising", "heisenberg" or "xxz"'
+SIZE = "must be a list of 2 values, each an integer >= 1"
+
+
+def toml(top: str = "", **sections: str | None) -> str:
+    """A good input with some sections replaced, added, or (None) left out."""
+    tables = {**GOOD, **sections}
+    return top + "".join(f"[{name}]\n{text}\n" for name, text in tables.items() if text is not None)
+
+
+def chain(length: object, more: str = "") -> str:
+    return toml(lattice=f'kind = "chain"\nlength = {length}\n{more}')
+
+
+def rectangle(text: str) -> str:
+    return toml(lattice=f'kind = "rectangle"\n{text}')
+
+
+def rbm(text: str) -> str:
+    return toml(ansatz=f'kind = "rbm"\n{text}')
+
+
+# Each message stands in full, or up to "..." where the rest lists keys that other sections may gain.
+CASES: dict[str, tuple[str | bytes, str]] = {
+    # unknown keys and sections
+    "unknown key": (rbm("alpha = 1\nalpa = 2"), "ansatz.alpa = 2: unknown key, did you mean 'ansatz.alpha'?; allowed: kind, alpha, ..."),
+    "unknown key in lattice": (chain(8, "lenght = 9"), "lattice.lenght = 9: unknown key, did you mean 'lattice.length'?; allowed: kind, length, periodic"),
+    "unknown key in hamiltonian": (toml(hamiltonian='model = "ising"\nfeild = 2.0'), "hamiltonian.feild = 2.0: unknown key, did you mean 'hamiltonian.field'?; allowed: model, coupling, field"),
+    "unknown key in sampler": (toml(sampler="wlakers = 64"), "sampler.wlakers = 64: unknown key, did you mean 'sampler.walkers'?; allowed: moves, ..."),
+    "unknown key in sr": (toml(sr='sovler = "pinv"'), "sr.sovler = \"pinv\": unknown key, did you mean 'sr.solver'?; allowed: solver, ..."),
+    "unknown key in run": (toml(run="iteration = 5"), "run.iteration = 5: unknown key, did you mean 'run.iterations'?; allowed: seed, ..."),
+    "unknown key in the table of moves": (toml(sampler="moves = { flipp = 1 }"), "sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; allowed: flip, exchange, exchange_any"),
+    "unknown key in a schedule": (toml(sr="shift = { initial = 1, decai = 0.9 }"), "sr.shift.decai = 0.9: unknown key, did you mean 'sr.shift.decay'?; allowed: initial, decay, minimum"),
+    "key of the other kind": (rectangle("size = [4, 4]\nlength = 4"), "lattice.length = 4: unknown key; allowed: kind, size, periodic"),
+    "key of another section": (rbm("alpha = 1\nseed = 3"), "ansatz.seed = 3: unknown key, did you mean 'run.seed'?; allowed: ..."),
+    "key outside of sections": ("seed = 3\n" + toml(), f"seed = 3: unknown key, did you mean 'run.seed'?; {SECTIONS}"),
+    "nothing like it": (toml(run="zzz = 1"), "run.zzz = 1: unknown key; allowed: seed, ..."),
+    "misspelt key instead of a required one": (rbm("alhpa = 1"), "ansatz.alhpa = 1: unknown key, did you mean 'ansatz.alpha'?; allowed: ..."),
+    "unknown section": (toml(smapler="walkers = 64"), f"[smapler]: unknown section, did you mean 'sampler'?; {SECTIONS}"),
+    "misspelt required section": (toml(lattice=None, lattise=GOOD["lattice"]), f"[lattise]: unknown section, did you mean 'lattice'?; {SECTIONS} (and 1 more problem)"),
+    # missing
+    "missing section": (toml(lattice=None), '[lattice]: section missing; must be a table with kind = "chain" or "rectangle"'),
+    "missing ansatz": (toml(ansatz=None), '[ansatz]: section missing; must be a table with kind = "rbm"'),
+    "empty file": ("", '[lattice]: section missing; must be a table with kind = "chain" or "rectangle" (and 2 more problems)'),
+    "missing key": (rbm(""), "ansatz.alpha: missing; must be a number > 0 (..."),
+    "missing length": (toml(lattice='kind = "chain"'), "lattice.length: missing; must be an integer >= 2 (..."),
+    "missing key of a schedule": (toml(sr="shift = { decay = 0.9 }"), "sr.shift.initial: missing; must be a number >= 0 (..."),
+    "missing kind": (toml(lattice="length = 8"), 'lattice.kind: missing; must be "chain" or "rectangle"'),
+    "missing model": (toml(hamiltonian="coupling = 1.0"), f"hamiltonian.model: missing; must be {MODELS}"),
+    # wrong words
+    "misspelt kind": (toml(lattice='kind = "chian"\nlength = 8'), 'lattice.kind = "chian": must be "chain" or "rectangle", did you mean "chain"?'),
+    "misspelt model": (toml(hamiltonian='model = "hiesenberg"'), f'hamiltonian.model = "hiesenberg": must be {MODELS}, did you mean "heisenberg"?'),
+    "unknown model": (toml(hamiltonian='model = "hubbard"'), f'hamiltonian.model = "hubbard": must be {MODELS}'),
+    "kind is a number": (toml(lattice="kind = 3"), 'lattice.kind = 3: must be "chain" or "rectangle"'),
+    "unknown ansatz": (toml(ansatz='kind = "cnn"\nalpha = 1'), 'ansatz.kind = "cnn": must be "rbm"'),
+    "misspelt symmetry": (rbm('alpha = 1\nsymmetry = "translations"'), 'ansatz.symmetry = "translations": must be "none", "translation" or "space", did you mean "translation"?'),
+    "misspelt start": (toml(sampler='start = "nell"'), 'sampler.start = "nell": must be "random" or "neel", did you mean "neel"?'),
+    "misspelt solver": (toml(sr='solver = "cholesk"'), 'sr.solver = "cholesk": must be ..., did you mean "cholesky"?'),
+    "misspelt reference": (toml(run='reference = "atuo"'), 'run.reference = "atuo": must be "auto" or "none", or a number, did you mean "auto"?'),
+    # wrong types
+    "string for integer": (chain('"8"'), 'lattice.length = "8": must be an integer >= 2'),
+    "float for integer": (chain("8.0"), "lattice.length = 8.0: must be an integer >= 2"),
+    "bool for integer": (chain("true"), "lattice.length = true: must be an integer >= 2"),
+    "list for integer": (chain("[8]"), "lattice.length = [8]: must be an integer >= 2"),
+    "table for integer": (chain("{ n = 8 }"), "lattice.length = {n = 8}: must be an integer >= 2"),
+    "date for integer": (toml(run="seed = 1979-05-27"), "run.seed = 1979-05-27: must be an integer >= 0"),
+    "string for number": (rbm('alpha = "1"'), 'ansatz.alpha = "1": must be a number > 0'),
+    "bool for number": (toml(hamiltonian='model = "ising"\nfield = true'), "hamiltonian.field = true: must be a number"),
+    "integer for bool": (chain(8, "periodic = 1"), "lattice.periodic = 1: must be true or false"),
+    "string for bool": (toml(hamiltonian='model = "xxz"\nmarshall = "no"'), 'hamiltonian.marshall = "no": must be true or false'),
+    "number for a list": (rectangle("size = 4"), f"lattice.size = 4: {SIZE}"),
+    "list of floats": (rectangle("size = [4.0, 4]"), f"lattice.size = [4.0, 4]: {SIZE}"),
+    "size of three numbers": (rectangle("size = [4, 4, 4]"), f"lattice.size = [4, 4, 4]: {SIZE}"),
+    "one boundary": (rectangle("size = [4, 4]\nperiodic = [true]"), "lattice.periodic = [true]: must be true or false, or a list of 2 values, each true or false"),
+    "value for section": ("sampler = 3\n" + toml(), "sampler = 3: must be a table with moves, ..."),
+    "word for section": ('lattice = "chain"\n' + toml(lattice=None), 'lattice = "chain": must be a table with kind = "chain" or "rectangle"'),
+    "array of tables for section": ("[[run]]\nseed = 1\n" + toml(), "run = [{seed = 1}]: must be a table with seed, ..."),
+    "number for a table": (toml(sampler="moves = 1"), "sampler.moves = 1: must be a table with flip, exchange, exchange_any"),
+    "word for a schedule": (toml(sr='learning_rate = "fast"'), 'sr.learning_rate = "fast": must be ... table with initial, decay, minimum'),
+    # out of range
+    "one site": (chain(1), "lattice.length = 1: must be an integer >= 2"),
+    "negative length": (chain(-8), "lattice.length = -8: must be an integer >= 2"),
+    "more than 64 bits": (chain(10**20), f"lattice.length = {10**20}: must be an integer of at most 64 bits"),
+    "zero alpha": (rbm("alpha = 0"), "ansatz.alpha = 0: must be a number > 0"),
+    "negative alpha": (rbm("alpha = -1.5"), "ansatz.alpha = -1.5: must be a number > 0"),
+    "infinite alpha": (rbm("alpha = inf"), "ansatz.alpha = inf: must be finite, a number > 0"),
+    "alpha is nan": (rbm("alpha = nan"), "ansatz.alpha = nan: must be finite, a number > 0"),
+    "coupling is nan": (toml(hamiltonian='model = "ising"\ncoupling = nan'), "hamiltonian.coupling = nan: must be finite, a number"),
+    "no iterations": (toml(run="iterations = 0"), "run.iterations = 0: must be an integer >= 1"),
+    "negative seed": (toml(run="seed = -1"), "run.seed = -1: must be an integer >= 0"),
+    "negative rate": (toml(sr="learning_rate = -0.1"), "sr.learning_rate = -0.1: must be a number >= 0"),
+    "decay above 1": (toml(sr="shift = { initial = 1, decay = 1.1 }"), "sr.shift.decay = 1.1: must be a number > 0 and <= 1"),
+    "cutoff of 1": (toml(sr="cutoff = 1"), "sr.cutoff = 1: must be a number > 0 and < 1"),
+    "negative weight": (toml(sampler="moves = { flip = -1 }"), "sampler.moves.flip = -1: must be a number >= 0"),
+    "two problems": (toml(run="iterations = 0\nseed = -1"), "run.seed = -1: must be an integer >= 0 (and 1 more problem)"),
+    # what does not fit together
+    "ring of two": (chain(2), "lattice.length = 2: a periodic direction needs a length of at least 3"),
+    "too long a chain": (chain(100_000), "lattice.length = 100000: a lattice needs 2 to 4096 sites, not 100000"),
+    "rectangle of one site": (rectangle("size = [1, 1]\nperiodic = false"), "lattice.size = [1, 1]: a lattice needs 2 to 4096 sites, not 1"),
+    "periodic length two": (rectangle("size = [4, 2]"), "lattice.size = [4, 2]: a periodic direction needs a length of at least 3"),
+    "alpha N not an integer": (rbm("alpha = 0.3"), "ansatz.alpha = 0.3: must be a positive multiple of 1: hidden units come in sets of 8, ..."),
+    "alpha N not an integer, no symmetry": (rbm('alpha = 0.3\nsymmetry = "none"'), "ansatz.alpha = 0.3: must be a positive multiple of 0.125: ..."),
+    "odd N at zero magnetisation": (chain(7, "periodic = false"), "sampler.magnetization = 0: 7 spins +-1 that exchange sum to an odd number between -5 and 5 ..."),
+    "even N at odd magnetisation": (toml(sampler="magnetization = 1"), "sampler.magnetization = 1: 8 spins +-1 that exchange sum to an even number between -6 and 6"),
+    "magnetisation beyond N": (toml(sampler="magnetization = -10"), "sampler.magnetization = -10: 8 spins +-1 that exchange sum to an even number between -6 and 6"),
+    "Marshall rotation on an odd ring": (chain(7), "hamiltonian.marshall = true: needs a bipartite lattice: 7 sites with a loop of odd length have no two sublattices"),
+    "exchanges alone on the Ising model": (toml(hamiltonian='model = "ising"', sampler="moves = { exchange = 1 }"), "sampler.moves = ...: this Hamiltonian changes the magnetisation, which exchanges keep; give flip a weight"),
+    "no moves": (toml(sampler="moves = { flip = 0, exchange = 0 }"), "sampler.moves = ...: at least one move needs a positive weight"),
+    "samples not a multiple of walkers": (toml(sampler="samples = 1500"), "sampler.samples = 1500: must be a multiple of walkers = 1024"),
+    "fewer samples than walkers": (toml(sampler="samples = 512"), "sampler.samples = 512: must be a multiple of walkers = 1024"),
+    "walkers not a multiple of block_width": (toml(sampler="walkers = 100"), "sampler.walkers = 100: must be a multiple of block_width = 64"),
+    "Neel order at another magnetisation": (toml(sampler='start = "neel"\nmagnetization = 2'), 'sampler.start = "neel": Neel order ...'),
+    "Neel order on an odd ring": (chain(7).replace('"heisenberg"', '"ising"') + '[sampler]\nstart = "neel"\n', 'sampler.start = "neel": needs a bipartite lattice: ...'),
+    # no TOML
+    "unfinished table": ("[lattice\n", "line 1, column 9: not valid TOML: Expected ']' at the end of a table declaration: \"[lattice\""),
+    "bare word": ("[lattice]\nkind = chain\n", 'line 2, column 8: not valid TOML: Invalid value: "kind = chain"'),
+    "duplicate key": ("[run]\nseed = 1\nseed = 2\n", 'line 3, column 9: not valid TOML: this key stands twice: "seed = 2"'),
+    "duplicate section": (toml() + "[lattice]\n", 'line 12, column 9: not valid TOML: this table stands twice: "[lattice]"'),
+    "unfinished string": ('x = """', "not valid TOML: Unterminated string ..."),
+    "not UTF-8": (b"[run]\n# \xff\n", "line 2: must be UTF-8 text (byte 8 is not)"),
+    "binary": (bytes(range(128, 256)), "line 1: must be UTF-8 text (byte 0 is not)"),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PVMC_NO_MPI", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))  # for the processes that are started
+    return tmp_path
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() if path.is_file() else b"" for path in directory.rglob("*")}
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line of a refused command, without its beginning; nothing in the directory has changed."""
+    before = contents(Path())
+    code = main(arguments)
+    output = capsys.readouterr()
+    assert code == 2
+    assert contents(Path()) == before
+    assert output.out == ""
+    assert output.err.startswith("pvmc: error: ")
+    assert output.err.endswith("\n")
+    assert output.err.count("\n") == 1, "one line"
+    return output.err.removeprefix("pvmc: error: ").rstrip("\n")
+
+
+def assert_matches(text: str, pattern: str) -> None:
+    """The text is the pattern, in which "..." stands for anything."""
+    position = 0
+    parts = pattern.split("...")
+    assert text.startswith(parts[0]), f"{text}\nis not\n{pattern}"
+    for part in parts:
+        found = text.find(part, position)
+        assert found >= 0, f"{text}\nis not\n{pattern}"
+        position = found + len(part)
+    assert text.endswith(parts[-1]), f"{text}\nis not\n{pattern}"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_malformed_files(capsys: pytest.CaptureFixture[str], case: str) -> None:
+    content, expected = CASES[case]
+    Path("chain.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert_matches(refusal(capsys, "run", "chain.toml"), f"chain.toml: {expected}")
+
+
+def test_the_input_that_the_cases_spoil_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("chain.toml").write_text(toml())
+    assert main(["exact", "chain.toml"]) == 0
+    assert "Bethe ansatz" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "exact"])
+def test_every_command_that_reads_an_input_refuses_it_alike(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    Path("chain.toml").write_text(rbm("alpha = 0"))
+    assert refusal(capsys, command, "chain.toml") == "chain.toml: ansatz.alpha = 0: must be a number > 0"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("missing.toml", "missing.toml: cannot be read: No such file or directory"),
+        ("directory", "directory: is a directory; must be a TOML file"),
+        ("chain.toml/inside", "chain.toml/inside: cannot be read: Not a directory"),
+    ],
+)
+def test_files_that_cannot_be_read(capsys: pytest.CaptureFixture[str], name: str, expected: str) -> None:
+    Path("directory").mkdir()
+    Path("chain.toml").write_text(toml())
+    assert refusal(capsys, "run", name) == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("ansatz.alpha", '--set "ansatz.alpha": must be KEY=VALUE, such as ansatz.alpha=2'),
+        ("=2", '--set "=2": must be KEY=VALUE, such as ansatz.alpha=2'),
+        ("ansatz..alpha=2", '--set "ansatz..alpha=2": must be KEY=VALUE, such as ansatz.alpha=2'),
+        ("run.seed=", '--set "run.seed=": must be KEY=VALUE, such as ansatz.alpha=2'),
+        ("ansatz.alpa=2", "--set: ansatz.alpa = 2: unknown key, did you mean 'ansatz.alpha'?; allowed: ..."),
+        ("alpha=2", f"--set: alpha = 2: unknown key, did you mean 'ansatz.alpha'?; {SECTIONS}"),
+        ("foo.bar=1", f"--set: [foo]: unknown section; {SECTIONS}"),
+        ("ansatz.alpha=two", '--set: ansatz.alpha = "two": must be a number > 0'),
+        ("lattice.length=8.5", "--set: lattice.length = 8.5: must be an integer >= 2"),
+        ("lattice.periodic=True", '--set: lattice.periodic = "True": must be true or false'),
+        ("lattice=8", '--set: lattice = 8: must be a table with kind = "chain" or "rectangle"'),
+        ("hamiltonian.model=isin", f'--set: hamiltonian.model = "isin": must be {MODELS}, did you mean "ising"?'),
+        ("lattice.length.x=3", "--set lattice.length.x=3: lattice.length = 8 is a value, not a table; set lattice.length itself"),
+        ("sampler.moves={flipp=1}", "--set: sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; ..."),
+        ("sampler.walkers=100", "--set: sampler.walkers = 100: must be a multiple of block_width = 64"),
+        ("lattice.length=7", "chain.toml with --set: hamiltonian.marshall = true: needs a bipartite lattice: ..."),
+    ],
+)  # fmt: skip
+def test_overrides(capsys: pytest.CaptureFixture[str], override: str, expected: str) -> None:
+    Path("chain.toml").write_text(toml())
+    assert_matches(refusal(capsys, "run", "chain.toml", "--set", override), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "...COMMAND (see 'pvmc --help')"),
+        (["rnu"], "...'rnu'...'run'...see 'pvmc --help')"),
+        (["run"], "...CONFIG (see 'pvmc run --help')"),
+        (["run", "a.toml", "--sett", "b=1"], "unrecognized arguments: --sett b=1 (see 'pvmc --help')"),
+        (["run", "a.toml", "--overw"], "unrecognized arguments: --overw (see 'pvmc --help')"),
+        (["new", "a.toml", "--model", "hubbard"], "...'hubbard'...heisenberg... (see 'pvmc new --help')"),
+        (["validate", "a.toml", "--ranks", "0"], "argument --ranks: must be an integer >= 1, not '0' (see ..."),
+        (["validate", "a.toml", "--ranks", "x"], "argument --ranks: must be an integer >= 1, not 'x' (see ..."),
+    ],
+)
+def test_command_lines(capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str) -> None:
+    assert_matches(refusal(capsys, *arguments), expected)
+
+
+def test_what_is_in_the_way_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("chain.toml").write_text(toml())
+    Path("full").mkdir()
+    Path("full/thesis.txt").write_text("all of it")
+    assert_matches(
+        refusal(capsys, "run", "chain.toml", "--output", "full"), "full exists and is not a pvmc run; ...--overwrite"
+    )
+    assert_matches(
+        refusal(capsys, "run", "chain.toml", "--output", "chain.toml"), "chain.toml cannot hold a run: ...--output"
+    )
+    assert_matches(refusal(capsys, "new", "chain.toml"), "chain.toml: exists; ...")
+
+
+@pytest.mark.parametrize("command", ["status", "plot"])
+def test_what_is_no_run(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    Path("chain.toml").write_text(toml())
+    assert_matches(refusal(capsys, command, "nowhere"), "nowhere does not exist")
+    assert_matches(refusal(capsys, command, "chain.toml"), "chain.toml is not a results file of pvmc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "chain.toml"], "chain.toml: ansatz.alpha = 0: must be a number > 0"),
+        (["run", "chain.toml", "--set", "ansatz.alpha=0.3"], "--set: ansatz.alpha = 0.3: must be a positive multiple of 1: "),
+        (["run", "nothing.toml"], "nothing.toml: cannot be read: No such file or directory"),
+        (["fly"], "argument COMMAND: "),
+    ],
+)  # fmt: skip
+def test_as_a_process(arguments: list[str], expected: str) -> None:
+    Path("chain.toml").write_text(rbm("alpha = 0"))
+    done = subprocess.run([sys.executable, "-m", "pvmc", *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"pvmc: error: {expected}")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in Path().iterdir()] == ["chain.toml"]

@@ -1,0 +1,294 @@
+"""The commands end to end on a tiny job: what they print, what they write, and how they end, also under mpiexec."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import pvmc
+from pvmc.analysis.summary import status_text
+from pvmc.cli import main
+from pvmc.io.reader import Run, open_run
+
+ITERATIONS = 12
+INPUT = f"""\
+# a tiny job
+[lattice]
+kind = "chain"
+length = 8
+
+[hamiltonian]
+model = "heisenberg"
+
+[ansatz]
+kind = "rbm"
+alpha = 1
+
+[sampler]
+walkers = 64
+block_width = 16
+samples = 256
+
+[run]
+iterations = {ITERATIONS}
+save_every = 5
+"""
+EXACT = -3.651093408937176
+"""Ground-state energy of the Heisenberg ring of 8 spins, by full diagonalisation, in units of J."""
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PVMC_NO_MPI", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))  # for the processes that are started
+    (tmp_path / "chain.toml").write_text(INPUT)
+    return tmp_path
+
+
+def output_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command prints when all goes well."""
+    capsys.readouterr()
+    code = main(arguments)
+    output = capsys.readouterr()
+    assert (code, output.err) == (0, "")
+    return output.out
+
+
+def table(text: str) -> dict[str, str]:
+    """The lines "name   value" of a text, names of one or more words."""
+    rows = (re.split(r"\s{2,}", line, maxsplit=1) for line in text.splitlines())
+    return {row[0]: row[1] for row in rows if len(row) == 2}
+
+
+def test_run_writes_all_that_happened(capsys: pytest.CaptureFixture[str]) -> None:
+    output_of(capsys, "run", "chain.toml")
+    assert sorted(path.name for path in Path("runs/chain").iterdir()) == ["run.h5"]
+    run = open_run("runs/chain")
+    assert run.status() == "finished"
+    np.testing.assert_array_equal(run.iteration, np.arange(ITERATIONS))
+    np.testing.assert_array_equal(run.saved_iterations(), [0, 5, 10, 11])
+    assert run.attributes["config_source"] == INPUT
+    assert run.config["sampler"]["sweep"] == 8, "the stored input has the automatic choices"
+    assert run.attributes["ranks"] == 1
+    assert run.reference_energy == pytest.approx(EXACT, rel=1e-10)
+    assert run.parameters().shape == (run.attributes["n_parameters"],)
+    with h5py.File("runs/chain/run.h5") as file:
+        for name, series in file["series"].items():
+            assert series.shape == (ITERATIONS,), name
+            assert np.isfinite(series[:]).all(), name
+    assert (run.series["n_samples"] == 256).all()
+    assert (run.series["variance"] > 0).all()
+    bound = run.series["energy"] + 6 * run.series["energy_error"]
+    assert (bound > EXACT).all(), "variational"
+
+
+def test_run_finds_the_ground_state(capsys: pytest.CaptureFixture[str]) -> None:
+    faster = ["sr.learning_rate=0.2", "run.iterations=120"]
+    output_of(capsys, "run", "chain.toml", *(word for key in faster for word in ("--set", key)), "--output", "r")
+    status = table(output_of(capsys, "status", "r"))
+    assert abs(float(status["relative error"].split()[0])) < 0.01
+
+
+def test_run_reports_in_lines_of_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    text = output_of(capsys, "run", "chain.toml")
+    lines = text.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.lstrip().startswith("iteration"))
+    rows = lines[head + 1 : head + 1 + ITERATIONS]
+    assert [row.split()[0] for row in rows] == [f"{i}/{ITERATIONS}" for i in range(1, ITERATIONS + 1)]
+    assert {len(row) for row in rows} == {len(lines[head])}, "aligned"
+    assert len(lines[head]) <= 80
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert "exact E/N = -0.45638" in text
+    assert lines[-1] == "results in runs/chain/run.h5"
+
+
+def test_the_same_seed_gives_the_same_run(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        output_of(capsys, "run", "chain.toml", "--output", name)
+    output_of(capsys, "run", "chain.toml", "--output", "c", "--set", "run.seed=2")
+    a, b, c = (open_run(name).series["energy"] for name in "abc")
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+
+
+def test_existing_results_are_kept_unless_told_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
+    output_of(capsys, "run", "chain.toml")
+    file = Path("runs/chain/run.h5")
+    before, changed = file.read_bytes(), file.stat().st_mtime_ns
+    assert main(["run", "chain.toml", "--set", "run.seed=2"]) == 2
+    error = capsys.readouterr().err
+    assert error == "pvmc: error: runs/chain/run.h5 exists; choose another --output or pass --overwrite\n"
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == (before, changed)
+    assert [path.name for path in file.parent.iterdir()] == ["run.h5"]
+    output_of(capsys, "run", "chain.toml", "--set", "run.seed=2", "--overwrite")
+    assert open_run(file).config["run"]["seed"] == 2
+
+
+def test_status(capsys: pytest.CaptureFixture[str]) -> None:
+    output_of(capsys, "run", "chain.toml")
+    status = table(output_of(capsys, "status", "runs/chain"))
+    run = open_run("runs/chain")
+    assert status["run"] == "runs/chain/run.h5"
+    assert status["state"] == "finished"
+    assert status["iteration"] == f"{ITERATIONS}/{ITERATIONS} (100 %)"
+    energy = run.energy_per_site[-ITERATIONS // 2 :].mean()
+    assert float(status["E/N"].split()[0]) == pytest.approx(energy, abs=1e-8)
+    assert "(last 6 iterations" in status["E/N"]
+    assert float(status["exact E/N"].split()[0]) == pytest.approx(EXACT / 8, abs=1e-8)
+    assert float(status["relative error"].split()[0]) == pytest.approx((energy - EXACT / 8) / abs(EXACT / 8), rel=1e-2)
+    assert float(status["variance/N"]) == pytest.approx(run.series["variance"][-6:].mean() / 8, rel=1e-2)
+    assert 0 < float(status["acceptance"]) < 1
+    assert float(status["R-hat"]) > 0.9
+    assert status["where"].startswith("1 rank, rank 0 on ")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", status["started"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", status["ended"])
+    assert "time left" not in status
+
+
+def test_status_while_a_run_goes_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    output_of(capsys, "run", "chain.toml")
+    run = open_run("runs/chain")
+    series = {name: values[:8].copy() for name, values in run.series.items()}
+    series["seconds"][:] = [100.0, 3.0, 2.0, 4.0, 3.0, 3.0, 2.0, 4.0]
+    monkeypatch.setattr(Run, "status", lambda self: "running")
+    status = table(status_text(replace(run, series=series, ended="")))
+    assert status["iteration"] == "8/12 (66 %)"
+    assert status["per iteration"] == "3 s", "the median, without the first, which loads the kernels"
+    assert status["time left"] == "12s"
+    assert "ended" not in status
+    nothing_yet = {name: values[:0] for name, values in run.series.items()}
+    status = table(status_text(replace(run, series=nothing_yet, ended="")))
+    assert status["iteration"] == "0/12 (0 %)"
+    assert status.keys().isdisjoint({"E/N", "per iteration", "time left"})
+
+
+def test_status_says_why_a_run_failed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    output_of(capsys, "run", "chain.toml")
+    monkeypatch.setattr(Run, "status", lambda self: "failed")
+    failed = replace(open_run("runs/chain"), message="the energy is not finite", reference_energy=None)
+    status = table(status_text(failed))
+    assert status["state"] == "failed: the energy is not finite"
+    assert status.keys().isdisjoint({"exact E/N", "relative error"})
+
+
+def test_plot(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        output_of(capsys, "run", "chain.toml", "--output", name)
+    output_of(capsys, "plot", "a", "b", "--output", "figure")
+    assert Path("figure.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("figure.pdf").read_bytes().startswith(b"%PDF")
+    assert "wrote a/convergence.png" in output_of(capsys, "plot", "a")
+
+
+def test_validate_predicts_and_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    text = output_of(capsys, "validate", "chain.toml", "--set", "ansatz.alpha=2", "--ranks", "2")
+    assert "alpha = 2.0" in text
+    assert "heisenberg on chain, N = 8" in text
+    assert re.search(r"^#\s+2\s+\S+ [kM]?B", text, flags=re.MULTILINE)
+    assert [path.name for path in Path().iterdir()] == ["chain.toml"]
+    assert main(["validate", "chain.toml", "--ranks", "5"]) == 2, "4 blocks of walkers"
+    assert "--ranks 5: this job has 4 blocks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "energy", "method"),
+    [
+        ([], EXACT, "Bethe ansatz"),
+        (["lattice.periodic=false"], -3.3749325986878910, "Lanczos"),
+        (["hamiltonian={model='ising'}"], -2 / np.sin(np.pi / 16), "free fermions"),  # N = 8, h = J
+    ],
+)
+def test_exact(capsys: pytest.CaptureFixture[str], overrides: list[str], energy: float, method: str) -> None:
+    text = output_of(capsys, "exact", "chain.toml", *(word for key in overrides for word in ("--set", key)))
+    found = re.fullmatch(r"E   = (\S+) .*\((.*)\)\nE/N = (\S+)\n", text)
+    assert found
+    assert float(found[1]) == pytest.approx(energy, rel=1e-9)
+    assert float(found[3]) == pytest.approx(energy / 8, rel=1e-9)
+    assert found[2] == method
+
+
+def test_exact_says_when_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["exact", "chain.toml", "--set", "lattice={kind='rectangle', size=[6, 6]}"]) == 2
+    assert "more sites than the 20 that can be diagonalised" in capsys.readouterr().err
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = table(output_of(capsys, "info"))
+    assert facts["numpy version"] == np.__version__
+    assert facts["ranks"] == "1"
+    assert facts["python version"] == sys.version.split()[0]
+
+
+def test_new_then_run(capsys: pytest.CaptureFixture[str]) -> None:
+    output_of(capsys, "new", "ising.toml", "--model", "ising")
+    output_of(capsys, "run", "ising.toml", "--set", "lattice.length=4", "--set", "run.iterations=2")
+    run = open_run("runs/ising")
+    assert run.reference_energy == pytest.approx(-2 / np.sin(np.pi / 8), rel=1e-10)  # N = 4, h = J
+
+
+# As processes ---------------------------------------------------------------------------------------------------------
+
+
+def process(*command: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PVMC_NO_MPI"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+
+
+def test_python_m_pvmc() -> None:
+    done = process(sys.executable, "-m", "pvmc", "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("pvmc ")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "arguments", "message"),
+    [
+        (2, "run chain.toml --set ansatz.alpha=0", "--set: ansatz.alpha = 0: must be a number > 0"),
+        (3, "run chain.toml --set ansatz.alpha=0.3", "--set: ansatz.alpha = 0.3: must be a positive multiple "),
+        (2, "run missing.toml", "missing.toml: cannot be read: No such file or directory"),
+        (3, "run chain.toml --output full", "full exists and is not a pvmc run; "),
+        (2, "run chain.toml --set sampler.block_width=64", "2 ranks, but sampler.walkers / sampler.block_width = 1 "),
+        (3, "run", "the following arguments are required: CONFIG (see 'pvmc run --help')"),
+    ],
+)
+def test_bad_input_is_said_once_by_all_ranks(
+    directory: Path, mpiexec: str, ranks: int, arguments: str, message: str
+) -> None:
+    (directory / "full").mkdir()
+    (directory / "full" / "thesis.txt").write_text("all of it")
+    done = process(mpiexec, "-n", str(ranks), sys.executable, "-m", "pvmc", *arguments.split())
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if "pvmc" in line]
+    assert len(said) == 1, done.stderr
+    assert said[0].startswith("pvmc: error: ")
+    assert message in said[0]
+    assert "Traceback" not in done.stderr
+    assert sorted(str(path.relative_to(directory)) for path in directory.rglob("*")) == [
+        "chain.toml",
+        "full",
+        "full/thesis.txt",
+    ]
+
+
+def test_a_run_on_several_ranks(mpiexec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same walkers as on one rank; energies of the first iteration differ by rounding alone."""
+    done = process(mpiexec, "-n", "3", sys.executable, "-m", "pvmc", "run", "chain.toml", "--output", "three")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("results in three/run.h5") == 1
+    assert "on 3 ranks" in done.stdout
+    output_of(capsys, "run", "chain.toml", "--output", "one")
+    three, one = open_run("three"), open_run("one")
+    assert three.attributes["ranks"] == 3
+    np.testing.assert_allclose(three.series["energy"][0], one.series["energy"][0], rtol=1e-11)
+    status = table(output_of(capsys, "status", "three"))
+    assert status["where"].startswith("3 ranks, rank 0 on ")

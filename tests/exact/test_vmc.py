@@ -1,0 +1,249 @@
+"""Whole optimisations of small systems, from the input to the last step, against exact diagonalisation."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pvmc.config import RawInput
+from pvmc.driver import State, StepRecord, iterate
+from pvmc.errors import InputError
+from pvmc.exact import Basis, ground_state, sparse_matrix
+from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
+from pvmc.job import Job, JobConfig, build_job
+from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.simulation import initial_state
+from tests.helpers import energy_of
+
+COMM = SerialCommunicator()
+
+SIGMAS = 4.0
+"""A Gaussian leaves this many standard errors once in 16000 times."""
+
+ROUNDING = 1e-6
+"""Allowed besides, relative to E: so near to an eigenstate, few rare configurations carry all of the scatter."""
+
+Tables = dict[str, Any]
+
+
+def ring(length: int) -> Tables:
+    return {"kind": "chain", "length": length}
+
+
+def heisenberg(lattice: Tables, weights: str, **ansatz: Any) -> Tables:
+    return tables(lattice, {"model": "heisenberg"}, weights, 0.15, **ansatz)
+
+
+def ising(lattice: Tables, field: float, weights: str, **ansatz: Any) -> Tables:
+    return tables(lattice, {"model": "ising", "field": field}, weights, 0.05, **ansatz)
+
+
+def tables(lattice: Tables, hamiltonian: Tables, weights: str, learning_rate: float, **ansatz: Any) -> Tables:
+    return {
+        "lattice": lattice,
+        "hamiltonian": hamiltonian,
+        "ansatz": {"kind": "rbm", "alpha": 2, "weights": weights, **ansatz},
+        "sampler": {"walkers": 128, "block_width": 32, "samples": 2048},
+        "sr": {"learning_rate": learning_rate},
+        "run": {"seed": 3},
+    }
+
+
+def job_of(tables: Tables, **run: Any) -> Job:
+    tables = tables | {"run": tables["run"] | run}
+    return build_job(JobConfig.model_validate(tables), RawInput(tables=tables, text="", file="test"))
+
+
+def records(job: Job, iterations: int, state: State | None = None) -> list[StepRecord]:
+    state = state or initial_state(job, COMM)
+    return list(itertools.islice(iterate(state, job.ansatz, job.operator, job.sampler, job.solver, COMM), iterations))
+
+
+@dataclass
+class Outcome:
+    """An optimisation, and the exact ground state energy and energies of psi at the parameters of each record."""
+
+    records: list[StepRecord]
+    ground: float
+    matrix: Any
+    job: Job
+    basis: Basis
+
+    def exact_energy(self, theta: npt.NDArray[Any]) -> float:
+        return energy_of(self.job.ansatz.at(theta), self.matrix, self.basis.spins)
+
+
+def optimised(job: Job, iterations: int) -> Outcome:
+    basis = Basis.enumerate(job.lattice.n_sites, job.config.sampler.fixed_magnetization())
+    ground, _ = ground_state(job.operator, basis)
+    return Outcome(records(job, iterations), ground, sparse_matrix(job.operator, basis), job, basis)
+
+
+def assert_ground_state_found(outcome: Outcome, accuracy: float) -> None:
+    """The final psi is above the ground state by at most ``accuracy``; the estimates are true within their errors."""
+    scale = abs(outcome.ground)
+    final = outcome.exact_energy(outcome.records[-1].state.theta)
+    assert -1e-12 < (final - outcome.ground) / scale < accuracy
+    for before, record in itertools.pairwise(outcome.records[-21:]):
+        energy = record.energy
+        margin = SIGMAS * energy.error + ROUNDING * scale
+        assert energy.mean.real > outcome.ground - margin, "below the variational bound"
+        assert abs(energy.mean.real - outcome.exact_energy(before.state.theta)) < margin
+        imaginary_error = np.sqrt(energy.variance * max(energy.autocorrelation_time, 1.0) / energy.n_samples)
+        assert abs(energy.mean.imag) < SIGMAS * imaginary_error + ROUNDING * scale
+        assert 0.01 < energy.acceptance < 1.0
+    start = np.mean([record.energy.mean.real for record in outcome.records[:3]])
+    assert start > outcome.ground + 10 * accuracy * scale, "nothing was left to do"
+
+
+CASES: dict[str, tuple[Tables, int, float]] = {
+    "Heisenberg ring of 8, complex": (heisenberg(ring(8), "complex"), 200, 1e-6),
+    "Heisenberg ring of 8, real": (heisenberg(ring(8), "real"), 200, 1e-6),
+    "Heisenberg ring of 8, no symmetry": (heisenberg(ring(8), "complex", symmetry="none", alpha=1), 200, 2e-4),
+    "Heisenberg ring of 12, complex": (heisenberg(ring(12), "complex"), 200, 1e-4),
+    "Heisenberg ring of 12, real": (heisenberg(ring(12), "real"), 200, 1e-4),
+    "Heisenberg ring of 8 in the space group": (heisenberg(ring(8), "complex", symmetry="space", alpha=4), 150, 1e-5),
+    "Heisenberg open chain of 8": (
+        heisenberg({"kind": "chain", "length": 8, "periodic": False}, "real", symmetry="none", visible_bias=True),
+        200,
+        5e-4,
+    ),
+    "Heisenberg cylinder 4 x 2": (
+        heisenberg({"kind": "rectangle", "size": [4, 2], "periodic": [True, False]}, "complex"),
+        200,
+        1e-3,
+    ),
+    "Heisenberg cylinder 4 x 3": (
+        heisenberg({"kind": "rectangle", "size": [4, 3], "periodic": [True, False]}, "real"),
+        200,
+        1e-3,
+    ),
+    "XXZ ring of 8, Delta = 0.5": (
+        tables(ring(8), {"model": "xxz", "anisotropy": 0.5}, "complex", 0.15),
+        200,
+        1e-4,
+    ),
+    "Ising ring of 8, h = 0.5": (ising(ring(8), 0.5, "real"), 300, 1e-4),
+    "Ising ring of 8, h = 1": (ising(ring(8), 1.0, "real"), 250, 1e-4),
+    "Ising ring of 8, h = 1, complex": (ising(ring(8), 1.0, "complex"), 250, 1e-4),
+    "Ising ring of 8, h = 2": (ising(ring(8), 2.0, "complex"), 150, 1e-5),
+    "Ising ring of 12, h = 1": (ising(ring(12), 1.0, "real"), 250, 2e-4),
+    "Ising square 3 x 3, h = 2": (ising({"kind": "rectangle", "size": [3, 3]}, 2.0, "complex"), 200, 1e-3),
+}
+"""Input, iterations, and the accuracy that the final psi must reach."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_ground_state_is_found(name: str) -> None:
+    tables, iterations, accuracy = CASES[name]
+    assert_ground_state_found(optimised(job_of(tables), iterations), accuracy)
+
+
+def test_the_pseudo_inverse_finds_it_too() -> None:
+    tables = heisenberg(ring(8), "complex")
+    tables["sr"] = {"solver": "pinv", "learning_rate": 0.1, "cutoff": 1e-4}
+    assert_ground_state_found(optimised(job_of(tables), 150), 1e-5)
+
+
+@pytest.mark.parametrize("magnetization", [2, -4])
+def test_the_lowest_state_of_another_magnetization(magnetization: int) -> None:
+    tables = heisenberg(ring(8), "complex")
+    tables["sampler"] = tables["sampler"] | {"magnetization": magnetization, "moves": {"exchange": 1.0}}
+    outcome = optimised(job_of(tables), 200)
+    assert outcome.ground > -3.5  # the singlet has -3.651
+    assert_ground_state_found(outcome, 1e-4)
+
+
+def test_a_complex_hamiltonian() -> None:
+    """An open chain with a twist, J sum [-cos f (XX + YY) - sin f (XY - YX) + ZZ] / 4: the old spectrum, new phases."""
+    twist, n_sites = 0.4, 6
+
+    def bond(i: int, j: int) -> PauliSum:
+        along, across = X(i) * X(j) + Y(i) * Y(j), X(i) * Y(j) - Y(i) * X(j)
+        return 0.25 * (-np.cos(twist) * along - np.sin(twist) * across + Z(i) * Z(j))
+
+    lattice = {"kind": "chain", "length": n_sites, "periodic": False}
+    plain = job_of(heisenberg(lattice, "complex", symmetry="none", visible_bias=True))
+    operator = Operator.from_pauli_sum(PauliSum.total(bond(i, i + 1) for i in range(n_sites - 1)), n_sites)
+    twisted = Job(plain.config, plain.lattice, operator, plain.ansatz, plain.sampler, plain.solver)
+    basis = Basis.enumerate(n_sites, 0)
+    assert not operator.is_real
+    assert operator.conserves_magnetization
+    outcome = optimised(twisted, 250)
+    assert outcome.ground == pytest.approx(ground_state(plain.operator, basis)[0], abs=1e-10)
+    vector = ground_state(operator, basis)[1]
+    assert np.abs(vector.imag).max() > 0.1
+    assert_ground_state_found(outcome, 1e-3)
+
+
+# Reproducibility ------------------------------------------------------------------------------------------------------
+
+
+def trajectory(steps: list[StepRecord]) -> list[bytes]:
+    """All that a run has computed, bit for bit."""
+    return [
+        b"".join(
+            [
+                step.state.theta.tobytes(),
+                step.state.walkers.spins.tobytes(),
+                np.array([step.energy.mean, step.energy.error, step.energy.variance, step.force_norm]).tobytes(),
+            ]
+        )
+        for step in steps
+    ]
+
+
+@pytest.mark.parametrize("weights", ["real", "complex"])
+def test_the_same_seed_gives_the_same_run(weights: str) -> None:
+    tables = heisenberg(ring(8), weights)
+    first, second, other = (trajectory(records(job_of(tables, seed=seed), 6)) for seed in (11, 11, 12))
+    assert first == second
+    assert all(a != b for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("weights", ["real", "complex"])
+def test_a_run_continues_from_any_state(weights: str) -> None:
+    job = job_of(ising(ring(8), 1.0, weights))
+    whole = records(job, 8)
+    rest = records(job, 4, whole[3].state)
+    assert [step.iteration for step in rest] == [4, 5, 6, 7]
+    assert trajectory(rest) == trajectory(whole[4:])
+
+
+class RankOf(SerialCommunicator):
+    """One rank of several, as far as a start without communication goes."""
+
+    def __init__(self, rank: int, size: int):
+        self.rank, self.size = rank, size
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_the_start_and_the_chains_do_not_depend_on_the_ranks(size: int) -> None:
+    job = job_of(heisenberg(ring(8), "complex"))
+
+    def chains(comm: Communicator) -> tuple[State, npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+        state = initial_state(job, comm)
+        walkers, samples = job.sampler.advance(state.walkers, job.ansatz.at(state.theta), 0)
+        assert walkers.first_block == state.walkers.first_block
+        return state, samples.spins, samples.lookup
+
+    state, spins, lookup = chains(COMM)
+    parts = [chains(RankOf(rank, size)) for rank in range(size)]
+    for part, _, _ in parts:
+        assert part.theta.tobytes() == state.theta.tobytes()
+    assert np.concatenate([part.walkers.spins for part, _, _ in parts]).tobytes() == state.walkers.spins.tobytes()
+    assert np.concatenate([part for _, part, _ in parts]).tobytes() == spins.tobytes()
+    assert np.concatenate([part for _, _, part in parts]).tobytes() == lookup.tobytes()
+
+
+def test_more_ranks_than_blocks_are_refused() -> None:
+    job = job_of(heisenberg(ring(8), "complex"))
+    initial_state(job, RankOf(3, 4))
+    with pytest.raises(InputError, match="4 blocks of walkers") as refusal:
+        initial_state(job, RankOf(0, 5))
+    assert refusal.value.collective

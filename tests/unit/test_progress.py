@@ -1,0 +1,145 @@
+"""What a run shows: aligned lines in a log, and on a terminal of any width a bar below them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import math
+import os
+import pty
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pvmc import progress
+from pvmc.analysis.summary import duration
+
+N_SITES = 10
+
+
+def record(iteration: int, energy: float = -4.5, r_hat: float = 1.01) -> Any:
+    statistics = SimpleNamespace(
+        mean=complex(energy, 1e-9), error=0.01, variance=0.2, acceptance=0.5, r_hat=r_hat, autocorrelation_time=1.25
+    )
+    return SimpleNamespace(iteration=iteration, energy=statistics)
+
+
+def log(n_iterations: int, exact: float | None, energy: float = -4.5) -> list[str]:
+    stream = io.StringIO()
+    reporter = progress.reporter(n_iterations, N_SITES, exact, stream)
+    for iteration in range(n_iterations):
+        reporter.show(record(iteration, energy))
+    reporter.close()
+    return stream.getvalue().splitlines()
+
+
+def test_a_line_says_it_all() -> None:
+    head, first, *_ = log(20, exact=-5.0)
+    assert " ".join(head.split()) == "iteration E/N +- error rel. error var/N accept R-hat tau left"
+    assert " ".join(first.split()) == "1/20 -0.4500000 +-1.0e-03 1.00e-01 2.00e-02 0.500 1.010 1.2 -"
+
+
+@pytest.mark.parametrize("exact", [None, 0.0, -5.0])
+@pytest.mark.parametrize("n_iterations", [1, 20, 9999])
+def test_lines_are_aligned_and_short(n_iterations: int, exact: float | None) -> None:
+    lines = log(n_iterations, exact)
+    assert len({len(line) for line in lines}) == 1
+    assert len(lines[0]) <= 79
+
+
+@pytest.mark.parametrize("energy", [-4.5, 45.0, 0.0, -999.0, -9999.0, -12345678.0, 1e-5, -1e90])
+def test_energies_of_any_size_keep_their_column(energy: float) -> None:
+    lines = log(5, exact=None, energy=energy)
+    assert len({len(line) for line in lines}) == 1
+    assert float(lines[1].split()[1]) == pytest.approx(energy / N_SITES, rel=1e-4, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_iterations", [1, 7, 50, 51, 99, 1000])
+def test_a_log_has_few_lines_with_the_first_and_the_last(n_iterations: int) -> None:
+    numbers = [int(line.split("/")[0]) for line in log(n_iterations, None)[1:]]
+    assert len(numbers) <= progress.LINES_PER_RUN + 2
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0], numbers[-1]) == (1, n_iterations)
+
+
+def test_a_slow_run_is_not_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 100_000, 20))  # seconds at each look; there are a few looks per iteration
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    numbers = [int(line.split("/")[0]) for line in log(1000, None)[1:]]
+    assert len(numbers) > 400
+
+
+def test_time_left_leaves_the_first_iteration_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([1000.0, 1002.0, 1004.0])  # the end of iterations 7, 8, 9
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    clock = progress._Clock(20)
+    assert math.isnan(clock.left(7))
+    assert clock.left(8) == pytest.approx(2.0 * 11)
+    assert clock.left(9) == pytest.approx(2.0 * 10)
+
+
+def shown_on_terminal(columns: int, kind: str, n_iterations: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a run writes to a terminal of this width."""
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setenv("COLUMNS", str(columns))  # else that of pytest's own terminal counts
+    outer, inner = pty.openpty()
+    with concurrent.futures.ThreadPoolExecutor() as pool, os.fdopen(inner, "w", encoding="utf-8") as terminal:
+        shown = pool.submit(read_all, outer)
+        reporter = progress.reporter(n_iterations, N_SITES, -5.0, terminal)
+        for iteration in range(n_iterations):
+            reporter.show(record(iteration))
+        reporter.close()
+        terminal.close()
+        text = shown.result(timeout=10)
+    os.close(outer)
+    return text
+
+
+def read_all(descriptor: int) -> str:
+    pieces = []
+    while True:
+        try:
+            pieces.append(os.read(descriptor, 4096))
+        except OSError:  # the other end is closed
+            return b"".join(pieces).decode()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_a_terminal_gets_a_bar_that_fits(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = shown_on_terminal(columns, "xterm", 5, monkeypatch)
+    assert "━" in shown, "a bar"
+    assert "5/5  -0.4500000" in shown, "the bar says where the run is"
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    lines = [line for line in re.split(r"[\r\n]+", plain) if line.strip()]
+    assert max(len(line) for line in lines) <= columns
+    rows = [line.split()[0] for line in lines if re.match(r" +\d/5 ", line)]
+    assert rows == ["1/5", "2/5", "3/5", "4/5", "5/5"], "the lines of the log stay"
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = shown_on_terminal(80, "dumb", 3, monkeypatch)
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (59.4, "59s"),
+        (59.6, "1m00s"),
+        (200, "3m20s"),
+        (3599.6, "1h00m"),
+        (18240, "5h04m"),
+        (200_000, "2d07h"),
+        (math.nan, "-"),
+        (math.inf, "-"),
+        (-1, "-"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,110 @@
+"""The statistics of the local energy against their textbook formulas, written out on their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pvmc.estimators import EnergyStatistics
+from pvmc.estimators.statistics import energy_statistics
+from pvmc.parallel import SerialCommunicator
+
+
+def statistics_of(
+    energies: npt.NDArray[Any],
+    n_sites: int = 8,
+    infinite_temperature: float = 0.0,
+    accepted: int = 1,
+    proposed: int = 2,
+) -> EnergyStatistics:
+    mean = complex(energies.mean())
+    centred = energies - (mean if np.iscomplexobj(energies) else mean.real)
+    return energy_statistics(centred, mean, n_sites, infinite_temperature, accepted, proposed, SerialCommunicator())
+
+
+def split_r_hat(energies: npt.NDArray[np.float64]) -> float:
+    """Gelman et al., Bayesian Data Analysis, 3rd ed., eqs. (11.1)-(11.4), chain by chain, in extended precision."""
+    chains = []
+    for walker in energies.T.astype(np.longdouble):
+        n = len(walker) // 2
+        chains += [walker[:n], walker[n : 2 * n]]
+    m = len(chains)
+    means = [sum(chain) / n for chain in chains]
+    grand = sum(means) / m
+    between = n / (m - 1) * sum((mean - grand) ** 2 for mean in means)
+    within = sum(sum((x - mean) ** 2 for x in chain) / (n - 1) for chain, mean in zip(chains, means, strict=True)) / m
+    return float(np.sqrt(((n - 1) / n * within + between / n) / within))
+
+
+@pytest.fixture(params=[np.float64, np.complex128], ids=["real", "complex"])
+def energies(request: pytest.FixtureRequest) -> npt.NDArray[Any]:
+    """Fifteen draws of 12 walkers around -40, walkers apart by about their own scatter."""
+    rng = np.random.default_rng(1)
+    values = -40.0 + rng.normal(size=(15, 12)) + rng.normal(size=12)
+    return values + 0.3j * rng.normal(size=(15, 12)) if request.param == np.complex128 else values
+
+
+def test_mean_variance_error_and_time(energies: npt.NDArray[Any]) -> None:
+    result = statistics_of(energies)
+    walker_means = energies.real.mean(axis=0)
+    assert result.mean == energies.mean()
+    assert result.n_samples == 15 * 12
+    assert result.variance == pytest.approx(np.mean(np.abs(energies - energies.mean()) ** 2), rel=1e-12)
+    assert result.error == pytest.approx(walker_means.std(ddof=1) / np.sqrt(12), rel=1e-12)
+    assert result.autocorrelation_time == pytest.approx(15 * walker_means.var(ddof=1) / energies.real.var(), rel=1e-12)
+
+
+@pytest.mark.parametrize("n_draws", [4, 5, 14, 15])
+def test_split_r_hat_is_the_textbook_one(energies: npt.NDArray[Any], n_draws: int) -> None:
+    assert statistics_of(energies[:n_draws]).r_hat == pytest.approx(split_r_hat(energies[:n_draws].real), rel=1e-12)
+
+
+def test_split_r_hat_sees_a_drift_that_all_walkers_share() -> None:
+    drift = np.linspace(-2.0, 2.0, 40)[:, None] + np.random.default_rng(2).normal(size=(40, 16))
+    assert statistics_of(drift).r_hat > 1.1
+    unsplit = drift.mean(axis=0).var(ddof=1) / drift.var(axis=0, ddof=1).mean()
+    assert np.sqrt(39 / 40 + unsplit) < 1.01
+
+
+@pytest.mark.parametrize("n_draws", [1, 2, 3])
+def test_chains_too_short_for_r_hat(n_draws: int) -> None:
+    result = statistics_of(np.random.default_rng(3).normal(size=(n_draws, 8)))
+    assert np.isnan(result.r_hat)
+    assert result.error > 0 and np.isfinite(result.autocorrelation_time)
+
+
+def test_v_score(energies: npt.NDArray[Any]) -> None:
+    """N Var / (E - E_inf)^2, which neither a shift nor a scale of the Hamiltonian changes."""
+    result = statistics_of(energies, n_sites=10, infinite_temperature=-4.0)
+    assert result.v_score == pytest.approx(10 * result.variance / (energies.mean().real + 4.0) ** 2, rel=1e-12)
+    other = statistics_of(3.0 * energies + 7.0, n_sites=10, infinite_temperature=-5.0)
+    assert other.v_score == pytest.approx(result.v_score, rel=1e-10)
+
+
+def test_acceptance(energies: npt.NDArray[Any]) -> None:
+    assert statistics_of(energies, accepted=30, proposed=120).acceptance == 0.25
+
+
+def test_an_eigenstate_has_no_scatter() -> None:
+    result = statistics_of(np.full((8, 6), -3.25))
+    assert (result.mean, result.error, result.variance, result.v_score) == (-3.25, 0.0, 0.0, 0.0)
+    assert (result.r_hat, result.autocorrelation_time) == (1.0, 1.0)
+
+
+def test_walkers_that_never_move() -> None:
+    """All scatter is between walkers: tau is as long as the chains, and R-hat has no bound."""
+    result = statistics_of(np.tile(np.random.default_rng(4).normal(size=20), (10, 1)))
+    assert result.r_hat > 1e6
+    assert result.autocorrelation_time == pytest.approx(10 * 20 / 19, rel=1e-12)
+
+
+def test_digits_survive_a_large_offset() -> None:
+    """Scatter of 1e-6 on a mean of 1e6: single-pass formulas would have no digit left."""
+    shifted = 1e6 + 1e-6 * np.random.default_rng(5).normal(size=(16, 10))
+    kept = shifted - 1e6  # exact, by Sterbenz' lemma
+    result = statistics_of(shifted)
+    assert result.variance == pytest.approx(np.var(kept), rel=1e-6)
+    assert result.error == pytest.approx(kept.mean(axis=0).std(ddof=1) / np.sqrt(10), rel=1e-6)
