@@ -147,7 +147,7 @@ def _sampler(config: JobConfig, lattice: Lattice, operator: Operator) -> Metropo
     if sampler.moves.conserve_magnetization and not operator.conserves_magnetization:
         raise KeyProblem(
             "sampler.moves",
-            "exchange only",
+            config.sampler.moves,
             "this Hamiltonian changes the magnetisation, which exchanges keep; give flip a weight",
         )
     return sampler

@@ -71,14 +71,14 @@ class SamplerSpec(Section):
         if self.samples % self.walkers:
             raise KeyProblem("sampler.samples", self.samples, f"must be a multiple of walkers = {self.walkers}")
         if not any(self.moves.model_dump().values()):
-            raise KeyProblem("sampler.moves", "all weights 0", "at least one move needs a positive weight")
+            raise KeyProblem("sampler.moves", self.moves, "at least one move needs a positive weight")
         fixed = self.fixed_magnetization()
         neel = _neel_magnetization(lattice) if self.start == "neel" else fixed
         if fixed is None:
             return
         if abs(fixed) >= lattice.n_sites or (fixed + lattice.n_sites) % 2:
             raise KeyProblem("sampler.magnetization", fixed, _allowed_magnetizations(lattice.n_sites))
-        if fixed != neel:
+        if fixed != neel or (self.start == "neel" and neel != 0):  # each walker takes either sign of the order
             raise KeyProblem("sampler.start", "neel", f"Neel order does not have magnetization = {fixed}; use random")
 
 

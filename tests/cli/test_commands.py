@@ -219,7 +219,7 @@ def test_exact(capsys: pytest.CaptureFixture[str], overrides: list[str], energy:
 
 def test_exact_says_when_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["exact", "chain.toml", "--set", "lattice={kind='rectangle', size=[6, 6]}"]) == 2
-    assert "more sites than the 20 that can be diagonalised" in capsys.readouterr().err
+    assert "36 sites are more than the 20 that can be diagonalised" in capsys.readouterr().err
 
 
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
