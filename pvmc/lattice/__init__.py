@@ -22,6 +22,7 @@ from pvmc.lattice.spec import (
     RectangleSpec,
     TriangularSpec,
 )
+from pvmc.lattice.summary import describe
 from pvmc.lattice.unit_cell import CHAIN, CUBIC, HONEYCOMB, KAGOME, SQUARE, TRIANGULAR, UnitCell, ladder_cell
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "chain",
     "cubic",
     "cut",
+    "describe",
     "graph",
     "honeycomb",
     "kagome",

@@ -151,6 +151,7 @@ def cut(cluster: Cluster) -> Lattice:
         },
         periods=cluster.periods,
         vectors=cluster.unit_cell.vectors,
+        basis=cluster.unit_cell.basis,
     )
 
 

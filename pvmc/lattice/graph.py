@@ -116,7 +116,7 @@ def _points(positions: Sequence[Sequence[float]] | None, n_sites: int) -> npt.ND
     if positions is None:
         return np.zeros((n_sites, 0))
     if len(positions) != n_sites or {len(point) for point in positions} not in ({1}, {2}, {3}):
-        raise LatticeError(f"positions: needs a point of 1 to 3 coordinates for each of the {n_sites} sites")
+        raise LatticeError(f"needs a point of 1 to 3 coordinates for each of the {n_sites} sites")
     return np.array(positions, dtype=np.float64)
 
 
@@ -128,7 +128,7 @@ def _checked(
 ) -> npt.NDArray[np.int64]:
     for number, permutation in enumerate(symmetries):
         if sorted(permutation) != list(range(n_sites)):
-            raise LatticeError(f"symmetries: entry {number} is not a permutation of 0 to {n_sites - 1}")
+            raise LatticeError(f"entry {number} is not a permutation of 0 to {n_sites - 1}")
         if not is_automorphism(np.array(permutation), (bonds,), (couplings,)):
-            raise LatticeError(f"symmetries: entry {number} does not map edges to edges of the same coupling")
+            raise LatticeError(f"entry {number} does not map edges to edges of the same coupling")
     return np.array(symmetries, dtype=np.int64).reshape(len(symmetries), n_sites)

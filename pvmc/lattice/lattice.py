@@ -32,6 +32,7 @@ class Lattice:
         weights: float64 (n_bonds,) for each shell, the couplings of its bonds; empty where all are 1.
         periods: float64, shape (n_periodic, d): vectors along which the cluster repeats.
         vectors: float64, shape (m, d): primitive vectors of the infinite lattice; none for a graph.
+        basis: float64, shape (n_basis, d): the sites of the unit cell at the origin; none for a graph.
 
     Raises:
         ValueError: a generator is not a permutation that maps every shell, with its couplings, to itself.
@@ -43,12 +44,13 @@ class Lattice:
     weights: tuple[Floats, ...] = ()
     periods: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     vectors: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    basis: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
         weights = self.weights or tuple(np.ones(len(bonds)) for bonds in self.shells)
         object.__setattr__(self, "weights", weights)
-        arrays = (self.positions, *self.shells, *self.generators.values(), *weights, self.periods, self.vectors)
-        for array in arrays:
+        space = (self.positions, self.periods, self.vectors, self.basis)
+        for array in (*space, *self.shells, *weights, *self.generators.values()):
             array.setflags(write=False)
         for name, permutations in self.generators.items():
             if not all(is_automorphism(permutation, self.shells, weights) for permutation in permutations):

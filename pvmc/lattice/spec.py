@@ -25,6 +25,15 @@ def _edges(value: object) -> object:
         raise ValueError(str(error)) from None
 
 
+def _square(value: object) -> object:
+    """A supercell with rows as long as it has rows."""
+    if isinstance(value, list | tuple) and any(not isinstance(row, list | tuple) for row in value):
+        raise ValueError("must be a list of lists")
+    if isinstance(value, list | tuple) and any(len(row) != len(value) for row in value):
+        raise ValueError("must have as many rows as columns")
+    return value
+
+
 # Not strict: TOML has lists, not tuples.
 Length = Annotated[int, Field(ge=1)]
 Size2 = Annotated[tuple[Length, Length], Field(strict=False)]
@@ -34,9 +43,14 @@ Boundary3 = Annotated[tuple[bool, bool, bool], Field(strict=False)]
 Row2 = Annotated[tuple[int, int], Field(strict=False)]
 Row3 = Annotated[tuple[int, int, int], Field(strict=False)]
 Supercell2 = Annotated[
-    tuple[Row2, Row2], Field(strict=False), InWords("a list of 2 lists of 2 integers, such as [[2, 2], [-2, 4]]")
+    tuple[Row2, Row2],
+    Field(strict=False),
+    BeforeValidator(_square),
+    InWords("a list of 2 lists of 2 integers, such as [[2, 2], [-2, 4]]"),
 ]
-Supercell3 = Annotated[tuple[Row3, Row3, Row3], Field(strict=False), InWords("a list of 3 lists of 3 integers")]
+Supercell3 = Annotated[
+    tuple[Row3, Row3, Row3], Field(strict=False), BeforeValidator(_square), InWords("a list of 3 lists of 3 integers")
+]
 Edges = Annotated[
     tuple[Edge, ...],
     Field(strict=False),
@@ -212,8 +226,15 @@ class GraphSpec(Section):
         Raises:
             KeyProblem: no such graph exists, or a symmetry is none.
         """
+        # Key by key, so that a message names the one that is wrong.
         shown = [list(edge) for edge in self.edges]
-        return _built(lambda: graph(self.edges, self.sites, self.positions, self.symmetries), "edges", shown)
+        _built(lambda: graph(self.edges, self.sites), "edges", shown)
+        _built(lambda: graph(self.edges, self.sites, self.positions), "positions", self.positions)
+        return _built(
+            lambda: graph(self.edges, self.sites, self.positions, self.symmetries),
+            "symmetries",
+            [list(permutation) for permutation in self.symmetries],
+        )
 
 
 ShapedT = TypeVar("ShapedT", _PlaneSpec, CubicSpec)
@@ -226,8 +247,7 @@ LatticeSpec = Annotated[
 
 def _check_shape(spec: ShapedT) -> ShapedT:
     if (spec.size is None) == (spec.supercell is None):
-        given = None if spec.size is None else list(spec.size)
-        raise KeyProblem("lattice.size", given, "give either size or supercell")
+        raise KeyProblem("lattice.size", list(spec.size or ()), "give either size or supercell")
     if spec.supercell is not None and spec.periodic is not True:
         raise KeyProblem("lattice.periodic", spec.periodic, "a cluster given by a supercell is periodic: must be true")
     return spec
