@@ -306,7 +306,7 @@ def _outline(lattice: Lattice, projection: Floats) -> Floats:
 
 def _draw_vector(axis: Axes, start: Floats, vector: Floats, number: int, gap: float) -> None:
     """An arrow and its name, to the right of the first vector and to the left of the others."""
-    look = {"arrowstyle": "-|>", "mutation_scale": 8, "linewidth": 1.2, "color": _CELL}
+    look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 8, "linewidth": 1.2, "color": _CELL}
     axis.add_patch(FancyArrowPatch(tuple(start), tuple(start + vector), shrinkA=gap, shrinkB=gap, zorder=5, **look))
     outward = np.array([vector[1], -vector[0]]) * (1 if number == 1 else -1) / np.linalg.norm(vector)
     x, y = start + 0.55 * vector + 0.23 * outward
