@@ -10,6 +10,7 @@ from __future__ import annotations
 from pvmc.lattice.builders import chain, cubic, honeycomb, kagome, ladder, rectangle, supercell_cluster, triangular
 from pvmc.lattice.cluster import MAX_SITES, N_SHELLS, Cluster, cut
 from pvmc.lattice.graph import graph, read_edges
+from pvmc.lattice.images import TOLERANCE, minimum_image
 from pvmc.lattice.lattice import Lattice, LatticeError
 from pvmc.lattice.spec import (
     ChainSpec,
@@ -33,6 +34,7 @@ __all__ = [
     "MAX_SITES",
     "N_SHELLS",
     "SQUARE",
+    "TOLERANCE",
     "TRIANGULAR",
     "ChainSpec",
     "Cluster",
@@ -56,6 +58,7 @@ __all__ = [
     "kagome",
     "ladder",
     "ladder_cell",
+    "minimum_image",
     "read_edges",
     "rectangle",
     "supercell_cluster",

@@ -115,8 +115,8 @@ def _sorted(edges: Sequence[Edge], n_sites: int) -> tuple[npt.NDArray[np.int64],
 def _points(positions: Sequence[Sequence[float]] | None, n_sites: int) -> npt.NDArray[np.float64]:
     if positions is None:
         return np.zeros((n_sites, 0))
-    if len(positions) != n_sites or {len(point) for point in positions} not in ({1}, {2}, {3}):
-        raise LatticeError(f"needs a point of 1 to 3 coordinates for each of the {n_sites} sites")
+    if len(positions) != n_sites or {len(point) for point in positions} not in ({2}, {3}):
+        raise LatticeError(f"needs a point [x, y] or [x, y, z] for each of the {n_sites} sites")
     return np.array(positions, dtype=np.float64)
 
 

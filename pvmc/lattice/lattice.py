@@ -29,8 +29,8 @@ class Lattice:
         shells: int64 arrays of shape (n_bonds, 2), one per neighbour shell by ascending distance.  Every pair of
             sites stands once, as i < j, in lexicographic order, also where two images are equally near.
         generators: permutations (int64, shape (n_generators, N)) that generate each symmetry group, by its name.
-        weights: float64 (n_bonds,) for each shell, the couplings of its bonds; empty where all are 1.
         periods: float64, shape (n_periodic, d): vectors along which the cluster repeats.
+        weights: float64 (n_bonds,) for each shell, the couplings of its bonds; empty where all are 1.
         vectors: float64, shape (m, d): primitive vectors of the infinite lattice; none for a graph.
         basis: float64, shape (n_basis, d): the sites of the unit cell at the origin; none for a graph.
 
@@ -41,8 +41,8 @@ class Lattice:
     positions: Floats
     shells: tuple[Ints, ...]
     generators: Mapping[str, Ints] = field(default_factory=dict)
-    weights: tuple[Floats, ...] = ()
     periods: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    weights: tuple[Floats, ...] = ()
     vectors: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     basis: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 

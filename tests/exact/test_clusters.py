@@ -7,11 +7,13 @@ them in the first digits.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from pvmc.exact import Basis, ground_state
 from pvmc.hamiltonians import Operator
-from pvmc.hamiltonians.heisenberg import xxz
+from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec, xxz
+from pvmc.hamiltonians.ising import IsingSpec
 from pvmc.lattice import (
     HONEYCOMB,
     TRIANGULAR,
@@ -63,6 +65,27 @@ def test_the_same_cluster_by_another_supercell() -> None:
     lattice = supercell_cluster(HONEYCOMB, [[3, 0], [3, 3]])
     assert len(lattice.group("space")) == 108
     assert energy(lattice) == pytest.approx(-10.097165836504871, abs=1e-10)
+
+
+@pytest.mark.parametrize("marshall", [False, True])
+def test_couplings_of_a_graph_enter_the_heisenberg_model(marshall: bool) -> None:
+    """Four sites on a ring, bonds J and J' in turn: E = -(J + J')/2 - sqrt(J^2 - J J' + J'^2), by hand."""
+    strong, weak = 1.0, 0.3
+    lattice = graph([(0, 1, strong), (1, 2, weak), (2, 3, strong), (3, 0, weak)])
+    by_hand = -(strong + weak) / 2 - np.sqrt(strong**2 - strong * weak + weak**2)
+    for spec in (
+        HeisenbergSpec(model="heisenberg", coupling=2.0, marshall=marshall),
+        XXZSpec(model="xxz", coupling=2.0, marshall=marshall),
+    ):
+        operator = Operator.from_pauli_sum(spec.build(lattice), 4)
+        assert ground_state(operator, Basis.enumerate(4, 0))[0] == pytest.approx(2.0 * by_hand, abs=1e-12)
+
+
+def test_couplings_of_a_graph_enter_the_ising_model() -> None:
+    """Without a field: minus the sum of |J| on a tree, where every bond can be satisfied."""
+    lattice = graph([(0, 1, 1.0), (1, 2, -0.5), (1, 3, 0.25)])
+    operator = Operator.from_pauli_sum(IsingSpec(model="ising", coupling=2.0, field=0.0).build(lattice), 4)
+    assert ground_state(operator, Basis.enumerate(4))[0] == pytest.approx(-3.5, abs=1e-12)
 
 
 def test_a_cluster_as_a_graph() -> None:
