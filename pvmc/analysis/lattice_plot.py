@@ -299,9 +299,13 @@ def _outline(lattice: Lattice, projection: Floats) -> Floats:
     """Corners, on paper, of one copy of a cluster that is periodic in the plane; none for others."""
     if lattice.periods.shape != (2, 2):
         return np.zeros((0, 2))
-    fractions = lattice.positions @ np.linalg.pinv(lattice.periods)
-    corner = 0.5 * (fractions.min(axis=0) + fractions.max(axis=0) - 1.0)
-    return (corner + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])) @ lattice.periods @ projection
+    periods = lattice.periods @ projection
+    start = _cell(lattice, projection)[0]
+    fractions = (lattice.positions @ projection - start) @ np.linalg.inv(periods)
+    low, high = fractions.min(axis=0), fractions.max(axis=0)
+    if np.any(low < 0.0) or np.any(high > 1.0):  # skew to the cell: the sites in its middle
+        start = start + 0.5 * (low + high - 1.0) @ periods
+    return start + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) @ periods
 
 
 def _draw_vector(axis: Axes, start: Floats, vector: Floats, number: int, gap: float) -> None:
