@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_status(commands)
     _add_plot(commands)
+    _add_lattice(commands)
     _add_exact(commands)
     _add_info(commands)
     return parser
@@ -155,6 +156,26 @@ def _add_plot(commands) -> None:  # type: ignore[no-untyped-def]
     )
 
 
+def _add_lattice(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "lattice",
+        _lattice,
+        "draw the lattice of an input file, as PNG and PDF, and print its bonds and symmetries",
+        "pvmc lattice docs/lattices/kagome.toml --set lattice.size=[2,3] --output kagome",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="NAME",
+        help="figure without its ending; default: CONFIG_lattice, beside the input file",
+    )
+    parser.add_argument(
+        "--shells", type=_positive, default=None, metavar="N", help="neighbour shells to draw; default: 2, in 3D 1"
+    )
+
+
 def _add_exact(commands) -> None:  # type: ignore[no-untyped-def]
     parser = _add(
         commands,
@@ -228,6 +249,20 @@ def _plot(options: argparse.Namespace) -> int:
 
     runs = [open_run(path) for path in options.runs]
     for path in plots.convergence(runs, options.output or runs[0].path.parent / "convergence"):
+        print(f"wrote {path}")
+    return 0
+
+
+def _lattice(options: argparse.Namespace) -> int:
+    from pvmc.analysis import lattice_plot
+    from pvmc.job import load_lattice
+    from pvmc.lattice import describe
+
+    lattice = load_lattice(options.config, options.set)
+    output = options.output or options.config.with_name(f"{options.config.stem}_lattice")
+    paths = lattice_plot.draw(lattice, output, options.shells)
+    print(describe(lattice))
+    for path in paths:
         print(f"wrote {path}")
     return 0
 

@@ -84,6 +84,13 @@ class Section(BaseModel):
         return {cls.shorthand: value} if cls.shorthand and is_number else value
 
 
+@dataclass(frozen=True)
+class InWords:
+    """Metadata of a field (``Annotated[..., InWords("...")]``): what it may be, where its type says it badly."""
+
+    text: str
+
+
 class KeyProblem(ValueError):
     """A value that is wrong only in the light of others; raised by checks across sections.
 
@@ -366,8 +373,10 @@ def allowed_values(field: FieldInfo) -> str:
     return _type_in_words(field.annotation, field.metadata)
 
 
-def _type_in_words(annotation: Any, limits: Iterable[Any] = ()) -> str:
+def _type_in_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if said := [item.text for item in limits if isinstance(item, InWords)]:
+        return said[0]
     if origin is Annotated:
         inner = [
             limit for item in arguments[1:] for limit in (item.metadata if isinstance(item, FieldInfo) else [item])

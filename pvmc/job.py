@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +38,7 @@ class JobConfig(Section):
     """A complete input file."""
 
     lattice: LatticeSpec
-    """sites and bonds: kind = "chain" or "rectangle\""""
+    """sites and bonds: kind = "chain", "rectangle", "kagome", ... or "graph\""""
     hamiltonian: HamiltonianSpec
     """the model: model = "ising", "heisenberg" or "xxz\""""
     ansatz: AnsatzSpec
@@ -99,6 +99,27 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     """
     raw = read_input(path, overrides)
     return build_job(validate(JobConfig, raw), raw)
+
+
+class LatticeInput(Section):
+    """The section of an input file that is enough to draw a lattice."""
+
+    lattice: LatticeSpec
+    """sites and bonds"""
+
+
+def load_lattice(path: Path, overrides: Sequence[str] = ()) -> Lattice:
+    """The lattice of an input file, whatever else the file holds or lacks.
+
+    Raises:
+        InputError: one line with file, key, value and what is allowed.
+    """
+    raw = read_input(path, overrides)
+    raw = replace(raw, tables={name: table for name, table in raw.tables.items() if name == "lattice"})
+    try:
+        return validate(LatticeInput, raw).lattice.build()
+    except KeyProblem as problem:
+        raise raw.error(problem.key, str(problem)) from None
 
 
 def build_job(config: JobConfig, raw: RawInput) -> Job:

@@ -15,7 +15,7 @@ from pvmc.lattice import Lattice
 
 def xxz(
     bonds: npt.NDArray[np.int64],
-    coupling: float,
+    coupling: float | npt.NDArray[np.float64],
     anisotropy: float,
     sublattices: npt.NDArray[np.int8] | None = None,
 ) -> PauliSum:
@@ -23,18 +23,19 @@ def xxz(
 
     Args:
         bonds: int64 (n_bonds, 2).
-        coupling: J, positive for an antiferromagnet.
+        coupling: J, positive for an antiferromagnet; one number or one for each bond.
         anisotropy: Delta.
         sublattices: +-1 per site applies the Marshall sign rotation (a turn by pi about z on one sublattice): the
             in-plane terms between the sublattices change sign, the spectrum stays, and for J > 0 the ground state
             becomes positive (Marshall, Proc. R. Soc. A 232, 48 (1955)).
     """
 
-    def bond(i: int, j: int) -> PauliSum:
+    def bond(i: int, j: int, strength: float) -> PauliSum:
         sign = 1.0 if sublattices is None else float(sublattices[i] * sublattices[j])
-        return 0.25 * coupling * (sign * (X(i) * X(j) + Y(i) * Y(j)) + anisotropy * Z(i) * Z(j))
+        return 0.25 * strength * (sign * (X(i) * X(j) + Y(i) * Y(j)) + anisotropy * Z(i) * Z(j))
 
-    return PauliSum.total(bond(int(i), int(j)) for i, j in bonds)
+    strengths = np.broadcast_to(coupling, len(bonds)).tolist()
+    return PauliSum.total(bond(i, j, strength) for (i, j), strength in zip(bonds.tolist(), strengths, strict=True))
 
 
 class HeisenbergSpec(Section):
@@ -49,7 +50,8 @@ class HeisenbergSpec(Section):
 
     def build(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice; raises LatticeError where a Marshall rotation does not exist."""
-        return xxz(lattice.bonds(), self.coupling, 1.0, lattice.sublattices() if self.marshall else None)
+        couplings = self.coupling * lattice.couplings()
+        return xxz(lattice.bonds(), couplings, 1.0, lattice.sublattices() if self.marshall else None)
 
     @property
     def energy_unit(self) -> str:
@@ -71,7 +73,8 @@ class XXZSpec(Section):
 
     def build(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice; raises LatticeError where a Marshall rotation does not exist."""
-        return xxz(lattice.bonds(), self.coupling, self.anisotropy, lattice.sublattices() if self.marshall else None)
+        couplings = self.coupling * lattice.couplings()
+        return xxz(lattice.bonds(), couplings, self.anisotropy, lattice.sublattices() if self.marshall else None)
 
     @property
     def energy_unit(self) -> str:

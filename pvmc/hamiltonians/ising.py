@@ -12,16 +12,19 @@ from pvmc.hamiltonians.pauli import PauliSum, X, Z
 from pvmc.lattice import Lattice
 
 
-def transverse_field_ising(n_sites: int, bonds: npt.NDArray[np.int64], coupling: float, field: float) -> PauliSum:
+def transverse_field_ising(
+    n_sites: int, bonds: npt.NDArray[np.int64], coupling: float | npt.NDArray[np.float64], field: float
+) -> PauliSum:
     """H = -J sum_<ij> sigma^z_i sigma^z_j - h sum_i sigma^x_i.
 
     Args:
         n_sites: number of spins.
         bonds: int64 (n_bonds, 2).
-        coupling: J, positive for a ferromagnet.
+        coupling: J, positive for a ferromagnet; one number or one for each bond.
         field: h, the transverse field.
     """
-    pairs = PauliSum.total(-coupling * Z(int(i)) * Z(int(j)) for i, j in bonds)
+    strengths = np.broadcast_to(coupling, len(bonds)).tolist()
+    pairs = PauliSum.total(-strength * Z(i) * Z(j) for (i, j), strength in zip(bonds.tolist(), strengths, strict=True))
     return pairs + PauliSum.total(-field * X(i) for i in range(n_sites))
 
 
@@ -37,7 +40,7 @@ class IsingSpec(Section):
 
     def build(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice."""
-        return transverse_field_ising(lattice.n_sites, lattice.bonds(), self.coupling, self.field)
+        return transverse_field_ising(lattice.n_sites, lattice.bonds(), self.coupling * lattice.couplings(), self.field)
 
     @property
     def energy_unit(self) -> str:

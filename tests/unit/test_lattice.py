@@ -16,7 +16,6 @@ from pvmc.lattice import (
     LatticeError,
     LatticeSpec,
     RectangleSpec,
-    _cluster,
     chain,
     rectangle,
 )
@@ -191,15 +190,6 @@ def test_odd_ring_has_no_sublattices(lattice: Lattice) -> None:
     with pytest.raises(LatticeError, match="odd length") as caught:
         lattice.sublattices()
     assert "\n" not in str(caught.value)
-
-
-def test_other_bravais_lattices_need_only_their_vectors() -> None:
-    """The triangular lattice: 6 neighbours at each of the distances 1, sqrt 3 and 2; inversion doubles the group."""
-    steps = np.array([[1.0, 0.0], [0.5, np.sqrt(3) / 2]])
-    lattice = _cluster(steps=steps, repeats=(6, 6), periodic=(True, True), isometries=[-np.eye(2)])
-    assert all(np.all(coordination(lattice, shell) == 6) for shell in (1, 2, 3))
-    assert len(lattice.group("translation")) == 36
-    assert len(lattice.group("space")) == 72
 
 
 def test_a_graph_is_a_lattice_without_positions() -> None:

@@ -1,0 +1,173 @@
+"""The lattice that everything else sees: sites in space, bonds by neighbour shell, and symmetries of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.errors import InputError
+from pvmc.lattice.images import minimum_image
+from pvmc.lattice.permutations import closure, is_automorphism
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class LatticeError(InputError):
+    """The lattice cannot be built, or lacks what is asked of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """N sites, the bonds between them and the symmetries of both.
+
+    Attributes:
+        positions: float64, shape (N, d); unit: nearest-neighbour distance.  d = 0 for a graph that lies nowhere.
+        shells: int64 arrays of shape (n_bonds, 2), one per neighbour shell by ascending distance.  Every pair of
+            sites stands once, as i < j, in lexicographic order, also where two images are equally near.
+        generators: permutations (int64, shape (n_generators, N)) that generate each symmetry group, by its name.
+        periods: float64, shape (n_periodic, d): vectors along which the cluster repeats.
+        weights: float64 (n_bonds,) for each shell, the couplings of its bonds; empty where all are 1.
+        vectors: float64, shape (m, d): primitive vectors of the infinite lattice; none for a graph.
+        basis: float64, shape (n_basis, d): the sites of the unit cell at the origin; none for a graph.
+
+    Raises:
+        ValueError: a generator is not a permutation that maps every shell, with its couplings, to itself.
+    """
+
+    positions: Floats
+    shells: tuple[Ints, ...]
+    generators: Mapping[str, Ints] = field(default_factory=dict)
+    periods: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    weights: tuple[Floats, ...] = ()
+    vectors: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    basis: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def __post_init__(self) -> None:
+        weights = self.weights or tuple(np.ones(len(bonds)) for bonds in self.shells)
+        object.__setattr__(self, "weights", weights)
+        space = (self.positions, self.periods, self.vectors, self.basis)
+        for array in (*space, *self.shells, *weights, *self.generators.values()):
+            array.setflags(write=False)
+        for name, permutations in self.generators.items():
+            if not all(is_automorphism(permutation, self.shells, weights) for permutation in permutations):
+                raise ValueError(f'a generator of the group "{name}" does not map bonds to bonds')
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites N."""
+        return len(self.positions)
+
+    def bonds(self, shell: int = 1) -> Ints:
+        """The bonds of a neighbour shell (1: nearest), int64, shape (n_bonds, 2).
+
+        Raises:
+            LatticeError: the lattice has no such shell.
+        """
+        if not 1 <= shell <= len(self.shells):
+            raise LatticeError(f"neighbour shell {shell} of {self.n_sites} sites: known are 1 to {len(self.shells)}")
+        return self.shells[shell - 1]
+
+    def couplings(self, shell: int = 1) -> Floats:
+        """Factor of each bond of a shell in the Hamiltonian, float64, shape (n_bonds,); 1 unless a graph says else.
+
+        Raises:
+            LatticeError: the lattice has no such shell.
+        """
+        self.bonds(shell)  # raises where there is no such shell
+        return self.weights[shell - 1]
+
+    def displacements(self, shell: int = 1) -> Floats:
+        """The shortest vector from site i to site j of each bond (i, j) of a shell, float64, shape (n_bonds, d).
+
+        Where two images of j are equally near, as on the second shell of a ring of four, it is one of them.
+
+        Raises:
+            LatticeError: the lattice has no such shell.
+        """
+        first, second = self.bonds(shell).T
+        return minimum_image(self.positions[second] - self.positions[first], self.periods)
+
+    def momenta(self) -> Floats:
+        """The wave vectors k that the periodic directions allow: exp(i k.P) = 1 for every period P.
+
+        They lie in the span of the periods, are distinct modulo reciprocal lattice vectors, and are as many as there
+        are translations; k = sum_j q_j b_j with 0 <= q_j < 1 and a_i . b_j = 2 pi delta_ij.
+
+        Returns:
+            float64, shape (n_k, d), k = 0 first; only k = 0 where no direction is periodic.
+        """
+        if len(self.periods) == 0:
+            return np.zeros((1, self.positions.shape[1]))
+        supercell = np.rint(self.periods @ np.linalg.pinv(self.vectors)).astype(np.int64)
+        along = np.any(supercell != 0, axis=0)
+        supercell, vectors = supercell[:, along], self.vectors[along]
+        n_momenta = abs(round(np.linalg.det(supercell)))
+        # q = S^-1 m for integers m: n_momenta q are integers, sums of the columns of the adjugate of S.
+        steps = np.rint(n_momenta * np.linalg.inv(supercell)).astype(np.int64).T
+        known = {(0,) * len(steps)}
+        reached = list(known)
+        for numerators in reached:  # grows while it is walked
+            for step in steps:
+                new = tuple(((np.array(numerators) + step) % n_momenta).tolist())
+                if new not in known:
+                    known.add(new)
+                    reached.append(new)
+        fractions = np.array(sorted(reached, key=lambda numerators: numerators[::-1])) / n_momenta
+        return fractions @ (2 * np.pi * np.linalg.pinv(vectors).T)
+
+    def group(self, name: str) -> Ints:
+        """All elements of a symmetry group, as permutations of the sites.
+
+        Element g acts on a configuration as (g s)_i = s[perm[g, i]].  The elements are distinct and closed under
+        composition; they stand in lexicographic order, which puts the identity first and, on a cluster of one
+        site per cell, the translation that fetches site g at row g.
+
+        Args:
+            name: "none" (the identity alone), "translation" (along all periodic directions; the identity alone
+                where there are none) or "space" (translations, reflections and rotations; of a graph, the
+                permutations given with it).
+
+        Returns:
+            int64, shape (|G|, N).
+
+        Raises:
+            LatticeError: the lattice has no group of this name.
+        """
+        if name == "none":
+            return np.arange(self.n_sites, dtype=np.int64)[np.newaxis]
+        if name not in self.generators:
+            known = ", ".join(f'"{known}"' for known in ("none", *self.generators))
+            raise LatticeError(f'symmetry group "{name}": this lattice has {known}')
+        return closure(self.generators[name], self.n_sites)
+
+    def sublattices(self) -> npt.NDArray[np.int8]:
+        """Two-colouring of the nearest-neighbour bonds: +1 on sublattice A, which holds site 0, and -1 on B.
+
+        Returns:
+            int8, shape (N,).  In every connected part of the lattice the lowest site is on A.
+
+        Raises:
+            LatticeError: no such colouring exists (the lattice is not bipartite).
+        """
+        neighbours: list[list[int]] = [[] for _ in range(self.n_sites)]
+        for i, j in self.bonds().tolist():
+            neighbours[i].append(j)
+            neighbours[j].append(i)
+        colours = np.zeros(self.n_sites, dtype=np.int8)
+        for root in range(self.n_sites):
+            if colours[root]:
+                continue
+            colours[root] = 1
+            reached = [root]
+            for site in reached:
+                for neighbour in neighbours[site]:
+                    if colours[neighbour] == 0:
+                        colours[neighbour] = -colours[site]
+                        reached.append(neighbour)
+                    elif colours[neighbour] == colours[site]:
+                        raise LatticeError(f"{self.n_sites} sites with a loop of odd length have no two sublattices")
+        return colours

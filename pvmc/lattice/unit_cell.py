@@ -1,0 +1,102 @@
+"""Unit cells: primitive vectors, the sites of a cell, and the isometries of the infinite lattice.
+
+The unit of length is the nearest-neighbour distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitCell:
+    """What repeats, and what leaves the infinite lattice as it is.
+
+    Attributes:
+        name: what the lattice is called in messages.
+        vectors: primitive vectors as rows, float64, shape (m, d), m <= d.
+        basis: positions of the sites of a cell, float64, shape (n_basis, d).
+        isometries: orthogonal matrices (d, d) that generate the point group.
+        shortest_ring: cells that a periodic direction needs, lest a bond run both ways round it.
+    """
+
+    name: str
+    vectors: Floats
+    basis: Floats
+    isometries: tuple[Floats, ...]
+    shortest_ring: int = 3
+
+    def point_group(self) -> list[Floats]:
+        """All products of the isometries, the identity first."""
+        return generated(self.isometries, self.vectors.shape[1])
+
+
+def generated(matrices: tuple[Floats, ...] | list[Floats], dimension: int) -> list[Floats]:
+    """The finite group that orthogonal matrices generate, the identity first."""
+    elements = [np.eye(dimension)]
+    for element in elements:  # grows while it is walked
+        for matrix in matrices:
+            product = element @ matrix
+            if not contains(elements, product):
+                elements.append(product)
+    return elements
+
+
+def contains(matrices: list[Floats], matrix: Floats) -> bool:
+    """Whether a matrix is among others, up to rounding."""
+    return any(np.abs(known - matrix).max() < 1e-9 for known in matrices)
+
+
+def rotation(degrees: float) -> Floats:
+    """The rotation of the plane, anticlockwise."""
+    angle = np.deg2rad(degrees)
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+_MIRROR_X = np.diag([-1.0, 1.0])
+_MIRROR_Y = np.diag([1.0, -1.0])
+_HEXAGONAL = np.array([[1.0, 0.0], [0.5, sqrt(3) / 2]])
+_SIXFOLD = (rotation(60), _MIRROR_X)
+
+CHAIN = UnitCell("chain", np.eye(1), np.zeros((1, 1)), (-np.eye(1),))
+
+SQUARE = UnitCell("square lattice", np.eye(2), np.zeros((1, 2)), (rotation(90), _MIRROR_X))
+
+TRIANGULAR = UnitCell("triangular lattice", _HEXAGONAL, np.zeros((1, 2)), _SIXFOLD)
+
+HONEYCOMB = UnitCell(
+    "honeycomb lattice",
+    sqrt(3) * _HEXAGONAL,
+    np.array([[0.0, 0.0], [sqrt(3) / 2, 0.5]]),
+    _SIXFOLD,
+    shortest_ring=2,
+)
+"""Site 1 of a cell lies at (a1 + a2)/3, on the long diagonal."""
+
+KAGOME = UnitCell(
+    "kagome lattice",
+    2 * _HEXAGONAL,
+    np.array([[0.0, 0.0], [1.0, 0.0], [0.5, sqrt(3) / 2]]),
+    _SIXFOLD,
+    shortest_ring=2,
+)
+"""The sites of a cell, at 0, a1/2 and a2/2, are a triangle that points up."""
+
+CUBIC = UnitCell(
+    "cubic lattice",
+    np.eye(3),
+    np.zeros((1, 3)),
+    (np.eye(3)[[1, 2, 0]], np.eye(3)[[1, 0, 2]], np.diag([-1.0, 1.0, 1.0])),
+)
+
+
+def ladder_cell(legs: int) -> UnitCell:
+    """A rung: ``legs`` sites above each other, repeated along x."""
+    basis = np.stack([np.zeros(legs), np.arange(legs, dtype=np.float64)], axis=1)
+    return UnitCell("ladder", np.array([[1.0, 0.0]]), basis, (_MIRROR_X, _MIRROR_Y))
