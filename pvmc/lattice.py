@@ -47,6 +47,7 @@ class Lattice:
         shells: int64 arrays of shape (n_bonds, 2), one per neighbour shell by ascending distance.  Every pair of
             sites stands once, as i < j, in lexicographic order, also where two images are equally near.
         generators: permutations (int64, shape (n_generators, N)) that generate each symmetry group, by its name.
+        periods: float64, shape (k, d), the vectors along which the cluster repeats; none (k = 0) where it is open.
 
     Raises:
         ValueError: a generator is not a permutation that maps every shell to itself.
@@ -55,9 +56,10 @@ class Lattice:
     positions: Floats
     shells: tuple[Ints, ...]
     generators: Mapping[str, Ints] = field(default_factory=dict)
+    periods: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
-        for array in (self.positions, *self.shells, *self.generators.values()):
+        for array in (self.positions, self.periods, *self.shells, *self.generators.values()):
             array.setflags(write=False)
         for name, permutations in self.generators.items():
             if not all(_is_automorphism(permutation, self.shells) for permutation in permutations):
@@ -182,6 +184,7 @@ def _cluster(
         positions,
         _neighbour_shells(positions, periods),
         {"translation": _stack(translations, n_sites), "space": _stack(translations + point_group, n_sites)},
+        periods,
     )
 
 
