@@ -74,14 +74,16 @@ class Job:
 
 
 def example_config(model: str) -> str:
-    """A commented input file for a chain of 20 sites, every key written out.
+    """A commented input file for 20 sites, a chain where the model allows it, every key written out.
 
     Args:
         model: name of the Hamiltonian, such as "heisenberg".
     """
+    chain = {"kind": "chain", "length": 20}
+    ising_by_hand = [{"coefficient": -1.0, "operator": "Zi Zj"}, {"coefficient": -0.5, "operator": "Xi"}]
     tables = {
-        "lattice": {"kind": "chain", "length": 20},
-        "hamiltonian": {"model": model},
+        "lattice": {"kind": "rectangle", "size": [4, 5]} if model == "compass" else chain,
+        "hamiltonian": {"model": model} | ({"patterns": ising_by_hand} if model == "terms" else {}),
         "ansatz": {"kind": "rbm", "alpha": 2},
     }
     config = JobConfig.model_validate(tables)

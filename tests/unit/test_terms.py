@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pvmc.cli import EXAMPLE_MODELS
 from pvmc.config import KeyProblem, to_toml
 from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z, lowering, raising
 from pvmc.hamiltonians.heisenberg import XXZSpec
 from pvmc.hamiltonians.terms import TermsSpec
-from pvmc.job import Job, load_job
+from pvmc.job import Job, example_config, load_job
 from pvmc.lattice import Lattice, chain, rectangle
 from tests.helpers import compiled_matrix, kronecker_string
 
@@ -256,3 +257,16 @@ def test_the_default_moves_follow_the_magnetization(tmp_path: Path) -> None:
     assert changing.config.sampler.moves is not None and changing.config.sampler.moves.flip > 0
     with pytest.raises(InputError, match="this Hamiltonian changes the magnetisation"):
         load_job(tmp_path / "input.toml", ["sampler.moves={exchange=1.0}"])
+
+
+@pytest.mark.parametrize("model", EXAMPLE_MODELS)
+def test_the_example_of_each_model_loads(model: str, tmp_path: Path) -> None:
+    path = tmp_path / "example.toml"
+    path.write_text(example_config(model))
+    job = load_job(path)
+    assert job.config.hamiltonian.model == model and len(job.operator.flips) > 0
+
+
+@pytest.mark.parametrize("name", ["j1j2_square", "custom_terms", "random_field_ising"])
+def test_the_inputs_in_configs_load(name: str) -> None:
+    assert len(load_job(Path(__file__).parents[2] / "configs" / f"{name}.toml").operator.flips) > 0
