@@ -235,6 +235,8 @@ def _problem_in_words(
             unknown = f"[{place.key}]: unknown section" if isinstance(place.value, Mapping) else f"{given}: unknown key"
             hint = _nearest_key(place.path, siblings, model, tables)
             return f"{unknown}{hint}; allowed: {', '.join(siblings)}"
+        case "missing" if isinstance(place.value, list):  # too short a list
+            return f"{given}: must be {_allowed(place)}"
         case "missing" if section_classes(_annotation(place)):
             return f"[{place.key}]: section missing; must be {_allowed(place)}"
         case "missing":

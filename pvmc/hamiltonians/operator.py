@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -136,21 +137,14 @@ class Operator:
         amplitude H_X(s) vanishes wherever this sum does not.  Both are polynomials in the spins with s_i^2 = 1, in
         which products of spins are linearly independent: their product must vanish, coefficient by coefficient.
         """
-        return all(self._group_conserves(k) for k in range(len(self.flips)))
-
-    def _group_conserves(self, k: int) -> bool:
-        """Whether  H_X(s) sum_{i in X} s_i  is zero, with products of spins as bits of an integer."""
-        sites, site_offsets = self._amplitudes.sites.tolist(), self._amplitudes.site_offsets
-        flipped = [1 << site for site in self.flips[k].tolist()]
-        product: dict[int, complex] = {}
-        moduli: dict[int, float] = {}
-        for term in range(*self._amplitudes.group_offsets[k : k + 2]):
-            coefficient = complex(self._amplitudes.coefficients[term])
-            spins = sum(1 << site for site in sites[site_offsets[term] : site_offsets[term + 1]])
-            for bit in flipped:
-                product[spins ^ bit] = product.get(spins ^ bit, 0.0) + coefficient
-                moduli[spins ^ bit] = moduli.get(spins ^ bit, 0.0) + abs(coefficient)
-        return all(abs(value) <= ROUNDING * moduli[spins] for spins, value in product.items())
+        terms = self._amplitudes
+        offsets, sites = terms.site_offsets.tolist(), terms.sites.tolist()
+        products = [sum(1 << site for site in sites[a:b]) for a, b in pairwise(offsets)]  # a bit for every spin
+        coefficients = terms.coefficients.tolist()
+        return all(
+            _vanishes_off_balance(products[a:b], coefficients[a:b], self.flips[k].tolist())
+            for k, (a, b) in enumerate(pairwise(terms.group_offsets.tolist()))
+        )
 
     def diagonal(self, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
         """Diagonal elements <s|H|s>, float64 (L,), of configurations (N, L)."""
@@ -159,6 +153,24 @@ class Operator:
     def amplitudes(self, spins: npt.NDArray[np.int8]) -> Numbers:
         """Matrix elements H[s, s'], shape (n_flips, L), with s' = s flipped on each set of ``flips``."""
         return self._amplitudes.evaluate(spins)
+
+
+def _vanishes_off_balance(products: Sequence[int], coefficients: Sequence[complex], flipped: Sequence[int]) -> bool:
+    """Whether  sum_t c_t prod_t(s)  vanishes for all spins s whose sum over the flipped sites is not 0.
+
+    Args:
+        products: for each term the spins that it multiplies, as bits of an integer.
+        coefficients: c_t.
+        flipped: the flipped sites.
+    """
+    total: dict[int, complex] = {}
+    moduli: dict[int, float] = {}
+    for spins, coefficient in zip(products, coefficients, strict=True):
+        for site in flipped:
+            product = spins ^ (1 << site)  # s_i^2 = 1
+            total[product] = total.get(product, 0.0) + coefficient
+            moduli[product] = moduli.get(product, 0.0) + abs(coefficient)
+    return all(abs(value) <= ROUNDING * moduli[product] for product, value in total.items())
 
 
 def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int64]:

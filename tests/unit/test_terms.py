@@ -207,6 +207,8 @@ def test_the_message_of_a_whole_input_is_one_line(tmp_path: Path) -> None:
     assert text.startswith("hamiltonian.patterns.operator = 3: must be text")
     text = problem(tmp_path, 'model = "terms"\n[[hamiltonian.patterns]]\noperator = "Xi"\nshel = 2')
     assert "hamiltonian.patterns.shel = 2: unknown key, did you mean 'hamiltonian.patterns.shell'" in text
+    text = problem(tmp_path, 'model = "xyz"\ncouplings = [1.0, 2.0]')
+    assert text.startswith("hamiltonian.couplings = [1.0, 2.0]: must be a list of 3 values, each a number")
     text = problem(tmp_path, 'model = "ising"\nfield = "strong"')
     assert text.startswith('hamiltonian.field = "strong": must be a number, or a list, each entry a number, or a table')
     assert "unknown key, did you mean 'hamiltonian.field.width'" in problem(
