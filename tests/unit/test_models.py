@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from pvmc.config import KeyProblem
 from pvmc.hamiltonians import Operator, PauliSum
@@ -22,7 +25,10 @@ from pvmc.hamiltonians.kitaev import CompassSpec, KitaevSpec
 from pvmc.hamiltonians.long_range import HaldaneShastrySpec, LongRangeIsingSpec, LongRangeXXZSpec, power_law
 from pvmc.hamiltonians.rydberg import RydbergSpec
 from pvmc.lattice import Lattice, LatticeError, chain, rectangle
-from tests.helpers import Numbers, compiled_matrix, configurations, pauli
+from tests.helpers import compiled_matrix, configurations, pauli
+
+Numbers = Any
+"""An array, dense or sparse."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,15 @@ CHAINS = {name: grid for name, grid in GRIDS.items() if grid.size[1] == 1}
 every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 
 
+cached_pauli = cache(pauli)  # sparse, as are all sums below until they are compared
+
+
 def single(letter: str, site: int, n_sites: int) -> Numbers:
-    return pauli(letter, site, n_sites).toarray()
+    return cached_pauli(letter, site, n_sites)
 
 
 def pair(letters: str, i: int, j: int, n_sites: int) -> Numbers:
-    return (pauli(letters[0], i, n_sites) @ pauli(letters[1], j, n_sites)).toarray()
+    return cached_pauli(letters[0], i, n_sites) @ cached_pauli(letters[1], j, n_sites)
 
 
 def exchange(grid: Grid, i: int, j: int, x: float, y: float, z: float) -> Numbers:
@@ -105,8 +114,8 @@ def matrix_of(terms: PauliSum, n_sites: int) -> Numbers:
 
 
 def assert_is(terms: PauliSum, expected: Numbers, grid: Grid) -> None:
-    assert np.abs(expected).max() > 0.1
-    np.testing.assert_allclose(matrix_of(terms, grid.n_sites), expected, rtol=0, atol=1e-12)
+    assert abs(expected).max() > 0.1
+    np.testing.assert_allclose(matrix_of(terms, grid.n_sites), expected.toarray(), rtol=0, atol=1e-12)
 
 
 # Models ---------------------------------------------------------------------------------------------------------------
@@ -262,7 +271,7 @@ def test_the_sum_over_images_of_a_rectangle() -> None:
 def test_rydberg_atoms(grid: Grid, cutoff: float | None) -> None:
     n = grid.n_sites
     detuning = np.linspace(0.5, 1.5, n)
-    excited = [np.diag((configurations(n)[i] + 1) / 2) for i in range(n)]
+    excited = [sparse.diags_array((configurations(n)[i] + 1) / 2) for i in range(n)]
     expected = 0.65 * fields("X", 1.0, grid) - sum(d * m for d, m in zip(detuning, excited, strict=True))
     for i, j in grid.pairs():
         if cutoff is None or grid.squared(i, j) <= cutoff**2:
@@ -273,7 +282,7 @@ def test_rydberg_atoms(grid: Grid, cutoff: float | None) -> None:
     assert_is(spec.build(grid.lattice()), expected, grid)
     turned = matrix_of(spec.model_copy(update={"rotate": True}).build(grid.lattice()), n)
     sign = np.diag((-1.0) ** ((n - configurations(n).sum(axis=0, dtype=int)) // 2))
-    np.testing.assert_allclose(turned, sign @ expected @ sign, atol=1e-12)
+    np.testing.assert_allclose(turned, sign @ expected.toarray() @ sign, atol=1e-12)
     assert np.all(turned - np.diag(np.diag(turned)) <= 0)
 
 
@@ -309,12 +318,12 @@ def test_kitaev_on_a_hexagon() -> None:
     for k in range(6):
         letter, strength = {120: ("Z", -0.4), 0: ("X", 1.0), 60: ("Y", 0.7)}[(120 + 60 * k) % 180]
         expected = expected - strength * pair(letter + letter, k, (k + 1) % 6, 6)
-    np.testing.assert_allclose(matrix_of(kitaev.build(hexagon()), 6), expected, atol=1e-12)
+    np.testing.assert_allclose(matrix_of(kitaev.build(hexagon()), 6), expected.toarray(), atol=1e-12)
 
 
 def test_kitaev_conserves_the_flux_through_a_hexagon() -> None:
     """W = prod of the components that point out of the hexagon; Kitaev, Ann. Phys. 321, 2 (2006), eq. (3)."""
-    flux = np.eye(64)
+    flux = sparse.eye_array(64)
     for k in range(6):
         outward = "XYZ"[k % 3]  # the direction of corner k as seen from the centre, 60 k degrees modulo 180
         flux = flux @ single(outward, k, 6)
@@ -333,10 +342,11 @@ def test_every_site_of_the_honeycomb_has_one_bond_of_each_kind() -> None:
 
 @pytest.mark.parametrize("grid", [GRIDS["3 x 3 torus"], GRIDS["3 x 2 open"]], ids=["3 x 3 torus", "3 x 2 open"])
 def test_compass(grid: Grid) -> None:
-    expected = np.zeros(2 * (2**grid.n_sites,), dtype=complex)
+    expected = 0
     for i, j in grid.bonds(1):
         horizontal = grid.displacement(i, j)[1] == 0
-        expected -= 0.6 * pair("XX", i, j, grid.n_sites) if horizontal else 1.1 * pair("ZZ", i, j, grid.n_sites)
+        bond = 0.6 * pair("XX", i, j, grid.n_sites) if horizontal else 1.1 * pair("ZZ", i, j, grid.n_sites)
+        expected = expected - bond
     assert_is(CompassSpec(model="compass", couplings=(0.6, 1.1)).build(grid.lattice()), expected, grid)
 
 
