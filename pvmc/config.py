@@ -242,6 +242,8 @@ def _problem_in_words(
             unknown = f"[{place.key}]: unknown section" if isinstance(place.value, Mapping) else f"{given}: unknown key"
             hint = _nearest_key(place.path, siblings, model, tables)
             return f"{unknown}{hint}; allowed: {', '.join(siblings)}"
+        case "missing" if isinstance(place.value, list):  # too short a list
+            return f"{given}: must be {_allowed(place)}"
         case "missing" if section_classes(_annotation(place)):
             return f"[{place.key}]: section missing; must be {_allowed(place)}"
         case "missing":
@@ -269,7 +271,14 @@ def _locate(model: type[Section], tables: Mapping[str, Any], location: Sequence[
     """
     place = _Place((), tables, None, None)
     section: type[Section] | None = model
+    tag: Any = None
     for depth, part in enumerate(location, start=1):
+        if tag is not None and part == tag:  # may be the name of a key as well
+            tag = None
+            continue
+        if isinstance(part, int) and isinstance(place.value, list) and section:  # a table of a list of tables
+            place = replace(place, value=place.value[part])
+            continue
         known = section.model_fields.get(str(part)) if section else None
         is_unknown_key = depth == len(location) and isinstance(place.value, Mapping) and part in place.value
         if known is None and not is_unknown_key:
@@ -279,6 +288,7 @@ def _locate(model: type[Section], tables: Mapping[str, Any], location: Sequence[
         else:  # a plain number in place of a table
             place = _Place(place.path, place.value, section, known)
         section = _chosen(known.annotation, place.value) if known else None
+        tag = place.value.get(known.discriminator) if known and isinstance(place.value, Mapping) else None
     return place
 
 
@@ -382,15 +392,22 @@ def _type_in_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
             limit for item in arguments[1:] for limit in (item.metadata if isinstance(item, FieldInfo) else [item])
         ]
         return _type_in_words(arguments[0], [*limits, *inner])
+    members = [member for member in arguments if member is not types.NoneType]
+    is_union = origin in (Union, types.UnionType)
+    if is_union and not all(section_classes(member) for member in members):
+        return ", or ".join(_type_in_words(member, limits) for member in members)
+    if origin is list:
+        return f"a list, each entry {_type_in_words(arguments[0])}"
     sections = section_classes(annotation)
     if sections:
         return _table_in_words(sections)
-    if origin in (Union, types.UnionType):
-        return ", or ".join(_type_in_words(member, limits) for member in arguments if member is not types.NoneType)
     if origin is Literal:
         return _one_of(arguments)
     if origin is tuple:
-        return f"a list of {len(arguments)} values, each {_type_in_words(arguments[0])}"
+        kinds = list(dict.fromkeys(_type_in_words(argument) for argument in arguments))
+        if len(kinds) > 1:
+            return f"a list of {len(arguments)} values: {'; then '.join(_type_in_words(a) for a in arguments)}"
+        return f"a list of {len(arguments)} values, each {kinds[0]}"
     noun = {bool: "true or false", int: "an integer", float: "a number", str: "text"}[annotation]
     return f"{noun} {_limits_in_words(limits)}".rstrip()
 
@@ -463,7 +480,12 @@ def _toml_value(value: Any) -> Any:
         for name, item in value.items():
             inline.append(name, _toml_value(item))
         return inline
-    return tomlkit.item(list(value) if isinstance(value, tuple) else value)
+    if isinstance(value, list | tuple):
+        array = tomlkit.array()
+        for item in value:
+            array.append(_toml_value(item))
+        return array
+    return tomlkit.item(value)
 
 
 def _fields(section: Section) -> Iterator[tuple[str, Any, FieldInfo]]:

@@ -13,8 +13,9 @@ from pvmc.ansatz import AnsatzSpec
 from pvmc.ansatz.base import Ansatz
 from pvmc.config import KeyProblem, RawInput, Section, read_input, to_toml, validate
 from pvmc.errors import InputError
-from pvmc.hamiltonians import HamiltonianSpec, Operator
-from pvmc.lattice import Lattice, LatticeError, LatticeSpec
+from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
+from pvmc.hamiltonians.terms import TermsSpec
+from pvmc.lattice import Lattice, LatticeSpec
 from pvmc.sampler import Metropolis, MoveWeights, SamplerSpec
 from pvmc.sr import Solver, SRSpec
 
@@ -40,7 +41,7 @@ class JobConfig(Section):
     lattice: LatticeSpec
     """sites and bonds: kind = "chain", "rectangle", "kagome", ... or "graph\""""
     hamiltonian: HamiltonianSpec
-    """the model: model = "ising", "heisenberg" or "xxz\""""
+    """the model: model = "heisenberg", "ising", "j1j2", ..., or "terms" for a sum of Pauli strings of your own"""
     ansatz: AnsatzSpec
     """the wave function: kind = "rbm\""""
     sampler: SamplerSpec = SamplerSpec()
@@ -73,14 +74,16 @@ class Job:
 
 
 def example_config(model: str) -> str:
-    """A commented input file for a chain of 20 sites, every key written out.
+    """A commented input file for 20 sites, a chain where the model allows it, every key written out.
 
     Args:
         model: name of the Hamiltonian, such as "heisenberg".
     """
+    chain = {"kind": "chain", "length": 20}
+    ising_by_hand = [{"coefficient": -1.0, "operator": "Zi Zj"}, {"coefficient": -0.5, "operator": "Xi"}]
     tables = {
-        "lattice": {"kind": "chain", "length": 20},
-        "hamiltonian": {"model": model},
+        "lattice": {"kind": "rectangle", "size": [4, 5]} if model == "compass" else chain,
+        "hamiltonian": {"model": model} | ({"patterns": ising_by_hand} if model == "terms" else {}),
         "ansatz": {"kind": "rbm", "alpha": 2},
     }
     config = JobConfig.model_validate(tables)
@@ -130,7 +133,9 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
     """
     try:
         lattice = config.lattice.build()
-        operator = Operator.from_pauli_sum(_terms(config, lattice), lattice.n_sites)
+        terms = config.hamiltonian.build(lattice)
+        operator = Operator.from_pauli_sum(terms, lattice.n_sites)
+        _check_symmetry(config, lattice, terms)
         config = _resolved(config, lattice, operator)
         return Job(
             config=config,
@@ -146,11 +151,13 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         raise InputError(f"{raw.file}: {error}") from None
 
 
-def _terms(config: JobConfig, lattice: Lattice):  # type: ignore[no-untyped-def]
-    try:
-        return config.hamiltonian.build(lattice)
-    except LatticeError as error:
-        raise KeyProblem("hamiltonian.marshall", True, f"needs a bipartite lattice: {error}") from None
+def _check_symmetry(config: JobConfig, lattice: Lattice, terms: PauliSum) -> None:
+    """A wave function with symmetries that its Hamiltonian lacks would miss the ground state without a word."""
+    symmetry = getattr(config.ansatz, "symmetry", "none")
+    if not all(terms.is_close(terms.permuted(generator)) for generator in lattice.generators.get(symmetry, ())):
+        raise KeyProblem(
+            "ansatz.symmetry", symmetry, 'this Hamiltonian lacks the symmetry; take a smaller one or "none"'
+        )
 
 
 def _resolved(config: JobConfig, lattice: Lattice, operator: Operator) -> JobConfig:
@@ -160,7 +167,9 @@ def _resolved(config: JobConfig, lattice: Lattice, operator: Operator) -> JobCon
     )
     sweep = config.sampler.sweep or lattice.n_sites
     sampler = config.sampler.model_copy(update={"moves": moves, "sweep": sweep})
-    return config.model_copy(update={"sampler": sampler})
+    model = config.hamiltonian
+    hamiltonian = model.resolved() if isinstance(model, TermsSpec) else model
+    return config.model_copy(update={"sampler": sampler, "hamiltonian": hamiltonian})
 
 
 def _sampler(config: JobConfig, lattice: Lattice, operator: Operator) -> Metropolis:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from pvmc.exact.basis import Basis
 from pvmc.exact.bethe import heisenberg_chain_energy
 from pvmc.exact.energy import Reference
-from pvmc.exact.free_fermions import ising_chain_energy
+from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_energy
 from pvmc.exact.lanczos import ground_state, sparse_matrix
 from pvmc.exact.reference import find_reference
+from pvmc.exact.singlets import haldane_shastry_energy, majumdar_ghosh_energy
 
 __all__ = [
     "Basis",
     "Reference",
+    "cluster_ising_chain_energy",
     "find_reference",
     "ground_state",
+    "haldane_shastry_energy",
     "heisenberg_chain_energy",
     "ising_chain_energy",
+    "majumdar_ghosh_energy",
     "sparse_matrix",
 ]

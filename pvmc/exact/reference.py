@@ -7,11 +7,16 @@ from math import comb
 from pvmc.exact.basis import Basis
 from pvmc.exact.bethe import heisenberg_chain_energy
 from pvmc.exact.energy import Reference
-from pvmc.exact.free_fermions import ising_chain_energy
+from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_energy
 from pvmc.exact.lanczos import ground_state
+from pvmc.exact.singlets import haldane_shastry_energy, majumdar_ghosh_energy
 from pvmc.hamiltonians import HamiltonianSpec, Operator
+from pvmc.hamiltonians.cluster_ising import ClusterIsingSpec
+from pvmc.hamiltonians.fields import is_zero, site_values
 from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec
 from pvmc.hamiltonians.ising import IsingSpec
+from pvmc.hamiltonians.j1j2 import J1J2Spec
+from pvmc.hamiltonians.long_range import HaldaneShastrySpec
 from pvmc.lattice import ChainSpec, LatticeSpec
 
 AUTOMATIC_DIMENSION = 200_000
@@ -42,19 +47,41 @@ def find_reference(
 
 
 def closed_form(lattice: LatticeSpec, hamiltonian: HamiltonianSpec, magnetization: int | None) -> Reference | None:
-    """The Bethe ansatz or free-fermion energy of a chain, or None for every other system."""
+    """The energy of a chain that is solved exactly, or None for every other system."""
     if not isinstance(lattice, ChainSpec):
         return None
-    if isinstance(hamiltonian, IsingSpec) and magnetization is None:
-        energy = ising_chain_energy(lattice.length, hamiltonian.coupling, hamiltonian.field, lattice.periodic)
-        return Reference(energy, "free fermions")
-    isotropic = isinstance(hamiltonian, HeisenbergSpec) or (
-        isinstance(hamiltonian, XXZSpec) and hamiltonian.anisotropy == 1.0
-    )
-    ring = lattice.periodic and lattice.length % 2 == 0 and lattice.length >= 4
-    if isotropic and ring and hamiltonian.coupling > 0 and magnetization in (0, None):
-        return Reference(heisenberg_chain_energy(lattice.length, hamiltonian.coupling), "Bethe ansatz")
+    even_ring = lattice.periodic and lattice.length % 2 == 0 and lattice.length >= 4
+    match hamiltonian:
+        case IsingSpec() | ClusterIsingSpec() if magnetization is None:
+            return _free_fermions(lattice, hamiltonian)
+        case HeisenbergSpec() | XXZSpec() if even_ring and magnetization in (0, None):
+            isotropic = isinstance(hamiltonian, HeisenbergSpec) or hamiltonian.anisotropy == 1.0
+            if isotropic and hamiltonian.coupling > 0 and is_zero(hamiltonian.field):
+                return Reference(heisenberg_chain_energy(lattice.length, hamiltonian.coupling), "Bethe ansatz")
+        case HaldaneShastrySpec() if even_ring and magnetization in (0, None) and hamiltonian.coupling > 0:
+            return Reference(haldane_shastry_energy(lattice.length, hamiltonian.coupling), "Haldane-Shastry")
+        case J1J2Spec(j1=j1, j2=j2, j3=0.0) if magnetization in (0, None) and is_zero(hamiltonian.field):
+            if j1 > 0 and j2 == j1 / 2 and lattice.length % 2 == 0 and lattice.length >= 6:
+                return Reference(majumdar_ghosh_energy(lattice.length, j1), "Majumdar-Ghosh")
     return None
+
+
+def _free_fermions(lattice: ChainSpec, hamiltonian: IsingSpec | ClusterIsingSpec) -> Reference | None:
+    """The free-fermion energy of an Ising or cluster-Ising chain, or None where the fermions interact."""
+    length, periodic = lattice.length, lattice.periodic
+    if isinstance(hamiltonian, ClusterIsingSpec):
+        if length < 3:
+            return None
+        strengths = (hamiltonian.coupling, hamiltonian.ising, hamiltonian.field)
+        return Reference(cluster_ising_chain_energy(length, *strengths, periodic), "free fermions")
+    if not is_zero(hamiltonian.longitudinal):
+        return None
+    if isinstance(hamiltonian.field, float | int):
+        return Reference(ising_chain_energy(length, hamiltonian.coupling, hamiltonian.field, periodic), "free fermions")
+    if periodic:
+        return None
+    fields = site_values(hamiltonian.field, length, "hamiltonian.field")
+    return Reference(ising_chain_energy(length, hamiltonian.coupling, fields, periodic), "free fermions")
 
 
 def diagonalised(operator: Operator, magnetization: int | None, largest: int) -> Reference | None:

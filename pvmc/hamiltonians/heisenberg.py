@@ -1,21 +1,39 @@
-"""Heisenberg and XXZ models of spins S = 1/2, in units of S.S (S = sigma / 2)."""
+"""Heisenberg, XXZ and XYZ models of spins S = 1/2, in units of S.S (S = sigma / 2)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.config import Section
-from pvmc.hamiltonians.pauli import PauliSum, X, Y, Z
+from pvmc.hamiltonians.fields import SiteField, site_values
+from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
+from pvmc.hamiltonians.rotation import marshall_rotated
 from pvmc.lattice import Lattice
+
+Vector = Annotated[tuple[float, float, float], Field(strict=False)]  # not strict: TOML has lists, not tuples
+
+
+def xyz(
+    bonds: npt.NDArray[np.int64], couplings: tuple[float, float, float], strengths: npt.ArrayLike = 1.0
+) -> PauliSum:
+    """sum_<ij> c_ij [ Jx S^x_i S^x_j + Jy S^y_i S^y_j + Jz S^z_i S^z_j ].
+
+    Args:
+        bonds: int64 (n_bonds, 2).
+        couplings: (Jx, Jy, Jz).
+        strengths: c_ij, one number or one for each bond.
+    """
+    c = np.asarray(strengths, dtype=np.float64) / 4
+    return PauliSum.total(pair_sum(p + p, bonds, j * c) for p, j in zip("XYZ", couplings, strict=True))
 
 
 def xxz(
     bonds: npt.NDArray[np.int64],
-    coupling: float | npt.NDArray[np.float64],
+    coupling: npt.ArrayLike,
     anisotropy: float,
     sublattices: npt.NDArray[np.int8] | None = None,
 ) -> PauliSum:
@@ -25,33 +43,42 @@ def xxz(
         bonds: int64 (n_bonds, 2).
         coupling: J, positive for an antiferromagnet; one number or one for each bond.
         anisotropy: Delta.
-        sublattices: +-1 per site applies the Marshall sign rotation (a turn by pi about z on one sublattice): the
-            in-plane terms between the sublattices change sign, the spectrum stays, and for J > 0 the ground state
-            becomes positive (Marshall, Proc. R. Soc. A 232, 48 (1955)).
+        sublattices: +-1 per site applies the Marshall sign rotation (:meth:`PauliSum.turned_about_z`).
     """
+    terms = xyz(bonds, (1.0, 1.0, anisotropy), coupling)
+    return terms if sublattices is None else terms.turned_about_z(sublattices.tolist())
 
-    def bond(i: int, j: int, strength: float) -> PauliSum:
-        sign = 1.0 if sublattices is None else float(sublattices[i] * sublattices[j])
-        return 0.25 * strength * (sign * (X(i) * X(j) + Y(i) * Y(j)) + anisotropy * Z(i) * Z(j))
 
-    strengths = np.broadcast_to(coupling, len(bonds)).tolist()
-    return PauliSum.total(bond(i, j, strength) for (i, j), strength in zip(bonds.tolist(), strengths, strict=True))
+def zeeman(letter: str, field: SiteField, n_sites: int, key: str) -> PauliSum:
+    """-sum_i h_i S^letter_i: a positive field favours spins along +letter.
+
+    Raises:
+        KeyProblem: a list of fields of another length than N, at this key.
+    """
+    return site_sum(letter, -0.5 * site_values(field, n_sites, key))
 
 
 class HeisenbergSpec(Section):
-    """H = J sum_<ij> S_i . S_j over nearest neighbours, in units of J (S.S)."""
+    """H = J sum_<ij> S_i . S_j - sum_i h_i S^z_i over nearest neighbours, in units of J (S.S).
+
+    With a random field on a chain this is the model of many-body localisation (Luitz, Laflorencie and Alet,
+    Phys. Rev. B 91, 081103 (2015)).
+    """
 
     model: Literal["heisenberg"]
     """Heisenberg model of spins 1/2"""
     coupling: float = Field(default=1.0)
     """J, energy unit; positive is antiferromagnetic"""
+    field: SiteField = 0.0
+    """h, field along z, in the unit of J: uniform, site by site, or random"""
     marshall: bool = True
     """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
 
     def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises LatticeError where a Marshall rotation does not exist."""
-        couplings = self.coupling * lattice.couplings()
-        return xxz(lattice.bonds(), couplings, 1.0, lattice.sublattices() if self.marshall else None)
+        """The operator on a lattice; raises KeyProblem where a Marshall rotation does not exist."""
+        terms = xxz(lattice.bonds(), self.coupling * lattice.couplings(), 1.0)
+        terms += zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
+        return marshall_rotated(terms, lattice, self.marshall)
 
     @property
     def energy_unit(self) -> str:
@@ -60,7 +87,7 @@ class HeisenbergSpec(Section):
 
 
 class XXZSpec(Section):
-    """H = J sum_<ij> [ S^x_i S^x_j + S^y_i S^y_j + Delta S^z_i S^z_j ] over nearest neighbours."""
+    """H = J sum_<ij> [ S^x_i S^x_j + S^y_i S^y_j + Delta S^z_i S^z_j ] - sum_i h_i S^z_i over nearest neighbours."""
 
     model: Literal["xxz"]
     """XXZ model of spins 1/2"""
@@ -68,13 +95,48 @@ class XXZSpec(Section):
     """J, energy unit; positive is antiferromagnetic"""
     anisotropy: float = 1.0
     """Delta, strength of the S^z S^z term relative to the in-plane terms"""
+    field: SiteField = 0.0
+    """h, field along z, in the unit of J: uniform, site by site, or random"""
     marshall: bool = True
     """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
 
     def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises LatticeError where a Marshall rotation does not exist."""
-        couplings = self.coupling * lattice.couplings()
-        return xxz(lattice.bonds(), couplings, self.anisotropy, lattice.sublattices() if self.marshall else None)
+        """The operator on a lattice; raises KeyProblem where a Marshall rotation does not exist."""
+        terms = xxz(lattice.bonds(), self.coupling * lattice.couplings(), self.anisotropy)
+        terms += zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
+        return marshall_rotated(terms, lattice, self.marshall)
+
+    @property
+    def energy_unit(self) -> str:
+        """Unit of the energies."""
+        return "J (S.S)"
+
+
+class XYZSpec(Section):
+    """H = sum_<ij> [ Jx S^x_i S^x_j + Jy S^y_i S^y_j + Jz S^z_i S^z_j ] - sum_i h_i . S_i over nearest neighbours.
+
+    Without a field the chain is solved by Baxter, Ann. Phys. 70, 323 (1972).
+    """
+
+    model: Literal["xyz"]
+    """XYZ model of spins 1/2"""
+    couplings: Vector = (1.0, 1.0, 1.0)
+    """[Jx, Jy, Jz], energy unit; positive is antiferromagnetic"""
+    field_x: SiteField = 0.0
+    """field along x: uniform, site by site, or random"""
+    field_y: SiteField = 0.0
+    """field along y: uniform, site by site, or random (makes the Hamiltonian complex)"""
+    field_z: SiteField = 0.0
+    """field along z: uniform, site by site, or random"""
+    marshall: bool = True
+    """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
+
+    def build(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice; raises KeyProblem where a Marshall rotation does not exist."""
+        terms = xyz(lattice.bonds(), self.couplings, lattice.couplings())
+        for letter, field in (("X", self.field_x), ("Y", self.field_y), ("Z", self.field_z)):
+            terms += zeeman(letter, field, lattice.n_sites, f"hamiltonian.field_{letter.lower()}")
+        return marshall_rotated(terms, lattice, self.marshall)
 
     @property
     def energy_unit(self) -> str:

@@ -1,4 +1,4 @@
-"""The transverse-field Ising model, in units of sigma.sigma."""
+"""The Ising model in transverse and longitudinal fields, in units of sigma.sigma."""
 
 from __future__ import annotations
 
@@ -8,39 +8,49 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.config import Section
-from pvmc.hamiltonians.pauli import PauliSum, X, Z
+from pvmc.hamiltonians.fields import SiteField, site_values
+from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
 from pvmc.lattice import Lattice
 
 
 def transverse_field_ising(
-    n_sites: int, bonds: npt.NDArray[np.int64], coupling: float | npt.NDArray[np.float64], field: float
+    n_sites: int, bonds: npt.NDArray[np.int64], coupling: npt.ArrayLike, field: npt.ArrayLike
 ) -> PauliSum:
-    """H = -J sum_<ij> sigma^z_i sigma^z_j - h sum_i sigma^x_i.
+    """H = -sum_<ij> J_ij sigma^z_i sigma^z_j - sum_i h_i sigma^x_i.
 
     Args:
         n_sites: number of spins.
         bonds: int64 (n_bonds, 2).
         coupling: J, positive for a ferromagnet; one number or one for each bond.
-        field: h, the transverse field.
+        field: h, the transverse field; one number or one for each site.
     """
-    strengths = np.broadcast_to(coupling, len(bonds)).tolist()
-    pairs = PauliSum.total(-strength * Z(i) * Z(j) for (i, j), strength in zip(bonds.tolist(), strengths, strict=True))
-    return pairs + PauliSum.total(-field * X(i) for i in range(n_sites))
+    fields = np.broadcast_to(np.asarray(field, dtype=np.float64), n_sites)
+    return pair_sum("ZZ", bonds, -np.asarray(coupling, dtype=np.float64)) + site_sum("X", -fields)
 
 
 class IsingSpec(Section):
-    """H = -J sum_<ij> sigma^z_i sigma^z_j - h sum_i sigma^x_i over nearest neighbours."""
+    """H = -J sum_<ij> sigma^z_i sigma^z_j - sum_i h_i sigma^x_i - sum_i g_i sigma^z_i over nearest neighbours.
+
+    Pfeuty, Ann. Phys. 57, 79 (1970) solves the chain without g.  For h >= 0 no off-diagonal element is positive, so
+    that the ground state is positive for any J and g.
+    """
 
     model: Literal["ising"]
-    """Ising model in a transverse field"""
+    """Ising model in a transverse and a longitudinal field"""
     coupling: float = 1.0
     """J, energy unit; positive is ferromagnetic"""
-    field: float = 1.0
-    """h, transverse field, in the same unit as J"""
+    field: SiteField = 1.0
+    """h, transverse field, in the same unit as J: uniform, site by site, or random"""
+    longitudinal: SiteField = 0.0
+    """g, longitudinal field, in the same unit as J: uniform, site by site, or random"""
 
     def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice."""
-        return transverse_field_ising(lattice.n_sites, lattice.bonds(), self.coupling * lattice.couplings(), self.field)
+        """The operator on a lattice; raises KeyProblem when a list of fields has another length than N."""
+        transverse = site_values(self.field, lattice.n_sites, "hamiltonian.field")
+        longitudinal = site_values(self.longitudinal, lattice.n_sites, "hamiltonian.longitudinal")
+        couplings = self.coupling * lattice.couplings()
+        terms = transverse_field_ising(lattice.n_sites, lattice.bonds(), couplings, transverse)
+        return terms + site_sum("Z", -longitudinal)
 
     @property
     def energy_unit(self) -> str:

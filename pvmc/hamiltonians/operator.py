@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from math import isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,7 +24,7 @@ from numba import njit
 
 from pvmc.errors import InputError
 from pvmc.flips import FlipSets
-from pvmc.hamiltonians.pauli import PauliSum
+from pvmc.hamiltonians.pauli import ROUNDING, PauliSum, label
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 Numbers: TypeAlias = npt.NDArray[Any]
@@ -89,13 +91,14 @@ class Operator:
         """
         groups: dict[tuple[int, ...], dict[tuple[int, ...], complex]] = {}
         for string, coefficient in terms.terms.items():
-            label = " ".join(f"{letter}{site}" for site, letter in string) or "identity"
             if complex(coefficient).imag != 0:
                 raise InputError(
-                    f"term {coefficient} {label}: not Hermitian; coefficients of Pauli strings must be real"
+                    f"term {coefficient} {label(string)}: not Hermitian; coefficients of Pauli strings must be real"
                 )
+            if not isfinite(complex(coefficient).real):
+                raise InputError(f"term {coefficient} {label(string)}: coefficients must be finite")
             if any(not 0 <= site < n_sites for site, _ in string):
-                raise InputError(f"term {label}: sites must be 0 to {n_sites - 1}")
+                raise InputError(f"term {label(string)}: sites must be 0 to {n_sites - 1}")
             flipped = tuple(site for site, letter in string if letter in "XY")
             signs = tuple(site for site, letter in string if letter in "YZ")
             n_y = sum(letter == "Y" for _, letter in string)
@@ -128,31 +131,20 @@ class Operator:
 
     @cached_property
     def conserves_magnetization(self) -> bool:
-        """Whether every non-zero matrix element keeps sum_i s_i.
+        """Whether every non-zero matrix element keeps sum_i s_i; exact for any operator, nothing is enumerated.
 
-        Each group's amplitude is evaluated on every pattern of the spins that it depends on; a pattern that
-        changes the magnetisation must have amplitude zero.
+        Flipping the set X changes the magnetisation by -2 sum_{i in X} s_i, so that H conserves it when the
+        amplitude H_X(s) vanishes wherever this sum does not.  Both are polynomials in the spins with s_i^2 = 1, in
+        which products of spins are linearly independent: their product must vanish, coefficient by coefficient.
         """
-        return all(self._group_conserves(k) for k in range(len(self.flips)))
-
-    def _group_conserves(self, k: int) -> bool:
-        amplitudes = self._amplitudes
-        first, last = amplitudes.group_offsets[k : k + 2]
-        site_lists = [
-            amplitudes.sites[amplitudes.site_offsets[t] : amplitudes.site_offsets[t + 1]] for t in range(first, last)
-        ]
-        flipped = self.flips[k]
-        involved = np.unique(np.concatenate([flipped, *site_lists]))
-        if len(involved) > 20:
-            raise InputError(f"a group of {len(involved)} interacting sites is too large to classify (20 at most)")
-        patterns = 1 - 2 * ((np.arange(2 ** len(involved)) >> np.arange(len(involved))[:, None]) & 1)
-        spin = dict(zip(involved.tolist(), patterns, strict=True))
-        changes = sum(spin[i] for i in flipped.tolist()) != 0
-        total = np.zeros(patterns.shape[1], dtype=self.dtype)
-        for t, sites in zip(range(first, last), site_lists, strict=True):
-            total += amplitudes.coefficients[t] * np.prod([spin[i] for i in sites.tolist()], axis=0, initial=1.0)
-        scale = np.abs(amplitudes.coefficients[first:last]).sum()
-        return bool(np.all(np.abs(total)[changes] <= 1e-14 * scale))
+        terms = self._amplitudes
+        offsets, sites = terms.site_offsets.tolist(), terms.sites.tolist()
+        products = [sum(1 << site for site in sites[a:b]) for a, b in pairwise(offsets)]  # a bit for every spin
+        coefficients = terms.coefficients.tolist()
+        return all(
+            _vanishes_off_balance(products[a:b], coefficients[a:b], self.flips[k].tolist())
+            for k, (a, b) in enumerate(pairwise(terms.group_offsets.tolist()))
+        )
 
     def diagonal(self, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
         """Diagonal elements <s|H|s>, float64 (L,), of configurations (N, L)."""
@@ -161,6 +153,24 @@ class Operator:
     def amplitudes(self, spins: npt.NDArray[np.int8]) -> Numbers:
         """Matrix elements H[s, s'], shape (n_flips, L), with s' = s flipped on each set of ``flips``."""
         return self._amplitudes.evaluate(spins)
+
+
+def _vanishes_off_balance(products: Sequence[int], coefficients: Sequence[complex], flipped: Sequence[int]) -> bool:
+    """Whether  sum_t c_t prod_t(s)  vanishes for all spins s whose sum over the flipped sites is not 0.
+
+    Args:
+        products: for each term the spins that it multiplies, as bits of an integer.
+        coefficients: c_t.
+        flipped: the flipped sites.
+    """
+    total: dict[int, complex] = {}
+    moduli: dict[int, float] = {}
+    for spins, coefficient in zip(products, coefficients, strict=True):
+        for site in flipped:
+            product = spins ^ (1 << site)  # s_i^2 = 1
+            total[product] = total.get(product, 0.0) + coefficient
+            moduli[product] = moduli.get(product, 0.0) + abs(coefficient)
+    return all(abs(value) <= ROUNDING * moduli[product] for product, value in total.items())
 
 
 def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -1,0 +1,102 @@
+"""Where sites lie relative to each other: displacements by the nearest image, orientation and direction of bonds."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.lattice import TOLERANCE, Lattice, LatticeError, minimum_image
+from pvmc.lattice.images import neighbouring_images, reduced
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def images(lattice: Lattice, reach: int = 1) -> Floats:
+    """The vectors n_1 P_1 + n_2 P_2 + ... of the lattice's periods with |n_a| <= reach, shape (n_images, d).
+
+    The zero vector alone on an open lattice.
+    """
+    dimension = lattice.positions.shape[1]
+    factors = np.array(list(itertools.product(range(-reach, reach + 1), repeat=len(lattice.periods))))
+    return factors @ lattice.periods if len(lattice.periods) else np.zeros((1, dimension))
+
+
+def displacements(lattice: Lattice, pairs: Ints) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Vectors from i to the nearest image of j, for pairs (n, 2) of sites.
+
+    Returns:
+        The vectors, shape (n, d), in units of the nearest-neighbour distance, and whether each is the only shortest
+        one, bool (n,): on half a period two images are equally near, and the vector is one of them.
+    """
+    straight = lattice.positions[pairs[:, 1]] - lattice.positions[pairs[:, 0]]
+    nearest = minimum_image(straight, lattice.periods)
+    if len(lattice.periods) == 0:
+        return nearest, np.ones(len(pairs), dtype=np.bool_)
+    others = nearest[:, np.newaxis] + neighbouring_images(reduced(lattice.periods))
+    lengths = np.linalg.norm(others, axis=2)
+    ties = (lengths < np.linalg.norm(nearest, axis=1)[:, np.newaxis] + TOLERANCE).sum(axis=1)
+    return nearest, ties == 1
+
+
+def distances(lattice: Lattice, pairs: Ints) -> Floats:
+    """Lengths of the displacements of pairs (n, 2), shape (n,)."""
+    return np.linalg.norm(displacements(lattice, pairs)[0], axis=1)
+
+
+def all_pairs(lattice: Lattice) -> Ints:
+    """All pairs i < j of sites in lexicographic order, int64 (N (N - 1) / 2, 2)."""
+    return np.stack(np.triu_indices(lattice.n_sites, k=1), axis=1).astype(np.int64)
+
+
+def oriented_bonds(lattice: Lattice, shell: int = 1) -> Ints:
+    """The bonds of a shell, each turned so that it points along the positive axes, int64 (n_bonds, 2).
+
+    A bond points from i to j when the first component of its displacement that is not zero is positive: on a ring
+    from site i to site i + 1 all the way round, on a rectangle to the right or upwards.
+
+    Raises:
+        LatticeError: no such shell, or a bond that leads to two images of a site at once has no orientation.
+    """
+    bonds = lattice.bonds(shell)
+    vectors, unique = displacements(lattice, bonds)
+    if not unique.all():
+        i, j = bonds[~unique][0].tolist()
+        raise LatticeError(
+            f"the bond of sites {i} and {j} has no orientation: it is half as long as the lattice, "
+            "so that two images are equally near; take a larger lattice"
+        )
+    significant = np.abs(vectors) > TOLERANCE
+    first = vectors[np.arange(len(bonds)), significant.argmax(axis=1)]
+    return np.where((first < 0)[:, np.newaxis], bonds[:, ::-1], bonds)
+
+
+def bonds_by_direction(lattice: Lattice) -> list[tuple[float, Ints]]:
+    """The nearest-neighbour bonds grouped by their direction in the plane.
+
+    Returns:
+        (angle, oriented bonds) by ascending angle; the angle to the x axis is in degrees, from 0 up to 180
+        (a bond has no front and back).
+
+    Raises:
+        LatticeError: a bond has no orientation, or the lattice is not one of one or two dimensions.
+    """
+    bonds = oriented_bonds(lattice)
+    vectors, _ = displacements(lattice, bonds)
+    if vectors.shape[1] > 2:
+        raise LatticeError("directions of bonds are known for lattices of one and two dimensions")
+    height = vectors[:, 1] if vectors.shape[1] == 2 else np.zeros(len(bonds))
+    angles = np.rint(np.degrees(np.arctan2(height, vectors[:, 0])) * 1e3).astype(np.int64) % 180_000
+    return [(float(angle) / 1e3, bonds[angles == angle]) for angle in np.unique(angles)]
+
+
+def is_ring(lattice: Lattice) -> bool:
+    """Whether the lattice is a closed chain, site i + 1 next to site i."""
+    return is_chain(lattice) and len(lattice.periods) == 1
+
+
+def is_chain(lattice: Lattice) -> bool:
+    """Whether the lattice is a chain, open or closed."""
+    return lattice.positions.shape[1] == 1

@@ -1,0 +1,138 @@
+"""Couplings that fall off with a power of the distance, and the Haldane-Shastry chain."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from pvmc.config import Section
+from pvmc.hamiltonians.fields import SiteField, site_values
+from pvmc.hamiltonians.geometry import all_pairs, distances, images, is_ring
+from pvmc.hamiltonians.heisenberg import xyz, zeeman
+from pvmc.hamiltonians.ising import transverse_field_ising
+from pvmc.hamiltonians.pauli import PauliSum, site_sum
+from pvmc.hamiltonians.rotation import lattice_problem, marshall_rotated
+from pvmc.lattice import Lattice
+
+
+def power_law(lattice: Lattice, exponent: float, n_images: int = 0) -> npt.NDArray[np.float64]:
+    """Coupling of every pair i < j in lexicographic order, float64 (N (N - 1) / 2,).
+
+    With n_images = 0 it is r^-alpha at the distance r of the nearest image.  Otherwise all images within that many
+    periods are summed, sum_n |r + n . P|^-alpha: the truncated sum over the periodic continuation of the cluster,
+    which converges for alpha above the dimension.  On an open lattice both are the same.
+
+    Args:
+        lattice: sites and periods; distances are in units of the nearest-neighbour distance.
+        exponent: alpha.
+        n_images: images along each period, in both senses.
+    """
+    pairs = all_pairs(lattice)
+    if n_images == 0:
+        return distances(lattice, pairs) ** -exponent
+    separation = lattice.positions[pairs[:, 1]] - lattice.positions[pairs[:, 0]]
+    total = np.zeros(len(pairs))
+    for image in images(lattice, n_images):  # one at a time: there may be thousands
+        total += np.linalg.norm(separation + image, axis=1) ** -exponent
+    return total
+
+
+class LongRangeIsingSpec(Section):
+    """H = -J sum_{i<j} r_ij^-alpha sigma^z_i sigma^z_j - sum_i h_i sigma^x_i - sum_i g_i sigma^z_i.
+
+    Trapped ions realise J < 0 with alpha from 0 to 3 (Britton et al., Nature 484, 489 (2012)).  Distances r are to
+    the nearest image, in units of the nearest-neighbour distance; see ``images``.
+    """
+
+    model: Literal["long_range_ising"]
+    """Ising model with power-law couplings in a transverse field"""
+    coupling: float = 1.0
+    """J at distance 1, energy unit; positive is ferromagnetic"""
+    exponent: float = Field(default=3.0, ge=0.0)
+    """alpha, power of the distance"""
+    images: int = Field(default=0, ge=0, le=1000)
+    """periodic lattices: 0 couples the nearest images alone, n > 0 sums all images within n periods"""
+    field: SiteField = 1.0
+    """h, transverse field: uniform, site by site, or random"""
+    longitudinal: SiteField = 0.0
+    """g, longitudinal field: uniform, site by site, or random"""
+
+    def build(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice; raises KeyProblem when a list of fields has another length than N."""
+        transverse = site_values(self.field, lattice.n_sites, "hamiltonian.field")
+        longitudinal = site_values(self.longitudinal, lattice.n_sites, "hamiltonian.longitudinal")
+        couplings = self.coupling * power_law(lattice, self.exponent, self.images)
+        terms = transverse_field_ising(lattice.n_sites, all_pairs(lattice), couplings, transverse)
+        return terms + site_sum("Z", -longitudinal)
+
+    @property
+    def energy_unit(self) -> str:
+        """Unit of the energies."""
+        return "J (sigma.sigma)"
+
+
+class LongRangeXXZSpec(Section):
+    """H = J sum_{i<j} r_ij^-alpha [ S^x_i S^x_j + S^y_i S^y_j + Delta S^z_i S^z_j ] - sum_i h_i S^z_i.
+
+    Distances r are to the nearest image, in units of the nearest-neighbour distance; see ``images``.  Maghrebi, Gong
+    and Gorshkov, Phys. Rev. Lett. 119, 023001 (2017).
+    """
+
+    model: Literal["long_range_xxz"]
+    """XXZ model of spins 1/2 with power-law couplings"""
+    coupling: float = 1.0
+    """J at distance 1, energy unit; positive is antiferromagnetic"""
+    anisotropy: float = 1.0
+    """Delta, strength of the S^z S^z term relative to the in-plane terms"""
+    exponent: float = Field(default=3.0, ge=0.0)
+    """alpha, power of the distance"""
+    images: int = Field(default=0, ge=0, le=1000)
+    """periodic lattices: 0 couples the nearest images alone, n > 0 sums all images within n periods"""
+    field: SiteField = 0.0
+    """h, field along z: uniform, site by site, or random"""
+    marshall: bool = True
+    """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
+
+    def build(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice; raises KeyProblem where a Marshall rotation does not exist."""
+        couplings = self.coupling * power_law(lattice, self.exponent, self.images)
+        terms = xyz(all_pairs(lattice), (1.0, 1.0, self.anisotropy), couplings)
+        terms += zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
+        return marshall_rotated(terms, lattice, self.marshall)
+
+    @property
+    def energy_unit(self) -> str:
+        """Unit of the energies."""
+        return "J (S.S)"
+
+
+class HaldaneShastrySpec(Section):
+    """H = J sum_{i<j} d_ij^-2 S_i . S_j on a ring, with the chord d = (N / pi) sin(pi (i - j) / N).
+
+    Haldane, Phys. Rev. Lett. 60, 635 (1988); Shastry, Phys. Rev. Lett. 60, 639 (1988): for even N the ground state is
+    the Gutzwiller projection of free fermions, with energy -J (pi^2 / 24) (N + 5 / N); it obeys the Marshall rule.
+    """
+
+    model: Literal["haldane_shastry"]
+    """Haldane-Shastry chain of spins 1/2"""
+    coupling: float = 1.0
+    """J, energy unit; positive is antiferromagnetic"""
+    marshall: bool = True
+    """rotate one sublattice by pi about z (Marshall sign rule); needs an even number of sites"""
+
+    def build(self, lattice: Lattice) -> PauliSum:
+        """The operator on a ring; raises KeyProblem on other lattices."""
+        if not is_ring(lattice):
+            raise lattice_problem(self.model, 'needs a ring: lattice kind "chain", periodic = true')
+        pairs = all_pairs(lattice)
+        chords = lattice.n_sites / np.pi * np.sin(np.pi * (pairs[:, 1] - pairs[:, 0]) / lattice.n_sites)
+        terms = xyz(pairs, (1.0, 1.0, 1.0), self.coupling / chords**2)
+        return marshall_rotated(terms, lattice, self.marshall)
+
+    @property
+    def energy_unit(self) -> str:
+        """Unit of the energies."""
+        return "J (S.S)"

@@ -1,0 +1,193 @@
+"""A Hamiltonian written down in the input: single terms, patterns over the lattice, and a file of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pvmc.config import KeyProblem, Section
+from pvmc.hamiltonians.geometry import is_chain, is_ring, oriented_bonds
+from pvmc.hamiltonians.pauli import PauliSum, label
+from pvmc.hamiltonians.pauli_text import Factor, TermError, multiply, parse_coefficient, parse_factors
+from pvmc.hamiltonians.rotation import marshall_rotated
+from pvmc.lattice import Lattice, LatticeError
+
+Coefficient = float | str
+"""A number, or text such as "0.5j" for a complex one."""
+
+Term = Annotated[tuple[Coefficient, str], Field(strict=False)]  # not strict: TOML has lists, not tuples
+
+
+class PatternSpec(Section):
+    """One product of spin operators, repeated over all bonds (placeholders i and j) or all sites (i alone)."""
+
+    coefficient: Coefficient = 1.0
+    """coefficient of every copy; text such as "0.5j" for a complex one"""
+    operator: str
+    """product of X, Y, Z, S+, S- at i and j, such as "Xi Xj" or "Zi"; on chains also "Z[i-1] Xi Z[i+1]\""""
+    shell: int = Field(default=1, ge=1)
+    """neighbour shell of the bonds i j (1: nearest)"""
+
+
+class TermsSpec(Section):
+    """H = the sum of all terms, patterns and lines of the file.
+
+    Coefficients may be complex where the sum is Hermitian.  Bonds i j of a pattern point along the positive axes (on a
+    ring from i to i + 1), which matters for products that are not symmetric, such as "Xi Yj".
+    """
+
+    model: Literal["terms"]
+    """a sum of products of Pauli matrices"""
+    terms: list[Term] = []
+    """single terms, such as [[-1.0, "Z0 Z1"], [0.5, "X2"]]"""
+    patterns: list[PatternSpec] = []
+    """products repeated over the lattice, such as [{coefficient = 1.0, operator = "Xi Xj", shell = 1}]"""
+    file: str | None = None
+    """text file with a term a line, such as "-1.0 Z0 Z1", and comments after #; relative to the working directory"""
+    unit: str = Field(default="J", min_length=1)
+    """name of the energy unit, for tables and figures"""
+    marshall: bool = False
+    """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
+
+    def build(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice.
+
+        Raises:
+            KeyProblem: names the term that cannot be read, lies outside the lattice or makes the sum not Hermitian.
+        """
+        written = [*self._single_terms(), *self._file_terms(), *self._pattern_terms(lattice)]
+        if not written:
+            raise KeyProblem("hamiltonian.terms", [], "no terms; give some here, as hamiltonian.patterns or in a file")
+        parts = [(term, term.build(lattice)) for term in written]
+        total = PauliSum.total(part for _, part in parts)
+        _require_hermitian(total, parts)
+        return marshall_rotated(total, lattice, self.marshall)
+
+    def resolved(self) -> TermsSpec:
+        """The same Hamiltonian with the lines of the file as terms, so that it does not depend on the file."""
+        lines = [(term.coefficient, term.operator) for term in self._file_terms()]
+        return self.model_copy(update={"terms": [*self.terms, *lines], "file": None})
+
+    @property
+    def energy_unit(self) -> str:
+        """Unit of the energies."""
+        return self.unit
+
+    def _single_terms(self) -> Iterator[_Written]:
+        for number, (coefficient, operator) in enumerate(self.terms, start=1):
+            yield _Written("hamiltonian.terms", [coefficient, operator], f"term {number}", coefficient, operator)
+
+    def _file_terms(self) -> Iterator[_Written]:
+        for number, line in enumerate(self._lines(), start=1):
+            content = line.partition("#")[0].strip()
+            if content:
+                coefficient, _, operator = content.partition(" ")
+                yield _Written("hamiltonian.file", self.file, f'line {number}, "{content}"', coefficient, operator)
+
+    def _lines(self) -> list[str]:
+        if self.file is None:
+            return []
+        try:
+            return Path(self.file).read_text(encoding="utf-8-sig").replace("\t", " ").splitlines()
+        except OSError as error:
+            raise KeyProblem("hamiltonian.file", self.file, f"cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise KeyProblem("hamiltonian.file", self.file, "must be UTF-8 text") from None
+
+    def _pattern_terms(self, lattice: Lattice) -> Iterator[_Written]:
+        for number, pattern in enumerate(self.patterns, start=1):
+            coefficient, operator, place = pattern.coefficient, pattern.operator, f"pattern {number}"
+            yield _Written("hamiltonian.patterns", pattern, place, coefficient, operator, pattern.shell)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """One term or pattern as the user wrote it, with what is needed to name it in a message.
+
+    Attributes:
+        key: dotted key that it came from.
+        value: what to show as its value.
+        place: which one of the key's terms it is, in words.
+        coefficient: as written.
+        operator: as written.
+        shell: neighbour shell of a pattern's bonds; 0 for a single term.
+    """
+
+    key: str
+    value: object
+    place: str
+    coefficient: Coefficient
+    operator: str
+    shell: int = 0
+
+    def build(self, lattice: Lattice) -> PauliSum:
+        """The operator; raises KeyProblem."""
+        try:
+            factors, coefficient = parse_factors(self.operator), parse_coefficient(self.coefficient)
+            assignments = self._assignments(factors, lattice)
+            sites = [_sites(factors, places, lattice) for places in assignments]
+        except (TermError, LatticeError) as error:
+            raise self.problem(str(error)) from None
+        weights = lattice.couplings(self.shell).tolist() if "j" in (assignments or [{}])[0] else [1.0] * len(sites)
+        return PauliSum.total(
+            multiply(weight * coefficient, factors, found)
+            for weight, found in zip(weights, sites, strict=True)
+            if found is not None
+        )
+
+    def problem(self, text: str) -> KeyProblem:
+        """The error that names this term."""
+        return KeyProblem(self.key, self.value, f"{self.place}: {text}")
+
+    def _assignments(self, factors: Sequence[Factor], lattice: Lattice) -> list[dict[str, int]]:
+        """The values that the placeholders take: one for each copy of the product."""
+        placeholders = {factor.placeholder for factor in factors} - {""}
+        if not self.shell:
+            if placeholders:
+                raise TermError("placeholders i and j belong into hamiltonian.patterns; name sites by their numbers")
+            return [{}]
+        if "i" not in placeholders:
+            raise TermError("a pattern needs the placeholder i for sites, or i and j for bonds")
+        if "j" not in placeholders:
+            if self.shell != 1:
+                raise TermError(f"shell = {self.shell} needs the placeholders i and j; this pattern runs over sites")
+            return [{"i": site} for site in range(lattice.n_sites)]
+        symmetric = _on_bond(factors, 0, 1) == _on_bond(factors, 1, 0)
+        bonds = lattice.bonds(self.shell) if symmetric else oriented_bonds(lattice, self.shell)
+        return [{"i": i, "j": j} for i, j in bonds.tolist()]
+
+
+def _on_bond(factors: Sequence[Factor], i: int, j: int) -> dict[tuple[tuple[int, str], ...], complex]:
+    """The terms of a product with two sites put in; offsets and numbered sites are kept apart from both."""
+    places = {"i": 2**40 * (i + 1), "j": 2**40 * (j + 1)}  # far from each other and from every numbered site
+    return multiply(1.0, factors, [factor.site(places) for factor in factors]).terms
+
+
+def _sites(factors: Sequence[Factor], places: Mapping[str, int], lattice: Lattice) -> list[int] | None:
+    """The sites of the factors; None for a copy that reaches over the end of an open chain."""
+    if any(factor.placeholder and factor.number for factor in factors) and not is_chain(lattice):
+        raise TermError("offsets such as [i+1] need a chain; use placeholders i and j and a shell")
+    sites = [factor.site(places) for factor in factors]
+    for factor, site in zip(factors, sites, strict=True):
+        if not factor.placeholder and site >= lattice.n_sites:
+            raise TermError(f"{factor.operator}{site} lies outside the lattice; sites are 0 to {lattice.n_sites - 1}")
+    if is_ring(lattice):
+        return [site % lattice.n_sites for site in sites]
+    return sites if all(0 <= site < lattice.n_sites for site in sites) else None
+
+
+def _require_hermitian(total: PauliSum, parts: Sequence[tuple[_Written, PauliSum]]) -> None:
+    """Raise KeyProblem for the first written term that gives a string of the sum an imaginary coefficient."""
+    for string, coefficient in total.terms.items():
+        if complex(coefficient).imag == 0:
+            continue
+        for written, part in parts:
+            if complex(part.terms.get(string, 0.0)).imag != 0:
+                raise written.problem(
+                    f"the sum of all terms is not Hermitian: it holds {coefficient:g} {label(string)}, "
+                    "and coefficients of Pauli strings must be real"
+                )

@@ -1,0 +1,274 @@
+"""Hamiltonians written in the input: what is read, what is refused and with which words, and what is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pvmc.cli import EXAMPLE_MODELS
+from pvmc.config import KeyProblem, to_toml
+from pvmc.errors import InputError
+from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z, lowering, raising
+from pvmc.hamiltonians.heisenberg import XXZSpec
+from pvmc.hamiltonians.terms import TermsSpec
+from pvmc.job import Job, example_config, load_job
+from pvmc.lattice import Lattice, chain, rectangle
+from tests.helpers import compiled_matrix, kronecker_string
+
+RING = chain(4)
+
+
+def written(lattice: Lattice = RING, **keys: Any) -> PauliSum:
+    return TermsSpec.model_validate({"model": "terms", **keys}).build(lattice)
+
+
+def pattern(operator: str, lattice: Lattice = RING, **keys: Any) -> PauliSum:
+    return written(lattice, patterns=[{"operator": operator, **keys}])
+
+
+def ring_sum(*offsets_and_letters: tuple[int, Any]) -> PauliSum:
+    """sum_i prod P(i + offset) on the ring of 4."""
+    total = PauliSum()
+    for i in range(4):
+        product = PauliSum([((), 1.0)])
+        for offset, letter in offsets_and_letters:
+            product = product * letter((i + offset) % 4)
+        total = total + product
+    return total
+
+
+def test_single_terms() -> None:
+    terms = written(terms=[[-1.0, "Z0 Z1"], [0.5, "X2"], [2, "I"], [1, "Y3*Z0"], ["-0.25", "X0 Y1 Z2 X3"]])
+    expected = -Z(0) * Z(1) + 0.5 * X(2) + 2 + Y(3) * Z(0) - 0.25 * X(0) * Y(1) * Z(2) * X(3)
+    assert terms.terms == expected.terms
+
+
+def test_matrices_of_single_terms() -> None:
+    operator = Operator.from_pauli_sum(written(terms=[[0.7, "Y0 Z1 X3"], [-0.2, "Y2"]]), 4)
+    expected = 0.7 * kronecker_string({0: "Y", 1: "Z", 3: "X"}, 4) - 0.2 * kronecker_string({2: "Y"}, 4)
+    np.testing.assert_allclose(compiled_matrix(operator), expected.toarray(), atol=1e-15)
+
+
+def test_repeated_sites_are_multiplied_in_their_order() -> None:
+    assert written(terms=[["1j", "X0 Z0"]]).terms == Y(0).terms  # X Z = -i Y
+    assert written(terms=[["-1j", "Z0 X0"]]).terms == Y(0).terms
+    assert written(terms=[[1, "X0 X0 Z1"]]).terms == Z(1).terms
+
+
+def test_patterns_over_bonds_and_sites() -> None:
+    assert pattern("Xi Xj").terms == ring_sum((0, X), (1, X)).terms
+    assert pattern("Zi", coefficient=-0.5).terms == (-0.5 * ring_sum((0, Z))).terms
+    assert pattern("Zi Zj", shell=2).terms == (Z(0) * Z(2) + Z(1) * Z(3)).terms
+    square = rectangle((3, 3))
+    assert pattern("Yj Yi", square).terms == {((i, "Y"), (j, "Y")): 1.0 for i, j in square.bonds().tolist()}
+
+
+def test_patterns_that_are_not_symmetric_follow_the_ring() -> None:
+    assert pattern("Xi Yj").terms == ring_sum((0, X), (1, Y)).terms
+    assert pattern("Xi Y[i+1]").terms == ring_sum((0, X), (1, Y)).terms
+    assert pattern("Z[i-1] Xi Z[i+1]").terms == ring_sum((-1, Z), (0, X), (1, Z)).terms
+
+
+def test_offsets_stop_at_the_ends_of_an_open_chain() -> None:
+    terms = pattern("Z[i-1] Xi Z[i+1]", chain(5, periodic=False))
+    assert terms.terms == {((i - 1, "Z"), (i, "X"), (i + 1, "Z")): 1.0 for i in (1, 2, 3)}
+
+
+def test_ladder_operators_make_the_xxz_model() -> None:
+    terms = written(
+        patterns=[
+            {"coefficient": 0.5, "operator": "S+i S-j"},
+            {"coefficient": 0.5, "operator": "S-i S+j"},
+            {"coefficient": 0.075, "operator": "Zi Zj"},
+        ]
+    )
+    expected = XXZSpec(model="xxz", anisotropy=0.3, marshall=False).build(RING)
+    assert terms.is_close(expected) and expected.is_close(terms)
+
+
+def test_ladder_operators_of_the_algebra() -> None:
+    assert (raising(0) * lowering(0)).terms == (0.5 + 0.5 * Z(0)).terms
+    assert raising(1).adjoint().terms == lowering(1).terms
+    assert (raising(0) + lowering(0)).terms == X(0).terms
+    assert not raising(0).is_hermitian()
+
+
+def test_complex_coefficients_whose_sum_is_hermitian() -> None:
+    terms = written(terms=[["0.5+0.5j", "X0 Y1"], ["0.5-0.5j", "X0 Y1"]])
+    assert terms.terms == (X(0) * Y(1)).terms
+    rounded = written(terms=[["0.1+0.1j", "X0"], ["0.1+0.2j", "X0"], ["0.1-0.3j", "X0"]])
+    assert rounded.is_hermitian() and list(rounded.terms) == [((0, "X"),)]
+
+
+def test_a_file_of_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("h.txt").write_text("# an Ising bond\n-1.0  Z0 Z1   # ferromagnetic\n\n0.5\tX2\n-0.25j X0 Z0\n")
+    spec = TermsSpec(model="terms", terms=[(2.0, "Y3")], file="h.txt")
+    expected = 2.0 * Y(3) - Z(0) * Z(1) + 0.5 * X(2) - 0.25 * Y(0)
+    assert spec.build(RING).terms == expected.terms
+    resolved = spec.resolved()
+    assert resolved.file is None and resolved.build(RING).terms == expected.terms
+
+
+REFUSED = [
+    ([[1.0, "X0"], [0.5, "Q0 X1"]], r'hamiltonian\.terms = \[0\.5, "Q0 X1"\]: term 2: "Q0" is not an operator'),
+    ([[0.5, "X0 x1"]], r'term 1: "x1" is not an operator'),
+    ([[0.5, "X"]], r'term 1: "X" is not an operator'),
+    ([[0.5, "X-1"]], r'term 1: "X-1" is not an operator'),
+    ([[0.5, "X0X1"]], r'term 1: "X0X1" is not an operator'),
+    ([[0.5, "X4"]], r"term 1: X4 lies outside the lattice; sites are 0 to 3"),
+    ([[0.5, "Z7 Z7"]], r"term 1: Z7 lies outside the lattice"),
+    ([[0.5, " "]], r"term 1: is empty"),
+    ([[0.5, "Xi Xj"]], r"term 1: placeholders i and j belong into hamiltonian\.patterns"),
+    ([["half", "X0"]], r'term 1: coefficient "half" is not a number'),
+    ([["nan", "X0"]], r'term 1: coefficient "nan" is not finite'),
+    ([["inf", "X0"]], r'term 1: coefficient "inf" is not finite'),
+    (
+        [[1.0, "Z0"], ["0.5j", "X0 Y1"]],
+        r'terms = \["0\.5j", "X0 Y1"\]: term 2: .* not Hermitian: it holds 0\+0\.5j X0 Y1',
+    ),
+    ([[1.0, "X0 Z0"]], r"term 1: .* not Hermitian: it holds 0-1j Y0"),
+    ([[1.0, "S+0"]], r"term 1: .* not Hermitian: it holds 0\+0\.5j Y0"),
+    ([], r"hamiltonian\.terms = \[\]: no terms"),
+]
+
+
+@pytest.mark.parametrize(("terms", "message"), REFUSED, ids=[str(terms) for terms, _ in REFUSED])
+def test_refused_terms(terms: list[list[object]], message: str) -> None:
+    with pytest.raises(KeyProblem, match=message):
+        written(terms=terms)
+
+
+REFUSED_PATTERNS: list[tuple[dict[str, Any], Lattice, str]] = [
+    ({"operator": "Xi Xj", "shell": 5}, RING, r"pattern 1: neighbour shell 5 of 4 sites: known are 1 to 2"),
+    ({"operator": "Xi", "shell": 2}, RING, r"pattern 1: shell = 2 needs the placeholders i and j"),
+    ({"operator": "Xj"}, RING, r"pattern 1: a pattern needs the placeholder i"),
+    ({"operator": "X0"}, RING, r"pattern 1: a pattern needs the placeholder i"),
+    ({"operator": "Xi Yj", "shell": 2}, RING, r"pattern 1: the bond of sites 0 and 2 has no orientation"),
+    ({"operator": "Z[i+1] Xi"}, rectangle((3, 3)), r"pattern 1: offsets such as \[i\+1\] need a chain"),
+    ({"operator": "Xi Z9"}, RING, r"pattern 1: Z9 lies outside the lattice"),
+    ({"operator": "Xi Yj", "coefficient": "1j"}, RING, r"hamiltonian\.patterns = \{.*\}: pattern 1: .* not Hermitian"),
+]
+
+
+@pytest.mark.parametrize(("keys", "lattice", "message"), REFUSED_PATTERNS)
+def test_refused_patterns(keys: dict[str, Any], lattice: Lattice, message: str) -> None:
+    with pytest.raises(KeyProblem, match=message):
+        written(lattice, patterns=[keys])
+
+
+def test_a_refused_line_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "h.txt"
+    path.write_text("1.0 Z0 Z1\n# remark\n0.5j X0 Y1\n")
+    with pytest.raises(KeyProblem, match=r'^hamiltonian\.file = ".*: line 3, "0\.5j X0 Y1": .* not Hermitian'):
+        written(file=str(path))
+    path.write_text("1.0 Z0 Z1\n0.5\n")
+    with pytest.raises(KeyProblem, match=r'line 2, "0\.5": is empty'):
+        written(file=str(path))
+    path.write_bytes(b"1.0 Z0 \xff\n")
+    with pytest.raises(KeyProblem, match="must be UTF-8 text"):
+        written(file=str(path))
+    with pytest.raises(KeyProblem, match=r"cannot be read: No such file"):
+        written(file=str(tmp_path / "none.txt"))
+
+
+# Whole inputs ---------------------------------------------------------------------------------------------------------
+
+INPUT = """
+lattice = {kind = "chain", length = 4}
+ansatz = {kind = "rbm", alpha = 2, symmetry = "none"}
+"""
+
+
+def loaded(folder: Path, hamiltonian: str, ansatz: str = "") -> Job:
+    path = folder / "input.toml"
+    path.write_text(f"{INPUT}{ansatz}\n[hamiltonian]\n{hamiltonian}\n")
+    return load_job(path)
+
+
+def problem(folder: Path, hamiltonian: str) -> str:
+    with pytest.raises(InputError) as caught:
+        loaded(folder, hamiltonian)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.partition("input.toml: ")[2]
+
+
+def test_the_message_of_a_whole_input_is_one_line(tmp_path: Path) -> None:
+    assert problem(tmp_path, 'model = "terms"\nterms = [[1.0, "X0"], [1, "Q"]]').startswith(
+        'hamiltonian.terms = [1.0, "Q"]: term 2: "Q" is not an operator'
+    )
+    assert problem(tmp_path, 'model = "terms"\nterms = [["X0", 1.0]]').startswith("hamiltonian.terms = ")
+    assert "must be a list, each entry a list of 2 values" in problem(tmp_path, 'model = "terms"\nterms = 3')
+    text = problem(tmp_path, 'model = "terms"\n[[hamiltonian.patterns]]\noperator = 3')
+    assert text.startswith("hamiltonian.patterns.operator = 3: must be text")
+    text = problem(tmp_path, 'model = "terms"\n[[hamiltonian.patterns]]\noperator = "Xi"\nshel = 2')
+    assert "hamiltonian.patterns.shel = 2: unknown key, did you mean 'hamiltonian.patterns.shell'" in text
+    text = problem(tmp_path, 'model = "xyz"\ncouplings = [1.0, 2.0]')
+    assert text.startswith("hamiltonian.couplings = [1.0, 2.0]: must be a list of 3 values, each a number")
+    text = problem(tmp_path, 'model = "ising"\nfield = "strong"')
+    assert text.startswith('hamiltonian.field = "strong": must be a number, or a list, each entry a number, or a table')
+    assert "unknown key, did you mean 'hamiltonian.field.width'" in problem(
+        tmp_path, 'model = "ising"\nfield = {seed = 1, widht = 0.5}'
+    )
+
+
+def test_the_stored_config_gives_the_same_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("h.txt").write_text("0.5 X2\n-1.5 Y0 Y1\n")
+    job = loaded(
+        tmp_path,
+        'model = "terms"\nfile = "h.txt"\nterms = [[1.0, "Z0"], ["1j", "X1 Y1"]]\n'
+        '[[hamiltonian.patterns]]\noperator = "Zi Zj"\ncoefficient = "0.5"\n',
+    )
+    Path("h.txt").unlink()
+    for commented in (False, True):
+        Path("stored.toml").write_text(to_toml(job.config, commented=commented))
+        again = load_job(Path("stored.toml"))
+        np.testing.assert_array_equal(compiled_matrix(again.operator), compiled_matrix(job.operator))
+        assert again.config == job.config
+
+
+def test_a_stored_random_field_is_the_same_realisation(tmp_path: Path) -> None:
+    job = loaded(tmp_path, 'model = "ising"\nfield = {seed = 3, width = 0.5}\nlongitudinal = [0.1, 0.2, 0.3, 0.4]')
+    (tmp_path / "stored.toml").write_text(to_toml(job.config))
+    again = load_job(tmp_path / "stored.toml")
+    np.testing.assert_array_equal(compiled_matrix(again.operator), compiled_matrix(job.operator))
+
+
+def test_a_symmetry_that_the_hamiltonian_lacks_is_refused(tmp_path: Path) -> None:
+    field = 'model = "heisenberg"\nfield = {seed = 3, width = 0.5}'
+    loaded(tmp_path, field)
+    with pytest.raises(InputError, match='ansatz.symmetry = "translation": this Hamiltonian lacks the symmetry'):
+        path = tmp_path / "input.toml"
+        load_job(path, ["ansatz.symmetry=translation"])
+    loaded(tmp_path, 'model = "heisenberg"')
+    load_job(path, ["ansatz.symmetry=space"])
+    load_job(path, ["ansatz.symmetry=translation", "hamiltonian.model=dzyaloshinskii_moriya"])
+    with pytest.raises(InputError, match="lacks the symmetry"):  # a reflection turns D round
+        load_job(path, ["ansatz.symmetry=space", "hamiltonian.model=dzyaloshinskii_moriya"])
+
+
+def test_the_default_moves_follow_the_magnetization(tmp_path: Path) -> None:
+    conserving = loaded(tmp_path, 'model = "terms"\n[[hamiltonian.patterns]]\noperator = "Zi Zj"')
+    assert conserving.config.sampler.moves is not None and conserving.config.sampler.moves.exchange > 0
+    changing = loaded(tmp_path, 'model = "terms"\n[[hamiltonian.patterns]]\noperator = "Xi Xj"')
+    assert changing.config.sampler.moves is not None and changing.config.sampler.moves.flip > 0
+    with pytest.raises(InputError, match="this Hamiltonian changes the magnetisation"):
+        load_job(tmp_path / "input.toml", ["sampler.moves={exchange=1.0}"])
+
+
+@pytest.mark.parametrize("model", EXAMPLE_MODELS)
+def test_the_example_of_each_model_loads(model: str, tmp_path: Path) -> None:
+    path = tmp_path / "example.toml"
+    path.write_text(example_config(model))
+    job = load_job(path)
+    assert job.config.hamiltonian.model == model and len(job.operator.flips) > 0
+
+
+@pytest.mark.parametrize("name", ["j1j2_square", "custom_terms", "random_field_ising"])
+def test_the_inputs_in_configs_load(name: str) -> None:
+    assert len(load_job(Path(__file__).parents[2] / "configs" / f"{name}.toml").operator.flips) > 0
