@@ -380,6 +380,8 @@ def _type_in_words(annotation: Any, limits: Iterable[Any] = ()) -> str:
         return ", or ".join(_type_in_words(member, limits) for member in arguments if member is not types.NoneType)
     if origin is Literal:
         return _one_of(arguments)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return f"a list of values, each {_type_in_words(arguments[0])}"
     if origin is tuple:
         return f"a list of {len(arguments)} values, each {_type_in_words(arguments[0])}"
     noun = {bool: "true or false", int: "an integer", float: "a number", str: "text"}[annotation]

@@ -42,7 +42,7 @@ class JobConfig(Section):
     hamiltonian: HamiltonianSpec
     """the model: model = "ising", "heisenberg" or "xxz\""""
     ansatz: AnsatzSpec
-    """the wave function: kind = "rbm\""""
+    """the wave function: kind = "rbm" or "feedforward\""""
     sampler: SamplerSpec = SamplerSpec()
     """Metropolis sampling of |psi|^2"""
     sr: SRSpec = SRSpec()
