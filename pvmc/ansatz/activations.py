@@ -192,7 +192,7 @@ def complex_log_cosh(x: float, y: float) -> Pair:
 
 @kernel
 def activate_real(code: int, z: Floats, out: Floats) -> None:
-    """out = f(z), flat arrays; ``out`` may be ``z``."""
+    """out = f(z), flat arrays."""
     if code == LINEAR:
         for k in range(len(z)):
             out[k] = z[k]
@@ -212,7 +212,7 @@ def activate_real(code: int, z: Floats, out: Floats) -> None:
 
 @kernel
 def activate_complex(code: int, x: Floats, y: Floats, real: Floats, imaginary: Floats) -> None:
-    """real + i imaginary = f(x + iy), flat arrays; the outputs may be the inputs."""
+    """real + i imaginary = f(x + iy), flat arrays."""
     if code == LINEAR:
         for k in range(len(x)):
             real[k], imaginary[k] = x[k], y[k]
@@ -235,7 +235,7 @@ def activate_complex(code: int, x: Floats, y: Floats, real: Floats, imaginary: F
 
 @kernel
 def activate(code: int, n_planes: int, z: Floats, out: Floats) -> None:
-    """out = f(z), both contiguous float64 (n_planes * M, B); ``out`` may be ``z``."""
+    """out = f(z), both contiguous float64 (n_planes * M, B), in different memory."""
     flat, target = z.reshape(z.size), out.reshape(z.size)
     if n_planes == 1:
         activate_real(code, flat, target)
@@ -286,7 +286,7 @@ def derivative_complex(code: int, x: Floats, y: Floats, real: Floats, imaginary:
 
 @kernel
 def derivative(code: int, n_planes: int, z: Floats, out: Floats) -> None:
-    """out = f'(z), both contiguous float64 (n_planes * M, B)."""
+    """out = f'(z), both contiguous float64 (n_planes * M, B), in different memory."""
     flat, target = z.reshape(z.size), out.reshape(z.size)
     if n_planes == 1:
         derivative_real(code, flat, target)

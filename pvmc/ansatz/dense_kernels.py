@@ -55,26 +55,25 @@ def evaluate(net: Net, angles: Floats, work: Floats, log_psi: Floats) -> None:
     """
     _, layers, weights, biases, n_planes, order, _ = net
     n_columns = angles.shape[1]
-    values = matrix(work[0], 0, angles.shape[0], n_columns)
-    activate(layers[0, 0], n_planes, angles, values)
+    product = angles
     for layer in range(len(layers)):
         code, rows, columns, start, start_bias = layers[layer]
-        if layer > 0:
-            activate(code, n_planes, values, values)
-        product = matrix(work[(layer + 1) % 2], 0, rows, n_columns)
+        # Never in place: the loops of the activations are vector code only where input and output do not overlap.
+        values = matrix(work[0], 0, columns, n_columns)
+        activate(code, n_planes, product, values)
+        product = matrix(work[1], 0, rows, n_columns)
         np.dot(matrix(weights, start, rows, columns), values, product)
         for j in range(rows):
             bias = biases[start_bias + j]
             for column in range(n_columns):
                 product[j, column] += bias
-        values = product
     width = log_psi.shape[1]
     for plane in range(log_psi.shape[0]):
         for column in range(width):
             log_psi[plane, column] = 0.0
         for image in range(order):
             for column in range(width):
-                log_psi[plane, column] += values[plane, image * width + column]
+                log_psi[plane, column] += product[plane, image * width + column]
 
 
 @kernel
