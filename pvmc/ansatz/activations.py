@@ -7,10 +7,9 @@
     lncosh     ln cosh z       tanh z             the branch that grows as |Re z| on both sides
     softplus   ln(1 + e^z)     1/(1 + e^-z)       z/2 + ln 2 + lncosh(z/2), on the same branch
 
-lncosh is analytic off the parts |Im z| > pi/2 of the imaginary axis, softplus off |Im z| > pi; across these cuts the value
-jumps by a multiple of i pi and 2 i pi.  As the output of a net the jump of softplus is a phase of 2 pi and without
-effect; deeper inside, a net is a well-defined function of the spins all the same, but is not analytic in weights that
-carry a unit across its cut.
+lncosh is analytic off the parts |Im z| > pi/2 of the imaginary axis, softplus off |Im z| > pi; across these cuts the
+value jumps by a multiple of 2 pi i.  There a net is still a well-defined function of the spins, but not analytic in the
+weights: those that carry a unit across its cut.
 
 Arrays hold real units as float64 (M, B), complex ones by planes, (2 M, B), the imaginary plane below the real one.
 All is plain arithmetic with selections for branches, which the compiler turns into vector code; the absolute error is

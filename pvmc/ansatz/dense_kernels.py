@@ -10,7 +10,7 @@ weight matrix is the real matrix [[Re W, -Im W], [Im W, Re W]] acting on the sta
 
     first     (N, Q1)        the first layer's weights of every site, Q1 = n_planes * M_1 * G, image minor
     lookup    (Q1 + P, L)    z^1, then ln psi by its P planes
-    layers    (n, 5)         of each later layer: activation before it, rows out, rows in, start in weights, start in biases
+    layers    (n, 5)         of each later layer: activation before it, rows, columns, start in weights, in biases
     weights, biases          those layers' matrices and biases, flat, one after the other
 
 The layers are run by BLAS; what surrounds it is compiled here, so that a Metropolis step costs no Python.
@@ -36,6 +36,7 @@ CHUNK_BYTES = 2**18
 
 LARGEST_EXPONENT = 800.0
 """Beyond this exp gives inf, or 0, anyway."""
+
 
 @kernel
 def matrix(flat: Floats, start: int, n_rows: int, n_columns: int) -> Floats:

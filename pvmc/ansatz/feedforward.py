@@ -5,7 +5,7 @@ With a^0 = s and layers l = 1 ... L (the hidden ones, then the output layer, who
     z^l = W^l a^{l-1} + b^l,        a^l = f_l(z^l).
 
 The output z^L is ln psi(s), or the pair (ln|psi|, phase).  For a group G of site permutations, (g s)_i = s[perm[g, i]],
-the outputs of all images are added, ln psi(s) = sum_g z^L(g s), so that psi(g s) = psi(s) exactly; on its first layer this
+the outputs of all images are added, ln psi(s) = sum_g z^L(g s), so that psi(g s) = psi(s) exactly; the first layer
 is a convolution over the group.  The trivial group gives the plain net.
 """
 
@@ -46,7 +46,7 @@ class FeedForwardSpec(Section):
     activation: ActivationName | ActivationNames = "lncosh"
     """Activation of the hidden layers: one for all, or a list with one for each; softplus is a smooth relu."""
     weights: WeightKind = "complex"
-    """complex: holomorphic in complex parameters; real: psi positive; amplitude_phase: real, outputs ln|psi| and phase."""
+    """complex: psi holomorphic in them; real: psi positive; amplitude_phase: real, outputs ln|psi| and phase."""
     symmetry: Literal["none", "translation", "space"] = "translation"
     """Lattice symmetries that psi has exactly: outputs are added over the images of the spins under this group."""
     bias: bool = True
@@ -54,7 +54,7 @@ class FeedForwardSpec(Section):
     output_bias: bool = False
     """Whether the output layer has one; it changes only norm and global phase of psi."""
     initialization: Initialization = "lecun"
-    """Standard deviation of the first parameters in units of init_scale: lecun 1/sqrt(n_in), glorot sqrt(2/(n_in + n_out)) of their layer, gaussian 1."""
+    """Standard deviation over init_scale: lecun 1/sqrt(n_in), glorot sqrt(2/(n_in + n_out)), gaussian 1."""
     init_scale: float = Field(default=0.3, gt=0)
     """Factor on the standard deviation of the first parameters (of real and imaginary parts together)."""
 
@@ -118,7 +118,7 @@ class FeedForward:
         if np.any(np.sort(self.permutations, axis=1) != np.arange(self.n_sites)):
             raise ValueError("every row of the symmetry group must be a permutation of the sites")
         self.inverses = np.argsort(self.permutations, axis=1)
-        self.dtype: np.dtype[np.float64 | np.complex128] = np.dtype(np.complex128 if weights == "complex" else float)
+        self.dtype = np.dtype(np.complex128 if weights == "complex" else np.float64)
         self.n_unit_planes = 2 if weights == "complex" else 1
         self.n_output_planes = 1 if weights == "real" else 2
         self.widths = (self.n_sites, *widths, 2 if weights == "amplitude_phase" else 1)
@@ -191,8 +191,8 @@ class FeedForward:
 class FeedForwardState:
     """A feed-forward net at fixed parameters, as a :class:`pvmc.ansatz.base.WaveFunction`.
 
-    The look-up is z^1 of all images by planes, (n_planes M_1 |G|, L), image minor, then ln psi by planes.  A flip changes
-    z^1 by a rank-1 update; the later layers are run anew (:mod:`pvmc.ansatz.dense_kernels`).
+    The look-up is z^1 of all images by planes, (n_planes M_1 |G|, L), image minor, then ln psi by planes.  A flip
+    changes z^1 by a rank-1 update; the later layers are run anew (:mod:`pvmc.ansatz.dense_kernels`).
     """
 
     def __init__(self, ansatz: FeedForward, theta: Numbers):
@@ -347,5 +347,5 @@ def _require_representable(layers: Sequence[tuple[Numbers, Numbers]]) -> None:
         if bounds.max() > LARGEST_ANGLE:
             raise NumericalError(
                 f"the weights of the net are too large: those of unit {bounds.argmax()} of layer {number} add up to "
-                f"{bounds.max():.4g}, the limit is {LARGEST_ANGLE:.4g}; use smaller steps (or a smaller ansatz.init_scale)"
+                f"{bounds.max():.4g}, the limit is {LARGEST_ANGLE:.4g}; use smaller steps or a lower ansatz.init_scale"
             )

@@ -53,9 +53,7 @@ def net(
     **options: Any,
 ) -> tuple[FeedForward, Numbers]:
     """A net on a ring, and random parameters."""
-    ansatz = FeedForward(
-        chain(n_sites).group(symmetry), widths, activations, weights=kind, init_scale=scale, **options
-    )
+    ansatz = FeedForward(chain(n_sites).group(symmetry), widths, activations, weights=kind, init_scale=scale, **options)
     return ansatz, ansatz.initial_parameters(np.random.default_rng(seed))
 
 
