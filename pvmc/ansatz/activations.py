@@ -29,8 +29,8 @@ from pvmc.ansatz.vector_math import (
     LN2_LOW,
     SATURATED,
     Floats,
-    _bits,
-    _from_bits,
+    bits_of,
+    from_bits,
     expm1,
     kernel,
     sine_cosine_products,
@@ -98,9 +98,9 @@ def log1p_unit(u: float) -> float:
 @element
 def log_positive(x: float) -> float:
     """ln x of a positive normal number: x = 2^n m with sqrt(1/2) <= m < sqrt 2."""
-    bits = _bits(x)
+    bits = bits_of(x)
     n = (bits - ROOT_HALF_BITS) >> 52
-    m = _from_bits(bits - (n << 52))
+    m = from_bits(bits - (n << 52))
     exponent = float(n)
     return exponent * LN2_HIGH + (log_of_ratio((m - 1.0) / (m + 1.0)) + exponent * LN2_LOW)
 
