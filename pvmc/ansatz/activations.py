@@ -30,8 +30,8 @@ from pvmc.ansatz.vector_math import (
     SATURATED,
     Floats,
     bits_of,
-    from_bits,
     expm1,
+    from_bits,
     kernel,
     sine_cosine_products,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from pvmc.ansatz.activations import Activation, activate, derivative
 from pvmc.config import KeyProblem, RawInput, section_classes, to_toml, validate
 from pvmc.errors import InputError, NumericalError
 from pvmc.flips import FlipSets
-from pvmc.job import JobConfig
+from pvmc.job import JobConfig, load_job
 from pvmc.lattice import chain
 
 Numbers = npt.NDArray[Any]
@@ -424,6 +425,12 @@ def test_the_section_builds_the_net_and_survives_being_written() -> None:
     assert config().ansatz.build(chain(8)).activations == (Activation.lncosh, Activation.lncosh)
     assert FeedForwardSpec in section_classes(AnsatzSpec)
     assert all(field.description for field in FeedForwardSpec.model_fields.values())
+
+
+def test_the_example_input_is_valid() -> None:
+    job = load_job(Path(__file__).resolve().parents[2] / "configs" / "ising_feedforward.toml")
+    assert isinstance(job.ansatz, FeedForward) and job.ansatz.dtype == np.float64
+    assert job.ansatz.n_parameters == 6 * 20 + 6 + 6 * 6 + 6 + 6
 
 
 @pytest.mark.parametrize(
