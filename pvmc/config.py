@@ -403,6 +403,8 @@ def _type_in_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
         return _table_in_words(sections)
     if origin is Literal:
         return _one_of(arguments)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return f"a list of values, each {_type_in_words(arguments[0])}"
     if origin is tuple:
         kinds = list(dict.fromkeys(_type_in_words(argument) for argument in arguments))
         if len(kinds) > 1:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
 
 from pvmc.ansatz.base import Ansatz, WaveFunction
+from pvmc.ansatz.feedforward import FeedForward, FeedForwardSpec
 from pvmc.ansatz.rbm import RBM, RBMSpec
 
-# With a second family: Annotated[RBMSpec | OtherSpec, Field(discriminator="kind")].
-AnsatzSpec: TypeAlias = RBMSpec
+AnsatzSpec: TypeAlias = Annotated[RBMSpec | FeedForwardSpec, Field(discriminator="kind")]
 
-__all__ = ["RBM", "Ansatz", "AnsatzSpec", "RBMSpec", "WaveFunction"]
+__all__ = ["RBM", "Ansatz", "AnsatzSpec", "FeedForward", "FeedForwardSpec", "RBMSpec", "WaveFunction"]

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from pvmc.ansatz import extended, kernels
 from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, tanh_in_place
 from pvmc.config import KeyProblem, Section
 from pvmc.errors import NumericalError
@@ -190,9 +191,9 @@ class RBMState:
             self.visible_biases = ansatz.block(theta, "visible_bias")[ansatz.orbits]
         angles = self._require_representable()
         self._n_planes = 2 if self.dtype == np.complex128 else 1
-        self._weight_planes = _stacked_planes(self.weights)
-        self._bias_planes = _stacked_planes(self.hidden_biases[:, None])
-        self._visible_planes = np.ascontiguousarray(_stacked_planes(2.0 * self.visible_biases[None]).T)
+        self._weight_planes = stacked_planes(self.weights)
+        self._bias_planes = stacked_planes(self.hidden_biases[:, None])
+        self._visible_planes = np.ascontiguousarray(stacked_planes(2.0 * self.visible_biases[None]).T)
         self._table = self._exponential_table(features)
         self._growth = 2.0 * (np.abs(self.weights.real).sum(axis=0) + np.abs(self.visible_biases.real))
         # Whatever is flipped, ln |psi| of a walker changes by no more than this.
@@ -230,7 +231,7 @@ class RBMState:
 
     def _angles(self, spins: Spins) -> Numbers:
         """theta, (M, L)."""
-        return _joined_planes(self._angle_planes(spins), self._n_planes)
+        return joined_planes(self._angle_planes(spins), self._n_planes)
 
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s), (L,); the phase modulo 2 pi, -inf where psi is zero to rounding."""
@@ -259,7 +260,7 @@ class RBMState:
             flips.offsets,
             flips.sites,
             wanted,
-            _plane_view(out, self._n_planes),
+            plane_view(out, self._n_planes),
         )
         return out if done else self._extended_ratios(spins, flips, wanted)
 
@@ -310,7 +311,7 @@ class RBMState:
         ansatz, width = self.ansatz, spins.shape[1]
         if out is None:
             out = np.empty((ansatz.n_parameters, width), dtype=self.dtype)
-        tanh = _joined_planes(lookup, self._n_planes)
+        tanh = joined_planes(lookup, self._n_planes)
         for name, (part, _) in ansatz.parameter_blocks.items():
             if name == "visible_bias":
                 out[part] = (ansatz.orbits == np.arange(ansatz.orbits.max() + 1)[:, None]) @ spins.astype(np.float64)
@@ -320,26 +321,6 @@ class RBMState:
                 target = out[part].reshape(ansatz.n_hidden, ansatz.n_sites, width)
                 np.multiply(tanh[:, None], spins.astype(np.float64)[ansatz.permutations[0]], out=target)
             else:
-                target = _plane_view(out[part], self._n_planes)
+                target = plane_view(out[part], self._n_planes)
                 kernels.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
         return out
-
-
-def _stacked_planes(values: Numbers) -> Floats:
-    """Real on imaginary plane along the first axis; real values as they are."""
-    return np.concatenate([values.real, values.imag]) if np.iscomplexobj(values) else values
-
-
-def _joined_planes(planes: Floats, n_planes: int) -> Numbers:
-    """The inverse of :func:`_stacked_planes`."""
-    if n_planes == 1:
-        return planes
-    half = len(planes) // 2
-    joined = np.empty((half, *planes.shape[1:]), dtype=np.complex128)
-    joined.real, joined.imag = planes[:half], planes[half:]
-    return joined
-
-
-def _plane_view(values: Numbers, n_planes: int) -> Floats:
-    """An (n, L) array as float64 (n, L, n_planes), sharing memory."""
-    return values.view(np.float64).reshape(*values.shape, n_planes)

@@ -52,7 +52,7 @@ intrinsic_function: Any = intrinsic  # seen by the type checker as any decorator
 
 
 @intrinsic_function
-def _bits(typing_context: Any, value: Any) -> Any:
+def bits_of(typing_context: Any, value: Any) -> Any:
     """The bits of a float64 as an int64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -62,7 +62,7 @@ def _bits(typing_context: Any, value: Any) -> Any:
 
 
 @intrinsic_function
-def _from_bits(typing_context: Any, value: Any) -> Any:
+def from_bits(typing_context: Any, value: Any) -> Any:
     """The float64 whose bits are the given int64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -90,7 +90,7 @@ def expm1(x: float) -> float:
     series = series * r + 1.0 / 6.0
     series = series * r + 0.5
     series = series * r * r + r
-    power = _from_bits((_bits(shifted) + 1023) << 52)
+    power = from_bits((bits_of(shifted) + 1023) << 52)
     result: float = power * series + (power - 1.0)
     return result
 
@@ -118,7 +118,7 @@ def sine_cosine_products(y: float) -> tuple[float, float]:
     cosine = cosine * r2 - 1.0 / 720.0
     cosine = cosine * r2 + 1.0 / 24.0
     cosine = (cosine * r2 - 0.5) * r2 + 1.0
-    odd = (_bits(shifted) & 1) == 1
+    odd = (bits_of(shifted) & 1) == 1
     product = sine * cosine
     return (-product if odd else product), (sine * sine if odd else cosine * cosine)
 

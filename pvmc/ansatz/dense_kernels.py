@@ -1,0 +1,308 @@
+"""Compiled kernels of feed-forward nets: dense layers on many columns, ratios, Metropolis steps and outer products.
+
+A **column** is one configuration.  For each column the net is evaluated on its G images under the symmetry group, which
+lie side by side, so that layer l is one matrix product with G C columns:
+
+    z^l = W^l a^{l-1} + b^l,      a^l = f_l(z^l),      ln psi = sum over the images of z^L.
+
+Numbers are float64 throughout.  Complex units are kept by planes, the imaginary plane below the real one, and a complex
+weight matrix is the real matrix [[Re W, -Im W], [Im W, Re W]] acting on the stacked planes.  Shapes:
+
+    first     (N, Q1)        the first layer's weights of every site, Q1 = n_planes * M_1 * G, image minor
+    lookup    (Q1 + P, L)    z^1, then ln psi by its P planes
+    layers    (n, 5)         of each later layer: activation before it, rows, columns, start in weights, in biases
+    weights, biases          those layers' matrices and biases, flat, one after the other
+
+The layers are run by BLAS; what surrounds it is compiled here, so that a Metropolis step costs no Python.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import numpy as np
+
+from pvmc.ansatz.activations import activate
+from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
+from pvmc.ansatz.kernels import propose
+from pvmc.ansatz.vector_math import kernel
+
+Net: TypeAlias = tuple[Floats, Integers, Floats, Floats, int, int, int]
+"""first, layers, weights, biases, n_planes, G, widest: rows of the largest later layer or hidden one."""
+
+CHUNK_BYTES = 2**18
+"""About how much of z^1 is worked on at once, so that it stays in the cache."""
+
+LARGEST_EXPONENT = 800.0
+"""Beyond this exp gives inf, or 0, anyway."""
+
+
+@kernel
+def matrix(flat: Floats, start: int, n_rows: int, n_columns: int) -> Floats:
+    """A part of a flat array as a contiguous matrix."""
+    return flat[start : start + n_rows * n_columns].reshape((n_rows, n_columns))
+
+
+@kernel
+def evaluate(net: Net, angles: Floats, work: Floats, log_psi: Floats) -> None:
+    """ln psi of all columns, from z^1.
+
+    Args:
+        net: the wave function.
+        angles: float64 (n_planes * M_1, G * C), contiguous: z^1.
+        work: float64 (2, at least widest * G * C), overwritten.
+        log_psi: float64 (P, C), written.
+    """
+    _, layers, weights, biases, n_planes, order, _ = net
+    n_columns = angles.shape[1]
+    product = angles
+    for layer in range(len(layers)):
+        code, rows, columns, start, start_bias = layers[layer]
+        # Never in place: the loops of the activations are vector code only where input and output do not overlap.
+        values = matrix(work[0], 0, columns, n_columns)
+        activate(code, n_planes, product, values)
+        product = matrix(work[1], 0, rows, n_columns)
+        np.dot(matrix(weights, start, rows, columns), values, product)
+        for j in range(rows):
+            bias = biases[start_bias + j]
+            for column in range(n_columns):
+                product[j, column] += bias
+    width = log_psi.shape[1]
+    for plane in range(log_psi.shape[0]):
+        for column in range(width):
+            log_psi[plane, column] = 0.0
+        for image in range(order):
+            for column in range(width):
+                log_psi[plane, column] += product[plane, image * width + column]
+
+
+@kernel
+def shifted_angles(
+    net: Net, spins: Spins, lookup: Floats, sites: Integers, walkers: Integers, angles: Floats, first_column: int
+) -> None:
+    """z^1 - 2 sum_{i in sites} s_i W^1_i of the walkers, into columns of ``angles``, (Q1, C), from the given one."""
+    first = net[0]
+    n_walkers = len(walkers)
+    doubled = np.empty((len(sites), n_walkers))
+    for m in range(len(sites)):
+        for c in range(n_walkers):
+            doubled[m, c] = 2.0 * spins[sites[m], walkers[c]]
+    for q in range(len(angles)):
+        row, own = angles[q, first_column : first_column + n_walkers], lookup[q]
+        for c in range(n_walkers):
+            row[c] = own[walkers[c]]
+        for m in range(len(sites)):
+            weight, factor = first[sites[m], q], doubled[m]
+            for c in range(n_walkers):
+                row[c] -= weight * factor[c]
+
+
+@kernel
+def ratios(
+    net: Net, spins: Spins, lookup: Floats, offsets: Integers, sites: Integers, wanted: Booleans, out: Floats
+) -> None:
+    """psi(s')/psi(s) of every set and walker; many pairs of them at a time are the columns of the net.
+
+    Args:
+        net: the wave function.
+        spins: int8 (N, L).
+        lookup: float64 (Q1 + P, L), belonging to the spins.
+        offsets, sites: the sets, as in :class:`pvmc.flips.FlipSets`.
+        wanted: bool (n_flips, L).
+        out: float64 (n_flips, L, P), written: 0 where not wanted; inf beyond the range of float64, never NaN.
+    """
+    n_angles, order, widest = net[0].shape[1], net[5], net[6]
+    n_planes, width = out.shape[2], spins.shape[1]
+    set_of, walker_of = np.nonzero(wanted)
+    capacity = max(CHUNK_BYTES // (8 * n_angles), 16)
+    memory, work = np.empty(n_angles * capacity), np.empty((2, widest * order * capacity))
+    log_psi = np.empty((n_planes, capacity))
+    for k in range(len(out)):
+        for walker in range(width):
+            for plane in range(n_planes):
+                out[k, walker, plane] = 0.0
+    for start in range(0, len(set_of), capacity):
+        stop = min(start + capacity, len(set_of))
+        n_columns = stop - start
+        angles = matrix(memory, 0, n_angles, n_columns)
+        values = matrix(log_psi.reshape(log_psi.size), 0, n_planes, n_columns)
+        here = start
+        while here < stop:
+            there = here
+            while there < stop and set_of[there] == set_of[here]:
+                there += 1
+            members = sites[offsets[set_of[here]] : offsets[set_of[here] + 1]]
+            shifted_angles(net, spins, lookup, members, walker_of[here:there], angles, here - start)
+            here = there
+        evaluate(net, angles.reshape((n_angles // order, order * n_columns)), work, values)
+        for column in range(n_columns):
+            store_ratio(lookup, n_angles, walker_of[start + column], values, column, out[set_of[start + column]])
+
+
+@kernel
+def store_ratio(lookup: Floats, n_angles: int, walker: int, log_psi: Floats, column: int, out: Floats) -> None:
+    """exp(ln psi' - ln psi) by planes into ``out``[walker], (L, P)."""
+    growth = log_psi[0, column] - lookup[n_angles, walker]
+    size = math.exp(min(growth, LARGEST_EXPONENT))
+    out[walker, 0] = size
+    if log_psi.shape[0] == 2:
+        phase = log_psi[1, column] - lookup[n_angles + 1, walker]
+        real, imaginary = math.cos(phase), math.sin(phase)
+        out[walker, 0] = size * real if real != 0.0 else 0.0  # inf * 0 would be NaN
+        out[walker, 1] = size * imaginary if imaginary != 0.0 else 0.0
+
+
+@kernel
+def metropolis(
+    net: Net,
+    spins: Spins,
+    lookup: Floats,
+    offsets: Integers,
+    sites: Integers,
+    conserving: Booleans,
+    chosen: Integers,
+    uniforms: Floats,
+    accepted: Integers,
+) -> None:
+    """Metropolis steps; updates spins and lookup and counts ``accepted`` up.
+
+    Args:
+        net, spins, lookup, offsets, sites: as in :func:`ratios`.
+        conserving: bool (n_flips,).
+        chosen: int64 (n_steps,).
+        uniforms: float64 (n_steps, L).
+        accepted: int64 (L,).
+    """
+    n_angles, order, widest = net[0].shape[1], net[5], net[6]
+    n_planes, width = len(lookup) - n_angles, spins.shape[1]
+    memory, work = np.empty(n_angles * width), np.empty((2, widest * order * width))
+    log_psi = np.empty(n_planes * width)
+    pending, walkers = np.empty(width, dtype=np.bool_), np.empty(width, dtype=np.int64)
+    columns = np.empty(width, dtype=np.int64)
+    for t in range(len(chosen)):
+        members = sites[offsets[chosen[t]] : offsets[chosen[t] + 1]]
+        propose(spins, members, conserving[chosen[t]], pending)
+        n_pending = 0
+        for walker in range(width):
+            if pending[walker]:
+                walkers[n_pending] = walker
+                n_pending += 1
+        if n_pending == 0:
+            continue
+        angles = matrix(memory, 0, n_angles, n_pending)
+        values = matrix(log_psi, 0, n_planes, n_pending)
+        shifted_angles(net, spins, lookup, members, walkers[:n_pending], angles, 0)
+        evaluate(net, angles.reshape((n_angles // order, order * n_pending)), work, values)
+        n_accepted = 0
+        for column in range(n_pending):
+            walker = walkers[column]
+            growth = 2.0 * (values[0, column] - lookup[n_angles, walker])
+            if uniforms[t, walker] < math.exp(min(growth, 0.0)):
+                columns[n_accepted] = column
+                n_accepted += 1
+        accept(spins, lookup, members, angles, values, walkers, columns[:n_accepted], accepted)
+
+
+@kernel
+def accept(
+    spins: Spins,
+    lookup: Floats,
+    sites: Integers,
+    angles: Floats,
+    log_psi: Floats,
+    walkers: Integers,
+    columns: Integers,
+    accepted: Integers,
+) -> None:
+    """Carry out the moves of some columns: z^1 and ln psi become the look-up, the spins are turned over."""
+    n_angles = len(angles)
+    for q in range(n_angles):
+        for column in columns:
+            lookup[q, walkers[column]] = angles[q, column]
+    for plane in range(len(log_psi)):
+        for column in columns:
+            lookup[n_angles + plane, walkers[column]] = log_psi[plane, column]
+    for column in columns:
+        accepted[walkers[column]] += 1
+        for site in sites:
+            spins[site, walkers[column]] = -spins[site, walkers[column]]
+
+
+# Backpropagation ------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def multiply(n_planes: int, factor: Floats, values: Floats) -> None:
+    """values *= factor, elementwise, both float64 (n_planes * M, B), complex by planes."""
+    if n_planes == 1:
+        for j in range(len(values)):
+            for column in range(values.shape[1]):
+                values[j, column] *= factor[j, column]
+    else:
+        half = len(values) // 2
+        for j in range(half):
+            a, b, x, y = factor[j], factor[half + j], values[j], values[half + j]
+            for column in range(values.shape[1]):
+                real = a[column] * x[column] - b[column] * y[column]
+                y[column] = a[column] * y[column] + b[column] * x[column]
+                x[column] = real
+
+
+@kernel
+def bias_derivatives(deltas: Floats, out: Floats) -> None:
+    """O_{b_j} = sum over the images of Delta_j.
+
+    Args:
+        deltas: float64 (P, M, G, L), by the planes of ln psi.
+        out: float64 (M, L, P), written.
+    """
+    n_planes, n_rows, order, width = deltas.shape
+    total = np.empty(width)
+    for j in range(n_rows):
+        for plane in range(n_planes):
+            total[:] = 0.0
+            for image in range(order):
+                row = deltas[plane, j, image]
+                for walker in range(width):
+                    total[walker] += row[walker]
+            for walker in range(width):
+                out[j, walker, plane] = total[walker]
+
+
+@kernel
+def weight_derivatives(deltas: Floats, values: Floats, out: Floats) -> None:
+    """O_{W_ji} = sum over the images of Delta_j a_i: the outer products of all walkers.
+
+    Args:
+        deltas: float64 (P, M, G, L), Delta of a layer by the planes of ln psi.
+        values: float64 (A, M', G, L), a of the layer below: one plane for real weights, two for complex ones.
+        out: float64 (M * M', L, P), written.
+    """
+    n_planes, n_rows, order, width = deltas.shape
+    n_below = values.shape[1]
+    real, imaginary = np.empty(width), np.empty(width)
+    for j in range(n_rows):
+        for i in range(n_below):
+            target = out[j * n_below + i]
+            if values.shape[0] == 1:
+                for plane in range(n_planes):
+                    real[:] = 0.0
+                    for image in range(order):
+                        d, a = deltas[plane, j, image], values[0, i, image]
+                        for walker in range(width):
+                            real[walker] += d[walker] * a[walker]
+                    for walker in range(width):
+                        target[walker, plane] = real[walker]
+            else:
+                real[:] = 0.0
+                imaginary[:] = 0.0
+                for image in range(order):
+                    x, y = deltas[0, j, image], deltas[1, j, image]
+                    a, b = values[0, i, image], values[1, i, image]
+                    for walker in range(width):
+                        real[walker] += x[walker] * a[walker] - y[walker] * b[walker]
+                        imaginary[walker] += x[walker] * b[walker] + y[walker] * a[walker]
+                for walker in range(width):
+                    target[walker, 0] = real[walker]
+                    target[walker, 1] = imaginary[walker]
