@@ -24,7 +24,7 @@ from pvmc.errors import InputError, StorageError
 from pvmc.io.reader import Run
 
 _HEIGHT = 64 * style.MM
-_LEGEND = {"loc": "best", "handlelength": 2.6, "labelspacing": 0.3}
+_LEGEND = {"loc": "upper right", "bbox_to_anchor": (1.0, 0.92), "handlelength": 2.6, "labelspacing": 0.3}
 _UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 

@@ -38,7 +38,7 @@ def test_the_force_is_the_gradient_of_the_energy(kind: Any) -> None:
     ansatz = FeedForward(group, (3, 4), ("lncosh", "tanh"), weights=kind, init_scale=0.9)
     theta = ansatz.initial_parameters(np.random.default_rng(5))
     spins = helpers.configurations(N_SITES)
-    matrix = helpers.compiled_matrix(operator)
+    matrix = helpers.compiled_matrix(operator).toarray()
     moments = helpers.enumerated_moments(ansatz, theta, operator, spins)  # type: ignore[arg-type]
     assert moments.real_parameters == (kind != "complex") == (not np.iscomplexobj(moments.force))
     assert np.iscomplexobj(moments.derivatives) == (kind != "real")

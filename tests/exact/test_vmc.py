@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from pvmc.config import RawInput
 from pvmc.driver import State, StepRecord, iterate
 from pvmc.errors import InputError
+from pvmc.estimators import EnergyStatistics
 from pvmc.exact import Basis, ground_state, sparse_matrix
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.job import Job, JobConfig, build_job
@@ -25,7 +26,7 @@ COMM = SerialCommunicator()
 SIGMAS = 4.0
 """A Gaussian leaves this many standard errors once in 16000 times."""
 
-ROUNDING = 1e-6
+ROUNDING = 1e-7
 """Allowed besides, relative to E: so near to an eigenstate, few rare configurations carry all of the scatter."""
 
 Tables = dict[str, Any]
@@ -54,6 +55,11 @@ def tables(lattice: Tables, hamiltonian: Tables, weights: str, learning_rate: fl
     }
 
 
+def sampled(tables: Tables, **sampler: Any) -> Tables:
+    """The tables with other keys of the sampler."""
+    return tables | {"sampler": tables["sampler"] | sampler}
+
+
 def job_of(tables: Tables, **run: Any) -> Job:
     tables = tables | {"run": tables["run"] | run}
     return build_job(JobConfig.model_validate(tables), RawInput(tables=tables, text="", file="test"))
@@ -66,76 +72,72 @@ def records(job: Job, iterations: int, state: State | None = None) -> list[StepR
 
 @dataclass
 class Outcome:
-    """An optimisation, and the exact ground state energy and energies of psi at the parameters of each record."""
+    """An optimisation: its records, a careful estimate of the final energy, and what it should be.
+
+    Attributes:
+        records: one per iteration.
+        estimate: statistics of the energy at the final parameters, from 256 draws of each walker.
+        energy: <psi|H|psi> at the final parameters by enumeration.
+        ground: the exact ground state energy.
+    """
 
     records: list[StepRecord]
+    estimate: EnergyStatistics
+    energy: float
     ground: float
-    matrix: Any
-    job: Job
-    basis: Basis
-
-    def exact_energy(self, theta: npt.NDArray[Any]) -> float:
-        return energy_of(self.job.ansatz.at(theta), self.matrix, self.basis.spins)
 
 
 def optimised(job: Job, iterations: int) -> Outcome:
     basis = Basis.enumerate(job.lattice.n_sites, job.config.sampler.fixed_magnetization())
     ground, _ = ground_state(job.operator, basis)
-    return Outcome(records(job, iterations), ground, sparse_matrix(job.operator, basis), job, basis)
+    steps = records(job, iterations)
+    final = steps[-1].state
+    energy = energy_of(job.ansatz.at(final.theta), sparse_matrix(job.operator, basis), basis.spins)
+    thorough = replace(job, sampler=replace(job.sampler, n_draws=256))
+    return Outcome(steps, records(thorough, 1, final)[0].energy, energy, ground)
 
 
 def assert_ground_state_found(outcome: Outcome, accuracy: float) -> None:
     """The final psi is above the ground state by at most ``accuracy``; the estimates are true within their errors."""
-    scale = abs(outcome.ground)
-    final = outcome.exact_energy(outcome.records[-1].state.theta)
-    assert -1e-12 < (final - outcome.ground) / scale < accuracy
-    for before, record in itertools.pairwise(outcome.records[-21:]):
-        energy = record.energy
-        margin = SIGMAS * energy.error + ROUNDING * scale
-        assert energy.mean.real > outcome.ground - margin, "below the variational bound"
-        assert abs(energy.mean.real - outcome.exact_energy(before.state.theta)) < margin
-        imaginary_error = np.sqrt(energy.variance * max(energy.autocorrelation_time, 1.0) / energy.n_samples)
-        assert abs(energy.mean.imag) < SIGMAS * imaginary_error + ROUNDING * scale
-        assert 0.01 < energy.acceptance < 1.0
+    scale, estimate = abs(outcome.ground), outcome.estimate
+    assert (outcome.energy - outcome.ground) / scale < accuracy
+    assert outcome.energy > outcome.ground - 1e-12 * scale
+    margin = SIGMAS * estimate.error + ROUNDING * scale
+    assert abs(estimate.mean.real - outcome.energy) < margin
+    assert estimate.mean.real > outcome.ground - margin, "below the variational bound"
+    assert margin < 10 * accuracy * scale, "an estimate without meaning"
+    imaginary_error = np.sqrt(estimate.variance * max(estimate.autocorrelation_time, 1.0) / estimate.n_samples)
+    assert abs(estimate.mean.imag) < SIGMAS * imaginary_error + ROUNDING * scale
+    assert estimate.r_hat < 1.1
     start = np.mean([record.energy.mean.real for record in outcome.records[:3]])
     assert start > outcome.ground + 10 * accuracy * scale, "nothing was left to do"
 
 
+OPEN = {"kind": "chain", "length": 6, "periodic": False}
+LADDER = {"kind": "rectangle", "size": [4, 2], "periodic": [True, False]}
+CYLINDER = {"kind": "rectangle", "size": [4, 3], "periodic": [True, False]}
+SQUARE = {"kind": "rectangle", "size": [3, 3]}
+
 CASES: dict[str, tuple[Tables, int, float]] = {
-    "Heisenberg ring of 8, complex": (heisenberg(ring(8), "complex"), 200, 1e-6),
-    "Heisenberg ring of 8, real": (heisenberg(ring(8), "real"), 200, 1e-6),
-    "Heisenberg ring of 8, no symmetry": (heisenberg(ring(8), "complex", symmetry="none", alpha=1), 200, 2e-4),
-    "Heisenberg ring of 12, complex": (heisenberg(ring(12), "complex"), 200, 1e-4),
+    "Heisenberg ring of 8, complex": (heisenberg(ring(8), "complex"), 120, 1e-5),
+    "Heisenberg ring of 8, real": (heisenberg(ring(8), "real"), 150, 1e-5),
+    "Heisenberg ring of 6, no symmetry": (heisenberg(ring(6), "complex", symmetry="none"), 100, 1e-6),
+    "Heisenberg ring of 12, complex": (heisenberg(ring(12), "complex"), 150, 1e-4),
     "Heisenberg ring of 12, real": (heisenberg(ring(12), "real"), 200, 1e-4),
-    "Heisenberg ring of 8 in the space group": (heisenberg(ring(8), "complex", symmetry="space", alpha=4), 150, 1e-5),
-    "Heisenberg open chain of 8": (
-        heisenberg({"kind": "chain", "length": 8, "periodic": False}, "real", symmetry="none", visible_bias=True),
-        200,
-        5e-4,
-    ),
-    "Heisenberg cylinder 4 x 2": (
-        heisenberg({"kind": "rectangle", "size": [4, 2], "periodic": [True, False]}, "complex"),
-        200,
-        1e-3,
-    ),
-    "Heisenberg cylinder 4 x 3": (
-        heisenberg({"kind": "rectangle", "size": [4, 3], "periodic": [True, False]}, "real"),
-        200,
-        1e-3,
-    ),
-    "XXZ ring of 8, Delta = 0.5": (
-        tables(ring(8), {"model": "xxz", "anisotropy": 0.5}, "complex", 0.15),
-        200,
-        1e-4,
-    ),
-    "Ising ring of 8, h = 0.5": (ising(ring(8), 0.5, "real"), 300, 1e-4),
-    "Ising ring of 8, h = 1": (ising(ring(8), 1.0, "real"), 250, 1e-4),
-    "Ising ring of 8, h = 1, complex": (ising(ring(8), 1.0, "complex"), 250, 1e-4),
-    "Ising ring of 8, h = 2": (ising(ring(8), 2.0, "complex"), 150, 1e-5),
-    "Ising ring of 12, h = 1": (ising(ring(12), 1.0, "real"), 250, 2e-4),
-    "Ising square 3 x 3, h = 2": (ising({"kind": "rectangle", "size": [3, 3]}, 2.0, "complex"), 200, 1e-3),
+    "Heisenberg ring of 8 in the space group": (heisenberg(ring(8), "complex", symmetry="space", alpha=4), 120, 1e-5),
+    "Heisenberg open chain of 6": (heisenberg(OPEN, "real", symmetry="none", visible_bias=True), 120, 1e-5),
+    "Heisenberg ladder 4 x 2": (heisenberg(LADDER, "complex"), 120, 1e-5),
+    "Heisenberg cylinder 4 x 3": (heisenberg(CYLINDER, "real"), 200, 1e-3),
+    "XXZ ring of 8, Delta = 0.5": (tables(ring(8), {"model": "xxz", "anisotropy": 0.5}, "complex", 0.15), 120, 1e-5),
+    # Deep in the ordered phase one flip in thirty is accepted, so that sweeps must be long.
+    "Ising ring of 8, h = 0.5": (sampled(ising(ring(8), 0.5, "real"), sweep=32), 250, 5e-4),
+    "Ising ring of 8, h = 1": (ising(ring(8), 1.0, "real"), 250, 2e-4),
+    "Ising ring of 8, h = 1, complex": (ising(ring(8), 1.0, "complex"), 200, 1e-4),
+    "Ising ring of 8, h = 2": (ising(ring(8), 2.0, "complex"), 120, 1e-5),
+    "Ising ring of 12, h = 1": (ising(ring(12), 1.0, "real"), 250, 5e-4),
+    "Ising square 3 x 3, h = 2": (ising(SQUARE, 2.0, "complex"), 150, 1e-3),
 }
-"""Input, iterations, and the accuracy that the final psi must reach."""
+"""Input, iterations, and the accuracy that the final psi must reach: several times what six other seeds reached."""
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -145,18 +147,16 @@ def test_the_ground_state_is_found(name: str) -> None:
 
 
 def test_the_pseudo_inverse_finds_it_too() -> None:
-    tables = heisenberg(ring(8), "complex")
-    tables["sr"] = {"solver": "pinv", "learning_rate": 0.1, "cutoff": 1e-4}
-    assert_ground_state_found(optimised(job_of(tables), 150), 1e-5)
+    tables = heisenberg(ring(8), "complex") | {"sr": {"solver": "pinv", "learning_rate": 0.1, "cutoff": 1e-3}}
+    assert_ground_state_found(optimised(job_of(tables), 100), 2e-3)
 
 
 @pytest.mark.parametrize("magnetization", [2, -4])
 def test_the_lowest_state_of_another_magnetization(magnetization: int) -> None:
-    tables = heisenberg(ring(8), "complex")
-    tables["sampler"] = tables["sampler"] | {"magnetization": magnetization, "moves": {"exchange": 1.0}}
-    outcome = optimised(job_of(tables), 200)
+    tables = sampled(heisenberg(ring(8), "complex"), magnetization=magnetization, moves={"exchange": 1.0})
+    outcome = optimised(job_of(tables), 100)
     assert outcome.ground > -3.5  # the singlet has -3.651
-    assert_ground_state_found(outcome, 1e-4)
+    assert_ground_state_found(outcome, 1e-6)
 
 
 def test_a_complex_hamiltonian() -> None:
@@ -168,17 +168,17 @@ def test_a_complex_hamiltonian() -> None:
         return 0.25 * (-np.cos(twist) * along - np.sin(twist) * across + Z(i) * Z(j))
 
     lattice = {"kind": "chain", "length": n_sites, "periodic": False}
-    plain = job_of(heisenberg(lattice, "complex", symmetry="none", visible_bias=True))
+    plain = job_of(sampled(heisenberg(lattice, "complex", symmetry="none", visible_bias=True, alpha=1), samples=4096))
     operator = Operator.from_pauli_sum(PauliSum.total(bond(i, i + 1) for i in range(n_sites - 1)), n_sites)
-    twisted = Job(plain.config, plain.lattice, operator, plain.ansatz, plain.sampler, plain.solver)
+    twisted = replace(plain, operator=operator)
     basis = Basis.enumerate(n_sites, 0)
     assert not operator.is_real
     assert operator.conserves_magnetization
-    outcome = optimised(twisted, 250)
+    outcome = optimised(twisted, 120)
     assert outcome.ground == pytest.approx(ground_state(plain.operator, basis)[0], abs=1e-10)
     vector = ground_state(operator, basis)[1]
     assert np.abs(vector.imag).max() > 0.1
-    assert_ground_state_found(outcome, 1e-3)
+    assert_ground_state_found(outcome, 1e-5)
 
 
 # Reproducibility ------------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def fields(letter: str, values: Numbers | float, grid: Grid) -> Numbers:
 
 
 def matrix_of(terms: PauliSum, n_sites: int) -> Numbers:
-    return compiled_matrix(Operator.from_pauli_sum(terms, n_sites))
+    return compiled_matrix(Operator.from_pauli_sum(terms, n_sites)).toarray()
 
 
 def assert_is(terms: PauliSum, expected: Numbers, grid: Grid) -> None:
