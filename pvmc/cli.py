@@ -278,7 +278,7 @@ def _exact(options: argparse.Namespace) -> int:
     job = load_job(options.config, options.set)
     config = job.config
     reference = find_reference(
-        config.lattice, config.hamiltonian, job.operator, config.sampler.fixed_magnetization(), largest=2**LANCZOS_SITES
+        config.lattice, config.hamiltonian, job.operator, job.sampler.magnetization, largest=2**LANCZOS_SITES
     )
     if reference is None:
         raise InputError(

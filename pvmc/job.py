@@ -16,7 +16,7 @@ from pvmc.errors import InputError
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
 from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, LatticeSpec
-from pvmc.sampler import Metropolis, MoveWeights, SamplerSpec
+from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
 from pvmc.sr import Solver, SRSpec
 
 
@@ -44,8 +44,8 @@ class JobConfig(Section):
     """the model: model = "heisenberg", "ising", "j1j2", ..., or "terms" for a sum of Pauli strings of your own"""
     ansatz: AnsatzSpec
     """the wave function: kind = "rbm" or "feedforward\""""
-    sampler: SamplerSpec = SamplerSpec()
-    """Metropolis sampling of |psi|^2"""
+    sampler: SamplerSpec = MetropolisSpec()
+    """configurations in the proportions of |psi|^2: kind = "metropolis" (default) or "exact\""""
     sr: SRSpec = SRSpec()
     """stochastic reconfiguration"""
     run: RunSpec = RunSpec()
@@ -61,7 +61,7 @@ class Job:
         lattice: sites, bonds and symmetries.
         operator: the compiled Hamiltonian.
         ansatz: the wave function.
-        sampler: the Metropolis sampler.
+        sampler: what provides configurations.
         solver: the SR solver.
     """
 
@@ -69,7 +69,7 @@ class Job:
     lattice: Lattice
     operator: Operator
     ansatz: Ansatz
-    sampler: Metropolis
+    sampler: Sampler
     solver: Solver
 
 
@@ -142,7 +142,7 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
             lattice=lattice,
             operator=operator,
             ansatz=config.ansatz.build(lattice),
-            sampler=_sampler(config, lattice, operator),
+            sampler=config.sampler.build(lattice, operator, config.run.seed),
             solver=config.sr.build(),
         )
     except KeyProblem as problem:
@@ -162,22 +162,7 @@ def _check_symmetry(config: JobConfig, lattice: Lattice, terms: PauliSum) -> Non
 
 def _resolved(config: JobConfig, lattice: Lattice, operator: Operator) -> JobConfig:
     """The config with automatic choices replaced by what was chosen."""
-    moves = config.sampler.moves or (
-        MoveWeights(exchange=1.0) if operator.conserves_magnetization else MoveWeights(flip=1.0)
-    )
-    sweep = config.sampler.sweep or lattice.n_sites
-    sampler = config.sampler.model_copy(update={"moves": moves, "sweep": sweep})
+    sampler = config.sampler.resolved(lattice, operator)
     model = config.hamiltonian
     hamiltonian = model.resolved() if isinstance(model, TermsSpec) else model
     return config.model_copy(update={"sampler": sampler, "hamiltonian": hamiltonian})
-
-
-def _sampler(config: JobConfig, lattice: Lattice, operator: Operator) -> Metropolis:
-    sampler = config.sampler.build(lattice, config.run.seed)
-    if sampler.moves.conserve_magnetization and not operator.conserves_magnetization:
-        raise KeyProblem(
-            "sampler.moves",
-            config.sampler.moves,
-            "this Hamiltonian changes the magnetisation, which exchanges keep; give flip a weight",
-        )
-    return sampler
