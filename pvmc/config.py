@@ -497,5 +497,6 @@ def _toml_value(value: Any) -> Any:
 
 
 def _fields(section: Section) -> Iterator[tuple[str, Any, FieldInfo]]:
-    for name, field in type(section).model_fields.items():
+    fields = type(section).model_fields.items()
+    for name, field in sorted(fields, key=lambda item: item[0] not in ("kind", "model")):  # the tag comes first
         yield name, getattr(section, name), field

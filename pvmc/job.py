@@ -13,6 +13,7 @@ from pvmc.ansatz import AnsatzSpec
 from pvmc.ansatz.base import Ansatz
 from pvmc.config import KeyProblem, RawInput, Section, read_input, to_toml, validate
 from pvmc.errors import InputError
+from pvmc.fit import FitSpec
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
 from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, LatticeSpec
@@ -50,6 +51,8 @@ class JobConfig(Section):
     """stochastic reconfiguration"""
     run: RunSpec = RunSpec()
     """the run as a whole"""
+    fit: FitSpec | None = None
+    """supervised fit of the wave function to a target, by pvmc fit"""
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,8 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         operator = Operator.from_pauli_sum(terms, lattice.n_sites)
         _check_symmetry(config, lattice, terms)
         config = _resolved(config, lattice, operator)
+        if config.fit:
+            config.fit.check()
         return Job(
             config=config,
             lattice=lattice,

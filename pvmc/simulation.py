@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from pvmc import sampler
 from pvmc.config import to_toml
@@ -19,6 +20,7 @@ from pvmc.errors import InputError, on_every_rank
 from pvmc.estimators import estimate
 from pvmc.exact import Reference, find_reference
 from pvmc.io import provenance
+from pvmc.io.parameters import read_parameters
 from pvmc.io.results import ResultsWriter
 from pvmc.job import Job
 from pvmc.parallel import Communicator, block_range, describe_mpi, limit_threads
@@ -81,9 +83,23 @@ def initial_state(job: Job, comm: Communicator) -> State:
                 f"{comm.size} ranks, but {n_blocks} blocks ({job.sampler.describe()}): "
                 f"use at most {n_blocks} ranks, more walkers, or a smaller sampler.block_width"
             )
-    theta = job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS))
+    theta = initial_parameters(job, comm)
     walkers = job.sampler.start(block_range(n_blocks, comm.rank, comm.size), comm)
-    return State(0, comm.broadcast(theta), walkers)
+    return State(0, theta, walkers)
+
+
+def initial_parameters(job: Job, comm: Communicator) -> npt.NDArray[Any]:
+    """Collective. The first parameters, (K,), the same on every rank: random, or those of ``ansatz.start_from``.
+
+    Raises:
+        InputError: the other run has no parameters, or those of another ansatz; on every rank.
+    """
+    source = job.config.ansatz.start_from
+    if source is None:
+        return comm.broadcast(job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS)))
+    saved = comm.root_value(lambda: read_parameters(source))
+    with on_every_rank():
+        return saved.fitting(job.ansatz.parameter_blocks, job.ansatz.dtype)
 
 
 def find_job_reference(job: Job) -> Reference | None:

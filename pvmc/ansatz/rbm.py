@@ -17,10 +17,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.ansatz import extended, kernels
-from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.base import AnsatzSection, Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, tanh_in_place
-from pvmc.config import KeyProblem, Section
+from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
 from pvmc.flips import FlipSets
 
@@ -38,7 +38,7 @@ class Lattice(Protocol):
         ...
 
 
-class RBMSpec(Section):
+class RBMSpec(AnsatzSection):
     """Restricted Boltzmann machine."""
 
     kind: Literal["rbm"]
