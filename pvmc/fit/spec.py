@@ -36,7 +36,7 @@ class FitSpec(Section):
     """part of the last change that momentum keeps; for Adam, decay of the mean gradient"""
     epochs: int = Field(default=500, ge=1)
     """passes over the data set"""
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=2)
     """configurations per step over all ranks, drawn by their weights; default: all in every step"""
 
     def build_optimizer(self, n_parameters: int) -> Optimizer:

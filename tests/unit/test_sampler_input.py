@@ -134,9 +134,11 @@ def test_walkers_take_the_rows_of_a_file_in_turn(tmp_path: Path, name: str) -> N
 def test_replicas_start_alike_from_a_file(tmp_path: Path) -> None:
     tempering = {"replicas": 3, "smallest_beta": 0.1}
     path = write(tmp_path / "a.txt", ROWS)
-    spins = make_job({**SMALL, "start": "file", "start_file": path, "tempering": tempering}).sampler.start(
-        range(2), COMM
-    ).spins
+    spins = (
+        make_job({**SMALL, "start": "file", "start_file": path, "tempering": tempering})
+        .sampler.start(range(2), COMM)
+        .spins
+    )
     assert spins.shape == (2, 6, 12)
     np.testing.assert_array_equal(spins[:, :, 4:8], spins[:, :, :4])
 
