@@ -497,6 +497,5 @@ def _toml_value(value: Any) -> Any:
 
 
 def _fields(section: Section) -> Iterator[tuple[str, Any, FieldInfo]]:
-    fields = type(section).model_fields.items()
-    for name, field in sorted(fields, key=lambda item: item[0] not in ("kind", "model")):  # the tag comes first
+    for name, field in type(section).model_fields.items():
         yield name, getattr(section, name), field

@@ -80,8 +80,8 @@ def initial_state(job: Job, comm: Communicator) -> State:
     with on_every_rank():
         if comm.size > n_blocks:
             raise InputError(
-                f"{comm.size} ranks, but {n_blocks} blocks ({job.sampler.describe()}): "
-                f"use at most {n_blocks} ranks, more walkers, or a smaller sampler.block_width"
+                f"{comm.size} ranks, but only {n_blocks} of them would have a block of configurations "
+                f"({job.sampler.describe()}): use at most {n_blocks}, more walkers, or a smaller sampler.block_width"
             )
     theta = initial_parameters(job, comm)
     walkers = job.sampler.start(block_range(n_blocks, comm.rank, comm.size), comm)

@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import Section
 from pvmc.flips import FlipSets
 
 Spins: TypeAlias = npt.NDArray[np.int8]
@@ -24,13 +23,6 @@ Booleans: TypeAlias = npt.NDArray[np.bool_]
 Numbers: TypeAlias = npt.NDArray[Any]
 """float64 or complex128, as the ``dtype`` of the ansatz or wave function says."""
 Blocks: TypeAlias = Mapping[str, tuple[slice, tuple[int, ...]]]
-
-
-class AnsatzSection(Section):
-    """Base of the config sections of all ansaetze."""
-
-    start_from: str | None = None
-    """run or fit whose last saved parameters are the first ones here; default: random parameters"""
 
 
 class WaveFunction(Protocol):

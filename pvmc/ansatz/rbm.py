@@ -17,10 +17,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.ansatz import extended, kernels
-from pvmc.ansatz.base import AnsatzSection, Blocks, Booleans, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, tanh_in_place
-from pvmc.config import KeyProblem
+from pvmc.config import KeyProblem, Section
 from pvmc.errors import NumericalError
 from pvmc.flips import FlipSets
 
@@ -38,7 +38,7 @@ class Lattice(Protocol):
         ...
 
 
-class RBMSpec(AnsatzSection):
+class RBMSpec(Section):
     """Restricted Boltzmann machine."""
 
     kind: Literal["rbm"]
@@ -53,6 +53,8 @@ class RBMSpec(AnsatzSection):
     """Whether ln psi has the term sum_i a_i s_i, one a per orbit of the sites."""
     init_scale: float = Field(default=0.05, gt=0)
     """Standard deviation of the random initial parameters (of the real and of the imaginary parts each)."""
+    start_from: str | None = None
+    """Run or fit whose last saved parameters are the first ones here; default: random parameters."""
 
     def build(self, lattice: Lattice) -> RBM:
         """The RBM on a lattice.

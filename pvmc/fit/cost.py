@@ -4,8 +4,9 @@ With a = ln psi - ln phi, the logarithm of the ratio of ansatz and target, and w
 
     C = 1/2 sum_s w_s |a_s - sum_s' w_s' a_s'|^2 :
 
-the mean square distance of ln psi from ln phi, up to a factor between them (norm and global phase), chosen best.  Phases
-count modulo 2 pi: Im a is taken within pi of its mean direction.  For real parameters the gradient is the real part of
+the mean square distance of ln psi from ln phi, up to a factor between them (norm and global phase), chosen best.
+Phases count modulo 2 pi: Im a is taken within pi of its mean direction.  For real parameters the gradient is the real
+part of
 
     G_k = sum_s w_s O_k(s)* (a_s - mean) ,      dC = Re sum_k G_k* dtheta_k .
 """
@@ -89,13 +90,14 @@ def gradient(
     own, weight = rows[share.start : share.stop], weights[share.start : share.stop]
     spins = data.spins[:, own]
     residual = _residuals(_log_psi(psi, spins) - data.log_target[own], weight, comm)
-    cost = _cost(residual, weight, comm)
-    local = np.zeros(n_parameters, dtype=np.complex128)
+    local = np.zeros(n_parameters + 1, dtype=np.complex128)
+    local[-1] = 0.5 * np.sum(weight * np.abs(residual) ** 2)
     for part in _parts(len(own)):
         block = np.ascontiguousarray(spins[:, part])
         derivatives = psi.log_derivatives(block, psi.lookup(block))
-        local += derivatives.conj() @ (weight[part] * residual[part])
-    return Gradient(cost, comm.sum(local.real.copy() if real_parameters else local))
+        local[:-1] += derivatives.conj() @ (weight[part] * residual[part])
+    total = comm.sum(local.real.copy() if real_parameters else local)
+    return Gradient(_finite(float(total[-1].real)), total[:-1])
 
 
 def _log_psi(psi: WaveFunction, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.complex128]:
@@ -119,7 +121,11 @@ def _residuals(difference: Numbers, weights: Floats, comm: Communicator) -> Numb
 
 
 def _cost(residual: Numbers, weights: Floats, comm: Communicator) -> float:
-    cost = 0.5 * float(comm.sum(np.array([np.sum(weights * np.abs(residual) ** 2)]))[0])
+    return _finite(0.5 * float(comm.sum(np.array([np.sum(weights * np.abs(residual) ** 2)]))[0]))
+
+
+def _finite(cost: float) -> float:
+    """The cost; NumericalError on every rank where it is no number."""
     with on_every_rank():
         if not np.isfinite(cost):
             raise NumericalError("the cost of the fit is not finite; lower fit.learning_rate")

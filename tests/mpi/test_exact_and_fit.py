@@ -52,7 +52,11 @@ def test_enumeration_does_not_depend_on_the_ranks(comm: Communicator, weights: s
     assert parallel[-1].energy.mean.real < parallel[0].energy.mean.real - 0.1
 
 
-@pytest.mark.parametrize("settings", [{}, {"batch_size": 13}, {"batch_size": 2}, {"optimizer": "momentum"}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"batch_size": 13}, {"batch_size": 2, "epochs": 3}, {"optimizer": "momentum", "epochs": 5}],
+    ids=str,
+)
 def test_fits_do_not_depend_on_the_ranks(comm: Communicator, settings: dict[str, Any]) -> None:
     job = make_job(fit=settings)
     assert job.config.fit is not None
