@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_new(commands)
     _add_validate(commands)
     _add_run(commands)
+    _add_fit(commands)
     _add_status(commands)
     _add_plot(commands)
     _add_lattice(commands)
@@ -130,6 +131,21 @@ def _add_run(commands) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already in DIR")
 
 
+def _add_fit(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "fit",
+        _fit,
+        "fit a wave function to a target state, by the section [fit]; under mpirun on all ranks, else on one",
+        "mpirun -n 2 pvmc fit configs/fit_heisenberg.toml --output runs/fit",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="directory of the result; default: runs/NAME of the input file"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a fit that is already in DIR")
+
+
 def _add_status(commands) -> None:  # type: ignore[no-untyped-def]
     parser = _add(
         commands,
@@ -146,7 +162,7 @@ def _add_plot(commands) -> None:  # type: ignore[no-untyped-def]
         commands,
         "plot",
         _plot,
-        "draw the energy against the iteration, one curve per run, as PNG and PDF",
+        "draw the energy against the iteration (of fits the cost against the epoch), one curve per run, as PNG and PDF",
         "pvmc plot runs/h40a1 runs/h40a2 runs/h40a4 --output figure",
     )
     parser.add_argument(
@@ -239,6 +255,22 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _fit(options: argparse.Namespace) -> int:
+    from pvmc.config import read_input, validate
+    from pvmc.errors import on_every_rank
+    from pvmc.fitting import FitRequest, fit
+    from pvmc.job import JobConfig, build_job
+    from pvmc.parallel import world
+
+    comm = world()
+    raw = comm.root_value(lambda: read_input(options.config, options.set))
+    with on_every_rank():
+        job = build_job(validate(JobConfig, raw), raw)
+    directory = options.output or Path("runs") / options.config.stem
+    fit(FitRequest(job, raw.text, directory, options.overwrite), comm)
+    return 0
+
+
 def _status(options: argparse.Namespace) -> int:
     from pvmc.analysis.summary import status_text
     from pvmc.io.reader import open_run
@@ -248,9 +280,15 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _plot(options: argparse.Namespace) -> int:
-    from pvmc.analysis import plots
+    from pvmc.analysis import fit_plots, plots
+    from pvmc.io.fit_file import fit_file, open_fit
     from pvmc.io.reader import open_run
 
+    if all(fit_file(path).is_file() for path in options.runs):
+        fits = [open_fit(path) for path in options.runs]
+        for path in fit_plots.fit_convergence(fits, options.output or fits[0].path.parent / "fit"):
+            print(f"wrote {path}")
+        return 0
     runs = [open_run(path) for path in options.runs]
     for path in plots.convergence(runs, options.output or runs[0].path.parent / "convergence"):
         print(f"wrote {path}")
@@ -278,7 +316,7 @@ def _exact(options: argparse.Namespace) -> int:
     job = load_job(options.config, options.set)
     config = job.config
     reference = find_reference(
-        config.lattice, config.hamiltonian, job.operator, config.sampler.fixed_magnetization(), largest=2**LANCZOS_SITES
+        config.lattice, config.hamiltonian, job.operator, job.sampler.magnetization, largest=2**LANCZOS_SITES
     )
     if reference is None:
         raise InputError(

@@ -318,7 +318,7 @@ def _chosen(annotation: Any, table: Any) -> type[Section] | None:
     classes = section_classes(annotation)
     for section in classes:
         for tag in ("kind", "model"):
-            if isinstance(table, Mapping) and table.get(tag) in _tag_words(section, tag):
+            if isinstance(table, Mapping) and table.get(tag, _default_tag(section, tag)) in _tag_words(section, tag):
                 return section
     return classes[0] if len(classes) == 1 else None
 
@@ -432,6 +432,12 @@ def _table_in_words(sections: Sequence[type[Section]]) -> str:
 def _tag_words(section: type[Section], tag: str) -> Sequence[str]:
     field = section.model_fields.get(tag)
     return _words(field.annotation) if field else ()
+
+
+def _default_tag(section: type[Section], tag: str) -> Any:
+    """The tag of a table that leaves it out; None where it may not."""
+    field = section.model_fields.get(tag)
+    return field.default if field else None
 
 
 def _words(annotation: Any) -> list[str]:

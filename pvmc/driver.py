@@ -15,7 +15,7 @@ from pvmc.ansatz.base import Ansatz
 from pvmc.estimators import EnergyStatistics, estimate, reduce_moments
 from pvmc.hamiltonians import Operator
 from pvmc.parallel import Communicator, require_identical
-from pvmc.sampler import Metropolis, Walkers
+from pvmc.sampler import Sampler, Walkers
 from pvmc.sr import Solver, Step
 
 CHECK_INTERVAL = 10
@@ -71,7 +71,7 @@ def iterate(
     state: State,
     ansatz: Ansatz,
     operator: Operator,
-    sampler: Metropolis,
+    sampler: Sampler,
     solver: Solver,
     comm: Communicator,
 ) -> Iterator[StepRecord]:

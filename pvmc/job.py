@@ -13,10 +13,11 @@ from pvmc.ansatz import AnsatzSpec
 from pvmc.ansatz.base import Ansatz
 from pvmc.config import KeyProblem, RawInput, Section, read_input, to_toml, validate
 from pvmc.errors import InputError
+from pvmc.fit import FitSpec
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
 from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, LatticeSpec
-from pvmc.sampler import Metropolis, MoveWeights, SamplerSpec
+from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
 from pvmc.sr import Solver, SRSpec
 
 
@@ -44,12 +45,14 @@ class JobConfig(Section):
     """the model: model = "heisenberg", "ising", "j1j2", ..., or "terms" for a sum of Pauli strings of your own"""
     ansatz: AnsatzSpec
     """the wave function: kind = "rbm" or "feedforward\""""
-    sampler: SamplerSpec = SamplerSpec()
-    """Metropolis sampling of |psi|^2"""
+    sampler: SamplerSpec = MetropolisSpec()
+    """configurations in the proportions of |psi|^2: kind = "metropolis" (default) or "exact\""""
     sr: SRSpec = SRSpec()
     """stochastic reconfiguration"""
     run: RunSpec = RunSpec()
     """the run as a whole"""
+    fit: FitSpec | None = None
+    """supervised fit of the wave function to a target, by pvmc fit"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Job:
         lattice: sites, bonds and symmetries.
         operator: the compiled Hamiltonian.
         ansatz: the wave function.
-        sampler: the Metropolis sampler.
+        sampler: what provides configurations.
         solver: the SR solver.
     """
 
@@ -69,7 +72,7 @@ class Job:
     lattice: Lattice
     operator: Operator
     ansatz: Ansatz
-    sampler: Metropolis
+    sampler: Sampler
     solver: Solver
 
 
@@ -137,12 +140,14 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         operator = Operator.from_pauli_sum(terms, lattice.n_sites)
         _check_symmetry(config, lattice, terms)
         config = _resolved(config, lattice, operator)
+        if config.fit:
+            config.fit.check()
         return Job(
             config=config,
             lattice=lattice,
             operator=operator,
             ansatz=config.ansatz.build(lattice),
-            sampler=_sampler(config, lattice, operator),
+            sampler=config.sampler.build(lattice, operator, config.run.seed),
             solver=config.sr.build(),
         )
     except KeyProblem as problem:
@@ -162,22 +167,7 @@ def _check_symmetry(config: JobConfig, lattice: Lattice, terms: PauliSum) -> Non
 
 def _resolved(config: JobConfig, lattice: Lattice, operator: Operator) -> JobConfig:
     """The config with automatic choices replaced by what was chosen."""
-    moves = config.sampler.moves or (
-        MoveWeights(exchange=1.0) if operator.conserves_magnetization else MoveWeights(flip=1.0)
-    )
-    sweep = config.sampler.sweep or lattice.n_sites
-    sampler = config.sampler.model_copy(update={"moves": moves, "sweep": sweep})
+    sampler = config.sampler.resolved(lattice, operator)
     model = config.hamiltonian
     hamiltonian = model.resolved() if isinstance(model, TermsSpec) else model
     return config.model_copy(update={"sampler": sampler, "hamiltonian": hamiltonian})
-
-
-def _sampler(config: JobConfig, lattice: Lattice, operator: Operator) -> Metropolis:
-    sampler = config.sampler.build(lattice, config.run.seed)
-    if sampler.moves.conserve_magnetization and not operator.conserves_magnetization:
-        raise KeyProblem(
-            "sampler.moves",
-            config.sampler.moves,
-            "this Hamiltonian changes the magnetisation, which exchanges keep; give flip a weight",
-        )
-    return sampler

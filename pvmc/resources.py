@@ -28,8 +28,8 @@ class Memory:
 
 def memory_per_rank(job: Job, ranks: int) -> Memory:
     """Memory of the rank with the most blocks (rank 0) when a job runs on a number of ranks."""
-    spec, ansatz = job.config.sampler, job.ansatz
-    n_samples = len(block_range(spec.n_blocks, 0, ranks)) * spec.block_width * job.sampler.n_draws
+    sampler, ansatz = job.sampler, job.ansatz
+    n_samples = len(block_range(sampler.n_blocks, 0, ranks)) * sampler.width * sampler.n_draws
     item = np.dtype(ansatz.dtype).itemsize
     n_parameters, n_sites = ansatz.n_parameters, ansatz.n_sites
     return Memory(
@@ -43,7 +43,7 @@ def memory_per_rank(job: Job, ranks: int) -> Memory:
 
 def memory_table(job: Job, ranks: int | None = None) -> str:
     """Lines of TOML comments: the memory of the largest rank on one number of ranks, or on 1, 2, 4, ..."""
-    n_blocks = job.config.sampler.n_blocks
+    n_blocks = job.sampler.n_blocks
     counts = [ranks] if ranks else [2**k for k in range(n_blocks.bit_length()) if 2**k <= n_blocks][:8]
     lines = ["# memory of the largest rank, without Python and its libraries (about 200 MB):"]
     lines.append(f"#{'ranks':>6}{'total':>11}{'samples':>11}{'O':>11}{'S':>11}{'tables':>11}")

@@ -13,6 +13,7 @@ class Stream(IntEnum):
     PARAMETERS = 0
     START = 1
     SWEEPS = 2
+    FIT = 3
 
 
 def generator(seed: int, stream: Stream, *, block: int = 0, iteration: int = 0) -> np.random.Generator:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from pvmc import sampler
 from pvmc.config import to_toml
@@ -19,6 +20,7 @@ from pvmc.errors import InputError, on_every_rank
 from pvmc.estimators import estimate
 from pvmc.exact import Reference, find_reference
 from pvmc.io import provenance
+from pvmc.io.parameters import read_parameters
 from pvmc.io.results import ResultsWriter
 from pvmc.job import Job
 from pvmc.parallel import Communicator, block_range, describe_mpi, limit_threads
@@ -74,18 +76,30 @@ def initial_state(job: Job, comm: Communicator) -> State:
     Raises:
         InputError: more ranks than walker blocks; on every rank.
     """
-    spec = job.config.sampler
+    n_blocks = job.sampler.n_blocks
     with on_every_rank():
-        if comm.size > spec.n_blocks:
+        if comm.size > n_blocks:
             raise InputError(
-                f"{comm.size} ranks, but sampler.walkers / sampler.block_width = {spec.n_blocks} blocks of walkers: "
-                f"use at most {spec.n_blocks} ranks, more walkers, or narrower blocks"
+                f"{comm.size} ranks, but only {n_blocks} of them would have a block of configurations "
+                f"({job.sampler.describe()}): use at most {n_blocks}, more walkers, or a smaller sampler.block_width"
             )
-    seed = job.config.run.seed
-    theta = job.ansatz.initial_parameters(generator(seed, Stream.PARAMETERS))
-    blocks = block_range(spec.n_blocks, comm.rank, comm.size)
-    walkers = sampler.start(spec.start, blocks, spec.block_width, job.lattice, spec.fixed_magnetization(), seed)
-    return State(0, comm.broadcast(theta), walkers)
+    theta = initial_parameters(job, comm)
+    walkers = job.sampler.start(block_range(n_blocks, comm.rank, comm.size), comm)
+    return State(0, theta, walkers)
+
+
+def initial_parameters(job: Job, comm: Communicator) -> npt.NDArray[Any]:
+    """Collective. The first parameters, (K,), the same on every rank: random, or those of ``ansatz.start_from``.
+
+    Raises:
+        InputError: the other run has no parameters, or those of another ansatz; on every rank.
+    """
+    source = job.config.ansatz.start_from
+    if source is None:
+        return comm.broadcast(job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS)))
+    saved = comm.root_value(lambda: read_parameters(source))
+    with on_every_rank():
+        return saved.fitting(job.ansatz.parameter_blocks, job.ansatz.dtype)
 
 
 def find_job_reference(job: Job) -> Reference | None:
@@ -96,7 +110,7 @@ def find_job_reference(job: Job) -> Reference | None:
     if isinstance(wanted, float | int):
         return Reference(float(wanted), "given")
     return find_reference(
-        job.config.lattice, job.config.hamiltonian, job.operator, job.config.sampler.fixed_magnetization()
+        job.config.lattice, job.config.hamiltonian, job.operator, job.sampler.magnetization
     )
 
 
@@ -104,7 +118,7 @@ def compile_kernels(job: Job, state: State) -> None:
     """Run every kernel of an iteration once, on one block, so that it is compiled or loaded from the cache."""
     first = sampler.Walkers(state.walkers.spins[:1], state.walkers.first_block)
     psi = job.ansatz.at(state.theta)
-    _, samples = replace(job.sampler, n_draws=1, burn_in=0).advance(first, psi, 0)
+    _, samples = job.sampler.short().advance(first, psi, 0)
     estimate(samples, job.operator, psi, job.ansatz.n_parameters)
 
 
@@ -167,10 +181,10 @@ class Recorder:
         )
 
     def _introduce(self, ranks: int) -> None:
-        job, spec = self.job, self.job.config.sampler
+        job = self.job
         print(describe(job))
         print(
-            f"{spec.samples} samples per iteration from {spec.walkers} walkers in {spec.n_blocks} blocks "
+            f"{job.sampler.describe()} "
             f"on {ranks} rank{'s' if ranks > 1 else ''}, seed {job.config.run.seed}"
         )
         if self.reference:

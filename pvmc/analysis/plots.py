@@ -45,10 +45,14 @@ def convergence(
         InputError: see :func:`convergence_figure`.
         StorageError: a file cannot be written.
     """
+    return save(convergence_figure(runs), output, formats)
+
+
+def save(figure: Figure, output: str | os.PathLike[str], formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
+    """Writes a figure into files, one per format; see :func:`convergence`."""
     stem = Path(output)
     if stem.suffix.removeprefix(".") in formats:
         stem = stem.with_suffix("")
-    figure = convergence_figure(runs)
     paths = [stem.with_name(f"{stem.name}.{name}") for name in formats]
     for path, name in zip(paths, formats, strict=True):
         try:

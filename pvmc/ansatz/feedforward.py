@@ -57,6 +57,8 @@ class FeedForwardSpec(Section):
     """Standard deviation over init_scale: lecun 1/sqrt(n_in), glorot sqrt(2/(n_in + n_out)), gaussian 1."""
     init_scale: float = Field(default=0.3, gt=0)
     """Factor on the standard deviation of the first parameters (of real and imaginary parts together)."""
+    start_from: str | None = None
+    """Run or fit whose last saved parameters are the first ones here; default: random parameters."""
 
     def build(self, lattice: Lattice) -> FeedForward:
         """The net on a lattice.

@@ -53,6 +53,8 @@ class RBMSpec(Section):
     """Whether ln psi has the term sum_i a_i s_i, one a per orbit of the sites."""
     init_scale: float = Field(default=0.05, gt=0)
     """Standard deviation of the random initial parameters (of the real and of the imaginary parts each)."""
+    start_from: str | None = None
+    """Run or fit whose last saved parameters are the first ones here; default: random parameters."""
 
     def build(self, lattice: Lattice) -> RBM:
         """The RBM on a lattice.

@@ -22,12 +22,14 @@ class Batch:
         derivatives: O_k = d ln psi / d theta_k, float64 or complex128 (K, n), n = n_draws * n_walkers.
         accepted: accepted proposals.
         proposed: proposals.
+        log_weights: float64 (n_draws, n_walkers), see :class:`pvmc.sampler.Samples`; None where all weigh the same.
     """
 
     energies: npt.NDArray[Any]
     derivatives: npt.NDArray[Any]
     accepted: int
     proposed: int
+    log_weights: npt.NDArray[np.float64] | None = None
 
     @property
     def columns(self) -> npt.NDArray[Any]:
@@ -71,4 +73,10 @@ def estimate(samples: Samples, operator: Operator, psi: WaveFunction, n_paramete
         derivatives.reshape(n_parameters, n_draws * n_walkers),
         samples.accepted,
         samples.proposed,
+        None if samples.log_weights is None else _by_draw(samples.log_weights),
     )
+
+
+def _by_draw(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(n_blocks, n_draws, L) as (n_draws, n_walkers), in the order of the energies."""
+    return values.transpose(1, 0, 2).reshape(values.shape[1], -1)

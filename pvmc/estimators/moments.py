@@ -2,6 +2,9 @@
 
 Covariances are centred before they are multiplied (two passes): <OO> - <O><O> loses all digits near the ground
 state, where E_loc hardly varies.
+
+Configurations that carry weights w, with sum w = 1 over all ranks, enter as rows times sqrt(n w): whoever multiplies
+rows and divides by their number n then has weighted averages, and need not know of weights.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from scipy.linalg import blas
 
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.local import Batch
-from pvmc.estimators.statistics import EnergyStatistics, energy_statistics
+from pvmc.estimators.statistics import EnergyStatistics, energy_statistics, exact_statistics
 from pvmc.parallel import Communicator
 
 
@@ -24,8 +27,9 @@ class Moments:
     """One iteration's linear problem: this rank's centred rows, and what was reduced over all ranks.
 
     Attributes:
-        derivatives: O_k - <O_k>, float64 or complex128 (K, n), of this rank's n configurations.
-        energies: E_loc - <E_loc>, (n,), of this rank.
+        derivatives: O_k - <O_k>, float64 or complex128 (K, n), of this rank's n configurations; weighted ones times
+            sqrt(n_samples w).
+        energies: E_loc - <E_loc>, (n,), of this rank; weighted in the same way.
         derivative_mean: <O_k> over all ranks, (K,).
         force: F_k = <E_loc O_k*> - <E_loc><O_k*> over all ranks, (K,); complex for complex parameters, its real
             part for real ones.
@@ -58,11 +62,11 @@ def reduce_moments(
     Raises:
         NumericalError: the mean energy is not finite; on every rank.
     """
+    if batch.log_weights is not None:
+        return _reduce_weighted(batch, comm, n_sites, infinite_temperature, real_parameters)
     n_total = int(comm.sum(np.array([batch.energies.size], dtype=np.int64))[0])
     sums = comm.sum(np.concatenate([batch.derivatives.sum(axis=1), [batch.columns.sum()]]).astype(np.complex128))
-    with on_every_rank():
-        if not np.all(np.isfinite(sums)):
-            raise NumericalError("the local energy or a log-derivative is not finite: psi left the range of numbers")
+    _require_finite(sums)
     mean, energy_mean = sums[:-1] / n_total, complex(sums[-1] / n_total)
     derivative_mean = mean if np.iscomplexobj(batch.derivatives) else mean.real
     derivatives = batch.derivatives
@@ -75,6 +79,47 @@ def reduce_moments(
     local_force = derivatives.conj() @ energies
     force = comm.sum(local_force.real.copy() if real_parameters else local_force.astype(np.complex128)) / n_total
     return Moments(derivatives, energies, derivative_mean, force, statistics, real_parameters)
+
+
+def _reduce_weighted(
+    batch: Batch, comm: Communicator, n_sites: int, infinite_temperature: float, real_parameters: bool
+) -> Moments:
+    """Collective. As :func:`reduce_moments`, for weighted configurations, which have no statistical error."""
+    assert batch.log_weights is not None
+    weights = _normalised(batch.log_weights.reshape(-1), comm)
+    n_total = int(comm.sum(np.array([np.isfinite(batch.log_weights).sum()], dtype=np.int64))[0])
+    derivatives, energies = batch.derivatives, batch.columns.copy()
+    dead = weights == 0  # where psi vanishes E_loc is no number, and does not count
+    derivatives[:, dead] = 0.0
+    energies[dead] = 0.0
+    sums = comm.sum(np.concatenate([derivatives @ weights, [energies @ weights]]).astype(np.complex128))
+    _require_finite(sums)
+    mean, energy_mean = sums[:-1], complex(sums[-1])
+    derivative_mean = mean if np.iscomplexobj(derivatives) else mean.real
+    root = np.sqrt(n_total * weights)
+    derivatives -= derivative_mean[:, None]
+    derivatives *= root
+    energies = (energies - (energy_mean if np.iscomplexobj(energies) else energy_mean.real)) * root
+    local_force = derivatives.conj() @ energies
+    force = comm.sum(local_force.real.copy() if real_parameters else local_force.astype(np.complex128)) / n_total
+    variance = float(comm.sum(np.array([np.sum(np.abs(energies) ** 2)]))[0]) / n_total
+    statistics = exact_statistics(energy_mean, variance, n_total, n_sites, infinite_temperature)
+    return Moments(derivatives, energies, derivative_mean, force, statistics, real_parameters)
+
+
+def _normalised(logarithms: npt.NDArray[np.float64], comm: Communicator) -> npt.NDArray[np.float64]:
+    """Collective. Weights with these logarithms up to a factor; their sum over all ranks is 1."""
+    largest = comm.max(np.array([logarithms.max()]))
+    _require_finite(largest)
+    weights = np.exp(logarithms - largest)
+    return np.asarray(weights / comm.sum(np.array([weights.sum()])))
+
+
+def _require_finite(values: npt.NDArray[Any]) -> None:
+    """NumericalError, on every rank, where reduced values are not finite."""
+    with on_every_rank():
+        if not np.all(np.isfinite(values)):
+            raise NumericalError("the local energy or a log-derivative is not finite: psi left the range of numbers")
 
 
 def quantum_geometric_tensor(moments: Moments, comm: Communicator) -> npt.NDArray[Any]:

@@ -102,6 +102,22 @@ def energy_statistics(
     )
 
 
+def exact_statistics(
+    mean: complex, variance: float, n_samples: int, n_sites: int, infinite_temperature: float
+) -> EnergyStatistics:
+    """Statistics where every configuration is counted with its weight: no error, and what judges chains is 1."""
+    return EnergyStatistics(
+        mean=mean,
+        error=0.0,
+        variance=variance,
+        autocorrelation_time=1.0,
+        r_hat=1.0,
+        v_score=_ratio(n_sites * variance, (mean.real - infinite_temperature) ** 2),
+        acceptance=1.0,
+        n_samples=n_samples,
+    )
+
+
 def _split_r_hat(squares: float, total: float, within_sum: float, n_chains: int, length: int) -> float:
     """sqrt(((n - 1)/n W + B/n) / W) with W the mean variance within and B/n the variance between half chains."""
     if length < 2:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import WaveFunction
+from pvmc.parallel import Communicator
 from pvmc.rng import Stream, generator
 from pvmc.sampler.moves import Moves
-from pvmc.sampler.walkers import Walkers
+from pvmc.sampler.samples import Samples
+from pvmc.sampler.tempering import Tempering
+from pvmc.sampler.walkers import Ensemble, Walkers
 
-
-@dataclass(frozen=True)
-class Samples:
-    """Configurations drawn from |psi|^2 on one rank, with the look-ups that the walk left behind.
-
-    Attributes:
-        spins: int8 (n_blocks, n_draws, N, L).
-        lookup: float64 (n_blocks, n_draws, Q, L), the ansatz's look-up of each configuration.
-        accepted: number of accepted proposals.
-        proposed: number of proposals.
-    """
-
-    spins: npt.NDArray[np.int8]
-    lookup: npt.NDArray[np.float64]
-    accepted: int
-    proposed: int
+Spins = npt.NDArray[np.int8]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,6 +30,8 @@ class Metropolis:
         sweep: proposals between two draws.
         burn_in: sweeps before the first draw of iteration 0.
         discard: sweeps before the first draw of later iterations, in which the walkers follow the new psi.
+        ensemble: how many walkers there are and where they start; None where they are made by hand.
+        tempering: replicas at |psi|^(2 beta), if any; their draws and acceptance are not counted.
     """
 
     moves: Moves
@@ -49,6 +40,49 @@ class Metropolis:
     sweep: int
     burn_in: int
     discard: int
+    ensemble: Ensemble | None = None
+    tempering: Tempering | None = None
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of walkers over all ranks."""
+        return self._ensemble.n_blocks
+
+    @property
+    def width(self) -> int:
+        """L, walkers in a block, replicas not counted."""
+        return self._ensemble.width
+
+    @property
+    def magnetization(self) -> int | None:
+        """The sum of s_i that the moves keep, or None."""
+        return self._ensemble.magnetization
+
+    @property
+    def _ensemble(self) -> Ensemble:
+        if self.ensemble is None:
+            raise ValueError("this sampler was built without an ensemble of walkers")
+        return self.ensemble
+
+    @property
+    def _replicas(self) -> int:
+        return self.tempering.replicas if self.tempering else 1
+
+    def start(self, blocks: range, comm: Communicator) -> Walkers:
+        """Collective.  This rank's walkers before the first iteration, with their replicas."""
+        return self._ensemble.start(blocks, self.seed, comm, replicas=self._replicas)
+
+    def short(self) -> Metropolis:
+        """The same sampler with one draw and no burn-in."""
+        return replace(self, n_draws=1, burn_in=0)
+
+    def describe(self) -> str:
+        """Samples, walkers and blocks in words."""
+        walkers = self.n_blocks * self.width
+        replicas = f", each at {self._replicas} values of beta" if self.tempering else ""
+        return (
+            f"{walkers * self.n_draws} samples per iteration from {walkers} walkers in {self.n_blocks} blocks{replicas}"
+        )
 
     def advance(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> tuple[Walkers, Samples]:
         """Advance every walker and draw n_draws configurations from each.
@@ -56,37 +90,69 @@ class Metropolis:
         The numbers of a block depend on (seed, block, iteration) alone, so neither the number of ranks nor a
         restart changes a chain.
         """
-        n_blocks, n_sites, width = walkers.spins.shape
+        n_blocks, n_sites, lanes = walkers.spins.shape
+        width = lanes // self._replicas
         spins = walkers.spins.copy()
         drawn = np.empty((n_blocks, self.n_draws, n_sites, width), dtype=np.int8)
-        lookups: npt.NDArray[np.float64] | None = None
-        warm_up = self.sweep * (self.burn_in if iteration == 0 else self.discard)
+        lookups: Floats | None = None
+        warm_up = self.burn_in if iteration == 0 else self.discard
         accepted = 0
         for row in range(n_blocks):
             rng = generator(self.seed, Stream.SWEEPS, block=walkers.first_block + row, iteration=iteration)
             lookup = psi.lookup(spins[row])
             if lookups is None:
-                lookups = np.empty((n_blocks, self.n_draws, *lookup.shape))
-            accepted += self._walk(psi, spins[row], lookup, rng, warm_up)
+                lookups = np.empty((n_blocks, self.n_draws, len(lookup), width))
+            accepted += self._warm_up(psi, spins[row], lookup, rng, warm_up)
             for draw in range(self.n_draws):
                 accepted += self._walk(psi, spins[row], lookup, rng, self.sweep)
-                drawn[row, draw] = spins[row]
-                lookups[row, draw] = lookup
+                drawn[row, draw] = spins[row][:, :width]
+                lookups[row, draw] = lookup[:, :width]
         assert lookups is not None, "a rank owns at least one block"
-        proposed = n_blocks * width * (warm_up + self.n_draws * self.sweep)
+        proposed = n_blocks * width * self.sweep * (warm_up + self.n_draws)
         return Walkers(spins, walkers.first_block), Samples(drawn, lookups, accepted, proposed)
 
-    def _walk(
-        self,
-        psi: WaveFunction,
-        spins: npt.NDArray[np.int8],
-        lookup: npt.NDArray[np.float64],
-        rng: np.random.Generator,
-        n_steps: int,
-    ) -> int:
-        """Offer n_steps proposals to the walkers of a block, in place; the number accepted."""
+    def _warm_up(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_sweeps: int) -> int:
+        """Sweeps without draws: in one go, except that replicas are swapped after each."""
+        if self.tempering is None:
+            return self._walk(psi, spins, lookup, rng, n_sweeps * self.sweep)
+        return sum(self._walk(psi, spins, lookup, rng, self.sweep) for _ in range(n_sweeps))
+
+    def _walk(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_steps: int) -> int:
+        """Offer n_steps proposals to the walkers of a block, then swaps of replicas, in place; the number accepted."""
         if n_steps == 0:
             return 0
         chosen = self.moves.choose(rng, n_steps)
         uniforms = rng.random((n_steps, spins.shape[1]))
-        return int(psi.metropolis(spins, lookup, self.moves.flips, self.moves.conserving, chosen, uniforms).sum())
+        if self.tempering:
+            self.tempering.temper(uniforms)
+        accepted = self._steps(psi, spins, lookup, chosen, uniforms)
+        if self.tempering:
+            self.tempering.swap(psi, spins, lookup, rng)
+        return int(accepted[: len(accepted) // self._replicas].sum())
+
+    def _steps(
+        self, psi: WaveFunction, spins: Spins, lookup: Floats, chosen: npt.NDArray[np.int64], uniforms: Floats
+    ) -> npt.NDArray[np.int64]:
+        """The proposals in their order: runs of flips by the ansatz's kernel, and maps one by one; accepted (L,)."""
+        moves = self.moves
+        accepted = np.zeros(spins.shape[1], dtype=np.int64)
+        first = 0
+        for step in [*np.flatnonzero(chosen >= len(moves.flips)).tolist(), len(chosen)]:
+            if step > first:
+                run = slice(first, step)
+                accepted += psi.metropolis(spins, lookup, moves.flips, moves.conserving, chosen[run], uniforms[run])
+            if step < len(chosen):
+                image = moves.maps.apply(int(chosen[step]) - len(moves.flips), spins)
+                accepted += _offer(psi, spins, lookup, image, uniforms[step])
+            first = step + 1
+        return accepted
+
+
+def _offer(psi: WaveFunction, spins: Spins, lookup: Floats, image: Spins, uniforms: Floats) -> npt.NDArray[np.bool_]:
+    """One Metropolis step to given configurations, by psi itself; spins and lookup change in place.  Accepted, (L,)."""
+    gain = 2.0 * (psi.log_psi(image).real - psi.log_psi(spins).real)
+    accept = uniforms < np.exp(np.minimum(gain, 0.0))
+    if accept.any():
+        np.copyto(spins, image, where=accept)
+        lookup[:] = psi.lookup(spins)
+    return np.asarray(accept)

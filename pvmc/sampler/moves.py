@@ -1,4 +1,4 @@
-"""Metropolis moves: which sets of spins are proposed to be flipped, and how often."""
+"""Metropolis moves: which sets of spins are proposed to be flipped, which maps of configurations, and how often."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.config import Section
+from pvmc.config import KeyProblem, Section
 from pvmc.flips import FlipSets
+from pvmc.hamiltonians import Operator
 from pvmc.lattice import Lattice
 
 
@@ -24,6 +25,27 @@ class MoveWeights(Section):
     """exchange two antiparallel nearest neighbours; keeps the magnetisation"""
     exchange_any: float = Field(default=0.0, ge=0.0)
     """exchange any two antiparallel spins; keeps the magnetisation"""
+    hamiltonian: float = Field(default=0.0, ge=0.0)
+    """flip a set of spins that a term of the Hamiltonian flips; keeps the magnetisation where the Hamiltonian does"""
+    global_flip: float = Field(default=0.0, ge=0.0)
+    """flip all spins; costs as much as N single flips"""
+    translation: float = Field(default=0.0, ge=0.0)
+    """translate the configuration by a random lattice vector; costs as much as N single flips"""
+
+    def fixed_magnetization(self, magnetization: int, operator: Operator | None) -> int | None:
+        """``magnetization`` where every move keeps sum_i s_i, else None.
+
+        Raises:
+            ValueError: the moves of the Hamiltonian are among the kinds, and the operator is not given.
+        """
+        if self.flip > 0:
+            return None
+        if self.hamiltonian > 0:
+            if operator is None:
+                raise ValueError("moves of the Hamiltonian keep the magnetisation or not: the operator must be given")
+            if not operator.conserves_magnetization:
+                return None
+        return magnetization
 
 
 @dataclass(frozen=True)
@@ -41,49 +63,128 @@ KINDS: dict[str, MoveKind] = {
         lambda lattice: [list(c) for c in combinations(range(lattice.n_sites), 2)], conserving=True
     ),
 }
-"""The registry of moves; each name is also a key of :class:`MoveWeights`."""
+"""The registry of moves that a lattice defines; each name is also a key of :class:`MoveWeights`."""
+
+
+def _hamiltonian_kind(operator: Operator) -> MoveKind:
+    """The sets that the operator's terms flip.
+
+    Flipping a set is its own inverse, so the moves are symmetric.  Where the operator conserves the magnetisation,
+    its terms have matrix elements only where the spins of a set sum to zero, and only there the set is flipped.
+    """
+    sets = [operator.flips[k].tolist() for k in range(len(operator.flips))]
+    return MoveKind(lambda lattice: sets, operator.conserves_magnetization)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Moves s -> s' with s'_i = sign * s[permutation[i]], for which psi is computed anew.
+
+    Attributes:
+        permutations: int64 (n_maps, N).
+        signs: int8 (n_maps,), +-1.
+    """
+
+    permutations: npt.NDArray[np.int64]
+    signs: npt.NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.permutations)
+
+    def apply(self, k: int, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """The images of configurations (N, L) under map k."""
+        return np.ascontiguousarray(self.signs[k] * spins[self.permutations[k]])
+
+
+def no_maps(n_sites: int) -> Maps:
+    """The empty list of maps."""
+    return Maps(np.empty((0, n_sites), dtype=np.int64), np.empty(0, dtype=np.int8))
+
+
+def global_flip(n_sites: int) -> Maps:
+    """The one map that flips every spin."""
+    return Maps(np.arange(n_sites, dtype=np.int64)[None], np.array([-1], dtype=np.int8))
+
+
+def translations(lattice: Lattice) -> Maps:
+    """All translations but the identity.  With each goes its inverse, so that a uniform choice is symmetric.
+
+    Raises:
+        KeyProblem: the lattice has none.
+    """
+    elements = lattice.group("translation")
+    moving = elements[np.any(elements != np.arange(lattice.n_sites), axis=1)]
+    if not len(moving):
+        raise KeyProblem("sampler.moves.translation", "> 0", "this lattice has no translations (it is not periodic)")
+    return Maps(moving, np.ones(len(moving), dtype=np.int8))
 
 
 @dataclass(frozen=True)
 class Moves:
-    """All sets that may be proposed, with the probability of each.
+    """All sets and maps that may be proposed, with the probability of each.
 
-    The choice of a set never looks at the configuration, so proposals are symmetric and all walkers of a block
-    can be offered the same one: each is a correct Markov chain, and given the choices they are independent.
+    The choice never looks at the configuration, so proposals are symmetric and all walkers of a block can be
+    offered the same one: each is a correct Markov chain, and given the choices they are independent.
 
     Attributes:
-        flips: the sets.
+        flips: the sets; moves 0 to len(flips) - 1.
         conserving: bool (n_flips,); a conserving set may be flipped only where its spins sum to zero.
-        kind_starts: int64 (n_kinds + 1,), range of sets of each kind.
+        maps: the maps; moves len(flips) onwards.
+        kind_starts: int64 (n_kinds + 1,), range of moves of each kind.
         kind_probabilities: float64 (n_kinds,), summing to one.
     """
 
     flips: FlipSets
     conserving: npt.NDArray[np.bool_]
+    maps: Maps
     kind_starts: npt.NDArray[np.int64]
     kind_probabilities: npt.NDArray[np.float64]
 
     @classmethod
-    def build(cls, weights: MoveWeights, lattice: Lattice) -> Moves:
-        """Moves on a lattice; kinds with weight zero are left out (not all may be)."""
+    def build(cls, weights: MoveWeights, lattice: Lattice, operator: Operator | None = None) -> Moves:
+        """Moves on a lattice; kinds with weight zero are left out (not all may be).
+
+        Args:
+            weights: of the kinds.
+            lattice: the lattice.
+            operator: the Hamiltonian, needed for its moves.
+
+        Raises:
+            KeyProblem: translations on a lattice that has none.
+            ValueError: the moves of the Hamiltonian without the operator.
+        """
         chosen = {name: weight for name, weight in weights.model_dump().items() if weight > 0}
-        sets = {name: KINDS[name].flips(lattice) for name in chosen}
-        lengths = [len(sets[name]) for name in chosen]
+        kinds = dict(KINDS)
+        if "hamiltonian" in chosen:
+            if operator is None:
+                raise ValueError("the moves of the Hamiltonian need the operator")
+            kinds["hamiltonian"] = _hamiltonian_kind(operator)
+        sets = {name: kinds[name].flips(lattice) for name in chosen if name in kinds}
+        maps = {name: _maps(name, lattice) for name in chosen if name not in kinds}
+        lengths = [len(sets[name]) if name in sets else len(maps[name]) for name in chosen]
         total = sum(chosen.values())
         return cls(
-            FlipSets.from_lists([row for name in chosen for row in sets[name]]),
-            np.repeat([KINDS[name].conserving for name in chosen], lengths),
+            FlipSets.from_lists([row for rows in sets.values() for row in rows]),
+            np.repeat([kinds[name].conserving for name in sets], [len(rows) for rows in sets.values()]).astype(bool),
+            Maps(
+                np.concatenate([no_maps(lattice.n_sites).permutations, *(m.permutations for m in maps.values())]),
+                np.concatenate([no_maps(lattice.n_sites).signs, *(m.signs for m in maps.values())]),
+            ),
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             np.array([weight / total for weight in chosen.values()]),
         )
 
     @property
     def conserve_magnetization(self) -> bool:
-        """Whether no move changes sum_i s_i."""
+        """Whether no move changes sum_i s_i (a global flip keeps a magnetisation of zero)."""
         return bool(self.conserving.all())
 
     def choose(self, rng: np.random.Generator, n_steps: int) -> npt.NDArray[np.int64]:
-        """Indices into ``flips`` for n_steps proposals: the kind by its weight, the set within it uniformly."""
+        """Numbers of the moves of n_steps proposals: the kind by its weight, the move within it uniformly."""
         kind = np.searchsorted(np.cumsum(self.kind_probabilities)[:-1], rng.random(n_steps), side="right")
         lengths = np.diff(self.kind_starts)[kind]
         return self.kind_starts[kind] + (rng.random(n_steps) * lengths).astype(np.int64)
+
+
+def _maps(name: str, lattice: Lattice) -> Maps:
+    return global_flip(lattice.n_sites) if name == "global_flip" else translations(lattice)

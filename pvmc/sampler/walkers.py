@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.lattice import Lattice
+from pvmc.parallel import Communicator
 from pvmc.rng import Stream, generator
+from pvmc.sampler.start_file import read_configurations
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,38 @@ def start(kind: str, blocks: range, width: int, lattice: Lattice, magnetization:
         else:
             spins[row] = random_block(rng, lattice.n_sites, width, magnetization)
     return Walkers(spins, blocks.start)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The walkers of all ranks: how many there are and where they start.
+
+    Attributes:
+        n_blocks: blocks over all ranks.
+        width: L, walkers in a block.
+        lattice: the lattice.
+        kind: "random", "neel" or "file".
+        magnetization: sum_i s_i that all have to keep, or None.
+        file: with "file", where the configurations are (see :mod:`pvmc.sampler.start_file`); walker w of all takes
+            the row w modulo their number.
+    """
+
+    n_blocks: int
+    width: int
+    lattice: Lattice
+    kind: str
+    magnetization: int | None
+    file: str | None = None
+
+    def start(self, blocks: range, seed: int, comm: Communicator, *, replicas: int = 1) -> Walkers:
+        """Collective.  The walkers of these blocks, each in ``replicas`` copies (independent where they are random).
+
+        Raises:
+            InputError: the file cannot be used; on every rank.
+        """
+        if self.kind != "file":
+            return start(self.kind, blocks, replicas * self.width, self.lattice, self.magnetization, seed)
+        rows = comm.root_value(lambda: read_configurations(str(self.file), self.lattice.n_sites, self.magnetization))
+        walkers = np.arange(blocks.start * self.width, blocks.stop * self.width) % len(rows)
+        spins = rows[walkers].reshape(len(blocks), self.width, -1).transpose(0, 2, 1)
+        return Walkers(np.ascontiguousarray(np.tile(spins, (1, 1, replicas))), blocks.start)

@@ -18,7 +18,7 @@ GOOD = {
     "hamiltonian": 'model = "heisenberg"\n',
     "ansatz": 'kind = "rbm"\nalpha = 1\n',
 }
-SECTIONS = "allowed: lattice, hamiltonian, ansatz, sampler, sr, run"
+SECTIONS = "allowed: lattice, hamiltonian, ansatz, sampler, sr, run, fit"
 MODELS = '"ising", "heisenberg" or "xxz"'
 SIZE = "must be a list of 2 values, each an integer >= 1"
 
@@ -47,10 +47,10 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "unknown key": (rbm("alpha = 1\nalpa = 2"), "ansatz.alpa = 2: unknown key, did you mean 'ansatz.alpha'?; allowed: kind, alpha, ..."),
     "unknown key in lattice": (chain(8, "lenght = 9"), "lattice.lenght = 9: unknown key, did you mean 'lattice.length'?; allowed: kind, length, periodic"),
     "unknown key in hamiltonian": (toml(hamiltonian='model = "ising"\nfeild = 2.0'), "hamiltonian.feild = 2.0: unknown key, did you mean 'hamiltonian.field'?; allowed: model, coupling, field"),
-    "unknown key in sampler": (toml(sampler="wlakers = 64"), "sampler.wlakers = 64: unknown key, did you mean 'sampler.walkers'?; allowed: moves, ..."),
+    "unknown key in sampler": (toml(sampler="wlakers = 64"), "sampler.wlakers = 64: unknown key, did you mean 'sampler.walkers'?; allowed: kind, moves, ..."),
     "unknown key in sr": (toml(sr='sovler = "pinv"'), "sr.sovler = \"pinv\": unknown key, did you mean 'sr.solver'?; allowed: solver, ..."),
     "unknown key in run": (toml(run="iteration = 5"), "run.iteration = 5: unknown key, did you mean 'run.iterations'?; allowed: seed, ..."),
-    "unknown key in the table of moves": (toml(sampler="moves = { flipp = 1 }"), "sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; allowed: flip, exchange, exchange_any"),
+    "unknown key in the table of moves": (toml(sampler="moves = { flipp = 1 }"), "sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; allowed: flip, exchange, exchange_any, ..."),
     "unknown key in a schedule": (toml(sr="shift = { initial = 1, decai = 0.9 }"), "sr.shift.decai = 0.9: unknown key, did you mean 'sr.shift.decay'?; allowed: initial, decay, minimum"),
     "key of the other kind": (rectangle("size = [4, 4]\nlength = 4"), "lattice.length = 4: unknown key; allowed: kind, size, periodic"),
     "key of another section": (rbm("alpha = 1\nseed = 3"), "ansatz.seed = 3: unknown key, did you mean 'run.seed'?; allowed: ..."),
@@ -75,7 +75,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "kind is a number": (toml(lattice="kind = 3"), 'lattice.kind = 3: must be "chain" or "rectangle"'),
     "unknown ansatz": (toml(ansatz='kind = "cnn"\nalpha = 1'), 'ansatz.kind = "cnn": must be "rbm"'),
     "misspelt symmetry": (rbm('alpha = 1\nsymmetry = "translations"'), 'ansatz.symmetry = "translations": must be "none", "translation" or "space", did you mean "translation"?'),
-    "misspelt start": (toml(sampler='start = "nell"'), 'sampler.start = "nell": must be "random" or "neel", did you mean "neel"?'),
+    "misspelt start": (toml(sampler='start = "nell"'), 'sampler.start = "nell": must be "random", "neel" or "file", did you mean "neel"?'),
     "misspelt solver": (toml(sr='solver = "cholesk"'), 'sr.solver = "cholesk": must be ..., did you mean "cholesky"?'),
     "misspelt reference": (toml(run='reference = "atuo"'), 'run.reference = "atuo": must be "auto" or "none", or a number, did you mean "auto"?'),
     # wrong types
@@ -93,10 +93,10 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "list of floats": (rectangle("size = [4.0, 4]"), f"lattice.size = [4.0, 4]: {SIZE}"),
     "size of three numbers": (rectangle("size = [4, 4, 4]"), f"lattice.size = [4, 4, 4]: {SIZE}"),
     "one boundary": (rectangle("size = [4, 4]\nperiodic = [true]"), "lattice.periodic = [true]: must be true or false, or a list of 2 values, each true or false"),
-    "value for section": ("sampler = 3\n" + toml(), "sampler = 3: must be a table with moves, ..."),
+    "value for section": ("sampler = 3\n" + toml(), "sampler = 3: must be a table with kind = \"metropolis\" or \"exact\""),
     "word for section": ('lattice = "chain"\n' + toml(lattice=None), 'lattice = "chain": must be a table with kind = "chain" or "rectangle"'),
     "array of tables for section": ("[[run]]\nseed = 1\n" + toml(), "run = [{seed = 1}]: must be a table with seed, ..."),
-    "number for a table": (toml(sampler="moves = 1"), "sampler.moves = 1: must be a table with flip, exchange, exchange_any"),
+    "number for a table": (toml(sampler="moves = 1"), "sampler.moves = 1: must be a table with flip, exchange, exchange_any, ..."),
     "word for a schedule": (toml(sr='learning_rate = "fast"'), 'sr.learning_rate = "fast": must be ... table with initial, decay, minimum'),
     # out of range
     "one site": (chain(1), "lattice.length = 1: must be an integer >= 2"),

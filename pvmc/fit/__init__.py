@@ -1,0 +1,26 @@
+"""Supervised learning: an ansatz fitted to given amplitudes."""
+
+from pvmc.fit.cost import Gradient, evaluate, gradient
+from pvmc.fit.data import DataSet, enumerated, from_file, logarithms, product_state, sampled
+from pvmc.fit.loop import EpochRecord, iterate_epochs
+from pvmc.fit.optimizers import Adam, Momentum, Optimizer, SteepestDescent
+from pvmc.fit.spec import FitSpec
+
+__all__ = [
+    "Adam",
+    "DataSet",
+    "EpochRecord",
+    "FitSpec",
+    "Gradient",
+    "Momentum",
+    "Optimizer",
+    "SteepestDescent",
+    "enumerated",
+    "evaluate",
+    "from_file",
+    "gradient",
+    "iterate_epochs",
+    "logarithms",
+    "product_state",
+    "sampled",
+]

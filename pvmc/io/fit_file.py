@@ -1,0 +1,184 @@
+"""``fit.h5``: one row per epoch and the last parameters, readable while it grows and after a kill.
+
+/series/epoch, cost, infidelity, seconds    one row per epoch; row 0 is the start
+/parameters/theta                           (K,), after the last row; attributes as in run.h5
+attributes of the root                      config, config_source, target, provenance, as in run.h5
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pvmc.errors import InputError, StorageError
+from pvmc.io.storage import reason
+
+FILE_NAME = "fit.h5"
+"""Name of the file in the directory of a fit."""
+
+LAYOUT = 1
+"""Raised when an older reader would misread the file."""
+
+SERIES = {
+    "epoch": ("int64", "1", "epochs done"),
+    "cost": ("float64", "1", "half the mean square distance of ln psi from ln target"),
+    "infidelity": ("float64", "1", "1 - |<psi|target>|^2 / (<psi|psi> <target|target>)"),
+    "seconds": ("float64", "s", "wall time of the epoch"),
+}
+"""Type, units and meaning of the series."""
+
+Blocks = Mapping[str, tuple[slice, tuple[int, ...]]]
+
+
+class FitWriter:
+    """The file of one fit, open for appending.  A context manager.
+
+    Args:
+        directory: the fit's directory; made if missing.
+        attributes: of the root.
+        blocks: name -> (slice of the flat vector, shape), as ``Ansatz.parameter_blocks``.
+        dtype: of the parameters.
+        overwrite: replace a fit that is already in ``directory``.
+
+    Raises:
+        InputError: ``directory`` holds a fit or something else, and ``overwrite`` is off.
+        StorageError: the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        attributes: Mapping[str, str | int],
+        blocks: Blocks,
+        dtype: DTypeLike,
+        overwrite: bool = False,
+    ):
+        self.path = Path(directory) / FILE_NAME
+        _require_free(self.path, overwrite)
+        with self._storage():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = h5py.File(self.path, "w", libver="latest", locking="best-effort")
+            self._file.attrs.update({"fit_layout": LAYOUT, **attributes})
+            group = self._file.create_group("series")
+            for name, (kind, units, description) in SERIES.items():
+                dataset = group.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(512,))
+                dataset.attrs.update(units=units, description=description)
+            size = max(part.stop for part, _ in blocks.values())
+            theta = self._file.create_dataset("parameters/theta", data=np.full(size, np.nan, dtype=dtype))
+            theta.attrs["block_names"] = list(blocks)
+            for name, (part, shape) in blocks.items():
+                theta.attrs[f"{name}_slice"] = np.array([part.start, part.stop], dtype=np.int64)
+                theta.attrs[f"{name}_shape"] = np.array(shape, dtype=np.int64)
+            self._file.swmr_mode = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._storage():
+            self._file.close()
+
+    def append(self, values: Mapping[str, float], theta: NDArray[Any]) -> None:
+        """Adds a row to every series and replaces the parameters by those of this epoch.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        with self._storage():
+            self._file["parameters/theta"][:] = theta
+            for name in SERIES:
+                dataset = self._file["series"][name]
+                dataset.resize(len(dataset) + 1, axis=0)
+                dataset[-1] = values[name]
+            self._file.flush()
+
+    @contextlib.contextmanager
+    def _storage(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            raise StorageError(f"cannot write {self.path}: {reason(error)}") from error
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit has written up to the moment of reading.
+
+    Attributes:
+        path: the file.
+        attributes: of the root.
+        series: name -> (n,), see ``SERIES``.
+        theta: parameters after the last row, (K,).
+        blocks: named parts of theta.
+    """
+
+    path: Path
+    attributes: dict[str, Any]
+    series: dict[str, NDArray[Any]]
+    theta: NDArray[Any]
+    blocks: Blocks
+
+    @property
+    def name(self) -> str:
+        """The fit's directory name."""
+        return self.path.resolve().parent.name if self.path.name == FILE_NAME else self.path.stem
+
+
+def fit_file(path: str | os.PathLike[str]) -> Path:
+    """Where the file of a fit is, given its directory or the file itself (which need not exist)."""
+    location = Path(path)
+    return location if location.name == FILE_NAME else location / FILE_NAME
+
+
+def open_fit(path: str | os.PathLike[str]) -> Fit:
+    """Reads a fit; one that is still being written, or was killed, up to its last row.
+
+    Raises:
+        InputError: no such file, not one of a fit, or one of a newer version, or without any row.
+        StorageError: the file is there but cannot be read.
+    """
+    location = fit_file(path)
+    if not location.is_file():
+        raise InputError(f"{location} does not exist")
+    try:
+        if not h5py.is_hdf5(location):
+            raise InputError(f"{location} is not a fit of pvmc")
+        with h5py.File(location, "r", swmr=True, locking="best-effort") as file:
+            layout = file.attrs.get("fit_layout")
+            if layout is None or layout > LAYOUT:
+                raise InputError(f"{location} is not a fit of pvmc, or one of a newer version")
+            rows = min(len(file["series"][name]) for name in SERIES)
+            if not rows:
+                raise InputError(f"{location} holds no epoch yet")
+            theta = file["parameters/theta"]
+            blocks = {
+                str(name): (slice(*theta.attrs[f"{name}_slice"].tolist()), tuple(theta.attrs[f"{name}_shape"].tolist()))
+                for name in theta.attrs["block_names"]
+            }
+            series = {name: file["series"][name][:rows] for name in SERIES}
+            return Fit(location, dict(file.attrs), series, theta[:], blocks)
+    except KeyError as error:
+        raise StorageError(f"{location} is damaged: {error.args[0]}") from error
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"cannot read {location}: {reason(error)}") from error
+
+
+def _require_free(path: Path, overwrite: bool) -> None:
+    directory = path.parent
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory} cannot hold a fit: choose another --output")
+    if not overwrite and path.exists():
+        raise InputError(f"{path} exists; choose another --output or pass --overwrite")
+    if not overwrite and directory.exists() and any(directory.iterdir()):
+        raise InputError(f"{directory} exists and is not a fit; choose another --output or pass --overwrite")

@@ -1,0 +1,186 @@
+"""The input of the samplers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from pvmc.config import KeyProblem, Section
+from pvmc.exact.basis import MAX_SITES, Basis
+from pvmc.hamiltonians import Operator
+from pvmc.lattice import Lattice, LatticeError
+from pvmc.sampler.enumeration import Enumeration
+from pvmc.sampler.metropolis import Metropolis
+from pvmc.sampler.moves import Moves, MoveWeights
+from pvmc.sampler.tempering import TemperingSpec
+from pvmc.sampler.walkers import Ensemble
+
+
+class MetropolisSpec(Section):
+    """How configurations are drawn from |psi|^2."""
+
+    kind: Literal["metropolis"] = "metropolis"
+    """Markov chains"""
+    moves: MoveWeights | None = None
+    """weights of the moves; default: exchange where the Hamiltonian keeps the magnetisation, flip elsewhere"""
+    magnetization: int = 0
+    """sum of s_i = +-1 of the walkers, where the moves keep it"""
+    start: Literal["random", "neel", "file"] = "random"
+    """configurations that the walkers start from"""
+    start_file: str | None = None
+    """file of configurations to start from, one row of N spins +-1 each: text, .npy, .npz or HDF5 (array spins)"""
+    walkers: int = Field(default=1024, ge=2)
+    """Markov chains over all ranks; a multiple of block_width"""
+    block_width: int = Field(default=64, ge=1, le=4096)
+    """walkers in a block, the unit of work and of random numbers; a job can use as many ranks as there are blocks"""
+    samples: int = Field(default=4096, ge=2)
+    """configurations per SR iteration over all ranks; a multiple of walkers"""
+    sweep: int | None = Field(default=None, ge=1)
+    """proposals between two samples of a walker; default: the number of sites"""
+    burn_in: int = Field(default=20, ge=0)
+    """sweeps before the first sample of a run"""
+    discard: int = Field(default=1, ge=0)
+    """sweeps before the first sample of each later iteration"""
+    tempering: TemperingSpec | None = None
+    """replicas at |psi|^(2 beta) that help the walkers over barriers: { replicas, smallest_beta }; default: none"""
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of walker blocks over all ranks."""
+        return self.walkers // self.block_width
+
+    def resolved(self, lattice: Lattice, operator: Operator) -> MetropolisSpec:
+        """The section with automatic choices replaced by what was chosen."""
+        automatic = MoveWeights(exchange=1.0) if operator.conserves_magnetization else MoveWeights(flip=1.0)
+        return self.model_copy(update={"moves": self.moves or automatic, "sweep": self.sweep or lattice.n_sites})
+
+    def build(self, lattice: Lattice, operator: Operator, seed: int) -> Metropolis:
+        """The sampler on a lattice; ``moves`` must have been chosen.
+
+        Raises:
+            KeyProblem: numbers that do not divide, moves that cannot reach every configuration, or a magnetisation
+                that N spins cannot have.
+        """
+        if self.moves is None:
+            raise ValueError("the moves of a sampler are chosen before it is built")
+        self._check(lattice, operator)
+        magnetization = self.fixed_magnetization(operator)
+        return Metropolis(
+            moves=Moves.build(self.moves, lattice, operator),
+            seed=seed,
+            n_draws=self.samples // self.walkers,
+            sweep=self.sweep or lattice.n_sites,
+            burn_in=self.burn_in,
+            discard=self.discard,
+            ensemble=Ensemble(self.n_blocks, self.block_width, lattice, self.start, magnetization, self.start_file),
+            tempering=self.tempering.build() if self.tempering else None,
+        )
+
+    def fixed_magnetization(self, operator: Operator | None = None) -> int | None:
+        """The conserved sum of s_i, or None where a move changes it; moves of the Hamiltonian need the operator."""
+        return self.moves.fixed_magnetization(self.magnetization, operator) if self.moves is not None else None
+
+    def _check(self, lattice: Lattice, operator: Operator) -> None:
+        if self.walkers % self.block_width:
+            raise KeyProblem("sampler.walkers", self.walkers, f"must be a multiple of block_width = {self.block_width}")
+        if self.samples % self.walkers:
+            raise KeyProblem("sampler.samples", self.samples, f"must be a multiple of walkers = {self.walkers}")
+        if (self.start == "file") != (self.start_file is not None):
+            raise KeyProblem("sampler.start_file", self.start_file or "", 'goes with start = "file", and only with it')
+        self._check_moves(operator)
+        fixed = self.fixed_magnetization(operator)
+        neel = _neel_magnetization(lattice) if self.start == "neel" else fixed
+        if fixed is None:
+            return
+        if abs(fixed) >= lattice.n_sites or (fixed + lattice.n_sites) % 2:
+            raise KeyProblem("sampler.magnetization", fixed, _allowed_magnetizations(lattice.n_sites))
+        if fixed != neel or (self.start == "neel" and neel != 0):  # each walker takes either sign of the order
+            raise KeyProblem("sampler.start", "neel", f"Neel order does not have magnetization = {fixed}; use random")
+
+    def _check_moves(self, operator: Operator) -> None:
+        assert self.moves is not None
+        moves = self.moves
+        if not any(moves.model_dump().values()):
+            raise KeyProblem("sampler.moves", moves, "at least one move needs a positive weight")
+        if not (moves.flip or moves.exchange or moves.exchange_any or moves.hamiltonian):
+            raise KeyProblem(
+                "sampler.moves",
+                moves,
+                "these do not reach every configuration; give flip, exchange, exchange_any or hamiltonian a weight",
+            )
+        if moves.hamiltonian and not len(operator.flips):
+            raise KeyProblem("sampler.moves.hamiltonian", moves.hamiltonian, "this Hamiltonian flips no spins")
+        fixed = self.fixed_magnetization(operator)
+        if fixed is None:
+            return
+        if not operator.conserves_magnetization:
+            raise KeyProblem(
+                "sampler.moves",
+                moves,
+                "this Hamiltonian changes the magnetisation, which exchanges keep; give flip a weight",
+            )
+        if moves.global_flip and fixed != 0:
+            raise KeyProblem(
+                "sampler.moves.global_flip", moves.global_flip, f"a global flip does not keep magnetization = {fixed}"
+            )
+
+
+class ExactSpec(Section):
+    """All configurations of a small system, weighted by |psi|^2: no noise, no error bars."""
+
+    kind: Literal["exact"]
+    """all configurations in place of samples"""
+    magnetization: int | Literal["any"] | None = None
+    """sum of s_i = +-1 of the configurations, or "any"; default: 0 where the Hamiltonian keeps it, any elsewhere"""
+    block_width: int = Field(default=64, ge=1, le=4096)
+    """configurations in a block, the unit of work; a job can use as many ranks as there are blocks"""
+
+    def resolved(self, lattice: Lattice, operator: Operator) -> ExactSpec:
+        """The section with the automatic choice replaced by what was chosen."""
+        if self.magnetization is not None:
+            return self
+        automatic = lattice.n_sites % 2 if operator.conserves_magnetization else "any"
+        return self.model_copy(update={"magnetization": automatic})
+
+    def build(self, lattice: Lattice, operator: Operator, seed: int) -> Enumeration:
+        """The enumeration; ``seed`` is not used.
+
+        Raises:
+            KeyProblem: too many sites, or a magnetisation that the Hamiltonian changes or N spins cannot have.
+        """
+        if lattice.n_sites > MAX_SITES:
+            raise KeyProblem("sampler.kind", "exact", f"needs at most {MAX_SITES} sites, not {lattice.n_sites}")
+        fixed = self.fixed_magnetization(operator)
+        if fixed is not None:
+            if not operator.conserves_magnetization:
+                raise KeyProblem("sampler.magnetization", fixed, 'this Hamiltonian changes it; must be "any"')
+            if abs(fixed) > lattice.n_sites or (fixed + lattice.n_sites) % 2:
+                raise KeyProblem("sampler.magnetization", fixed, _allowed_magnetizations(lattice.n_sites))
+        return Enumeration(Basis.enumerate(lattice.n_sites, fixed), self.block_width, fixed)
+
+    def fixed_magnetization(self, operator: Operator | None = None) -> int | None:
+        """The sum of s_i of all configurations, or None for all 2^N; ``operator`` is not needed."""
+        return self.magnetization if isinstance(self.magnetization, int) else None
+
+
+def _with_kind(table: Any) -> Any:
+    """A table without ``kind`` is one of the Metropolis sampler."""
+    return {"kind": "metropolis", **table} if isinstance(table, dict) else table
+
+
+SamplerSpec: TypeAlias = Annotated[MetropolisSpec | ExactSpec, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+
+
+def _neel_magnetization(lattice: Lattice) -> int:
+    try:
+        return int(lattice.sublattices().sum())
+    except LatticeError as error:
+        raise KeyProblem("sampler.start", "neel", f"needs a bipartite lattice: {error}") from None
+
+
+def _allowed_magnetizations(n_sites: int) -> str:
+    parity = "odd" if n_sites % 2 else "even"
+    return f"{n_sites} spins +-1 that exchange sum to an {parity} number between {2 - n_sites} and {n_sites - 2}" + (
+        " (an odd number of sites has no zero magnetisation)" if n_sites % 2 else ""
+    )
