@@ -13,11 +13,13 @@ from typing import Self
 import numpy as np
 
 from pvmc import sampler
+from pvmc.ansatz import Projected
 from pvmc.config import to_toml
 from pvmc.driver import State, StepRecord, iterate
 from pvmc.errors import InputError, on_every_rank
 from pvmc.estimators import estimate
 from pvmc.exact import Reference, find_reference
+from pvmc.exact.sector import sector_reference
 from pvmc.io import provenance
 from pvmc.io.results import ResultsWriter
 from pvmc.job import Job
@@ -95,6 +97,9 @@ def find_job_reference(job: Job) -> Reference | None:
         return None
     if isinstance(wanted, float | int):
         return Reference(float(wanted), "given")
+    if isinstance(job.ansatz, Projected):  # the ground state of the Hamiltonian may have other quantum numbers
+        magnetization = job.config.sampler.fixed_magnetization()
+        return sector_reference(job.operator, job.ansatz.symmetry_group, magnetization)
     return find_reference(
         job.config.lattice, job.config.hamiltonian, job.operator, job.config.sampler.fixed_magnetization()
     )

@@ -306,6 +306,17 @@ class RBMState:
             lookup[:] = self.lookup(spins)
         return accepted
 
+    @property
+    def kernel_tables(self) -> tuple[Floats, Floats, Floats, float]:
+        """The first four arguments of the kernels: exponentials, visible biases, bounds on growth."""
+        return self._table, self._visible_planes, self._growth, self._largest_growth
+
+    def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
+        """Flip the sites in the accepting walkers; spins and look-up are updated."""
+        gap = kernels.move(self._table, spins, lookup, sites, accept)
+        if not gap > kernels.SMALLEST_GAP or not np.all(np.isfinite(lookup)):
+            lookup[:] = self.lookup(spins)
+
     def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
         """O_k, (K, L): O_a = sum of the orbit's spins, O_b = sum_g T_fg, O_w = sum_g T_fg s[perm[g, i]]."""
         ansatz, width = self.ansatz, spins.shape[1]
