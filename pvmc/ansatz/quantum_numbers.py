@@ -162,6 +162,8 @@ def isometries(lattice: Lattice) -> list[tuple[Integers, Positions]]:
 def mirror(lattice: Lattice, name: str) -> Integers:
     """The mirror of the first coordinate about the centre, (N,); ``name``: the quantum number that asks for it."""
     dimension = lattice.positions.shape[1]
+    if dimension == 0:
+        raise QuantumNumberError(name, "a graph without positions has no mirror")
     wanted = np.diag([-1.0] + [1.0] * (dimension - 1))
     for permutation, matrix in isometries(lattice):
         if np.abs(matrix - wanted).max() < TOLERANCE:
@@ -176,7 +178,7 @@ def point_group(lattice: Lattice, irrep: str) -> list[Element]:
             "irrep", f"only one-dimensional representations are projected to: {', '.join(IRREPS)} (E and T have more)"
         )
     of_rotation, of_mirror = IRREPS[irrep]
-    if lattice.positions.shape[1] > 2:
+    if not 1 <= lattice.positions.shape[1] <= 2:
         raise QuantumNumberError("irrep", "representations are named for chains and planar lattices only")
     rotations = [permutation for permutation, matrix in isometries(lattice) if np.linalg.det(matrix) > 0]
     smallest = max(rotations, key=order)

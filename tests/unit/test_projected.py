@@ -17,6 +17,7 @@ from pvmc.lattice import Lattice, chain, rectangle
 from tests.helpers import configurations, state_vector
 
 RING, SQUARE = chain(6), rectangle((3, 3))
+NOWHERE = Lattice(np.empty((3, 0)), (np.array([[0, 1], [1, 2]]),))
 
 
 def plain_rbm(lattice: Lattice, dtype: Any = np.complex128, scale: float = 0.4) -> RBM:
@@ -186,6 +187,8 @@ def test_a_projection_that_vanishes_is_refused() -> None:
         (SQUARE, QuantumNumbers(irrep="E"), "irrep", "one-dimensional"),
         (SQUARE, QuantumNumbers(momentum=[1, 0], irrep="A1"), "irrep", None),
         (SQUARE, QuantumNumbers(parity=1, irrep="A2"), "parity", "no state has this"),
+        (NOWHERE, QuantumNumbers(parity=1), "parity", "without positions"),
+        (NOWHERE, QuantumNumbers(irrep="A1"), "irrep", "chains and planar lattices"),
     ],
 )
 def test_numbers_that_are_refused(lattice: Lattice, numbers: QuantumNumbers, name: str, text: str | None) -> None:
