@@ -56,7 +56,8 @@ def config_markdown() -> str:
 def _section_parts(section: type[Section], heading: bool = True) -> Iterator[str]:
     tag = next((name for name in ("kind", "model") if name in section.model_fields), None)
     if heading and tag:
-        yield f"### {tag} = {allowed_values(section.model_fields[tag])}\n"
+        words = f'"{section.open_tag}"' if section.open_tag else allowed_values(section.model_fields[tag])
+        yield f"### {tag} = {words}\n"
     yield f"{_escaped(' '.join((section.__doc__ or '').split()))}\n"
     yield _table(section)
 
@@ -77,16 +78,22 @@ def _escaped(text: str) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    return "chosen by pvmc" if field.default is None else f"`{shown(field.default)}`"
+    if field.default is None:
+        words = str(field.description).rpartition("; default: ")[2]
+        return words if words == "not projected" else "chosen by pvmc"
+    return f"`{shown(field.default)}`"
 
 
 def _inner_sections() -> dict[type[Section], list[str]]:
     """The section classes that stand as tables within sections, and the keys where they do."""
     found: dict[type[Section], list[str]] = {}
     for name, field in JobConfig.model_fields.items():
-        for outer in section_classes(field.annotation):
+        members = section_classes(field.annotation)
+        for outer in members:
             for key, inner_field in outer.model_fields.items():
                 for inner in section_classes(inner_field.annotation):
+                    if inner in members:  # an ansatz within an ansatz: it has its table already
+                        continue
                     found.setdefault(inner, []).append(f"{name}.{key}")
     return found
 

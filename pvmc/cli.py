@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_plot(commands)
     _add_lattice(commands)
     _add_exact(commands)
+    _add_check_ansatz(commands)
     _add_info(commands)
     return parser
 
@@ -207,6 +208,17 @@ def _add_exact(commands) -> None:  # type: ignore[no-untyped-def]
     _add_config(parser)
 
 
+def _add_check_ansatz(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "check-ansatz",
+        _check_ansatz,
+        "test the wave function of an input file on random spins and parameters; exit code 2 where it fails",
+        "pvmc check-ansatz examples/own_ansatz.toml",
+    )
+    _add_config(parser)
+
+
 def _add_info(commands) -> None:  # type: ignore[no-untyped-def]
     _add(commands, "info", _info, "print versions, MPI library, BLAS, threads and CPU", "mpirun -n 2 pvmc info")
 
@@ -326,6 +338,21 @@ def _exact(options: argparse.Namespace) -> int:
     print(f"E   = {reference.energy:.12f} {config.hamiltonian.energy_unit}  ({reference.method})")
     print(f"E/N = {reference.energy / job.lattice.n_sites:.12f}")
     return 0
+
+
+def _check_ansatz(options: argparse.Namespace) -> int:
+    from pvmc.ansatz.contract import check_ansatz, failed, table
+    from pvmc.errors import InputError
+    from pvmc.job import load_job
+    from pvmc.simulation import describe
+
+    job = load_job(options.config, options.set)
+    checks = check_ansatz(job.ansatz, job.config.run.seed)
+    print(describe(job))
+    print(table(checks))
+    broken = len(list(failed(checks)))
+    print(f"{broken} of {len(checks)} checks failed" if broken else f"all {len(checks)} checks passed")
+    return InputError.exit_code if broken else 0
 
 
 def _info(options: argparse.Namespace) -> int:

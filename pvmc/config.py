@@ -12,6 +12,7 @@ import re
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
@@ -77,6 +78,9 @@ class Section(BaseModel):
     shorthand: ClassVar[str | None] = None
     """The key that a plain number sets when it stands in place of the table."""
 
+    open_tag: ClassVar[str | None] = None
+    """What the tag of a member of a union looks like that is not from a list of words, for messages."""
+
     @model_validator(mode="before")
     @classmethod
     def _from_number(cls, value: Any) -> Any:
@@ -103,6 +107,17 @@ class KeyProblem(ValueError):
     def __init__(self, key: str, value: object, allowed: str):
         super().__init__(f"{key} = {shown(value)}: {allowed}")
         self.key, self.value, self.allowed = key, value, allowed
+
+
+@contextmanager
+def inside_key(outer: str, inner: str) -> Iterator[None]:
+    """Makes the keys of problems raised within those of a nested table: ``outer.x`` becomes ``inner.x``."""
+    try:
+        yield
+    except KeyProblem as problem:
+        if problem.key != outer and not problem.key.startswith(f"{outer}."):
+            raise
+        raise KeyProblem(inner + problem.key[len(outer) :], problem.value, problem.allowed) from None
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
@@ -219,7 +234,7 @@ class _Place:
 
     @property
     def key(self) -> str:
-        return ".".join(part if re.fullmatch(r"[\w-]+", part) else json.dumps(part) for part in self.path)
+        return ".".join(part if re.fullmatch(r"[\w-]+(\[\d+\])?", part) else json.dumps(part) for part in self.path)
 
 
 def _message(model: type[Section], tables: Mapping[str, Any], error: ValidationError) -> tuple[str, str]:
@@ -279,6 +294,11 @@ def _locate(model: type[Section], tables: Mapping[str, Any], location: Sequence[
         if isinstance(part, int) and isinstance(place.value, list) and section:  # a table of a list of tables
             place = replace(place, value=place.value[part])
             continue
+        if isinstance(part, int) and isinstance(place.value, list) and section_classes(_annotation(place)):
+            *parents, last = place.path  # one of a list of tables of several kinds
+            place = replace(place, path=(*parents, f"{last}[{part}]"), value=place.value[part])
+            section = _chosen(_annotation(place), place.value)
+            continue
         known = section.model_fields.get(str(part)) if section else None
         is_unknown_key = depth == len(location) and isinstance(place.value, Mapping) and part in place.value
         if known is None and not is_unknown_key:
@@ -304,8 +324,10 @@ def _tag_place(place: _Place, problem: str) -> _Place:
     """The place of a union's tag, where the problem is the tag's; else the place itself."""
     if problem not in ("union_tag_not_found", "union_tag_invalid") or place.field is None:
         return place
-    tag = str(place.field.discriminator)
-    return replace(place, path=(*place.path, tag), value=place.value.get(tag))
+    own = place.field.discriminator
+    tag = own if isinstance(own, str) else "kind"
+    value = place.value.get(tag) if isinstance(place.value, Mapping) else None
+    return replace(place, path=(*place.path, tag), value=value)
 
 
 def _tags_of(place: _Place) -> list[str]:
@@ -320,6 +342,8 @@ def _chosen(annotation: Any, table: Any) -> type[Section] | None:
         for tag in ("kind", "model"):
             if isinstance(table, Mapping) and table.get(tag, _default_tag(section, tag)) in _tag_words(section, tag):
                 return section
+    is_open = isinstance(table, Mapping) and ":" in str(table.get("kind"))
+    classes = [section for section in classes if section.open_tag] if is_open else classes
     return classes[0] if len(classes) == 1 else None
 
 
@@ -401,6 +425,8 @@ def _type_in_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
     sections = section_classes(annotation)
     if sections:
         return _table_in_words(sections)
+    if origin is dict:
+        return "a table"
     if origin is Literal:
         return _one_of(arguments)
     if origin is tuple and arguments[-1] is Ellipsis:
@@ -431,7 +457,8 @@ def _table_in_words(sections: Sequence[type[Section]]) -> str:
 
 def _tag_words(section: type[Section], tag: str) -> Sequence[str]:
     field = section.model_fields.get(tag)
-    return _words(field.annotation) if field else ()
+    words = _words(field.annotation) if field else []
+    return [*words, section.open_tag] if field and section.open_tag else words
 
 
 def _default_tag(section: type[Section], tag: str) -> Any:

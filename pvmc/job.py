@@ -44,7 +44,7 @@ class JobConfig(Section):
     hamiltonian: HamiltonianSpec
     """the model: model = "heisenberg", "ising", "j1j2", ..., or "terms" for a sum of Pauli strings of your own"""
     ansatz: AnsatzSpec
-    """the wave function: kind = "rbm" or "feedforward\""""
+    """the wave function: kind = "rbm", "feedforward", "jastrow", "product", "projected", "module:Class", ..."""
     sampler: SamplerSpec = MetropolisSpec()
     """configurations in the proportions of |psi|^2: kind = "metropolis" (default) or "exact\""""
     sr: SRSpec = SRSpec()

@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc import sampler
+from pvmc.ansatz import Projected
 from pvmc.config import to_toml
 from pvmc.driver import State, StepRecord, iterate
 from pvmc.errors import InputError, on_every_rank
 from pvmc.estimators import estimate
 from pvmc.exact import Reference, find_reference
+from pvmc.exact.sector import sector_reference
 from pvmc.io import provenance
 from pvmc.io.parameters import read_parameters
 from pvmc.io.results import ResultsWriter
@@ -109,9 +111,10 @@ def find_job_reference(job: Job) -> Reference | None:
         return None
     if isinstance(wanted, float | int):
         return Reference(float(wanted), "given")
-    return find_reference(
-        job.config.lattice, job.config.hamiltonian, job.operator, job.sampler.magnetization
-    )
+    if isinstance(job.ansatz, Projected):  # the ground state of the Hamiltonian may have other quantum numbers
+        magnetization = job.sampler.magnetization
+        return sector_reference(job.operator, job.ansatz.symmetry_group, magnetization)
+    return find_reference(job.config.lattice, job.config.hamiltonian, job.operator, job.sampler.magnetization)
 
 
 def compile_kernels(job: Job, state: State) -> None:
@@ -183,10 +186,7 @@ class Recorder:
     def _introduce(self, ranks: int) -> None:
         job = self.job
         print(describe(job))
-        print(
-            f"{job.sampler.describe()} "
-            f"on {ranks} rank{'s' if ranks > 1 else ''}, seed {job.config.run.seed}"
-        )
+        print(f"{job.sampler.describe()} on {ranks} rank{'s' if ranks > 1 else ''}, seed {job.config.run.seed}")
         if self.reference:
             per_site = self.reference.energy / job.lattice.n_sites
             unit = job.config.hamiltonian.energy_unit

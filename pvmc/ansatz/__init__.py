@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from pvmc.ansatz.base import Ansatz, WaveFunction
 from pvmc.ansatz.feedforward import FeedForward, FeedForwardSpec
+from pvmc.ansatz.jastrow import Jastrow, JastrowSpec
+from pvmc.ansatz.meanfield import MeanField, MeanFieldSpec
+from pvmc.ansatz.own import OwnSpec, is_own
+from pvmc.ansatz.product import Product, ProductSpec
+from pvmc.ansatz.projected import Projected, ProjectedSpec
 from pvmc.ansatz.rbm import RBM, RBMSpec
 
-AnsatzSpec: TypeAlias = Annotated[RBMSpec | FeedForwardSpec, Field(discriminator="kind")]
+NamedSpec: TypeAlias = Annotated[
+    RBMSpec | FeedForwardSpec | MeanFieldSpec | JastrowSpec | ProductSpec | ProjectedSpec, Field(discriminator="kind")
+]
+"""The registry: a new wave function is a spec with ``kind`` and ``build(lattice)``, added to this union."""
 
-__all__ = ["RBM", "Ansatz", "AnsatzSpec", "FeedForward", "FeedForwardSpec", "RBMSpec", "WaveFunction"]
+
+def _registry(table: Any) -> str:
+    """Where the ``kind`` of a table is looked up: among those of pvmc, or of the user."""
+    kind = table.get("kind") if isinstance(table, dict) else getattr(table, "kind", None)
+    return "own" if isinstance(table, OwnSpec) or is_own(kind) else "named"
+
+
+AnsatzSpec: TypeAlias = Annotated[
+    Annotated[NamedSpec, Tag("named")] | Annotated[OwnSpec, Tag("own")], Discriminator(_registry)
+]
+
+for _spec in (ProductSpec, ProjectedSpec):
+    _spec.model_rebuild(_types_namespace={"AnsatzSpec": AnsatzSpec})
+
+__all__ = [
+    "RBM",
+    "Ansatz",
+    "AnsatzSpec",
+    "FeedForward",
+    "FeedForwardSpec",
+    "Jastrow",
+    "JastrowSpec",
+    "MeanField",
+    "MeanFieldSpec",
+    "OwnSpec",
+    "Product",
+    "ProductSpec",
+    "Projected",
+    "ProjectedSpec",
+    "RBMSpec",
+    "WaveFunction",
+]

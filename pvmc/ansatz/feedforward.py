@@ -23,8 +23,9 @@ from pvmc.ansatz.activations import Activation, activate, derivative
 from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.rbm import Lattice
+from pvmc.ansatz.section import AnsatzSection
 from pvmc.ansatz.vector_math import LARGEST_ANGLE
-from pvmc.config import KeyProblem, Section
+from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
 from pvmc.flips import FlipSets
 
@@ -36,7 +37,7 @@ Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, 
 ActivationNames = Annotated[tuple[ActivationName, ...], Field(min_length=1, strict=False)]
 
 
-class FeedForwardSpec(Section):
+class FeedForwardSpec(AnsatzSection):
     """Feed-forward neural network."""
 
     kind: Literal["feedforward"]
@@ -57,8 +58,6 @@ class FeedForwardSpec(Section):
     """Standard deviation over init_scale: lecun 1/sqrt(n_in), glorot sqrt(2/(n_in + n_out)), gaussian 1."""
     init_scale: float = Field(default=0.3, gt=0)
     """Factor on the standard deviation of the first parameters (of real and imaginary parts together)."""
-    start_from: str | None = None
-    """Run or fit whose last saved parameters are the first ones here; default: random parameters."""
 
     def build(self, lattice: Lattice) -> FeedForward:
         """The net on a lattice.

@@ -394,6 +394,31 @@ def metropolis(
 
 
 @kernel
+def move(table: Floats, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> float:
+    """Flip the sites in the accepting walkers, spins and lookup updated; the smallest gap that T has then."""
+    n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
+    rows, sign, gap = np.empty((2, n_planes, n_hidden)), np.empty(width), np.ones(width)
+    pending, moving = accept.copy(), np.empty(width, dtype=np.bool_)
+    for lane in range(width):
+        if not pending[lane]:
+            continue
+        compose_rows(table, spins, sites, lane, rows)
+        relative_signs(spins, sites, lane, sign)
+        for walker in range(width):
+            moving[walker] = pending[walker] and sign[walker] != 0.0
+            pending[walker] = pending[walker] and not moving[walker]
+        if n_planes == 1:
+            update_real(rows[0, 0], rows[1, 0], lookup, sign, moving, gap)
+        else:
+            update_complex(rows[0], rows[1], lookup, sign, moving, gap)
+        for walker in range(width):
+            if moving[walker]:
+                for m in range(len(sites)):
+                    spins[sites[m], walker] = -spins[sites[m], walker]
+    return gap.min()
+
+
+@kernel
 def correlate(lookup: Floats, first: int, spins: Floats, permutations: Integers, site: int, total: Floats) -> None:
     """total = sum_g T_g s[perm[g, site]] over the |G| rows of the lookup from ``first``; four g at a time."""
     order = permutations.shape[0]

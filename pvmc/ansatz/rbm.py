@@ -19,8 +19,9 @@ from pydantic import Field
 from pvmc.ansatz import extended, kernels
 from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
+from pvmc.ansatz.section import AnsatzSection
 from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, tanh_in_place
-from pvmc.config import KeyProblem, Section
+from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
 from pvmc.flips import FlipSets
 
@@ -38,7 +39,7 @@ class Lattice(Protocol):
         ...
 
 
-class RBMSpec(Section):
+class RBMSpec(AnsatzSection):
     """Restricted Boltzmann machine."""
 
     kind: Literal["rbm"]
@@ -53,8 +54,6 @@ class RBMSpec(Section):
     """Whether ln psi has the term sum_i a_i s_i, one a per orbit of the sites."""
     init_scale: float = Field(default=0.05, gt=0)
     """Standard deviation of the random initial parameters (of the real and of the imaginary parts each)."""
-    start_from: str | None = None
-    """Run or fit whose last saved parameters are the first ones here; default: random parameters."""
 
     def build(self, lattice: Lattice) -> RBM:
         """The RBM on a lattice.
@@ -307,6 +306,17 @@ class RBMState:
             extended.metropolis(*arguments, flips.offsets, flips.sites, *rest)
             lookup[:] = self.lookup(spins)
         return accepted
+
+    @property
+    def kernel_tables(self) -> tuple[Floats, Floats, Floats, float]:
+        """The first four arguments of the kernels: exponentials, visible biases, bounds on growth."""
+        return self._table, self._visible_planes, self._growth, self._largest_growth
+
+    def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
+        """Flip the sites in the accepting walkers; spins and look-up are updated."""
+        gap = kernels.move(self._table, spins, lookup, sites, accept)
+        if not gap > kernels.SMALLEST_GAP or not np.all(np.isfinite(lookup)):
+            lookup[:] = self.lookup(spins)
 
     def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
         """O_k, (K, L): O_a = sum of the orbit's spins, O_b = sum_g T_fg, O_w = sum_g T_fg s[perm[g, i]]."""

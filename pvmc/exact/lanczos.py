@@ -68,7 +68,7 @@ def ground_state(operator: Operator, basis: Basis) -> tuple[float, Vector]:
         NumericalError: Lanczos did not converge, or H v differs from E v.
     """
     matrix = sparse_matrix(operator, basis)
-    energy, vector = _lowest(matrix)
+    energy, vector = lowest(matrix)
     image = np.asarray(matrix @ vector)
     residual = float(np.linalg.norm(image - energy * vector))
     scale = float(abs(matrix).sum(axis=1).max())
@@ -78,7 +78,8 @@ def ground_state(operator: Operator, basis: Basis) -> tuple[float, Vector]:
     return energy, vector * (np.conj(largest) / abs(largest))
 
 
-def _lowest(matrix: sparse.csr_array) -> tuple[float, Vector]:
+def lowest(matrix: sparse.csr_array) -> tuple[float, Vector]:
+    """Lowest eigenvalue and a normalised eigenvector of a Hermitian sparse matrix."""
     dimension = matrix.shape[0]
     if dimension <= DENSE_DIMENSION:
         energies, vectors = eigh(matrix.toarray(), subset_by_index=[0, 0])

@@ -61,7 +61,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "misspelt required section": (toml(lattice=None, lattise=GOOD["lattice"]), f"[lattise]: unknown section, did you mean 'lattice'?; {SECTIONS} (and 1 more problem)"),
     # missing
     "missing section": (toml(lattice=None), '[lattice]: section missing; must be a table with kind = "chain" or "rectangle"'),
-    "missing ansatz": (toml(ansatz=None), '[ansatz]: section missing; must be a table with kind = "rbm"'),
+    "missing ansatz": (toml(ansatz=None), '[ansatz]: section missing; must be a table with kind = "rbm", ...'),
     "empty file": ("", '[lattice]: section missing; must be a table with kind = "chain" or "rectangle" (and 2 more problems)'),
     "missing key": (rbm(""), "ansatz.alpha: missing; must be a number > 0 (..."),
     "missing length": (toml(lattice='kind = "chain"'), "lattice.length: missing; must be an integer >= 2 (..."),
