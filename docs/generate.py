@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from pvmc.config import Section, allowed_values, section_classes, shown
+from pvmc.config import Section, allowed_values, ordered_fields, section_classes, shown
 from pvmc.io.schema import schema_markdown
 from pvmc.job import JobConfig
 
@@ -64,7 +64,7 @@ def _section_parts(section: type[Section], heading: bool = True) -> Iterator[str
 
 def _table(section: type[Section]) -> str:
     lines = ["| key | allowed | default | meaning |", "|---|---|---|---|"]
-    for name, field in section.model_fields.items():
+    for name, field in ordered_fields(section).items():
         meaning = _escaped(str(field.description).rstrip(".")).replace("|", "\\|")
         lines.append(f"| `{name}` | {allowed_values(field)} | {_default(field)} | {meaning} |")
     return "\n".join(lines) + "\n"
@@ -90,7 +90,7 @@ def _inner_sections() -> dict[type[Section], list[str]]:
     for name, field in JobConfig.model_fields.items():
         members = section_classes(field.annotation)
         for outer in members:
-            for key, inner_field in outer.model_fields.items():
+            for key, inner_field in ordered_fields(outer).items():
                 for inner in section_classes(inner_field.annotation):
                     if inner in members:  # an ansatz within an ansatz: it has its table already
                         continue

@@ -95,6 +95,14 @@ class InWords:
     text: str
 
 
+def ordered_fields(section: type[Section]) -> dict[str, FieldInfo]:
+    """The keys of a section in the order to show them: what says which it is, its own, those that others have too."""
+    fields = section.model_fields
+    tags = [name for name in ("kind", "model") if name in fields]
+    own = [name for name in section.__annotations__ if name in fields]
+    return {name: fields[name] for name in dict.fromkeys([*tags, *own, *fields])}
+
+
 class KeyProblem(ValueError):
     """A value that is wrong only in the light of others; raised by checks across sections.
 
@@ -253,7 +261,7 @@ def _problem_in_words(
     given = f"{place.key} = {shown(place.value)}"
     match problem["type"]:
         case "extra_forbidden":
-            siblings = list(place.holder.model_fields) if place.holder else []
+            siblings = list(ordered_fields(place.holder)) if place.holder else []
             unknown = f"[{place.key}]: unknown section" if isinstance(place.value, Mapping) else f"{given}: unknown key"
             hint = _nearest_key(place.path, siblings, model, tables)
             return f"{unknown}{hint}; allowed: {', '.join(siblings)}"
@@ -352,13 +360,14 @@ def _nearest_key(path: Sequence[str], siblings: Sequence[str], model: type[Secti
     *parents, name = path
     close = difflib.get_close_matches(name, siblings, n=1, cutoff=0.5)
     guesses = [".".join([*parents, near]) for near in close]
-    guesses += [key for key in _known_keys(model, tables) if key.rpartition(".")[2] == name]
+    elsewhere = [key for key in _known_keys(model, tables) if key.rpartition(".")[2] == name]
+    guesses += sorted(elsewhere, key=lambda key: key.count("."))
     return f", did you mean '{guesses[0]}'?" if guesses else ""
 
 
 def _known_keys(section: type[Section], table: Any, prefix: str = "") -> Iterator[str]:
     """Dotted keys of a section and of those in it, choosing union members as the table does."""
-    for name, field in section.model_fields.items():
+    for name, field in ordered_fields(section).items():
         yield f"{prefix}{name}"
         inner_table = table.get(name) if isinstance(table, Mapping) else None
         inner = _chosen(field.annotation, inner_table)
@@ -452,7 +461,7 @@ def _table_in_words(sections: Sequence[type[Section]]) -> str:
         if words:
             return f"a table with {tag} = {_one_of(words)}"
     number = "a number or " if sections[0].shorthand else ""
-    return f"{number}a table with {', '.join(sections[0].model_fields)}"
+    return f"{number}a table with {', '.join(ordered_fields(sections[0]))}"
 
 
 def _tag_words(section: type[Section], tag: str) -> Sequence[str]:
@@ -524,5 +533,5 @@ def _toml_value(value: Any) -> Any:
 
 
 def _fields(section: Section) -> Iterator[tuple[str, Any, FieldInfo]]:
-    for name, field in type(section).model_fields.items():
+    for name, field in ordered_fields(type(section)).items():
         yield name, getattr(section, name), field

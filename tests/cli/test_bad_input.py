@@ -19,7 +19,11 @@ GOOD = {
     "ansatz": 'kind = "rbm"\nalpha = 1\n',
 }
 SECTIONS = "allowed: lattice, hamiltonian, ansatz, sampler, sr, run, fit"
-MODELS = '"ising", "heisenberg" or "xxz"'
+MODELS = (
+    '"ising", "heisenberg", "xxz", "xyz", "j1j2", "dzyaloshinskii_moriya", "kitaev", "compass", "haldane_shastry", '
+    '"long_range_ising", "long_range_xxz", "cluster_ising", "rydberg" or "terms"'
+)
+KINDS = '"chain", "ladder", "rectangle", "triangular", "honeycomb", "kagome", "cubic" or "graph"'
 SIZE = "must be a list of 2 values, each an integer >= 1"
 
 
@@ -46,13 +50,13 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     # unknown keys and sections
     "unknown key": (rbm("alpha = 1\nalpa = 2"), "ansatz.alpa = 2: unknown key, did you mean 'ansatz.alpha'?; allowed: kind, alpha, ..."),
     "unknown key in lattice": (chain(8, "lenght = 9"), "lattice.lenght = 9: unknown key, did you mean 'lattice.length'?; allowed: kind, length, periodic"),
-    "unknown key in hamiltonian": (toml(hamiltonian='model = "ising"\nfeild = 2.0'), "hamiltonian.feild = 2.0: unknown key, did you mean 'hamiltonian.field'?; allowed: model, coupling, field"),
+    "unknown key in hamiltonian": (toml(hamiltonian='model = "ising"\nfeild = 2.0'), "hamiltonian.feild = 2.0: unknown key, did you mean 'hamiltonian.field'?; allowed: model, coupling, field, longitudinal"),
     "unknown key in sampler": (toml(sampler="wlakers = 64"), "sampler.wlakers = 64: unknown key, did you mean 'sampler.walkers'?; allowed: kind, moves, ..."),
     "unknown key in sr": (toml(sr='sovler = "pinv"'), "sr.sovler = \"pinv\": unknown key, did you mean 'sr.solver'?; allowed: solver, ..."),
     "unknown key in run": (toml(run="iteration = 5"), "run.iteration = 5: unknown key, did you mean 'run.iterations'?; allowed: seed, ..."),
     "unknown key in the table of moves": (toml(sampler="moves = { flipp = 1 }"), "sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; allowed: flip, exchange, exchange_any, ..."),
     "unknown key in a schedule": (toml(sr="shift = { initial = 1, decai = 0.9 }"), "sr.shift.decai = 0.9: unknown key, did you mean 'sr.shift.decay'?; allowed: initial, decay, minimum"),
-    "key of the other kind": (rectangle("size = [4, 4]\nlength = 4"), "lattice.length = 4: unknown key; allowed: kind, size, periodic"),
+    "key of the other kind": (rectangle("size = [4, 4]\nlength = 4"), "lattice.length = 4: unknown key; allowed: kind, size, supercell, periodic"),
     "key of another section": (rbm("alpha = 1\nseed = 3"), "ansatz.seed = 3: unknown key, did you mean 'run.seed'?; allowed: ..."),
     "key outside of sections": ("seed = 3\n" + toml(), f"seed = 3: unknown key, did you mean 'run.seed'?; {SECTIONS}"),
     "nothing like it": (toml(run="zzz = 1"), "run.zzz = 1: unknown key; allowed: seed, ..."),
@@ -60,20 +64,20 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "unknown section": (toml(smapler="walkers = 64"), f"[smapler]: unknown section, did you mean 'sampler'?; {SECTIONS}"),
     "misspelt required section": (toml(lattice=None, lattise=GOOD["lattice"]), f"[lattise]: unknown section, did you mean 'lattice'?; {SECTIONS} (and 1 more problem)"),
     # missing
-    "missing section": (toml(lattice=None), '[lattice]: section missing; must be a table with kind = "chain" or "rectangle"'),
+    "missing section": (toml(lattice=None), f'[lattice]: section missing; must be a table with kind = {KINDS}'),
     "missing ansatz": (toml(ansatz=None), '[ansatz]: section missing; must be a table with kind = "rbm", ...'),
-    "empty file": ("", '[lattice]: section missing; must be a table with kind = "chain" or "rectangle" (and 2 more problems)'),
+    "empty file": ("", f'[lattice]: section missing; must be a table with kind = {KINDS} (and 2 more problems)'),
     "missing key": (rbm(""), "ansatz.alpha: missing; must be a number > 0 (..."),
     "missing length": (toml(lattice='kind = "chain"'), "lattice.length: missing; must be an integer >= 2 (..."),
     "missing key of a schedule": (toml(sr="shift = { decay = 0.9 }"), "sr.shift.initial: missing; must be a number >= 0 (..."),
-    "missing kind": (toml(lattice="length = 8"), 'lattice.kind: missing; must be "chain" or "rectangle"'),
+    "missing kind": (toml(lattice="length = 8"), f'lattice.kind: missing; must be {KINDS}'),
     "missing model": (toml(hamiltonian="coupling = 1.0"), f"hamiltonian.model: missing; must be {MODELS}"),
     # wrong words
-    "misspelt kind": (toml(lattice='kind = "chian"\nlength = 8'), 'lattice.kind = "chian": must be "chain" or "rectangle", did you mean "chain"?'),
+    "misspelt kind": (toml(lattice='kind = "chian"\nlength = 8'), f'lattice.kind = "chian": must be {KINDS}, did you mean "chain"?'),
     "misspelt model": (toml(hamiltonian='model = "hiesenberg"'), f'hamiltonian.model = "hiesenberg": must be {MODELS}, did you mean "heisenberg"?'),
     "unknown model": (toml(hamiltonian='model = "hubbard"'), f'hamiltonian.model = "hubbard": must be {MODELS}'),
-    "kind is a number": (toml(lattice="kind = 3"), 'lattice.kind = 3: must be "chain" or "rectangle"'),
-    "unknown ansatz": (toml(ansatz='kind = "cnn"\nalpha = 1'), 'ansatz.kind = "cnn": must be "rbm"'),
+    "kind is a number": (toml(lattice="kind = 3"), f'lattice.kind = 3: must be {KINDS}'),
+    "unknown ansatz": (toml(ansatz='kind = "cnn"\nalpha = 1'), 'ansatz.kind = "cnn": must be "rbm", "feedforward", ...'),
     "misspelt symmetry": (rbm('alpha = 1\nsymmetry = "translations"'), 'ansatz.symmetry = "translations": must be "none", "translation" or "space", did you mean "translation"?'),
     "misspelt start": (toml(sampler='start = "nell"'), 'sampler.start = "nell": must be "random", "neel" or "file", did you mean "neel"?'),
     "misspelt solver": (toml(sr='solver = "cholesk"'), 'sr.solver = "cholesk": must be ..., did you mean "cholesky"?'),
@@ -86,7 +90,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "table for integer": (chain("{ n = 8 }"), "lattice.length = {n = 8}: must be an integer >= 2"),
     "date for integer": (toml(run="seed = 1979-05-27"), "run.seed = 1979-05-27: must be an integer >= 0"),
     "string for number": (rbm('alpha = "1"'), 'ansatz.alpha = "1": must be a number > 0'),
-    "bool for number": (toml(hamiltonian='model = "ising"\nfield = true'), "hamiltonian.field = true: must be a number"),
+    "bool for number": (toml(hamiltonian='model = "ising"\nfield = true'), "hamiltonian.field = true: must be a number, or a list, each entry a number, or a table with seed, width, mean"),
     "integer for bool": (chain(8, "periodic = 1"), "lattice.periodic = 1: must be true or false"),
     "string for bool": (toml(hamiltonian='model = "xxz"\nmarshall = "no"'), 'hamiltonian.marshall = "no": must be true or false'),
     "number for a list": (rectangle("size = 4"), f"lattice.size = 4: {SIZE}"),
@@ -94,7 +98,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "size of three numbers": (rectangle("size = [4, 4, 4]"), f"lattice.size = [4, 4, 4]: {SIZE}"),
     "one boundary": (rectangle("size = [4, 4]\nperiodic = [true]"), "lattice.periodic = [true]: must be true or false, or a list of 2 values, each true or false"),
     "value for section": ("sampler = 3\n" + toml(), "sampler = 3: must be a table with kind = \"metropolis\" or \"exact\""),
-    "word for section": ('lattice = "chain"\n' + toml(lattice=None), 'lattice = "chain": must be a table with kind = "chain" or "rectangle"'),
+    "word for section": ('lattice = "chain"\n' + toml(lattice=None), f'lattice = "chain": must be a table with kind = {KINDS}'),
     "array of tables for section": ("[[run]]\nseed = 1\n" + toml(), "run = [{seed = 1}]: must be a table with seed, ..."),
     "number for a table": (toml(sampler="moves = 1"), "sampler.moves = 1: must be a table with flip, exchange, exchange_any, ..."),
     "word for a schedule": (toml(sr='learning_rate = "fast"'), 'sr.learning_rate = "fast": must be ... table with initial, decay, minimum'),
@@ -115,10 +119,10 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "negative weight": (toml(sampler="moves = { flip = -1 }"), "sampler.moves.flip = -1: must be a number >= 0"),
     "two problems": (toml(run="iterations = 0\nseed = -1"), "run.seed = -1: must be an integer >= 0 (and 1 more problem)"),
     # what does not fit together
-    "ring of two": (chain(2), "lattice.length = 2: a periodic direction needs a length of at least 3"),
+    "ring of two": (chain(2), "lattice.length = 2: too short to close on itself: a bond would run both ways round; ..."),
     "too long a chain": (chain(100_000), "lattice.length = 100000: a lattice needs 2 to 4096 sites, not 100000"),
     "rectangle of one site": (rectangle("size = [1, 1]\nperiodic = false"), "lattice.size = [1, 1]: a lattice needs 2 to 4096 sites, not 1"),
-    "periodic length two": (rectangle("size = [4, 2]"), "lattice.size = [4, 2]: a periodic direction needs a length of at least 3"),
+    "periodic length two": (rectangle("size = [4, 2]"), "lattice.size = [4, 2]: too short to close on itself: a bond would run both ways round; ..."),
     "alpha N not an integer": (rbm("alpha = 0.3"), "ansatz.alpha = 0.3: must be a positive multiple of 1: hidden units come in sets of 8, ..."),
     "alpha N not an integer, no symmetry": (rbm('alpha = 0.3\nsymmetry = "none"'), "ansatz.alpha = 0.3: must be a positive multiple of 0.125: ..."),
     "odd N at zero magnetisation": (chain(7, "periodic = false"), "sampler.magnetization = 0: 7 spins +-1 that exchange sum to an odd number between -5 and 5 ..."),
@@ -227,7 +231,7 @@ def test_files_that_cannot_be_read(capsys: pytest.CaptureFixture[str], name: str
         ("ansatz.alpha=two", '--set: ansatz.alpha = "two": must be a number > 0'),
         ("lattice.length=8.5", "--set: lattice.length = 8.5: must be an integer >= 2"),
         ("lattice.periodic=True", '--set: lattice.periodic = "True": must be true or false'),
-        ("lattice=8", '--set: lattice = 8: must be a table with kind = "chain" or "rectangle"'),
+        ("lattice=8", f'--set: lattice = 8: must be a table with kind = {KINDS}'),
         ("hamiltonian.model=isin", f'--set: hamiltonian.model = "isin": must be {MODELS}, did you mean "ising"?'),
         ("lattice.length.x=3", "--set lattice.length.x=3: lattice.length = 8 is a value, not a table; set lattice.length itself"),
         ("sampler.moves={flipp=1}", "--set: sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; ..."),

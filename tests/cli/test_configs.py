@@ -42,7 +42,7 @@ def test_examples_load_and_run(path: Path) -> None:
     steps = iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm)
     for record in (next(steps), next(steps)):
         assert np.isfinite(record.state.theta).all()
-        assert record.energy.n_samples == 256
+        assert record.energy.n_samples == (256 if smaller else 2**job.lattice.n_sites)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -90,7 +90,7 @@ def subcommands() -> dict[str, argparse.ArgumentParser]:
 
 def command_lines(text: str) -> list[list[str]]:
     """The arguments of each "pvmc ..." in a text, without an mpirun before it."""
-    found = re.findall(r"\bpvmc ((?:new|validate|run|status|plot|exact|check-ansatz|info)\b[^;\n]*)", text)
+    found = re.findall(r"\bpvmc ((?:new|validate|run|fit|status|plot|lattice|exact|check-ansatz|info)\b[^;\n]*)", text)
     return [shlex.split(line) for line in found]
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from pvmc.config import KeyProblem
 from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec
 from pvmc.hamiltonians.ising import IsingSpec
-from pvmc.lattice import Lattice, LatticeError, chain, rectangle
+from pvmc.lattice import Lattice, chain, rectangle
 from tests.helpers import compiled_matrix, configurations, kronecker_string, kronecker_sum, random_strings
 
 Size = tuple[int, int]
@@ -142,7 +143,7 @@ def test_the_marshall_rotation_is_a_unitary_transformation(size: Size, closed: C
 
 @pytest.mark.parametrize(("size", "closed"), [c for c in CLUSTERS if not is_bipartite(*c)], ids=str)
 def test_no_marshall_rotation_without_two_sublattices(size: Size, closed: Closed) -> None:
-    with pytest.raises(LatticeError):
+    with pytest.raises(KeyProblem, match="two sublattices"):
         HeisenbergSpec(model="heisenberg").build(build(size, closed))
 
 

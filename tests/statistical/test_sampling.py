@@ -265,6 +265,19 @@ def test_chains_are_the_same_however_the_blocks_are_split(size: int, dtype: Any)
     assert not np.array_equal(whole[0].spins, whole[1].spins)
 
 
+def test_iterations_seeds_and_blocks_have_random_numbers_of_their_own() -> None:
+    """From the same configurations, in the same psi, each takes another way."""
+    rbm, theta = uneven_state(6, np.complex128)
+    psi, spins = rbm.at(theta), walkers_for(6, "flip", 1, 64).spins
+    runs = [
+        metropolis(6, "flip", seed=seed, burn_in=1).advance(Walkers(spins, block), psi, iteration)[1].spins.tobytes()
+        for seed in (1, 2)
+        for block in (0, 1)
+        for iteration in (0, 1, 2)
+    ]
+    assert len(set(runs)) == 12
+
+
 def test_advancing_does_not_change_its_arguments() -> None:
     rbm, theta = uneven_state(6, np.complex128)
     walkers = walkers_for(6, "flip", 2, 8)

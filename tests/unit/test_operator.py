@@ -31,6 +31,19 @@ def test_operators_that_are_not_hermitian_are_refused(terms: PauliSum) -> None:
         compiled(terms)
 
 
+@pytest.mark.parametrize("power", [2, 3])
+def test_powers_of_an_operator_are_hermitian_whatever_the_rounding(power: int) -> None:
+    """In H * H the imaginary parts of commuting pairs cancel only to rounding."""
+    terms = random_strings(np.random.default_rng(2), N_SITES, 25)
+    product = terms
+    for _ in range(power - 1):
+        product = product * terms
+    matrix = np.linalg.matrix_power(kronecker_sum(terms, N_SITES), power)
+    np.testing.assert_allclose(
+        compiled_matrix(compiled(product)).toarray(), matrix, rtol=0, atol=1e-12 * np.abs(matrix).max()
+    )
+
+
 @pytest.mark.parametrize("site", [-1, N_SITES, 100])
 def test_sites_out_of_range_are_refused(site: int) -> None:
     with pytest.raises(InputError, match=f"sites must be 0 to {N_SITES - 1}"):
