@@ -377,7 +377,7 @@ def _info(options: argparse.Namespace) -> int:
         mpi = describe_mpi()
         facts = {**provenance.collect(), **mpi, **describe_threads(), "ranks": comm.size}
         for name, value in facts.items():
-            if name not in ("pid", "command_line", "mpi_library", "git_revision") or value:
+            if value not in ("", 0) and name not in ("pid", "command_line"):
                 print(f"{name.replace('_', ' '):<20} {value}")
     return 0
 

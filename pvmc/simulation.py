@@ -89,7 +89,7 @@ def initial_state(job: Job, comm: Communicator) -> State:
     with on_every_rank():
         if comm.size > n_blocks:
             raise InputError(
-                f"{comm.size} ranks, but only {n_blocks} of them would have a block of configurations "
+                f"{comm.size} ranks, but {n_blocks} block{'s' if n_blocks > 1 else ''} of walkers "
                 f"({job.sampler.describe()}): use at most {n_blocks}, more walkers, or a smaller sampler.block_width"
             )
     theta = initial_parameters(job, comm)

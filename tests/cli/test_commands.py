@@ -257,7 +257,7 @@ def test_python_m_pvmc() -> None:
         (3, "run chain.toml --set ansatz.alpha=0.3", "--set: ansatz.alpha = 0.3: must be a positive multiple "),
         (2, "run missing.toml", "missing.toml: cannot be read: No such file or directory"),
         (3, "run chain.toml --output full", "full exists and is not a pvmc run; "),
-        (2, "run chain.toml --set sampler.block_width=64", "2 ranks, but only 1 of them would have a block of "),
+        (2, "run chain.toml --set sampler.block_width=64", "2 ranks, but 1 block of walkers "),
         (3, "run", "the following arguments are required: CONFIG (see 'pvmc run --help')"),
     ],
 )

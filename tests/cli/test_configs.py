@@ -90,7 +90,7 @@ def subcommands() -> dict[str, argparse.ArgumentParser]:
 
 def command_lines(text: str) -> list[list[str]]:
     """The arguments of each "pvmc ..." in a text, without an mpirun before it."""
-    found = re.findall(r"\bpvmc ((?:new|validate|run|fit|status|plot|lattice|exact|check-ansatz|info)\b[^;\n]*)", text)
+    found = re.findall(rf"\bpvmc ((?:{'|'.join(subcommands())})\b[^;\n]*)", text)
     return [shlex.split(line) for line in found]
 
 
