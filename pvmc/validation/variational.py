@@ -79,6 +79,17 @@ class Point:
             real_parameters=self.real,
         )
 
+    @cached_property
+    def tensor(self) -> Numbers:
+        """S_kk' = <(O_k - <O_k>)* (O_k' - <O_k'>)> by its definition, (K, K); its real part for real parameters."""
+        weights = np.abs(self.system.state(self.psi)) ** 2
+        mean = sum(self.psi.log_derivatives(spins, lookup) @ weights[part] for part, spins, lookup in self.chunks())
+        total = np.zeros((len(self.theta), len(self.theta)), dtype=np.complex128)
+        for part, spins, lookup in self.chunks():
+            centred = self.psi.log_derivatives(spins, lookup) - np.asarray(mean)[:, None]
+            total += (centred.conj() * weights[part]) @ centred.T
+        return total.real.copy() if self.real else total
+
     @property
     def real(self) -> bool:
         """Whether the parameters are real."""
@@ -120,7 +131,7 @@ def check_gradient(point: Point) -> Check:
     rng = np.random.default_rng(0)
     worst, count = 0.0, 0
     for direction, scale in _directions(len(force), point.real, rng, largest, norm):
-        slope = _slope(lambda t, d=direction: point.energy(t * d))  # type: ignore[misc]
+        slope = _slope(point, direction)
         predicted = 2.0 * float(np.vdot(direction, force).real)
         worst, count = max(worst, abs(slope - predicted) / (2.0 * scale)), count + 1
     return Check.at_most(GRADIENT, worst, FORCE_LIMIT, f"largest relative error along {count} directions")
@@ -130,7 +141,7 @@ def check_tensor(point: Point) -> Check:
     """S of the moments against <(O - <O>)* (O - <O>)> by sums over all configurations, relative to the largest S_kk."""
     lower = quantum_geometric_tensor(point.moments, SerialCommunicator())
     found = np.tril(lower) + np.tril(lower, -1).conj().T
-    expected = tensor_by_definition(point)
+    expected = point.tensor
     error = float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
     return Check.at_most(TENSOR, error, TENSOR_LIMIT, "largest error, relative to the largest element")
 
@@ -142,13 +153,15 @@ def check_equations(point: Point) -> Check:
     """
     iteration = point.job.config.run.iterations // 2
     step = point.job.solver.solve(point.moments, iteration, SerialCommunicator())
-    tensor, force = tensor_by_definition(point), point.moments.force
+    tensor, force = point.tensor, point.moments.force
     variances = tensor.diagonal().real
+    if not np.any(variances) or not np.any(step.direction):
+        return Check.broken(EQUATIONS, "no parameter changes psi: S or x vanishes")
     active = variances > 1e-28 * variances.max()  # parameters that do not change psi at all are left alone
     scale = 1.0 / np.sqrt(variances[active])
     scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
     right, solution = force[active] * scale, step.direction[active] / scale
-    frozen = float(np.max(np.abs(step.direction[~active]), initial=0.0))
+    frozen = float(np.max(np.abs(step.direction[~active]), initial=0.0) / np.max(np.abs(step.direction)))
     frame, shift = _regularisation(point.job, iteration, scaled, variances.max() * scale**2)
     outside = float(np.linalg.norm(solution - frame @ (frame.conj().T @ solution)) / np.linalg.norm(solution))
     matrix = frame.conj().T @ scaled @ frame + shift
@@ -179,9 +192,11 @@ def _regularisation(job: Job, iteration: int, scaled: Numbers, floors: Numbers) 
 
 
 def check_descent(point: Point) -> Check:
-    """A small step along the solver's direction lowers the energy: (E after - E before) / |predicted change| < 0."""
+    """A small step along the solver's direction lowers the energy, about as much as F predicts."""
     iteration = point.job.config.run.iterations // 2
     direction = point.job.solver.solve(point.moments, iteration, SerialCommunicator()).direction
+    if not np.any(direction):
+        return Check.broken(DESCENT, "no parameter changes psi: x vanishes")
     shift = -SMALL_STEP * direction / np.linalg.norm(direction)
     predicted = 2.0 * float(np.vdot(shift, point.moments.force).real)
     change = point.energy(shift) - point.energy(np.zeros_like(shift))
@@ -201,17 +216,6 @@ POINTWISE: tuple[tuple[str, Callable[[Point], Check]], ...] = (
 """The checks of this file, which need no communication."""
 
 
-def tensor_by_definition(point: Point) -> Numbers:
-    """S_kk' = <(O_k - <O_k>)* (O_k' - <O_k'>)>, (K, K); its real part for real parameters."""
-    weights = np.abs(point.system.state(point.psi)) ** 2
-    mean = sum(point.psi.log_derivatives(spins, lookup) @ weights[part] for part, spins, lookup in point.chunks())
-    total = np.zeros((len(point.theta), len(point.theta)), dtype=np.complex128)
-    for part, spins, lookup in point.chunks():
-        centred = point.psi.log_derivatives(spins, lookup) - np.asarray(mean)[:, None]
-        total += np.einsum("ks,s,ls->kl", centred.conj(), weights[part], centred, optimize=True)
-    return total.real.copy() if point.real else total
-
-
 def _directions(
     n: int, real: bool, rng: np.random.Generator, largest: float, norm: float
 ) -> Iterator[tuple[Numbers, float]]:
@@ -228,7 +232,8 @@ def _directions(
         yield direction / np.linalg.norm(direction), norm
 
 
-def _slope(function: Callable[[float], float]) -> float:
-    """The derivative at 0 by central differences of sixth order."""
-    first, second, third = (function(m * DIFFERENCE) - function(-m * DIFFERENCE) for m in (1, 2, 3))
+def _slope(point: Point, direction: Numbers) -> float:
+    """The derivative of the energy along a direction by central differences of sixth order."""
+    steps = (m * DIFFERENCE * direction for m in (1, 2, 3))
+    first, second, third = (point.energy(step) - point.energy(-step) for step in steps)
     return (45.0 * first - 9.0 * second + third) / (60.0 * DIFFERENCE)

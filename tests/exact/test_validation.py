@@ -20,6 +20,7 @@ from pvmc.exact.basis import Basis
 from pvmc.hamiltonians import Operator
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import SerialCommunicator
+from pvmc.sampler import Metropolis
 from pvmc.sr.schedule import Schedule
 from pvmc.validation import Outcome, Report, validate_physics
 from pvmc.validation.optimisation import _judged
@@ -148,8 +149,6 @@ def _wrong_walk(job: Job, patch: pytest.MonkeyPatch) -> Job:
 
 def _wrong_claim(job: Job, patch: pytest.MonkeyPatch) -> Job:
     """A sampler that starts in one corner and does not move, with small error bars."""
-    from pvmc.sampler import Metropolis
-
     right = Metropolis.advance
 
     def wrong(self: Any, walkers: Any, psi: Any, iteration: int) -> Any:
