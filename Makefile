@@ -43,7 +43,7 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run test lint test-serial test-mpi docs clean
+.PHONY: help install run test lint test-serial test-mpi docs validation clean
 .DEFAULT_GOAL := help
 
 help:
@@ -53,6 +53,7 @@ help:
 	@echo 'make lint        ruff and mypy'
 	@echo 'make test-serial make test-mpi   one part of the tests'
 	@echo 'make docs        generated pages of docs/'
+	@echo 'make validation  docs/validation.md: small systems against exact diagonalisation; some minutes'
 	@echo 'make clean       remove .venv and caches; keeps runs/'
 
 install: $(INSTALLED)
@@ -99,6 +100,9 @@ test-mpi: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py
+
+validation: $(INSTALLED)
+	$(BIN)/pvmc validate-physics configs/validation/*.toml --markdown docs/validation.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
