@@ -43,7 +43,7 @@ def validate_inputs(
         reports.append(report)
     show(summary(reports), flush=True)
     if page is not None:
-        text = markdown(reports, _command(paths, overrides, accuracy, page))
+        text = markdown(reports, _command(paths, overrides, accuracy, page), comm.size)
         comm.on_root(partial(_write, page, text))
         show(f"wrote {page}")
     return reports

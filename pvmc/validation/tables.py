@@ -73,11 +73,11 @@ def summary(reports: Sequence[Report]) -> str:
     return "\n".join("  ".join(map(str.ljust, entries, widths)).rstrip() for entries in rows)
 
 
-def markdown(reports: Sequence[Report], command: str) -> str:
+def markdown(reports: Sequence[Report], command: str, ranks: int) -> str:
     """The page: what was done, one row for each input, then every check with its numbers."""
     lines = [PAGE.format(command=command) + _cells(COLUMNS), _cells(["---"] * len(COLUMNS))]
     lines += [_cells(row(report)) for report in reports]
-    lines += ["", "E in the unit of each Hamiltonian; the time is of all checks, on one core."]
+    lines += ["", f"E in the unit of each Hamiltonian; the time is of all checks, ranks: {ranks}."]
     for report in reports:
         lines += ["", f"## {report.name}", "", "```", HEAD.rstrip()]
         lines += [line(check) for check in report.checks]
