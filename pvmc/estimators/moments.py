@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import blas
+from scipy.linalg import blas, get_lapack_funcs
 
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.local import Batch
@@ -76,7 +76,7 @@ def reduce_moments(
         centred, energy_mean, n_sites, infinite_temperature, batch.accepted, batch.proposed, comm
     )
     energies = centred.reshape(-1)
-    local_force = derivatives.conj() @ energies
+    local_force = (derivatives @ energies.conj()).conj()  # no copy of all the rows for their conjugate
     force = comm.sum(local_force.real.copy() if real_parameters else local_force.astype(np.complex128)) / n_total
     return Moments(derivatives, energies, derivative_mean, force, statistics, real_parameters)
 
@@ -100,7 +100,7 @@ def _reduce_weighted(
     derivatives -= derivative_mean[:, None]
     derivatives *= root
     energies = (energies - (energy_mean if np.iscomplexobj(energies) else energy_mean.real)) * root
-    local_force = derivatives.conj() @ energies
+    local_force = (derivatives @ energies.conj()).conj()  # no copy of all the rows for their conjugate
     force = comm.sum(local_force.real.copy() if real_parameters else local_force.astype(np.complex128)) / n_total
     variance = float(comm.sum(np.array([np.sum(np.abs(energies) ** 2)]))[0]) / n_total
     statistics = exact_statistics(energy_mean, variance, n_total, n_sites, infinite_temperature)
@@ -142,7 +142,7 @@ def quantum_geometric_tensor(moments: Moments, comm: Communicator) -> npt.NDArra
         local = blas.dsyrk(scale, parts.T, trans=1, lower=1)
     else:
         local = blas.dsyrk(scale, rows, trans=1, lower=1)
-    lower = np.tril_indices(len(local))
-    tensor = np.zeros_like(local, order="F")
-    tensor[lower] = comm.sum(local[lower])
-    return tensor
+    pack, unpack = get_lapack_funcs(("trttp", "tpttr"), (local,))
+    packed, _ = pack(local, uplo="L")
+    tensor, _ = unpack(len(local), comm.sum(packed), uplo="L")
+    return np.asarray(tensor)
