@@ -331,7 +331,8 @@ class RBMState:
                 plane_view(out[part], self._n_planes)[:] = np.moveaxis(tanh.sum(axis=2), 0, -1)
             elif len(ansatz.permutations) == 1:
                 target = out[part].reshape(ansatz.n_hidden, ansatz.n_sites, width)
-                np.multiply(joined_planes(lookup, self._n_planes)[:, None], spins.astype(np.float64)[ansatz.permutations[0]], out=target)
+                images = spins.astype(np.float64)[ansatz.permutations[0]]
+                np.multiply(joined_planes(lookup, self._n_planes)[:, None], images, out=target)
             else:
                 target = plane_view(out[part], self._n_planes)
                 kernels.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
