@@ -142,9 +142,8 @@ def quantum_geometric_tensor(moments: Moments, comm: Communicator) -> npt.NDArra
         local = blas.dsyrk(scale, parts.T, trans=1, lower=1)
     else:
         local = blas.dsyrk(scale, rows, trans=1, lower=1)
-    to_packed: Any
-    from_packed: Any
-    to_packed, from_packed = get_lapack_funcs(("trttp", "tpttr"), (local,))
+    functions: Any = get_lapack_funcs(("trttp", "tpttr"), (local,))
+    to_packed, from_packed = functions
     packed, _ = to_packed(local, uplo="L")
     tensor, _ = from_packed(len(local), comm.sum(packed), uplo="L")
     return np.asarray(tensor)
