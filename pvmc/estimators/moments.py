@@ -76,7 +76,7 @@ def reduce_moments(
         centred, energy_mean, n_sites, infinite_temperature, batch.accepted, batch.proposed, comm
     )
     energies = centred.reshape(-1)
-    local_force = (derivatives @ energies.conj()).conj()  # no copy of all the rows for their conjugate
+    local_force = derivatives.conj() @ energies
     force = comm.sum(local_force.real.copy() if real_parameters else local_force.astype(np.complex128)) / n_total
     return Moments(derivatives, energies, derivative_mean, force, statistics, real_parameters)
 
@@ -100,7 +100,7 @@ def _reduce_weighted(
     derivatives -= derivative_mean[:, None]
     derivatives *= root
     energies = (energies - (energy_mean if np.iscomplexobj(energies) else energy_mean.real)) * root
-    local_force = (derivatives @ energies.conj()).conj()  # no copy of all the rows for their conjugate
+    local_force = derivatives.conj() @ energies
     force = comm.sum(local_force.real.copy() if real_parameters else local_force.astype(np.complex128)) / n_total
     variance = float(comm.sum(np.array([np.sum(np.abs(energies) ** 2)]))[0]) / n_total
     statistics = exact_statistics(energy_mean, variance, n_total, n_sites, infinite_temperature)
