@@ -323,15 +323,16 @@ class RBMState:
         ansatz, width = self.ansatz, spins.shape[1]
         if out is None:
             out = np.empty((ansatz.n_parameters, width), dtype=self.dtype)
-        tanh = joined_planes(lookup, self._n_planes)
+        tanh = lookup.reshape(self._n_planes, ansatz.n_features, -1, width)
         for name, (part, _) in ansatz.parameter_blocks.items():
             if name == "visible_bias":
                 out[part] = (ansatz.orbits == np.arange(ansatz.orbits.max() + 1)[:, None]) @ spins.astype(np.float64)
             elif name == "hidden_bias":
-                out[part] = tanh.reshape(ansatz.n_features, -1, width).sum(axis=1)
+                plane_view(out[part], self._n_planes)[:] = np.moveaxis(tanh.sum(axis=2), 0, -1)
             elif len(ansatz.permutations) == 1:
                 target = out[part].reshape(ansatz.n_hidden, ansatz.n_sites, width)
-                np.multiply(tanh[:, None], spins.astype(np.float64)[ansatz.permutations[0]], out=target)
+                images = spins.astype(np.float64)[ansatz.permutations[0]]
+                np.multiply(joined_planes(lookup, self._n_planes)[:, None], images, out=target)
             else:
                 target = plane_view(out[part], self._n_planes)
                 kernels.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)

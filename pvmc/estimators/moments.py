@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import blas
+from scipy.linalg import blas, get_lapack_funcs
 
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.local import Batch
@@ -142,7 +142,8 @@ def quantum_geometric_tensor(moments: Moments, comm: Communicator) -> npt.NDArra
         local = blas.dsyrk(scale, parts.T, trans=1, lower=1)
     else:
         local = blas.dsyrk(scale, rows, trans=1, lower=1)
-    lower = np.tril_indices(len(local))
-    tensor = np.zeros_like(local, order="F")
-    tensor[lower] = comm.sum(local[lower])
-    return tensor
+    functions: Any = get_lapack_funcs(("trttp", "tpttr"), (local,))
+    to_packed, from_packed = functions
+    packed, _ = to_packed(local, uplo="L")
+    tensor, _ = from_packed(len(local), comm.sum(packed), uplo="L")
+    return np.asarray(tensor)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
+from scipy.linalg import blas
 
 from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, quantum_geometric_tensor
@@ -91,7 +92,8 @@ class DenseSolver:
         residual = 0.0
         if active.any():
             scale = 1.0 / np.sqrt(variances[active])
-            scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
+            kept = tensor if active.all() else np.asfortranarray(tensor[np.ix_(active, active)])
+            scaled = kept * scale[:, None] * scale
             right = force[active] * scale
             if self.method == "cholesky":
                 scaled[np.diag_indices_from(scaled)] += shift + self.floor * largest * scale**2
@@ -99,9 +101,8 @@ class DenseSolver:
             else:
                 solution = self._pinv(scaled, right)
             direction[active] = scale * solution
-            full = np.tril(scaled) + np.tril(scaled, -1).conj().T
             norm = float(np.linalg.norm(right))
-            residual = float(np.linalg.norm(full @ solution - right)) / norm if norm > 0 else 0.0
+            residual = float(np.linalg.norm(_product(scaled, solution) - right)) / norm if norm > 0 else 0.0
         if not np.all(np.isfinite(direction)):
             raise NumericalError("the SR system has no finite solution; raise sr.shift or lower sr.learning_rate")
         return direction, (residual, int(len(active) - active.sum()))
@@ -113,6 +114,13 @@ class DenseSolver:
             raise NumericalError(f"the eigenvalues of S cannot be found: {error}") from None
         kept = values > self.cutoff * values[-1]
         return vectors[:, kept] @ ((vectors[:, kept].conj().T @ right) / values[kept])
+
+
+def _product(lower: npt.NDArray[Any], vector: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """S x from the lower triangle of S, (K, K) in Fortran order."""
+    if np.iscomplexobj(lower):
+        return np.asarray(blas.zhemv(1.0, lower, vector, lower=1))
+    return np.asarray(blas.dsymv(1.0, lower, vector, lower=1))
 
 
 def _cholesky(lower: npt.NDArray[Any], right: npt.NDArray[Any], shift: float) -> npt.NDArray[Any]:

@@ -161,18 +161,25 @@ def test_the_gap_is_the_distance_from_saturation(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("order", [1, 3, 8])
-def test_feature_derivatives(dtype: Any, order: int) -> None:
+@pytest.mark.parametrize(
+    ("order", "n_sites", "n_features", "width"),
+    [(1, 6, 2, 1), (3, 6, 2, 7), (8, 6, 1, kernels.LANES), (8, 4, 3, 2 * kernels.LANES + 5), (5, 1, 3, 33)],
+)
+def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: int, width: int) -> None:
+    """Also where the group, the sites, the features and the walkers do not fill the kernel's packed rows."""
     rng = np.random.default_rng(5)
-    permutations = np.array([rng.permutation(6) for _ in range(order)])
-    spins = rng.choice(np.array([-1, 1], dtype=np.int8), size=(6, WIDTH))
-    tanh = rng.normal(size=(2 * order, WIDTH)).astype(dtype)
+    permutations = np.array([rng.permutation(n_sites) for _ in range(order)])
+    spins = rng.choice(np.array([-1, 1], dtype=np.int8), size=(n_sites, width))
+    tanh = rng.normal(size=(n_features * order, width)).astype(dtype)
     if dtype == np.complex128:
         tanh += 1j * rng.normal(size=tanh.shape)
-    out = np.empty((12, WIDTH), dtype=dtype)
-    view = out.view(np.float64).reshape(12, WIDTH, -1)
+    large = np.full((n_features * n_sites + 1, 2, width + 1), 7.0, dtype=dtype)  # writing beside ``out`` would show
+    out = large[:-1, 1, :-1]
+    view = large.view(np.float64).reshape(*large.shape, -1)[:-1, 1, :-1]
     kernels.feature_derivatives(np.concatenate(list(planes(tanh))), spins.astype(float), permutations, view)
     np.testing.assert_allclose(out, reference.feature_derivatives(tanh, permutations, spins), rtol=1e-13, atol=1e-14)
+    out[:] = 7.0
+    np.testing.assert_array_equal(large, 7.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
