@@ -20,7 +20,6 @@ from pvmc.driver import State, StepRecord, iterate
 from pvmc.errors import InputError, on_every_rank
 from pvmc.estimators import estimate
 from pvmc.exact import Reference, find_reference
-from pvmc.exact.sector import sector_reference
 from pvmc.io import provenance
 from pvmc.io.parameters import read_parameters
 from pvmc.io.results import ResultsWriter
@@ -112,6 +111,8 @@ def find_job_reference(job: Job) -> Reference | None:
     if isinstance(wanted, float | int):
         return Reference(float(wanted), "given")
     if isinstance(job.ansatz, Projected):  # the ground state of the Hamiltonian may have other quantum numbers
+        from pvmc.exact.sector import sector_reference
+
         magnetization = job.sampler.magnetization
         return sector_reference(job.operator, job.ansatz.symmetry_group, magnetization)
     return find_reference(job.config.lattice, job.config.hamiltonian, job.operator, job.sampler.magnetization)
