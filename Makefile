@@ -43,7 +43,7 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run test lint test-serial test-mpi docs clean
+.PHONY: help install run test lint test-serial test-mpi docs bench bench-peer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -53,6 +53,8 @@ help:
 	@echo 'make lint        ruff and mypy'
 	@echo 'make test-serial make test-mpi   one part of the tests'
 	@echo 'make docs        generated pages of docs/'
+	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/benchmarks.md'
+	@echo 'make bench-peer  the same cases in NetKet, in an environment of its own, .venv-peer'
 	@echo 'make clean       remove .venv and caches; keeps runs/'
 
 install: $(INSTALLED)
@@ -100,6 +102,22 @@ test-mpi: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py
 
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/run.py --peer benchmarks/results/peer.json
+
+# Never a dependency: NetKet and jax have an environment of their own.
+PEER := .venv-peer
+
+$(PEER)/.installed:
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --disable-pip-version-check --quiet 'netket==3.23'
+	@touch $@
+
+bench-peer: $(INSTALLED) $(PEER)/.installed
+	XLA_FLAGS=--xla_cpu_multi_thread_eigen=false taskset -c 0 \
+	    $(PEER)/bin/python benchmarks/peer.py --output benchmarks/results/peer.json
+	$(MAKE) --no-print-directory bench
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEER) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

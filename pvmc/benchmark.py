@@ -90,9 +90,7 @@ class Timing:
         lines += [f"{phase:<16}{self.phases[phase]:12.6f} s{self._share(phase):7.1%}" for phase in PHASES]
         lines += [f"{'iteration':<16}{self.seconds:12.6f} s", ""]
         lines += [f"{name:<16}{rate:12.4g} /s" for name, rate in self.rates.items()]
-        used = (
-            f"{bytes_in_words(self.memory)} at most on a rank ({bytes_in_words(self.expected_memory)} by its sizes)"
-        )
+        used = f"{bytes_in_words(self.memory)} at most on a rank ({bytes_in_words(self.expected_memory)} by its sizes)"
         hours = f"{self.planned} iterations in {duration(self.projected_seconds)}, {self.core_hours:.3g} core-hours"
         lines += [f"{'memory':<16}{used}", f"{'projected':<16}{hours}"]
         return "\n".join([*lines, f"warning: {self.warning}"] if self.warning else lines)

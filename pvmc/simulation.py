@@ -63,11 +63,11 @@ def run(request: RunRequest, comm: Communicator) -> None:
     threads = job.config.run.threads_per_rank
     limit_threads(threads)
     node = node_of(comm)
-    if warning := oversubscription(comm, node, threads):
-        print(f"pvmc: warning: {warning}", file=sys.stderr, flush=True)
     state = initial_state(job, comm)
     with contextlib.ExitStack() as stack:
         record = comm.on_root(lambda: stack.enter_context(Recorder(request, comm.size)).record) or _nothing
+        if warning := oversubscription(comm, node, threads):
+            print(f"pvmc: warning: {warning}", file=sys.stderr, flush=True)
         compile_kernels(job, state, comm, node)
         steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)
         for step in itertools.islice(steps, job.config.run.iterations):

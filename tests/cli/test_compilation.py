@@ -57,14 +57,15 @@ def test_warmup_compiles_all_that_a_run_needs(tmp_path: Path, environment: dict[
 
 
 def test_one_rank_compiles_for_all(tmp_path: Path, environment: dict[str, str], mpiexec: str) -> None:
-    """The compiler, told to say what it does, reports each kernel once over all ranks: those of the others are loaded."""
+    """The compiler, told to say what it does, reports each kernel once over all ranks."""
     environment["NUMBA_DEBUG_CACHE"] = "1"
     command = [mpiexec, "-n", "4", sys.executable, "-m", "pvmc", "run", "chain.toml"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     kernels = compiled(tmp_path / "kernels")
     assert len(kernels) >= 4
     assert done.stdout.count("data saved to") == len(kernels)
-    assert done.stdout.count("data loaded from") >= 3 * 4
+    loaded = done.stdout.count("data loaded from")
+    assert loaded >= 3 and loaded % 3 == 0, "the three others load those that they call"
 
 
 def test_cache_that_cannot_be_written_is_replaced(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError, NumericalError, PvmcError, on_every_rank
-from pvmc.parallel import Communicator, MpiCommunicator, block_range, require_identical, run_main
+from pvmc.parallel import (
+    Communicator,
+    MpiCommunicator,
+    Node,
+    block_range,
+    node_of,
+    oversubscription,
+    require_identical,
+    run_main,
+)
 
 pytestmark = pytest.mark.mpi
 
