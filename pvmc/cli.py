@@ -88,6 +88,10 @@ def _add(commands, name: str, command: Command, summary: str, example: str) -> a
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="input file (TOML); 'pvmc new' writes one")
+    _add_overrides(parser)
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         action="append",
@@ -245,6 +249,7 @@ def _add_warmup(commands) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument(
         "configs", type=Path, nargs="*", metavar="CONFIG", help="input files; default: all kinds of wave function"
     )
+    _add_overrides(parser)
 
 
 def _add_info(commands) -> None:  # type: ignore[no-untyped-def]
@@ -407,7 +412,7 @@ def _warmup(options: argparse.Namespace) -> int:
 
     begin = time.perf_counter()
     start_compiler()
-    jobs = ((str(path), load_job(path)) for path in options.configs) if options.configs else all_jobs()
+    jobs = ((str(path), load_job(path, options.set)) for path in options.configs) if options.configs else all_jobs()
     for name, job in jobs:
         start = time.perf_counter()
         warm_up(job)
