@@ -158,10 +158,10 @@ def _add_status(commands) -> None:  # type: ignore[no-untyped-def]
         commands,
         "status",
         _status,
-        "say how far a run is, from its files alone; safe while it runs",
+        "say how far a run or fit is, from its files alone; safe while it runs",
         "pvmc status runs/h40a2",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run")
+    parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run or fit")
 
 
 def _add_plot(commands) -> None:  # type: ignore[no-untyped-def]
@@ -317,19 +317,27 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from pvmc.analysis.summary import status_text
+    from pvmc.analysis.summary import fit_status_text, status_text
+    from pvmc.io.fit_file import is_fit, open_fit
     from pvmc.io.reader import open_run
 
+    if is_fit(options.run):
+        print(fit_status_text(open_fit(options.run)))
+        return 0
     print(status_text(open_run(options.run)))
     return 0
 
 
 def _plot(options: argparse.Namespace) -> int:
     from pvmc.analysis import fit_plots, plots
-    from pvmc.io.fit_file import fit_file, open_fit
+    from pvmc.io.fit_file import is_fit, open_fit
     from pvmc.io.reader import open_run
 
-    if all(fit_file(path).is_file() for path in options.runs):
+    of_fits = [path for path in options.runs if is_fit(path)]
+    if of_fits and len(of_fits) < len(options.runs):
+        named = ", ".join(str(path) for path in of_fits)
+        raise InputError(f"runs and fits do not go into one figure: plot them apart; fits are {named}")
+    if of_fits:
         fits = [open_fit(path) for path in options.runs]
         for path in fit_plots.fit_convergence(fits, options.output or fits[0].path.parent / "fit"):
             print(f"wrote {path}")
@@ -355,14 +363,19 @@ def _lattice(options: argparse.Namespace) -> int:
 
 
 def _exact(options: argparse.Namespace) -> int:
-    from pvmc.exact.reference import LANCZOS_SITES, find_reference
+    from pvmc.ansatz import Projected
+    from pvmc.exact.reference import LANCZOS_SITES
     from pvmc.job import load_job
+    from pvmc.simulation import exact_energy
 
     job = load_job(options.config, options.set)
     config = job.config
-    reference = find_reference(
-        config.lattice, config.hamiltonian, job.operator, job.sampler.magnetization, largest=2**LANCZOS_SITES
-    )
+    reference = exact_energy(job, largest=2**LANCZOS_SITES)
+    if reference is None and isinstance(job.ansatz, Projected):
+        raise InputError(
+            f"{options.config}: no exact energy of these quantum numbers: the sector is empty or none of this "
+            f"Hamiltonian, or {job.lattice.n_sites} sites with {len(job.ansatz.symmetry_group)} symmetries are too many"
+        )
     if reference is None:
         raise InputError(
             f"{options.config}: no exact energy is known for this system, and "
@@ -432,7 +445,7 @@ def _info(options: argparse.Namespace) -> int:
         ranks = {"ranks": comm.size, "ranks_on_node": node.ranks, "cores_on_node": node.cores}
         facts = {**provenance.collect(), **mpi, **describe_threads(), **ranks}
         for name, value in facts.items():
-            if name not in ("pid", "command_line", "mpi_library", "git_revision") or value:
+            if value not in ("", 0) and name not in ("pid", "command_line"):
                 print(f"{name.replace('_', ' '):<20} {value}")
     return 0
 

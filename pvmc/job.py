@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pvmc.ansatz import AnsatzSpec
+from pvmc.ansatz import AnsatzSpec, ProductSpec, ProjectedSpec
 from pvmc.ansatz.base import Ansatz
 from pvmc.config import KeyProblem, RawInput, Section, read_input, to_toml, validate
 from pvmc.errors import InputError
@@ -142,6 +142,7 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         config = _resolved(config, lattice, operator)
         if config.fit:
             config.fit.check()
+        _check_spin_flip(config.ansatz, "ansatz", config.sampler.fixed_magnetization(operator))
         return Job(
             config=config,
             lattice=lattice,
@@ -163,6 +164,18 @@ def _check_symmetry(config: JobConfig, lattice: Lattice, terms: PauliSum) -> Non
         raise KeyProblem(
             "ansatz.symmetry", symmetry, 'this Hamiltonian lacks the symmetry; take a smaller one or "none"'
         )
+
+
+def _check_spin_flip(ansatz: AnsatzSpec, key: str, magnetization: int | None) -> None:
+    """A flip of all spins leads out of every magnetisation but 0, where it is a quantum number."""
+    if isinstance(ansatz, ProductSpec):
+        for i, factor in enumerate(ansatz.factors):
+            _check_spin_flip(factor, f"{key}.factors[{i}]", magnetization)
+    if isinstance(ansatz, ProjectedSpec):
+        if ansatz.spin_flip is not None and magnetization:
+            allowed = f"no quantum number at magnetization = {magnetization}, out of which a flip of all spins leads"
+            raise KeyProblem(f"{key}.spin_flip", ansatz.spin_flip, allowed)
+        _check_spin_flip(ansatz.inner, f"{key}.inner", magnetization)
 
 
 def _resolved(config: JobConfig, lattice: Lattice, operator: Operator) -> JobConfig:

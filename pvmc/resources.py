@@ -9,6 +9,7 @@ import numpy as np
 from pvmc.errors import InputError
 from pvmc.job import Job
 from pvmc.parallel import block_range
+from pvmc.rng import Stream, generator
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,24 @@ class Memory:
 def memory_per_rank(job: Job, ranks: int) -> Memory:
     """Memory of the rank with the most blocks (rank 0) when a job runs on a number of ranks."""
     sampler, ansatz = job.sampler, job.ansatz
-    n_samples = len(block_range(sampler.n_blocks, 0, ranks)) * sampler.width * sampler.n_draws
+    n_blocks = len(block_range(sampler.n_blocks, 0, ranks))
+    n_samples = n_blocks * sampler.width * sampler.n_draws
     item = np.dtype(ansatz.dtype).itemsize
     n_parameters, n_sites = ansatz.n_parameters, ansatz.n_sites
     return Memory(
-        samples=n_samples * (n_sites + 8 * ansatz.lookup_size),
-        derivatives=n_samples * n_parameters * item,
+        samples=sampler.memory(n_blocks, n_sites, ansatz.lookup_size),
+        derivatives=n_samples * n_parameters * _bytes_of_derivative(job),
         # S itself, its packed triangle before and after the reduction, and rank 0's scaled copies.
         geometric_tensor=4 * n_parameters**2 * item,
         tables=ansatz.table_bytes,
     )
+
+
+def _bytes_of_derivative(job: Job) -> int:
+    """Bytes for each O_k of a sample: complex ones are there twice, conjugated or split, for force and S."""
+    theta = job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS))
+    is_complex = np.issubdtype(job.ansatz.at(theta).dtype, np.complexfloating)  # also of some real parameters
+    return 32 if is_complex else 8
 
 
 def memory_table(job: Job, ranks: int | None = None) -> str:

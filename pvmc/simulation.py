@@ -14,12 +14,15 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from pvmc import sampler
 from pvmc.ansatz import Projected
+from pvmc.ansatz.composite import nodes
 from pvmc.compilation import compile_kernels
 from pvmc.config import to_toml
 from pvmc.driver import State, StepRecord, iterate
-from pvmc.errors import InputError, on_every_rank
+from pvmc.errors import InputError, NumericalError, on_every_rank
 from pvmc.exact import Reference, find_reference
+from pvmc.exact.reference import AUTOMATIC_DIMENSION
 from pvmc.io import provenance
 from pvmc.io.parameters import read_parameters
 from pvmc.io.results import ResultsWriter
@@ -30,6 +33,10 @@ from pvmc.rng import Stream, generator
 
 WRITE_INTERVAL = 0.5
 """Longest time in seconds that the results of an iteration wait in memory."""
+
+
+RANDOM_WALKERS = 256
+"""Configurations of a rank that are looked at, besides its walkers, for one where psi is not zero."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def run(request: RunRequest, comm: Communicator) -> None:
 
     Raises:
         InputError: more ranks than walker blocks, or results that are in the way.
-        NumericalError: the energy or the step went bad; the results so far are kept.
+        NumericalError: psi is zero on all walkers, or the energy or the step went bad; the results so far are kept.
         StorageError: the results cannot be written; the results so far are kept.
     """
     job = request.job
@@ -69,6 +76,7 @@ def run(request: RunRequest, comm: Communicator) -> None:
         if warning := oversubscription(comm, node, threads):
             print(f"pvmc: warning: {warning}", file=sys.stderr, flush=True)
         compile_kernels(job, state, comm, node)
+        require_support(job, state, comm)
         steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)
         for step in itertools.islice(steps, job.config.run.iterations):
             comm.on_root(partial(record, step))
@@ -113,12 +121,41 @@ def find_job_reference(job: Job) -> Reference | None:
         return None
     if isinstance(wanted, float | int):
         return Reference(float(wanted), "given")
-    if isinstance(job.ansatz, Projected):  # the ground state of the Hamiltonian may have other quantum numbers
-        from pvmc.exact.sector import sector_reference
+    return exact_energy(job, AUTOMATIC_DIMENSION)
 
-        magnetization = job.sampler.magnetization
-        return sector_reference(job.operator, job.ansatz.symmetry_group, magnetization)
-    return find_reference(job.config.lattice, job.config.hamiltonian, job.operator, job.sampler.magnetization)
+
+def exact_energy(job: Job, largest: int) -> Reference | None:
+    """The lowest exact energy among the states that the job's wave function may be; None where it is out of reach.
+
+    Args:
+        job: a projected wave function asks for the energy of its sector.
+        largest: largest dimension of the Hilbert space to diagonalise.
+    """
+    magnetization = job.sampler.magnetization
+    if isinstance(job.ansatz, Projected):  # the ground state of the Hamiltonian may have other quantum numbers
+        from pvmc.exact.sector import sector_reference  # scipy's sparse matrices: most runs need none
+
+        return sector_reference(job.operator, job.ansatz.symmetry_group, magnetization, largest)
+    return find_reference(job.config.lattice, job.config.hamiltonian, job.operator, magnetization, largest=largest)
+
+
+def require_support(job: Job, state: State, comm: Communicator) -> None:
+    """Collective.  Refuse a wave function that is zero on every walker, such as one projected on an empty sector.
+
+    Raises:
+        NumericalError: there is no walker, on any rank, where psi is not zero; on every rank.
+    """
+    psi, walkers = job.ansatz.at(state.theta), state.walkers
+    # Walkers may all start on nodes, such as Neel states of many sectors, and leave: look at random ones then.
+    blocks, magnetization = range(walkers.first_block, walkers.first_block + 1), job.sampler.magnetization
+    anywhere = sampler.start("random", blocks, RANDOM_WALKERS, job.lattice, magnetization, job.config.run.seed)
+    found = any(not nodes(psi, block).all() for block in (*walkers.spins, *anywhere.spins))
+    with on_every_rank():
+        if not comm.max(np.array([found], dtype=np.int64))[0]:
+            raise NumericalError(
+                "the wave function is zero on all walkers: no state has these quantum numbers (an empty sector), "
+                "or its first parameters give it none of them"
+            )
 
 
 class Recorder:

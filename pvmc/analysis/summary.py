@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 from pvmc.analysis.series import plateau
 
 if TYPE_CHECKING:
+    from pvmc.io.fit_file import Fit
     from pvmc.io.reader import Run
 
 LAST = 100
@@ -29,6 +31,21 @@ def status_text(run: Run) -> str:
     lines += _progress(run, state)
     lines += _accuracy(run)
     lines += _origin(run)
+    return "\n".join(f"{name:<16} {text}" for name, text in lines)
+
+
+def fit_status_text(fit: Fit) -> str:
+    """A few aligned lines: progress, cost and infidelity of a fit, times, and where it is."""
+    epochs, seconds = fit.series["epoch"], fit.series["seconds"][1:]
+    done, planned = int(epochs[-1]), int(tomllib.loads(str(fit.attributes["config"]))["fit"]["epochs"])
+    lines = [
+        ("fit", str(fit.path)),
+        ("epoch", f"{done}/{planned} ({100 * done // planned} %)"),
+        ("cost", f"{fit.series['cost'][-1]:.4g}"),
+        ("infidelity", f"{fit.series['infidelity'][-1]:.4g}"),
+    ]
+    if seconds.size:
+        lines.append(("per epoch", f"{float(np.median(seconds[-LAST:])):.3g} s"))
     return "\n".join(f"{name:<16} {text}" for name, text in lines)
 
 

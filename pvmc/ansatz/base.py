@@ -90,7 +90,8 @@ class WaveFunction(Protocol):
             flips: the sets, of any size.
             conserving: bool (n_flips,).
             chosen: int64 (n_steps,), indices of sets.
-            uniforms: float64 (n_steps, L), in [0, 1).
+            uniforms: float64 (n_steps, L), in [0, 1); a number below 0 accepts whatever the ratio, which is how
+                :mod:`pvmc.ansatz.composite` moves a part that has no ``move``.
 
         Returns:
             int64 (L,): accepted moves per walker.

@@ -72,6 +72,13 @@ def move(psi: Any, spins: Spins, lookup: Floats, flips: FlipSets, k: int, accept
     spins[:, lanes], lookup[:, lanes] = own_spins, own_lookup
 
 
+def nodes(psi: Any, spins: Spins) -> Booleans:
+    """Where psi(s) vanishes, exactly or, in a sum over symmetries, up to rounding; bool (L,), of any wave function."""
+    if isinstance(psi, Composite):
+        return psi.nodes(spins)
+    return np.asarray(np.isneginf(np.real(psi.log_psi(spins))))
+
+
 class Composite:
     """Base of wave functions made of parts; a subclass says how the parts' ratios combine.
 
@@ -86,6 +93,10 @@ class Composite:
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s), (L,) of ``dtype``."""
         raise NotImplementedError
+
+    def nodes(self, spins: Spins) -> Booleans:
+        """Where a part vanishes, bool (L,); see :func:`nodes`."""
+        return np.any([nodes(part.psi, part.spins(spins)) for part in self.parts], axis=0)
 
     def combined(self, ratios: Sequence[Numbers], lookup: Floats) -> Numbers:
         """The ratio psi(s')/psi(s) from those of the parts, each (..., L); may be inf or NaN where they overflow."""

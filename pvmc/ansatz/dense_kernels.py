@@ -205,6 +205,24 @@ def metropolis(
 
 
 @kernel
+def move(net: Net, spins: Spins, lookup: Floats, sites: Integers, walkers: Integers) -> None:
+    """Flip the sites in the given walkers, whatever the ratio; updates spins and lookup.
+
+    Args:
+        net, spins, lookup: as in :func:`ratios`.
+        sites: int64, the sites flipped.
+        walkers: int64 (n,), distinct.
+    """
+    n_angles, order, widest = net[0].shape[1], net[5], net[6]
+    n_planes, n_moved = len(lookup) - n_angles, len(walkers)
+    angles, log_psi = np.empty((n_angles, n_moved)), np.empty((n_planes, n_moved))
+    work = np.empty((2, widest * order * n_moved))
+    shifted_angles(net, spins, lookup, sites, walkers, angles, 0)
+    evaluate(net, angles.reshape((n_angles // order, order * n_moved)), work, log_psi)
+    accept(spins, lookup, sites, angles, log_psi, walkers, np.arange(n_moved), np.zeros(spins.shape[1], np.int64))
+
+
+@kernel
 def accept(
     spins: Spins,
     lookup: Floats,

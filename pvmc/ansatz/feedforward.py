@@ -277,6 +277,12 @@ class FeedForwardState:
         dense_kernels.metropolis(self._net, spins, lookup, *arguments)
         return accepted
 
+    def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
+        """Flip the sites in the accepting walkers; spins and look-up are updated."""
+        walkers = np.flatnonzero(accept)
+        if len(walkers):
+            dense_kernels.move(self._net, spins, lookup, sites, walkers)
+
     def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
         """O_k, (K, L), by backpropagation: O_{W^l} = Delta^l (a^{l-1})^T, O_{b^l} = Delta^l, summed over the images.
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from pvmc.ansatz import AnsatzSpec
 
 
+CANCELLATION = 1e-13
+"""A sum over symmetries is zero when it is this small relative to the sum of its terms' moduli."""
+
+
 class ProjectedSpec(AnsatzSection):
     """Projection of another wave function on quantum numbers."""
 
@@ -146,6 +150,13 @@ class ProjectedState(Composite):
         with np.errstate(divide="ignore"):
             value = largest + np.log(total) - np.log(self.n_terms)
         return np.ascontiguousarray(value.real) if self.dtype == np.float64 else value
+
+    def nodes(self, spins: Spins) -> Booleans:
+        """Where the terms cancel up to rounding, or all vanish; bool (L,)."""
+        terms = self._terms(spins)
+        _, total = _scaled_sum(terms)
+        _, sizes = _scaled_sum(terms.real.astype(np.complex128))
+        return np.asarray(np.abs(total) <= CANCELLATION * np.abs(sizes))
 
     def lookup(self, spins: Spins) -> Floats:
         """The inner look-ups and ln of every term, float64 (Q, L)."""

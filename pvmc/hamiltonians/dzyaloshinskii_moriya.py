@@ -16,9 +16,17 @@ from pvmc.hamiltonians.rotation import lattice_problem, marshall_rotated
 from pvmc.lattice import Lattice, LatticeError
 
 
-def dzyaloshinskii_moriya(bonds: npt.NDArray[np.int64], vector: tuple[float, float, float]) -> PauliSum:
-    """sum_{i -> j} D . (S_i x S_j) over oriented bonds, int64 (n_bonds, 2); turning a bond round changes its sign."""
-    x, y, z = (component / 4 for component in vector)
+def dzyaloshinskii_moriya(
+    bonds: npt.NDArray[np.int64], vector: tuple[float, float, float], strengths: npt.ArrayLike = 1.0
+) -> PauliSum:
+    """sum_{i -> j} c_ij D . (S_i x S_j) over oriented bonds; turning a bond round changes its sign.
+
+    Args:
+        bonds: int64 (n_bonds, 2).
+        vector: D.
+        strengths: c_ij, one number or one for each bond.
+    """
+    x, y, z = (component / 4 * np.asarray(strengths, dtype=np.float64) for component in vector)
     return PauliSum.total(
         pair_sum(letters, bonds, strength)
         for letters, strength in (("YZ", x), ("ZY", -x), ("ZX", y), ("XZ", -y), ("XY", z), ("YX", -z))
@@ -54,7 +62,9 @@ class DzyaloshinskiiMoriyaSpec(Section):
         except LatticeError as error:
             raise lattice_problem(self.model, error) from None
         vector = self.dm if isinstance(self.dm, tuple) else (0.0, 0.0, self.dm)
-        terms = xxz(bonds, self.coupling, self.anisotropy) + dzyaloshinskii_moriya(bonds, vector)
+        couplings = lattice.couplings()
+        terms = xxz(bonds, self.coupling * couplings, self.anisotropy)
+        terms += dzyaloshinskii_moriya(bonds, vector, couplings)
         terms += zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
         return marshall_rotated(terms, lattice, self.marshall)
 

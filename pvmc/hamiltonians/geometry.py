@@ -30,7 +30,12 @@ def displacements(lattice: Lattice, pairs: Ints) -> tuple[Floats, npt.NDArray[np
     Returns:
         The vectors, shape (n, d), in units of the nearest-neighbour distance, and whether each is the only shortest
         one, bool (n,): on half a period two images are equally near, and the vector is one of them.
+
+    Raises:
+        LatticeError: a graph without positions lies nowhere, and its sites are at no distance.
     """
+    if lattice.positions.shape[1] == 0:
+        raise LatticeError("needs to know where the sites lie; give the graph lattice.positions")
     straight = lattice.positions[pairs[:, 1]] - lattice.positions[pairs[:, 0]]
     nearest = minimum_image(straight, lattice.periods)
     if len(lattice.periods) == 0:
@@ -42,8 +47,16 @@ def displacements(lattice: Lattice, pairs: Ints) -> tuple[Floats, npt.NDArray[np
 
 
 def distances(lattice: Lattice, pairs: Ints) -> Floats:
-    """Lengths of the displacements of pairs (n, 2), shape (n,)."""
-    return np.linalg.norm(displacements(lattice, pairs)[0], axis=1)
+    """Lengths of the displacements of pairs (n, 2), shape (n,).
+
+    Raises:
+        LatticeError: sites lie nowhere, or two on the same point.
+    """
+    lengths = np.linalg.norm(displacements(lattice, pairs)[0], axis=1)
+    if len(lengths) and lengths.min() < TOLERANCE:
+        i, j = pairs[lengths.argmin()].tolist()
+        raise LatticeError(f"sites {i} and {j} lie on the same point")
+    return lengths
 
 
 def all_pairs(lattice: Lattice) -> Ints:
@@ -58,10 +71,12 @@ def oriented_bonds(lattice: Lattice, shell: int = 1) -> Ints:
     from site i to site i + 1 all the way round, on a rectangle to the right or upwards.
 
     Raises:
-        LatticeError: no such shell, or a bond that leads to two images of a site at once has no orientation.
+        LatticeError: no such shell, or a bond without orientation: it leads to two images of a site at once, or its
+            ends lie on the same point or nowhere.
     """
     bonds = lattice.bonds(shell)
     vectors, unique = displacements(lattice, bonds)
+    distances(lattice, bonds)  # raises where the ends of a bond coincide
     if not unique.all():
         i, j = bonds[~unique][0].tolist()
         raise LatticeError(
@@ -73,12 +88,12 @@ def oriented_bonds(lattice: Lattice, shell: int = 1) -> Ints:
     return np.where((first < 0)[:, np.newaxis], bonds[:, ::-1], bonds)
 
 
-def bonds_by_direction(lattice: Lattice) -> list[tuple[float, Ints]]:
+def bonds_by_direction(lattice: Lattice) -> list[tuple[float, Ints, Floats]]:
     """The nearest-neighbour bonds grouped by their direction in the plane.
 
     Returns:
-        (angle, oriented bonds) by ascending angle; the angle to the x axis is in degrees, from 0 up to 180
-        (a bond has no front and back).
+        (angle, oriented bonds, their couplings) by ascending angle; the angle to the x axis is in degrees, from 0 up
+        to 180 (a bond has no front and back).
 
     Raises:
         LatticeError: a bond has no orientation, or the lattice is not one of one or two dimensions.
@@ -89,7 +104,8 @@ def bonds_by_direction(lattice: Lattice) -> list[tuple[float, Ints]]:
         raise LatticeError("directions of bonds are known for lattices of one and two dimensions")
     height = vectors[:, 1] if vectors.shape[1] == 2 else np.zeros(len(bonds))
     angles = np.rint(np.degrees(np.arctan2(height, vectors[:, 0])) * 1e3).astype(np.int64) % 180_000
-    return [(float(angle) / 1e3, bonds[angles == angle]) for angle in np.unique(angles)]
+    couplings = lattice.couplings()
+    return [(float(a) / 1e3, bonds[angles == a], couplings[angles == a]) for a in np.unique(angles)]
 
 
 def is_ring(lattice: Lattice) -> bool:

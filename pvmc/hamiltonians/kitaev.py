@@ -34,7 +34,9 @@ class KitaevSpec(Section):
     def build(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice; raises KeyProblem where it has not three directions of bonds."""
         bonds = _directions(lattice, self.model, 3, "the honeycomb or the triangular lattice")
-        terms = PauliSum.total(pair_sum(p + p, b, -k) for p, b, k in zip("XYZ", bonds, self.couplings, strict=True))
+        terms = PauliSum.total(
+            pair_sum(p + p, b, -k * c) for p, (b, c), k in zip("XYZ", bonds, self.couplings, strict=True)
+        )
         fields = (site_sum(p, np.full(lattice.n_sites, -h)) for p, h in zip("XYZ", self.field, strict=True))
         return terms + PauliSum.total(fields)
 
@@ -59,7 +61,9 @@ class CompassSpec(Section):
     def build(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice; raises KeyProblem where it has not two directions of bonds."""
         bonds = _directions(lattice, self.model, 2, "the rectangle")
-        return PauliSum.total(pair_sum(p + p, b, -j) for p, b, j in zip("XZ", bonds, self.couplings, strict=True))
+        return PauliSum.total(
+            pair_sum(p + p, b, -j * c) for p, (b, c), j in zip("XZ", bonds, self.couplings, strict=True)
+        )
 
     @property
     def energy_unit(self) -> str:
@@ -67,16 +71,22 @@ class CompassSpec(Section):
         return "J (sigma.sigma)"
 
 
-def _directions(lattice: Lattice, model: str, wanted: int, example: str) -> list[npt.NDArray[np.int64]]:
-    """The bonds of each direction, by ascending angle; raises KeyProblem unless there are as many as wanted."""
+def _directions(
+    lattice: Lattice, model: str, wanted: int, example: str
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    """The bonds of each direction and their couplings, by ascending angle.
+
+    Raises:
+        KeyProblem: there are not as many directions as wanted.
+    """
     try:
         found = bonds_by_direction(lattice)
     except LatticeError as error:
         raise lattice_problem(model, error) from None
     if len(found) != wanted:
-        angles = ", ".join(f"{angle:g}" for angle, _ in found)
+        angles = ", ".join(f"{angle:g}" for angle, _, _ in found)
         raise lattice_problem(
             model,
             f"needs a lattice with {wanted} directions of bonds, such as {example}; here they lie at {angles} degrees",
         )
-    return [bonds for _, bonds in found]
+    return [(bonds, couplings) for _, bonds, couplings in found]

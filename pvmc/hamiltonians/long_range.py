@@ -15,7 +15,7 @@ from pvmc.hamiltonians.heisenberg import xyz, zeeman
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.hamiltonians.pauli import PauliSum, site_sum
 from pvmc.hamiltonians.rotation import lattice_problem, marshall_rotated
-from pvmc.lattice import Lattice
+from pvmc.lattice import Lattice, LatticeError
 
 
 def power_law(lattice: Lattice, exponent: float, n_images: int = 0) -> npt.NDArray[np.float64]:
@@ -29,15 +29,27 @@ def power_law(lattice: Lattice, exponent: float, n_images: int = 0) -> npt.NDArr
         lattice: sites and periods; distances are in units of the nearest-neighbour distance.
         exponent: alpha.
         n_images: images along each period, in both senses.
+
+    Raises:
+        LatticeError: sites lie nowhere, or two on the same point.
     """
     pairs = all_pairs(lattice)
+    nearest = distances(lattice, pairs)
     if n_images == 0:
-        return distances(lattice, pairs) ** -exponent
+        return nearest**-exponent
     separation = lattice.positions[pairs[:, 1]] - lattice.positions[pairs[:, 0]]
     total = np.zeros(len(pairs))
     for image in images(lattice, n_images):  # one at a time: there may be thousands
         total += np.linalg.norm(separation + image, axis=1) ** -exponent
     return total
+
+
+def _couplings(lattice: Lattice, model: str, exponent: float, n_images: int) -> npt.NDArray[np.float64]:
+    """:func:`power_law`; raises KeyProblem where distances are not known."""
+    try:
+        return power_law(lattice, exponent, n_images)
+    except LatticeError as error:
+        raise lattice_problem(model, error) from None
 
 
 class LongRangeIsingSpec(Section):
@@ -61,10 +73,10 @@ class LongRangeIsingSpec(Section):
     """g, longitudinal field: uniform, site by site, or random"""
 
     def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises KeyProblem when a list of fields has another length than N."""
+        """The operator on a lattice; raises KeyProblem for a list of fields not of length N, or no positions."""
         transverse = site_values(self.field, lattice.n_sites, "hamiltonian.field")
         longitudinal = site_values(self.longitudinal, lattice.n_sites, "hamiltonian.longitudinal")
-        couplings = self.coupling * power_law(lattice, self.exponent, self.images)
+        couplings = self.coupling * _couplings(lattice, self.model, self.exponent, self.images)
         terms = transverse_field_ising(lattice.n_sites, all_pairs(lattice), couplings, transverse)
         return terms + site_sum("Z", -longitudinal)
 
@@ -97,8 +109,8 @@ class LongRangeXXZSpec(Section):
     """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
 
     def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises KeyProblem where a Marshall rotation does not exist."""
-        couplings = self.coupling * power_law(lattice, self.exponent, self.images)
+        """The operator on a lattice; raises KeyProblem without a Marshall rotation, or without positions."""
+        couplings = self.coupling * _couplings(lattice, self.model, self.exponent, self.images)
         terms = xyz(all_pairs(lattice), (1.0, 1.0, self.anisotropy), couplings)
         terms += zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
         return marshall_rotated(terms, lattice, self.marshall)

@@ -11,7 +11,8 @@ from pvmc.config import Section
 from pvmc.hamiltonians.fields import SiteField, site_values
 from pvmc.hamiltonians.geometry import all_pairs, distances
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
-from pvmc.lattice import Lattice
+from pvmc.hamiltonians.rotation import lattice_problem
+from pvmc.lattice import Lattice, LatticeError
 
 
 class RydbergSpec(Section):
@@ -35,9 +36,12 @@ class RydbergSpec(Section):
     """turn every spin by pi about z (Omega -> -Omega); the spectrum stays, the ground state becomes positive"""
 
     def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises KeyProblem when a list of detunings has another length than N."""
+        """The operator on a lattice; raises KeyProblem for detunings of another number than N, or atoms nowhere."""
         n_sites, pairs = lattice.n_sites, all_pairs(lattice)
-        distance = distances(lattice, pairs)
+        try:
+            distance = distances(lattice, pairs)
+        except LatticeError as error:
+            raise lattice_problem(self.model, error) from None
         repulsion = self.interaction * distance**-6.0
         if self.cutoff is not None:
             repulsion[distance > self.cutoff * (1 + 1e-12)] = 0.0

@@ -141,6 +141,11 @@ def fit_file(path: str | os.PathLike[str]) -> Path:
     return location if location.name == FILE_NAME else location / FILE_NAME
 
 
+def is_fit(path: str | os.PathLike[str]) -> bool:
+    """Whether a directory or file is that of a fit."""
+    return fit_file(path).is_file()
+
+
 def open_fit(path: str | os.PathLike[str]) -> Fit:
     """Reads a fit; one that is still being written, or was killed, up to its last row.
 

@@ -45,6 +45,11 @@ class Enumeration:
         """This sampler itself: its work is that of the blocks it is given."""
         return self
 
+    def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
+        """Bytes of the configurations, look-ups and weights, and of the basis, which every rank has."""
+        configurations = n_blocks * self.width * (n_sites + 8 * lookup_size + 8)
+        return configurations + self.basis.spins.nbytes + self.basis.labels.nbytes
+
     def describe(self) -> str:
         """Number of configurations and blocks in words."""
         return f"all {len(self.basis)} configurations, weighted by |psi|^2, in {self.n_blocks} blocks"

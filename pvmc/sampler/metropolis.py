@@ -76,6 +76,14 @@ class Metropolis:
         """The same sampler with one draw and no burn-in."""
         return replace(self, n_draws=1, burn_in=0)
 
+    def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
+        """Bytes of the walkers (with replicas, before and after), the samples, and the random numbers of one block."""
+        lanes = self.width * self._replicas
+        longest = 1 if self.tempering else max(1, self.burn_in, self.discard)  # sweeps in one go
+        walkers = 2 * n_blocks * lanes * n_sites
+        samples = n_blocks * self.width * self.n_draws * (n_sites + 8 * lookup_size)
+        return walkers + samples + 8 * lanes * (lookup_size + longest * self.sweep)
+
     def describe(self) -> str:
         """Samples, walkers and blocks in words."""
         walkers = self.n_blocks * self.width

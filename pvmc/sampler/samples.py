@@ -72,6 +72,10 @@ class Sampler(Protocol):
         """A sampler that uses the same kernels with less work, to have them compiled."""
         ...
 
+    def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
+        """Bytes of the walkers and samples of a rank with so many blocks, and of the work on one."""
+        ...
+
     def describe(self) -> str:
         """How many configurations there are and where they come from, in words."""
         ...

@@ -335,8 +335,8 @@ def test_kitaev_conserves_the_flux_through_a_hexagon() -> None:
 def test_every_site_of_the_honeycomb_has_one_bond_of_each_kind() -> None:
     lattice = honeycomb(3)
     directions = bonds_by_direction(lattice)
-    assert [angle for angle, _ in directions] == pytest.approx([30, 90, 150])
-    for _, bonds in directions:
+    assert [angle for angle, _, _ in directions] == pytest.approx([30, 90, 150])
+    for _, bonds, _ in directions:
         assert sorted(bonds.ravel().tolist()) == list(range(18))
 
 
