@@ -54,12 +54,13 @@ def main() -> None:
     name = re.sub(r"\W+", "_", provenance.cpu_model()).strip("_").lower()
     results = ROOT / "benchmarks" / "results"
     parser.add_argument("--output", type=Path, default=results / f"{name}.json", help="the numbers")
-    parser.add_argument("--peer", type=Path, default=results / f"{name}_peer.json", help="those of peer.py, if any")
+    parser.add_argument("--peer", type=Path, default=results / "peer.json", help="those of peer.py, if any")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", help="the page")
     options = parser.parse_args()
     with threadpool_limits(1):
         numbers = {
             "date": date.today().isoformat(),
+            "load": os.getloadavg()[0],
             "machine": provenance.collect(describe_mpi()["library"]) | {"cores": len(os.sched_getaffinity(0))},
             "kernels": kernel_table(),
             "rates": {case: rates(tables) for case, tables in KERNEL_CASES.items()},
