@@ -21,8 +21,8 @@ def markdown(numbers: dict, peer: dict | None) -> str:
         f"Python {machine['python_version']}, numpy {machine['numpy_version']}, numba {machine['numba_version']}, "
         f"{machine['mpi_library']}; "
         f"{numbers['date']}, revision {machine['git_revision'][:12] or 'unknown'}.\n",
-        f"Load average of the machine when it began: {numbers['load']:.1f}.  Above 0.5, others were computing too: then times "
-        "of whole iterations, and those of 2 ranks most of all, say little.\n",
+        f"Load average of the machine when it began: {numbers['load']:.1f}.  Above 0.5, others were computing too: "
+        "then times of whole iterations, and those of 2 ranks most of all, say little.\n",
         "## Kernels\n",
         "RBM with 160 hidden units on a ring of 40 sites, 64 walkers.  Nanoseconds per (flip, hidden unit, walker) "
         "for ratios and sweeps, per (hidden unit, walker) for updates and look-ups, per (parameter, walker) for "
