@@ -43,7 +43,7 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run test lint test-serial test-mpi docs bench bench-peer clean
+.PHONY: help install run test lint test-serial test-mpi docs validation bench bench-peer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -53,6 +53,7 @@ help:
 	@echo 'make lint        ruff and mypy'
 	@echo 'make test-serial make test-mpi   one part of the tests'
 	@echo 'make docs        generated pages of docs/'
+	@echo 'make validation  docs/validation.md: small systems against exact diagonalisation; some minutes'
 	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/benchmarks.md'
 	@echo 'make bench-peer  the same cases in NetKet, in an environment of its own, .venv-peer'
 	@echo 'make clean       remove .venv and caches; keeps runs/'
@@ -101,6 +102,9 @@ test-mpi: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py
+
+validation: $(INSTALLED)
+	$(BIN)/pvmc validate-physics configs/validation/*.toml --markdown docs/validation.md
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py --peer benchmarks/results/peer.json

@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_lattice(commands)
     _add_exact(commands)
     _add_check_ansatz(commands)
+    _add_validate_physics(commands)
     _add_bench(commands)
     _add_warmup(commands)
     _add_info(commands)
@@ -88,10 +89,10 @@ def _add(commands, name: str, command: Command, summary: str, example: str) -> a
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="input file (TOML); 'pvmc new' writes one")
-    _add_overrides(parser)
+    _add_override(parser)
 
 
-def _add_overrides(parser: argparse.ArgumentParser) -> None:
+def _add_override(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         action="append",
@@ -225,6 +226,27 @@ def _add_check_ansatz(commands) -> None:  # type: ignore[no-untyped-def]
     _add_config(parser)
 
 
+def _add_validate_physics(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "validate-physics",
+        _validate_physics,
+        "compare sampler, local energies, gradient, SR step and final energy of inputs of up to 16 sites with exact "
+        "diagonalisation; exit code 3 where one fails",
+        "pvmc validate-physics configs/validation/ising_ring.toml --accuracy 1e-3",
+    )
+    parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="input files (TOML)")
+    _add_override(parser)
+    parser.add_argument(
+        "--accuracy",
+        type=_positive_number,
+        default=1e-3,
+        metavar="X",
+        help="largest relative error of the final energy; default: 1e-3",
+    )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write all numbers to this file as well")
+
+
 def _add_bench(commands) -> None:  # type: ignore[no-untyped-def]
     parser = _add(
         commands,
@@ -249,7 +271,7 @@ def _add_warmup(commands) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument(
         "configs", type=Path, nargs="*", metavar="CONFIG", help="input files; default: all kinds of wave function"
     )
-    _add_overrides(parser)
+    _add_override(parser)
 
 
 def _add_info(commands) -> None:  # type: ignore[no-untyped-def]
@@ -401,6 +423,15 @@ def _check_ansatz(options: argparse.Namespace) -> int:
     return InputError.exit_code if broken else 0
 
 
+def _validate_physics(options: argparse.Namespace) -> int:
+    from pvmc.errors import NumericalError
+    from pvmc.parallel import world
+    from pvmc.validation.command import validate_inputs
+
+    reports = validate_inputs(options.configs, options.set, options.accuracy, options.markdown, world())
+    return 0 if all(report.passed for report in reports) else NumericalError.exit_code
+
+
 def _bench(options: argparse.Namespace) -> int:
     from pvmc.benchmark import bench
     from pvmc.config import read_input, validate
@@ -448,6 +479,16 @@ def _info(options: argparse.Namespace) -> int:
             if value not in ("", 0) and name not in ("pid", "command_line"):
                 print(f"{name.replace('_', ' '):<20} {value}")
     return 0
+
+
+def _positive_number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number > 0, not '{text}'")
+    return number
 
 
 def _positive(text: str) -> int:

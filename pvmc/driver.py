@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import Ansatz
+from pvmc.errors import on_every_rank
 from pvmc.estimators import EnergyStatistics, estimate, reduce_moments
 from pvmc.hamiltonians import Operator
 from pvmc.parallel import Communicator, require_identical
@@ -84,7 +85,8 @@ def iterate(
     """
     for iteration in itertools.count(state.iteration):
         clock = _Stopwatch()
-        psi = ansatz.at(state.theta)
+        with on_every_rank():  # theta is the same on all
+            psi = ansatz.at(state.theta)
         walkers, samples = sampler.advance(state.walkers, psi, iteration)
         clock.lap("sampling")
         batch = estimate(samples, operator, psi, ansatz.n_parameters)

@@ -1,0 +1,86 @@
+"""The configured run from its first iteration to its last, against the exact ground-state energy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from pvmc.analysis.series import Plateau, plateau
+from pvmc.driver import iterate
+from pvmc.job import Job
+from pvmc.parallel import Communicator
+from pvmc.simulation import initial_state
+from pvmc.validation.check import Check, Outcome
+from pvmc.validation.system import ExactSystem
+
+PLATEAU_FRACTION = 5
+"""The plateau is the last fifth of the run, and no more than PLATEAU_LARGEST iterations."""
+
+PLATEAU_LARGEST = 100
+
+MOST_SIGMAS = 4.5
+"""How far below the exact energy the plateau may lie, in its errors."""
+
+ROUNDING = 1e-10
+"""How far below the exact energy the enumerated one may lie, relative."""
+
+FINAL, BOUND, ENUMERATED = "final energy", "variational bound", "energy of the final psi"
+
+
+def check_run(job: Job, system: ExactSystem, accuracy: float, comm: Communicator) -> tuple[list[Check], Outcome]:
+    """Collective. Run the job and compare its energies with the exact one.
+
+    Args:
+        job: the input.
+        system: the same system solved exactly.
+        accuracy: largest relative error of the energy.
+        comm: the ranks.
+
+    Raises:
+        NumericalError: the energy or the step went bad; on every rank.
+    """
+    state = initial_state(job, comm)
+    means, errors = [], []
+    steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)
+    for step in itertools.islice(steps, job.config.run.iterations):
+        means.append(step.energy.mean.real)
+        errors.append(step.energy.error)
+        state = step.state
+    end = _end(means, errors)
+    psi = job.ansatz.at(state.theta)
+    outcome = Outcome(system.energy, end.mean, end.error, system.energy_of(psi), system.variance_of(psi))
+    return _judged(outcome, accuracy, end.n), outcome
+
+
+def _end(means: list[float], errors: list[float]) -> Plateau:
+    """The plateau, with an error no smaller than that of its configurations counted as independent."""
+    if len(means) < 2:
+        return Plateau(means[-1], errors[-1], 1, 1, False)
+    end = plateau(means, max(2, min(PLATEAU_LARGEST, len(means) // PLATEAU_FRACTION)))
+    counted = float(np.sqrt(np.sum(np.square(errors[-end.n :]))) / end.n)
+    return Plateau(end.mean, max(end.error, counted), end.n, end.bin_size, end.converged)
+
+
+def _judged(outcome: Outcome, accuracy: float, n_iterations: int) -> list[Check]:
+    exact, scale = outcome.exact, abs(outcome.exact) or 1.0
+    slack = ROUNDING * scale
+    below = max(0.0, exact - outcome.energy - slack)
+    sigmas = below / outcome.error if outcome.error > 0 else (float("inf") if below else 0.0)
+    excess = (outcome.enumerated - exact) / scale
+    return [
+        Check.at_most(
+            FINAL,
+            outcome.relative_error,
+            accuracy,
+            f"relative error: {outcome.energy:.6f} +- {outcome.error:.6f} over {n_iterations} iterations, "
+            f"exact {exact:.6f}",
+        ),
+        Check.at_most(BOUND, sigmas, MOST_SIGMAS, "errors by which the mean lies below the exact energy"),
+        Check.at_most(
+            ENUMERATED,
+            abs(excess) if excess >= -ROUNDING else float("inf"),
+            accuracy,
+            f"relative error by enumeration, signed {excess:.1e}; variance {outcome.variance:.2e}",
+        ),
+    ]
