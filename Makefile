@@ -43,7 +43,7 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run test lint test-serial test-mpi docs validation clean
+.PHONY: help install run test lint test-serial test-mpi docs validation bench bench-peer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -54,6 +54,8 @@ help:
 	@echo 'make test-serial make test-mpi   one part of the tests'
 	@echo 'make docs        generated pages of docs/'
 	@echo 'make validation  docs/validation.md: small systems against exact diagonalisation; some minutes'
+	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/benchmarks.md'
+	@echo 'make bench-peer  the same cases in NetKet, in an environment of its own, .venv-peer'
 	@echo 'make clean       remove .venv and caches; keeps runs/'
 
 install: $(INSTALLED)
@@ -104,6 +106,22 @@ docs: $(INSTALLED)
 validation: $(INSTALLED)
 	$(BIN)/pvmc validate-physics configs/validation/*.toml --markdown docs/validation.md
 
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/run.py --peer benchmarks/results/peer.json
+
+# Never a dependency: NetKet and jax have an environment of their own.
+PEER := .venv-peer
+
+$(PEER)/.installed:
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --disable-pip-version-check --quiet 'netket==3.23'
+	@touch $@
+
+bench-peer: $(INSTALLED) $(PEER)/.installed
+	XLA_FLAGS=--xla_cpu_multi_thread_eigen=false taskset -c 0 \
+	    $(PEER)/bin/python benchmarks/peer.py --output benchmarks/results/peer.json
+	$(MAKE) --no-print-directory bench
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEER) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

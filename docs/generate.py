@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from pvmc.config import Section, allowed_values, ordered_fields, section_classes, shown
+from pvmc.config import Section, allowed_values, meaning, ordered_fields, section_classes, shown
 from pvmc.io.schema import schema_markdown
 from pvmc.job import JobConfig
 
@@ -40,7 +40,7 @@ def config_markdown() -> str:
     """Every key of the input file: what it may be, its default, what it is; one table per section and kind."""
     parts = [CONFIG_HEAD]
     for name, field in JobConfig.model_fields.items():
-        parts.append(f"## [{name}]: {_escaped(str(field.description))}\n")
+        parts.append(f"## [{name}]: {_escaped(meaning(JobConfig, name))}\n")
         if not field.is_required():
             parts.append("The section may be left out.\n")
         for section in section_classes(field.annotation):
@@ -65,8 +65,8 @@ def _section_parts(section: type[Section], heading: bool = True) -> Iterator[str
 def _table(section: type[Section]) -> str:
     lines = ["| key | allowed | default | meaning |", "|---|---|---|---|"]
     for name, field in ordered_fields(section).items():
-        meaning = _escaped(str(field.description).rstrip(".")).replace("|", "\\|")
-        lines.append(f"| `{name}` | {allowed_values(field)} | {_default(field)} | {meaning} |")
+        words = _escaped(meaning(section, name).rstrip(".")).replace("|", "\\|")
+        lines.append(f"| `{name}` | {allowed_values(field)} | {_default(field, meaning(section, name))} | {words} |")
     return "\n".join(lines) + "\n"
 
 
@@ -75,11 +75,11 @@ def _escaped(text: str) -> str:
     return text.replace("<", "&lt;").replace("*", "\\*")
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo, text: str) -> str:
     if field.is_required():
         return "required"
     if field.default is None:
-        words = str(field.description).rpartition("; default: ")[2]
+        words = text.rpartition("; default: ")[2]
         return words if words == "not projected" else "chosen by pvmc"
     return f"`{shown(field.default)}`"
 

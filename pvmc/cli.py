@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_exact(commands)
     _add_check_ansatz(commands)
     _add_validate_physics(commands)
+    _add_bench(commands)
+    _add_warmup(commands)
     _add_info(commands)
     return parser
 
@@ -245,6 +247,33 @@ def _add_validate_physics(commands) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write all numbers to this file as well")
 
 
+def _add_bench(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "bench",
+        _bench,
+        "time a few iterations of an input file phase by phase and project the whole run; writes nothing",
+        "mpirun -n 4 pvmc bench configs/heisenberg_chain.toml --set ansatz.alpha=4",
+    )
+    _add_config(parser)
+    parser.add_argument("--iterations", type=_positive, default=5, metavar="N", help="iterations to time; default: 5")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file as well")
+
+
+def _add_warmup(commands) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        commands,
+        "warmup",
+        _warmup,
+        "compile the kernels ahead of a job, into the directory PVMC_CACHE_DIR where it is set",
+        "PVMC_CACHE_DIR=$HOME/pvmc-kernels pvmc warmup configs/heisenberg_chain.toml",
+    )
+    parser.add_argument(
+        "configs", type=Path, nargs="*", metavar="CONFIG", help="input files; default: all kinds of wave function"
+    )
+    _add_override(parser)
+
+
 def _add_info(commands) -> None:  # type: ignore[no-untyped-def]
     _add(commands, "info", _info, "print versions, MPI library, BLAS, threads and CPU", "mpirun -n 2 pvmc info")
 
@@ -403,14 +432,49 @@ def _validate_physics(options: argparse.Namespace) -> int:
     return 0 if all(report.passed for report in reports) else NumericalError.exit_code
 
 
-def _info(options: argparse.Namespace) -> int:
-    from pvmc.io import provenance
-    from pvmc.parallel import describe_mpi, describe_threads, world
+def _bench(options: argparse.Namespace) -> int:
+    from pvmc.benchmark import bench
+    from pvmc.config import read_input, validate
+    from pvmc.errors import on_every_rank
+    from pvmc.job import JobConfig, build_job
+    from pvmc.parallel import world
 
     comm = world()
+    raw = comm.root_value(lambda: read_input(options.config, options.set))
+    with on_every_rank():
+        job = build_job(validate(JobConfig, raw), raw)
+    timing = bench(job, comm, options.iterations)
+    comm.on_root(lambda: timing.report(options.json))
+    return 0
+
+
+def _warmup(options: argparse.Namespace) -> int:
+    import time
+
+    from pvmc.compilation import all_jobs, start_compiler, warm_up
+    from pvmc.job import load_job
+
+    begin = time.perf_counter()
+    start_compiler()
+    jobs = ((str(path), load_job(path, options.set)) for path in options.configs) if options.configs else all_jobs()
+    for name, job in jobs:
+        start = time.perf_counter()
+        warm_up(job)
+        print(f"{name:<50} {time.perf_counter() - start:6.1f} s", flush=True)
+    print(f"kernels are compiled, in {time.perf_counter() - begin:.1f} s")
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from pvmc.io import provenance
+    from pvmc.parallel import describe_mpi, describe_threads, node_of, world
+
+    comm = world()
+    node = node_of(comm)
     if comm.rank == 0:
         mpi = describe_mpi()
-        facts = {**provenance.collect(), **mpi, **describe_threads(), "ranks": comm.size}
+        ranks = {"ranks": comm.size, "ranks_on_node": node.ranks, "cores_on_node": node.cores}
+        facts = {**provenance.collect(), **mpi, **describe_threads(), **ranks}
         for name, value in facts.items():
             if value not in ("", 0) and name not in ("pid", "command_line"):
                 print(f"{name.replace('_', ' '):<20} {value}")

@@ -6,9 +6,14 @@ input is :class:`pvmc.job.JobConfig`.
 
 from __future__ import annotations
 
+import ast
 import difflib
+import functools
+import inspect
+import itertools
 import json
 import re
+import textwrap
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,9 +76,8 @@ class RawInput:
 class Section(BaseModel):
     """Base of all config sections: immutable, no unknown keys, no silent conversions, finite numbers only."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    # What a key means stands below it in the source (see `meaning`); validators are built when first used.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     shorthand: ClassVar[str | None] = None
     """The key that a plain number sets when it stands in place of the table."""
@@ -101,6 +105,28 @@ def ordered_fields(section: type[Section]) -> dict[str, FieldInfo]:
     tags = [name for name in ("kind", "model") if name in fields]
     own = [name for name in section.__annotations__ if name in fields]
     return {name: fields[name] for name in dict.fromkeys([*tags, *own, *fields])}
+
+
+def meaning(section: type[Section], name: str) -> str:
+    """What a key is: the string below it in the source of its class; empty where there is none.
+
+    Read when asked for: to read all of them takes longer than the rest of a start.
+    """
+    texts = (_attribute_texts(base) for base in section.__mro__ if issubclass(base, Section))
+    return next((found[name] for found in texts if name in found), "")
+
+
+@functools.cache
+def _attribute_texts(section: type[Section]) -> dict[str, str]:
+    """The string below each attribute that a class declares, by the attribute's name."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for attribute, below in itertools.pairwise(definition.body):
+        match attribute, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = inspect.cleandoc(text)
+    return found
 
 
 class KeyProblem(ValueError):
@@ -270,7 +296,7 @@ def _problem_in_words(
         case "missing" if section_classes(_annotation(place)):
             return f"[{place.key}]: section missing; must be {_allowed(place)}"
         case "missing":
-            purpose = str(place.field.description or "").rstrip(".") if place.field else ""
+            purpose = meaning(place.holder, str(place.path[-1])).rstrip(".") if place.holder else ""
             return f"{place.key}: missing; must be {_allowed(place)}" + (f" ({purpose})" if purpose else "")
         case "union_tag_not_found":
             return f"{place.key}: missing; must be {_one_of(_tags_of(place))}"
@@ -494,11 +520,11 @@ def _one_of(words: Sequence[object]) -> str:
 def to_toml(section: Section, *, commented: bool = False) -> str:
     """The section as TOML text with every default written out; ``commented`` says what each key is and may be."""
     document = tomlkit.document()
-    for name, value, field in _fields(section):
+    for name, value, _ in _fields(section):
         if isinstance(value, Section):
             table = tomlkit.table()
             if commented:
-                table.add(tomlkit.comment(str(field.description)))
+                table.add(tomlkit.comment(meaning(type(section), name)))
             _fill(table, value, commented)
             document.add(name, table)
     return tomlkit.dumps(document)
@@ -509,7 +535,7 @@ def _fill(table: tomlkit.items.Table, section: Section, commented: bool) -> None
         is_tag = name in ("kind", "model")  # explained by the section's own line
         if commented and not is_tag:
             table.add(tomlkit.nl())
-            table.add(tomlkit.comment(f"{str(field.description).rstrip('.')} ({allowed_values(field)})"))
+            table.add(tomlkit.comment(f"{meaning(type(section), name).rstrip('.')} ({allowed_values(field)})"))
         if value is not None:
             table.add(name, _toml_value(value))
         elif commented:

@@ -7,13 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column
-
 from pvmc.analysis.summary import duration
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pvmc.driver import StepRecord
 
 LINES_PER_RUN = 50
@@ -45,10 +43,13 @@ def reporter(n_iterations: int, n_sites: int, exact: float | None, stream: TextI
         stream: where to write; standard output unless given.
     """
     stream = stream or sys.stdout
-    console = Console(file=stream, highlight=False)
     table = _Table(n_iterations, n_sites, exact)
-    is_live = stream.isatty() and not console.is_dumb_terminal
-    return _LiveBar(table, console) if is_live else _Log(table, stream)
+    if not stream.isatty():
+        return _Log(table, stream)
+    from rich.console import Console  # a log starts without it
+
+    console = Console(file=stream, highlight=False)
+    return _Log(table, stream) if console.is_dumb_terminal else _LiveBar(table, console)
 
 
 class _Table:
@@ -133,6 +134,9 @@ class _LiveBar:
     """The lines of the log, cut to the terminal's width, above a bar that every iteration moves."""
 
     def __init__(self, table: _Table, console: Console):
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
+
         self.table, self.console = table, console
         self.clock = _Clock(table.n_iterations)
         self._print(table.head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,18 +17,17 @@ import numpy.typing as npt
 from pvmc import sampler
 from pvmc.ansatz import Projected
 from pvmc.ansatz.composite import nodes
+from pvmc.compilation import compile_kernels
 from pvmc.config import to_toml
 from pvmc.driver import State, StepRecord, iterate
 from pvmc.errors import InputError, NumericalError, on_every_rank
-from pvmc.estimators import estimate
 from pvmc.exact import Reference, find_reference
 from pvmc.exact.reference import AUTOMATIC_DIMENSION
-from pvmc.exact.sector import sector_reference
 from pvmc.io import provenance
 from pvmc.io.parameters import read_parameters
 from pvmc.io.results import ResultsWriter
 from pvmc.job import Job
-from pvmc.parallel import Communicator, block_range, describe_mpi, limit_threads
+from pvmc.parallel import Communicator, block_range, describe_mpi, limit_threads, node_of, oversubscription
 from pvmc.progress import reporter
 from pvmc.rng import Stream, generator
 
@@ -67,12 +67,15 @@ def run(request: RunRequest, comm: Communicator) -> None:
         StorageError: the results cannot be written; the results so far are kept.
     """
     job = request.job
-    limit_threads(job.config.run.threads_per_rank)
+    threads = job.config.run.threads_per_rank
+    limit_threads(threads)
+    node = node_of(comm)
     state = initial_state(job, comm)
     with contextlib.ExitStack() as stack:
         record = comm.on_root(lambda: stack.enter_context(Recorder(request, comm.size)).record) or _nothing
-        # Rank 0 compiles while the others wait, and those load: all at once would repeat the work on the same cores.
-        comm.on_root(lambda: compile_kernels(job, state))
+        if warning := oversubscription(comm, node, threads):
+            print(f"pvmc: warning: {warning}", file=sys.stderr, flush=True)
+        compile_kernels(job, state, comm, node)
         require_support(job, state, comm)
         steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)
         for step in itertools.islice(steps, job.config.run.iterations):
@@ -130,6 +133,8 @@ def exact_energy(job: Job, largest: int) -> Reference | None:
     """
     magnetization = job.sampler.magnetization
     if isinstance(job.ansatz, Projected):  # the ground state of the Hamiltonian may have other quantum numbers
+        from pvmc.exact.sector import sector_reference  # scipy's sparse matrices: most runs need none
+
         return sector_reference(job.operator, job.ansatz.symmetry_group, magnetization, largest)
     return find_reference(job.config.lattice, job.config.hamiltonian, job.operator, magnetization, largest=largest)
 
@@ -153,21 +158,13 @@ def require_support(job: Job, state: State, comm: Communicator) -> None:
             )
 
 
-def compile_kernels(job: Job, state: State) -> None:
-    """Run every kernel of an iteration once, on one block, so that it is compiled or loaded from the cache."""
-    first = sampler.Walkers(state.walkers.spins[:1], state.walkers.first_block)
-    psi = job.ansatz.at(state.theta)
-    _, samples = job.sampler.short().advance(first, psi, 0)
-    estimate(samples, job.operator, psi, job.ansatz.n_parameters)
-
-
 class Recorder:
     """Rank 0's side of a run: the results file and the terminal.  A context manager."""
 
     def __init__(self, request: RunRequest, ranks: int):
         self.job, self.request = request.job, request
         self.reference = find_job_reference(request.job)
-        self.writer = self._open(ranks)
+        self.writer = open_results(request, self.reference, ranks)
         self._introduce(ranks)
         run = self.job.config.run
         exact = self.reference.energy if self.reference else None
@@ -190,34 +187,11 @@ class Recorder:
         Raises:
             StorageError: the file cannot be written.
         """
-        self.writer.append(step.iteration, _series(step))
+        self.writer.append(step.iteration, series(step))
         run = self.job.config.run
         if step.iteration % run.save_every == 0 or step.iteration == run.iterations - 1:
             self.writer.save_parameters(step.iteration, step.state.theta)
         self.reporter.show(step)
-
-    def _open(self, ranks: int) -> ResultsWriter:
-        job, config = self.job, self.job.config
-        attributes = provenance.collect(describe_mpi()["library"]) | {
-            "config": to_toml(config),
-            "config_source": self.request.source,
-            "ranks": ranks,
-            "seed": config.run.seed,
-            "n_sites": job.lattice.n_sites,
-            "n_parameters": job.ansatz.n_parameters,
-            "n_iterations": config.run.iterations,
-            "energy_units": config.hamiltonian.energy_unit,
-        }
-        return ResultsWriter(
-            self.request.directory,
-            attributes,
-            parameter_blocks=job.ansatz.parameter_blocks,
-            parameter_dtype=job.ansatz.dtype,
-            reference_energy=self.reference.energy if self.reference else None,
-            reference_method=self.reference.method if self.reference else "",
-            overwrite=self.request.overwrite,
-            patience=WRITE_INTERVAL,
-        )
 
     def _introduce(self, ranks: int) -> None:
         job = self.job
@@ -228,6 +202,36 @@ class Recorder:
             unit = job.config.hamiltonian.energy_unit
             print(f"exact E/N = {per_site:.10f} {unit} ({self.reference.method})")
         print(f"writing {self.writer.path}", flush=True)
+
+
+def open_results(request: RunRequest, reference: Reference | None, ranks: int) -> ResultsWriter:
+    """The results file of a run, open for its first iteration.
+
+    Raises:
+        InputError: results are in the way.
+        StorageError: the file cannot be written.
+    """
+    job, config = request.job, request.job.config
+    attributes = provenance.collect(describe_mpi()["library"]) | {
+        "config": to_toml(config),
+        "config_source": request.source,
+        "ranks": ranks,
+        "seed": config.run.seed,
+        "n_sites": job.lattice.n_sites,
+        "n_parameters": job.ansatz.n_parameters,
+        "n_iterations": config.run.iterations,
+        "energy_units": config.hamiltonian.energy_unit,
+    }
+    return ResultsWriter(
+        request.directory,
+        attributes,
+        parameter_blocks=job.ansatz.parameter_blocks,
+        parameter_dtype=job.ansatz.dtype,
+        reference_energy=reference.energy if reference else None,
+        reference_method=reference.method if reference else "",
+        overwrite=request.overwrite,
+        patience=WRITE_INTERVAL,
+    )
 
 
 def _nothing(step: StepRecord) -> None:
@@ -243,7 +247,7 @@ def describe(job: Job) -> str:
     )
 
 
-def _series(step: StepRecord) -> dict[str, float]:
+def series(step: StepRecord) -> dict[str, float]:
     """The row of an iteration, by the names of the results file's schema."""
     energy = step.energy
     return {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from pvmc.exact.basis import Basis
 from pvmc.exact.bethe import heisenberg_chain_energy
 from pvmc.exact.energy import Reference
 from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_energy
-from pvmc.exact.lanczos import ground_state, sparse_matrix
 from pvmc.exact.reference import find_reference
 from pvmc.exact.singlets import haldane_shastry_energy, majumdar_ghosh_energy
+
+if TYPE_CHECKING:
+    from pvmc.exact.lanczos import ground_state, sparse_matrix
 
 __all__ = [
     "Basis",
@@ -22,3 +26,12 @@ __all__ = [
     "majumdar_ghosh_energy",
     "sparse_matrix",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Sparse diagonalisation, loaded when first asked for: most runs start faster without it."""
+    if name not in ("ground_state", "sparse_matrix"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pvmc.exact import lanczos
+
+    return getattr(lanczos, name)

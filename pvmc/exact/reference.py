@@ -8,7 +8,6 @@ from pvmc.exact.basis import Basis
 from pvmc.exact.bethe import heisenberg_chain_energy
 from pvmc.exact.energy import Reference
 from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_energy
-from pvmc.exact.lanczos import ground_state
 from pvmc.exact.singlets import haldane_shastry_energy, majumdar_ghosh_energy
 from pvmc.hamiltonians import HamiltonianSpec, Operator
 from pvmc.hamiltonians.cluster_ising import ClusterIsingSpec
@@ -88,6 +87,8 @@ def diagonalised(operator: Operator, magnetization: int | None, largest: int) ->
     """The lowest eigenvalue by sparse Lanczos, or None when the Hilbert space is larger than asked for."""
     if operator.n_sites > LANCZOS_SITES or dimension(operator.n_sites, magnetization) > largest:
         return None
+    from pvmc.exact.lanczos import ground_state  # scipy's sparse matrices: a closed solution needs none
+
     energy, _ = ground_state(operator, Basis.enumerate(operator.n_sites, magnetization))
     return Reference(energy, "Lanczos")
 

@@ -9,11 +9,13 @@ from pvmc.parallel.communicator import (
 )
 from pvmc.parallel.ending import run_main
 from pvmc.parallel.launch import Launcher, describe_mpi, describe_threads, launcher, limit_threads, mpi_library, world
+from pvmc.parallel.node import Node, node_of, oversubscription
 
 __all__ = [
     "Communicator",
     "Launcher",
     "MpiCommunicator",
+    "Node",
     "SerialCommunicator",
     "block_range",
     "describe_mpi",
@@ -21,6 +23,8 @@ __all__ = [
     "launcher",
     "limit_threads",
     "mpi_library",
+    "node_of",
+    "oversubscription",
     "require_identical",
     "run_main",
     "world",

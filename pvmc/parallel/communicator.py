@@ -91,6 +91,9 @@ class Communicator(Protocol):
     def root_value(self, function: Callable[[], T]) -> T:
         """Collective.  As :meth:`on_root`, with the value (small, picklable) returned on every rank."""
 
+    def on_node(self, value: T) -> tuple[int, list[T]]:
+        """Collective.  Of the ranks that share this one's memory: its number among them, and the values of all."""
+
     def barrier(self) -> None:
         """Collective.  Wait until every rank is here."""
 
@@ -131,6 +134,9 @@ class SerialCommunicator(Communicator):
         if failure is not None:
             raise failure
         return value[0]
+
+    def on_node(self, value: T) -> tuple[int, list[T]]:
+        return 0, [value]
 
     def barrier(self) -> None:
         pass
@@ -253,6 +259,13 @@ class MpiCommunicator(Communicator):
                 os.sched_yield()
             else:
                 time.sleep(min(waited / 20, 1e-3))
+
+    def on_node(self, value: T) -> tuple[int, list[T]]:
+        node = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED, self.rank)
+        try:
+            return int(node.Get_rank()), node.allgather(value)
+        finally:
+            node.Free()
 
     def barrier(self) -> None:
         self._wait(self._comm.Ibarrier())

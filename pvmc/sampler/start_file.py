@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +26,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
         if location.suffix in (".npz", ".npy"):
             loaded = np.load(location, allow_pickle=False)
             return dict(loaded) if location.suffix == ".npz" else {"": loaded}
+        import h5py  # a start from random walkers needs none
+
         if h5py.is_hdf5(location):
             with h5py.File(location, "r") as file:
                 return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.compilation import run_kernels
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.job import Job
 from pvmc.parallel import Communicator, SerialCommunicator
 from pvmc.rng import Stream, generator
-from pvmc.simulation import compile_kernels, initial_parameters, initial_state
+from pvmc.simulation import initial_parameters, initial_state
 from pvmc.validation.check import Check, Outcome, Report
 from pvmc.validation.optimisation import FINAL, check_run
 from pvmc.validation.sampling import DISTRIBUTION, check_sampling
@@ -59,7 +60,7 @@ def validate_physics(
     with on_every_rank():
         require_small(job)
         system = ExactSystem.of(job)
-    comm.on_root(lambda: compile_kernels(job, initial_state(job, SerialCommunicator())))
+    comm.on_root(lambda: run_kernels(job, initial_state(job, SerialCommunicator())))
     checks: list[Check] = []
     outcome: Outcome | None = None
     for check in _at_point(job, system, comm):

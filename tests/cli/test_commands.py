@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -292,3 +293,24 @@ def test_a_run_on_several_ranks(mpiexec: str, capsys: pytest.CaptureFixture[str]
     np.testing.assert_allclose(three.series["energy"][0], one.series["energy"][0], rtol=1e-11)
     status = table(output_of(capsys, "status", "three"))
     assert status["where"].startswith("3 ranks, rank 0 on ")
+
+
+def test_bench_times_every_phase_and_writes_nothing(capsys: pytest.CaptureFixture[str], directory: Path) -> None:
+    before = sorted(directory.rglob("*"))
+    text = output_of(capsys, "bench", "chain.toml", "--iterations", "2")
+    assert sorted(directory.rglob("*")) == before
+    for phase in ("sampling", "estimating", "reducing", "solving", "output", "iteration"):
+        assert re.search(rf"^{phase} +\d+\.\d+ s", text, re.MULTILINE), phase
+    assert "core-hours" in text and f"{ITERATIONS} iterations in" in text
+
+
+def test_bench_json_agrees_with_the_input(capsys: pytest.CaptureFixture[str]) -> None:
+    output_of(capsys, "bench", "chain.toml", "--iterations", "2", "--json", "bench.json")
+    numbers = json.loads(Path("bench.json").read_text())
+    assert numbers["samples"] == 256
+    assert numbers["proposals"] == 64 * 8 * (1 + 4), "walkers, sweep, discarded and drawn sweeps"
+    assert numbers["rates"]["samples"] == pytest.approx(256 / numbers["seconds"])
+    assert numbers["projected_seconds"] == pytest.approx(ITERATIONS * numbers["seconds"])
+    assert numbers["core_hours"] == pytest.approx(numbers["projected_seconds"] / 3600)
+    assert numbers["seconds"] > 0 and numbers["memory"] > numbers["expected_memory"] > 0
+    assert numbers["machine"]["pvmc_version"] == pvmc.__version__

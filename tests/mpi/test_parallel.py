@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError, NumericalError, PvmcError, on_every_rank
-from pvmc.parallel import Communicator, MpiCommunicator, block_range, require_identical, run_main
+from pvmc.parallel import (
+    Communicator,
+    MpiCommunicator,
+    Node,
+    block_range,
+    node_of,
+    oversubscription,
+    require_identical,
+    run_main,
+)
 
 pytestmark = pytest.mark.mpi
 
@@ -286,3 +295,14 @@ def test_blocks_of_the_ranks_cover_all_once(comm: Communicator) -> None:
         if comm.rank == 0:
             assert gathered is not None
             assert gathered.tolist() == list(range(n_blocks))
+
+
+def test_ranks_of_this_node(comm: Communicator) -> None:
+    """All ranks of the tests run on one machine: each sees the values of all, and they are warned where they crowd."""
+    number, values = comm.on_node(10 * comm.rank)
+    assert values[number] == 10 * comm.rank
+    assert sorted(values) == [10 * rank for rank in range(comm.size)]
+    node = node_of(comm)
+    assert (node.ranks, node.cores >= 1) == (comm.size, True)
+    warning = oversubscription(comm, Node(node.rank, comm.size, 1), threads=2)
+    assert ("on 1 core" in warning) == (comm.rank == 0)

@@ -12,7 +12,7 @@ import pytest
 
 from pvmc.ansatz import RBM, AnsatzSpec, FeedForward, FeedForwardSpec, WaveFunction
 from pvmc.ansatz.activations import Activation, activate, derivative
-from pvmc.config import KeyProblem, RawInput, section_classes, to_toml, validate
+from pvmc.config import KeyProblem, RawInput, meaning, section_classes, to_toml, validate
 from pvmc.errors import InputError, NumericalError
 from pvmc.flips import FlipSets
 from pvmc.job import JobConfig, load_job
@@ -424,7 +424,7 @@ def test_the_section_builds_the_net_and_survives_being_written() -> None:
     assert 'activation = ["tanh", "linear"]' in to_toml(chosen)
     assert config().ansatz.build(chain(8)).activations == (Activation.lncosh, Activation.lncosh)
     assert FeedForwardSpec in section_classes(AnsatzSpec)
-    assert all(field.description for field in FeedForwardSpec.model_fields.values())
+    assert all(meaning(FeedForwardSpec, name) for name in FeedForwardSpec.model_fields)
 
 
 def test_the_example_input_is_valid() -> None:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pvmc.config import KeyProblem, RawInput, Section, validate
+from pvmc.config import KeyProblem, RawInput, Section, meaning, validate
 from pvmc.errors import InputError
 from pvmc.lattice import (
     MAX_SITES,
@@ -270,4 +270,4 @@ def test_lattices_that_do_not_fit_name_their_key(spec: ChainSpec | RectangleSpec
 
 @pytest.mark.parametrize("section", [ChainSpec, RectangleSpec])
 def test_every_key_is_described(section: type[Section]) -> None:
-    assert all(field.description for field in section.model_fields.values())
+    assert all(meaning(section, name) for name in section.model_fields)

@@ -12,7 +12,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from pvmc.config import KeyProblem, RawInput, Section, to_toml, validate
+from pvmc.config import KeyProblem, RawInput, Section, meaning, to_toml, validate
 from pvmc.errors import InputError
 from pvmc.lattice import (
     CUBIC,
@@ -417,4 +417,4 @@ def test_clusters_that_do_not_fit_name_their_key(spec: LatticeSpec, key: str) ->
 
 @pytest.mark.parametrize("section", [LadderSpec, TriangularSpec, HoneycombSpec, KagomeSpec, CubicSpec])
 def test_every_key_is_described(section: type[Section]) -> None:
-    assert all(field.description for field in section.model_fields.values())
+    assert all(meaning(section, name) for name in section.model_fields)

@@ -11,7 +11,7 @@ import pytest
 from pvmc.ansatz import RBM, AnsatzSpec, RBMSpec, WaveFunction, reference
 from pvmc.ansatz import kernels as fast
 from pvmc.ansatz.rbm import RBMState
-from pvmc.config import KeyProblem, section_classes
+from pvmc.config import KeyProblem, meaning, section_classes
 from pvmc.errors import NumericalError
 from pvmc.flips import FlipSets
 
@@ -399,7 +399,7 @@ def test_a_density_that_gives_no_whole_feature_is_refused(alpha: float, symmetry
 
 def test_every_key_of_the_section_is_described() -> None:
     assert RBMSpec in section_classes(AnsatzSpec)
-    assert all(field.description for field in RBMSpec.model_fields.values())
+    assert all(meaning(RBMSpec, name) for name in RBMSpec.model_fields)
 
 
 def test_the_state_is_a_wave_function() -> None:

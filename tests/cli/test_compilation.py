@@ -1,0 +1,75 @@
+"""Compiling ahead of a job and once for all ranks: what is in the cache says who compiled."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pvmc
+
+INPUT = """\
+[lattice]
+kind = "chain"
+length = 6
+[hamiltonian]
+model = "heisenberg"
+[ansatz]
+kind = "mean_field"
+[sampler]
+walkers = 32
+block_width = 8
+samples = 64
+[run]
+iterations = 1
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Processes in an empty directory with an empty cache."""
+    (tmp_path / "chain.toml").write_text(INPUT)
+    root = str(Path(pvmc.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": root, "PVMC_CACHE_DIR": str(tmp_path / "kernels")}
+
+
+def compiled(directory: Path) -> dict[str, int]:
+    """The compiled kernels in a cache, with the time at which each was written."""
+    return {path.name: path.stat().st_mtime_ns for path in directory.rglob("*.nbc")}
+
+
+def test_warmup_compiles_all_that_a_run_needs(tmp_path: Path, environment: dict[str, str]) -> None:
+    def pvmc_command(*arguments: str) -> str:
+        command = [sys.executable, "-m", "pvmc", *arguments]
+        environment["PVMC_NO_MPI"] = "1"
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    output = pvmc_command("warmup", "chain.toml")
+    assert "chain.toml" in output and "kernels are compiled" in output
+    kernels = compiled(tmp_path / "kernels")
+    assert len(kernels) >= 4
+    pvmc_command("run", "chain.toml")
+    assert compiled(tmp_path / "kernels") == kernels, "the run found every kernel"
+
+
+def test_one_rank_compiles_for_all(tmp_path: Path, environment: dict[str, str], mpiexec: str) -> None:
+    """The compiler, told to say what it does, reports each kernel once over all ranks."""
+    environment["NUMBA_DEBUG_CACHE"] = "1"
+    command = [mpiexec, "-n", "4", sys.executable, "-m", "pvmc", "run", "chain.toml"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    kernels = compiled(tmp_path / "kernels")
+    assert len(kernels) >= 4
+    assert done.stdout.count("data saved to") == len(kernels)
+    loaded = done.stdout.count("data loaded from")
+    assert loaded >= 3 and loaded % 3 == 0, "the three others load those that they call"
+
+
+def test_cache_that_cannot_be_written_is_replaced(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "kernels").write_text("a file where the directory should be")
+    environment["PVMC_NO_MPI"] = "1"
+    command = [sys.executable, "-m", "pvmc", "run", "chain.toml"]
+    subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
