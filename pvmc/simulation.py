@@ -83,7 +83,7 @@ def run(request: RunRequest, comm: Communicator) -> None:
 
 
 def initial_state(job: Job, comm: Communicator) -> State:
-    """The state before iteration 0: random parameters, the same on every rank, and this rank's walkers.
+    """Collective. The state before iteration 0: random parameters, the same on every rank, and this rank's walkers.
 
     Raises:
         InputError: more ranks than walker blocks; on every rank.

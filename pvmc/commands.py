@@ -1,0 +1,236 @@
+"""What each subcommand does.  Each imports what it needs when it runs, so that ``pvmc --help`` imports nothing heavy.
+
+Every function takes the parsed command line and returns the exit code; errors are those of :mod:`pvmc.errors`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pvmc.errors import InputError
+
+if TYPE_CHECKING:
+    from pvmc.job import Job
+    from pvmc.parallel import Communicator
+
+
+def new(options: argparse.Namespace) -> int:
+    """``pvmc new``."""
+    from pvmc.errors import StorageError
+    from pvmc.job import example_config
+
+    try:
+        with open(options.config, "x", encoding="utf-8") as file:
+            file.write(example_config(options.model))
+    except FileExistsError:
+        raise InputError(f"{options.config}: exists; choose another name") from None
+    except OSError as error:
+        raise StorageError(f"{options.config}: cannot be written: {error.strerror}") from None
+    print(f"wrote {options.config}; next: mpirun -n 2 pvmc run {options.config}")
+    return 0
+
+
+def validate(options: argparse.Namespace) -> int:
+    """``pvmc validate``."""
+    from pvmc.config import to_toml
+    from pvmc.job import load_job
+    from pvmc.resources import memory_table
+    from pvmc.simulation import describe
+
+    job = load_job(options.config, options.set)
+    print(to_toml(job.config))
+    print(f"# {describe(job)}")
+    print(memory_table(job, options.ranks))
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Collective. ``pvmc run``."""
+    from pvmc.simulation import RunRequest
+    from pvmc.simulation import run as carry_out
+
+    job, text, comm = _shared_job(options)
+    carry_out(RunRequest(job, text, _directory(options), options.overwrite), comm)
+    return 0
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Collective. ``pvmc fit``."""
+    from pvmc.fitting import FitRequest
+    from pvmc.fitting import fit as carry_out
+
+    job, text, comm = _shared_job(options)
+    carry_out(FitRequest(job, text, _directory(options), options.overwrite), comm)
+    return 0
+
+
+def _shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
+    """Collective. The job, built alike on every rank from what rank 0 read; the file's text; the ranks."""
+    from pvmc.config import read_input, validate
+    from pvmc.errors import on_every_rank
+    from pvmc.job import JobConfig, build_job
+    from pvmc.parallel import world
+
+    comm = world()
+    raw = comm.root_value(lambda: read_input(options.config, options.set))
+    with on_every_rank():
+        job = build_job(validate(JobConfig, raw), raw)
+    return job, raw.text, comm
+
+
+def _directory(options: argparse.Namespace) -> Path:
+    return options.output or Path("runs") / options.config.stem
+
+
+def status(options: argparse.Namespace) -> int:
+    """``pvmc status``."""
+    from pvmc.analysis.summary import fit_status_text, status_text
+    from pvmc.io.fit_file import is_fit, open_fit
+    from pvmc.io.reader import open_run
+
+    if is_fit(options.run):
+        print(fit_status_text(open_fit(options.run)))
+        return 0
+    print(status_text(open_run(options.run)))
+    return 0
+
+
+def plot(options: argparse.Namespace) -> int:
+    """``pvmc plot``."""
+    from pvmc.analysis import fit_plots, plots
+    from pvmc.io.fit_file import is_fit, open_fit
+    from pvmc.io.reader import open_run
+
+    of_fits = [path for path in options.runs if is_fit(path)]
+    if of_fits and len(of_fits) < len(options.runs):
+        named = ", ".join(str(path) for path in of_fits)
+        raise InputError(f"runs and fits do not go into one figure: plot them apart; fits are {named}")
+    if of_fits:
+        fits = [open_fit(path) for path in options.runs]
+        for path in fit_plots.fit_convergence(fits, options.output or fits[0].path.parent / "fit"):
+            print(f"wrote {path}")
+        return 0
+    runs = [open_run(path) for path in options.runs]
+    for path in plots.convergence(runs, options.output or runs[0].path.parent / "convergence"):
+        print(f"wrote {path}")
+    return 0
+
+
+def lattice(options: argparse.Namespace) -> int:
+    """``pvmc lattice``."""
+    from pvmc.analysis import lattice_plot
+    from pvmc.job import load_lattice
+    from pvmc.lattice import describe
+
+    lattice = load_lattice(options.config, options.set)
+    output = options.output or options.config.with_name(f"{options.config.stem}_lattice")
+    paths = lattice_plot.draw(lattice, output, options.shells)
+    print(describe(lattice))
+    for path in paths:
+        print(f"wrote {path}")
+    return 0
+
+
+def exact(options: argparse.Namespace) -> int:
+    """``pvmc exact``."""
+    from pvmc.ansatz import Projected
+    from pvmc.exact.reference import LANCZOS_SITES
+    from pvmc.job import load_job
+    from pvmc.simulation import exact_energy
+
+    job = load_job(options.config, options.set)
+    config = job.config
+    reference = exact_energy(job, largest=2**LANCZOS_SITES)
+    if reference is None and isinstance(job.ansatz, Projected):
+        raise InputError(
+            f"{options.config}: no exact energy of these quantum numbers: the sector is empty or none of this "
+            f"Hamiltonian, or {job.lattice.n_sites} sites with {len(job.ansatz.symmetry_group)} symmetries are too many"
+        )
+    if reference is None:
+        raise InputError(
+            f"{options.config}: no exact energy is known for this system, and "
+            f"{job.lattice.n_sites} sites are more than the {LANCZOS_SITES} that can be diagonalised"
+        )
+    print(f"E   = {reference.energy:.12f} {config.hamiltonian.energy_unit}  ({reference.method})")
+    print(f"E/N = {reference.energy / job.lattice.n_sites:.12f}")
+    return 0
+
+
+def check_ansatz(options: argparse.Namespace) -> int:
+    """``pvmc check-ansatz``."""
+    from pvmc.ansatz.contract import check_ansatz, failed, table
+    from pvmc.errors import InputError
+    from pvmc.job import load_job
+    from pvmc.simulation import describe
+
+    job = load_job(options.config, options.set)
+    checks = check_ansatz(job.ansatz, job.config.run.seed)
+    print(describe(job))
+    print(table(checks))
+    broken = len(list(failed(checks)))
+    print(f"{broken} of {len(checks)} checks failed" if broken else f"all {len(checks)} checks passed")
+    return InputError.exit_code if broken else 0
+
+
+def validate_physics(options: argparse.Namespace) -> int:
+    """``pvmc validate-physics``."""
+    from pvmc.errors import NumericalError
+    from pvmc.parallel import world
+    from pvmc.validation.command import validate_inputs
+
+    reports = validate_inputs(options.configs, options.set, options.accuracy, options.markdown, world())
+    return 0 if all(report.passed for report in reports) else NumericalError.exit_code
+
+
+def bench(options: argparse.Namespace) -> int:
+    """``pvmc bench``."""
+    from pvmc.benchmark import bench
+    from pvmc.config import read_input, validate
+    from pvmc.errors import on_every_rank
+    from pvmc.job import JobConfig, build_job
+    from pvmc.parallel import world
+
+    comm = world()
+    raw = comm.root_value(lambda: read_input(options.config, options.set))
+    with on_every_rank():
+        job = build_job(validate(JobConfig, raw), raw)
+    timing = bench(job, comm, options.iterations)
+    comm.on_root(lambda: timing.report(options.json))
+    return 0
+
+
+def warmup(options: argparse.Namespace) -> int:
+    """``pvmc warmup``."""
+    import time
+
+    from pvmc.compilation import all_jobs, start_compiler, warm_up
+    from pvmc.job import load_job
+
+    begin = time.perf_counter()
+    start_compiler()
+    jobs = ((str(path), load_job(path, options.set)) for path in options.configs) if options.configs else all_jobs()
+    for name, job in jobs:
+        start = time.perf_counter()
+        warm_up(job)
+        print(f"{name:<50} {time.perf_counter() - start:6.1f} s", flush=True)
+    print(f"kernels are compiled, in {time.perf_counter() - begin:.1f} s")
+    return 0
+
+
+def info(options: argparse.Namespace) -> int:
+    """``pvmc info``."""
+    from pvmc.io import provenance
+    from pvmc.parallel import describe_mpi, describe_threads, node_of, world
+
+    comm = world()
+    node = node_of(comm)
+    if comm.rank == 0:
+        mpi = describe_mpi()
+        ranks = {"ranks": comm.size, "ranks_on_node": node.ranks, "cores_on_node": node.cores}
+        facts = {**provenance.collect(), **mpi, **describe_threads(), **ranks}
+        for name, value in facts.items():
+            if value not in ("", 0) and name not in ("pid", "command_line"):
+                print(f"{name.replace('_', ' '):<20} {value}")
+    return 0
