@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pvmc.ansatz import RBM, kernels
+from pvmc.ansatz import RBM, hidden_units
 from pvmc.ansatz.rbm import RBMState
 from pvmc.flips import FlipSets
 
@@ -99,9 +99,9 @@ def time_update(case: Case, repeats: int) -> float:
         for direction in (1.0, -1.0):
             sign[:] = direction
             if case.n_planes == 1:
-                kernels.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
+                hidden_units.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
             else:
-                kernels.update_complex(cosh, sinh, lookup, sign, accept, gap)
+                hidden_units.update_complex(cosh, sinh, lookup, sign, accept, gap)
 
     return best_time(both_ways, repeats) / (2 * case.n_hidden * case.width)
 

@@ -17,10 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
-from pvmc.ansatz.kernels import Pair, complex_product, propose, relative_signs
+from pvmc.ansatz.hidden_units import complex_product
+from pvmc.ansatz.kernels import propose, relative_signs
 from pvmc.ansatz.vector_math import kernel
 
 Complexes: TypeAlias = npt.NDArray[np.complex128]
+Pair: TypeAlias = tuple[float, float]
+"""Real and imaginary part."""
 
 LARGEST_ANGLE = 300.0
 """Largest |Re theta|; exp(+-2 theta) and all factors then stay inside the range of float64."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.ansatz import dense_kernels, kernels
+from pvmc.ansatz import correlation, dense_kernels
 from pvmc.ansatz.activations import Activation, activate, derivative
 from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
@@ -299,7 +299,7 @@ class FeedForwardState:
             target = plane_view(out[ansatz.parameter_blocks[f"weights_{layer}"][0]], ansatz.n_output_planes)
             if layer == 1:
                 flat = delta.reshape(-1, width)
-                kernels.feature_derivatives(flat, spins.astype(np.float64), ansatz.permutations, target)
+                correlation.feature_derivatives(flat, spins.astype(np.float64), ansatz.permutations, target)
             else:
                 below = values[layer - 2].reshape(ansatz.n_unit_planes, -1, self._order, width)
                 dense_kernels.weight_derivatives(delta, below, target)

@@ -24,24 +24,18 @@ logarithm); where that fails the kernels refuse, and :mod:`pvmc.ansatz.extended`
 from __future__ import annotations
 
 import cmath
-from typing import TypeAlias
 
 import numpy as np
 
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
-from pvmc.ansatz.vector_math import CACHE_LINE, kernel
-
-Pair: TypeAlias = tuple[float, float]
-"""Real and imaginary part."""
+from pvmc.ansatz.hidden_units import multiply_complex, multiply_real, update_complex, update_real
+from pvmc.ansatz.vector_math import kernel
 
 SMALLEST_GAP = 4e-9
 """1 - |tanh theta| below which (|Re theta| > 10) T has lost so many digits of theta that the kernels refuse."""
 
 LARGEST_LOG_RATIO = 300.0
 """Bound on |ln |ratio|| up to which plain products, and their squares, stay inside the range of float64."""
-
-LANES = 32
-"""Walkers that :func:`feature_derivatives` takes at a time: few enough for the first-level cache to hold its rows."""
 
 
 @kernel
@@ -110,109 +104,6 @@ def start_product(visible: Floats, spins: Spins, sites: Integers, lane: int, sig
 
 
 @kernel
-def multiply_real(cosh: Floats, sinh: Floats, lookup: Floats, sign: Floats, product: Floats) -> None:
-    """product *= prod_j (C_j - sign T_j S_j).  Four units at a time: the product is loaded and stored once for them."""
-    n_hidden = len(cosh)
-    grouped = n_hidden - n_hidden % 4
-    for j in range(0, grouped, 4):
-        c0, c1, c2, c3 = cosh[j], cosh[j + 1], cosh[j + 2], cosh[j + 3]
-        s0, s1, s2, s3 = sinh[j], sinh[j + 1], sinh[j + 2], sinh[j + 3]
-        t0, t1, t2, t3 = lookup[j], lookup[j + 1], lookup[j + 2], lookup[j + 3]
-        for walker in range(len(sign)):
-            s = sign[walker]
-            first = (c0 - s * t0[walker] * s0) * (c1 - s * t1[walker] * s1)
-            second = (c2 - s * t2[walker] * s2) * (c3 - s * t3[walker] * s3)
-            product[walker] *= first * second
-    for j in range(grouped, n_hidden):
-        c0, s0, t0 = cosh[j], sinh[j], lookup[j]
-        for walker in range(len(sign)):
-            product[walker] *= c0 - sign[walker] * t0[walker] * s0
-
-
-@kernel
-def complex_factor(sign: float, real: float, imaginary: float, cosh: complex, sinh: complex) -> Pair:
-    """C - sign T S."""
-    real, imaginary = sign * real, sign * imaginary
-    return (
-        cosh.real - real * sinh.real + imaginary * sinh.imag,
-        cosh.imag - real * sinh.imag - imaginary * sinh.real,
-    )
-
-
-@kernel
-def complex_product(x: Pair, y: Pair) -> Pair:
-    """x y of two (real, imaginary) pairs."""
-    return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
-
-
-@kernel
-def multiply_complex(cosh: Floats, sinh: Floats, lookup: Floats, sign: Floats, real: Floats, imaginary: Floats) -> None:
-    """real + i imaginary *= prod_j (C_j - sign T_j S_j); C and S (2, M)."""
-    n_hidden = cosh.shape[1]
-    grouped = n_hidden - n_hidden % 4
-    for j in range(0, grouped, 4):
-        c0, s0 = complex(cosh[0, j], cosh[1, j]), complex(sinh[0, j], sinh[1, j])
-        c1, s1 = complex(cosh[0, j + 1], cosh[1, j + 1]), complex(sinh[0, j + 1], sinh[1, j + 1])
-        c2, s2 = complex(cosh[0, j + 2], cosh[1, j + 2]), complex(sinh[0, j + 2], sinh[1, j + 2])
-        c3, s3 = complex(cosh[0, j + 3], cosh[1, j + 3]), complex(sinh[0, j + 3], sinh[1, j + 3])
-        x0, x1, x2, x3 = lookup[j], lookup[j + 1], lookup[j + 2], lookup[j + 3]
-        k = n_hidden + j
-        y0, y1, y2, y3 = lookup[k], lookup[k + 1], lookup[k + 2], lookup[k + 3]
-        for walker in range(len(sign)):
-            s = sign[walker]
-            f0 = complex_factor(s, x0[walker], y0[walker], c0, s0)
-            f1 = complex_factor(s, x1[walker], y1[walker], c1, s1)
-            f2 = complex_factor(s, x2[walker], y2[walker], c2, s2)
-            f3 = complex_factor(s, x3[walker], y3[walker], c3, s3)
-            group = complex_product(complex_product(f0, f1), complex_product(f2, f3))
-            real[walker], imaginary[walker] = complex_product((real[walker], imaginary[walker]), group)
-    for j in range(grouped, n_hidden):
-        c0, s0 = complex(cosh[0, j], cosh[1, j]), complex(sinh[0, j], sinh[1, j])
-        x0, y0 = lookup[j], lookup[n_hidden + j]
-        for walker in range(len(sign)):
-            f0 = complex_factor(sign[walker], x0[walker], y0[walker], c0, s0)
-            real[walker], imaginary[walker] = complex_product((real[walker], imaginary[walker]), f0)
-
-
-@kernel
-def update_real(cosh: Floats, sinh: Floats, lookup: Floats, sign: Floats, accept: Booleans, gap: Floats) -> None:
-    """T of the accepting walkers after the flip; ``gap`` keeps the smallest 1 - |T| of each walker."""
-    for j in range(len(cosh)):
-        c, s, row = cosh[j], sinh[j], lookup[j]
-        for walker in range(len(sign)):
-            signed = sign[walker] * row[walker]
-            moved = sign[walker] * (c * signed - s) / (c - signed * s)
-            value = moved if accept[walker] else row[walker]
-            row[walker] = value
-            distance = 1.0 - abs(value)
-            gap[walker] = distance if distance < gap[walker] else gap[walker]
-
-
-@kernel
-def update_complex(cosh: Floats, sinh: Floats, lookup: Floats, sign: Floats, accept: Booleans, gap: Floats) -> None:
-    """As :func:`update_real`; the gap is the larger of |1 - |Re T|| and |Im T|."""
-    n_hidden = cosh.shape[1]
-    for j in range(n_hidden):
-        c, s = complex(cosh[0, j], cosh[1, j]), complex(sinh[0, j], sinh[1, j])
-        x, y = lookup[j], lookup[n_hidden + j]
-        for walker in range(len(sign)):
-            real, imaginary = sign[walker] * x[walker], sign[walker] * y[walker]
-            below = complex_factor(1.0, real, imaginary, c, s)
-            above = (
-                c.real * real - c.imag * imaginary - s.real,
-                c.real * imaginary + c.imag * real - s.imag,
-            )
-            moved = complex_product(above, (below[0], -below[1]))
-            inverse = sign[walker] / (below[0] * below[0] + below[1] * below[1])
-            real = moved[0] * inverse if accept[walker] else x[walker]
-            imaginary = moved[1] * inverse if accept[walker] else y[walker]
-            x[walker], y[walker] = real, imaginary
-            distance, height = abs(1.0 - abs(real)), abs(imaginary)
-            distance = distance if distance > height else height
-            gap[walker] = distance if distance < gap[walker] else gap[walker]
-
-
-@kernel
 def pattern_ratios(
     table: Floats,
     visible: Floats,
@@ -231,7 +122,7 @@ def pattern_ratios(
     if rows.shape[1] == 1:
         multiply_real(rows[0, 0], rows[1, 0], lookup, sign, product[0])
     else:
-        multiply_complex(rows[0], rows[1], lookup, sign, product[0], product[1])
+        multiply_complex(rows[0], rows[1], lookup, sign, product)
 
 
 @kernel
@@ -419,106 +310,3 @@ def move(table: Floats, spins: Spins, lookup: Floats, sites: Integers, accept: B
                 for m in range(len(sites)):
                     spins[sites[m], walker] = -spins[sites[m], walker]
     return gap.min()
-
-
-@kernel
-def aligned_zeros(size: int) -> Floats:
-    """A vector of zeros that starts on a cache line."""
-    memory = np.zeros(size + CACHE_LINE // 8)
-    start = (-memory.ctypes.data % CACHE_LINE) // 8
-    return memory[start : start + size]
-
-
-@kernel
-def pack_images(spins: Floats, permutations: Integers, site: int, images: Floats) -> None:
-    """The rows spins[perm[g, i]] of four sites i from ``site`` (the last one repeated at the end) side by side.
-
-    Args:
-        spins: (N, LANES).
-        permutations: (|G|, N).
-        site: the first of the four.
-        images: rows (g, i) of LANES, written.
-    """
-    last = permutations.shape[1] - 1
-    second, third, fourth = min(site + 1, last), min(site + 2, last), min(site + 3, last)
-    for g in range(len(permutations)):
-        target, row = images[4 * g * LANES :], permutations[g]
-        s0, s1, s2, s3 = spins[row[site]], spins[row[second]], spins[row[third]], spins[row[fourth]]
-        for lane in range(LANES):
-            target[lane] = s0[lane]
-            target[LANES + lane] = s1[lane]
-            target[2 * LANES + lane] = s2[lane]
-            target[3 * LANES + lane] = s3[lane]
-
-
-@kernel
-def correlate(first: Floats, second: Floats, images: Floats, total: Floats) -> None:
-    """total = sum_g T_g s_gi of two rows of T and four sites i: eight sums share what is loaded, for four g at a time.
-
-    Args:
-        first, second: T, rows g of LANES; as many as a multiple of four.
-        images: spins, rows (g, i) of LANES.
-        total: rows (i, which T) of LANES, written.
-    """
-    total[:] = 0.0
-    for g in range(0, len(first) // LANES, 4):
-        t, u, s = first[g * LANES :], second[g * LANES :], images[4 * g * LANES :]
-        for k in range(LANES):
-            t0, t1, t2, t3 = t[k], t[LANES + k], t[2 * LANES + k], t[3 * LANES + k]
-            u0, u1, u2, u3 = u[k], u[LANES + k], u[2 * LANES + k], u[3 * LANES + k]
-            a, b, c, d = s[k], s[4 * LANES + k], s[8 * LANES + k], s[12 * LANES + k]
-            total[k] += (t0 * a + t1 * b) + (t2 * c + t3 * d)
-            total[LANES + k] += (u0 * a + u1 * b) + (u2 * c + u3 * d)
-            a, b, c, d = s[LANES + k], s[5 * LANES + k], s[9 * LANES + k], s[13 * LANES + k]
-            total[2 * LANES + k] += (t0 * a + t1 * b) + (t2 * c + t3 * d)
-            total[3 * LANES + k] += (u0 * a + u1 * b) + (u2 * c + u3 * d)
-            a, b, c, d = s[2 * LANES + k], s[6 * LANES + k], s[10 * LANES + k], s[14 * LANES + k]
-            total[4 * LANES + k] += (t0 * a + t1 * b) + (t2 * c + t3 * d)
-            total[5 * LANES + k] += (u0 * a + u1 * b) + (u2 * c + u3 * d)
-            a, b, c, d = s[3 * LANES + k], s[7 * LANES + k], s[11 * LANES + k], s[15 * LANES + k]
-            total[6 * LANES + k] += (t0 * a + t1 * b) + (t2 * c + t3 * d)
-            total[7 * LANES + k] += (u0 * a + u1 * b) + (u2 * c + u3 * d)
-
-
-@kernel
-def pack_tanh(lookup: Floats, start: int, width: int, order: int, size: int, tanh: Floats) -> None:
-    """T of the walkers from ``start``, as rows g of LANES, ``size`` numbers for every feature and plane."""
-    for j in range(len(lookup)):
-        target, source = tanh[j // order * size + j % order * LANES :], lookup[j, start : start + width]
-        for lane in range(width):
-            target[lane] = source[lane]
-
-
-@kernel
-def feature_derivatives(lookup: Floats, spins: Floats, permutations: Integers, out: Floats) -> None:
-    """O_{w_fi} = sum_g T_fg s[perm[g, i]], without an array of all N M products.
-
-    A small matrix product for every walker, done for LANES walkers at a time on rows packed side by side.  Zeros fill
-    the group up to a multiple of four elements, and the features up to an even number.
-
-    Args:
-        lookup: float64 (n_planes * F * |G|, L).
-        spins: float64 (N, L).
-        permutations: int64 (|G|, N).
-        out: float64 (F * N, L, n_planes), written.
-    """
-    order, n_sites = permutations.shape
-    n_rows = lookup.shape[0] // order
-    n_features = n_rows // out.shape[2]
-    size = (order + -order % 4) * LANES
-    tanh, images, total = aligned_zeros((n_rows + 1) * size), aligned_zeros(4 * size), aligned_zeros(8 * LANES)
-    part = np.zeros((n_sites, LANES))
-    for start in range(0, spins.shape[1], LANES):
-        width = min(LANES, spins.shape[1] - start)
-        part[:, :width] = spins[:, start : start + width]
-        pack_tanh(lookup, start, width, order, size, tanh)
-        for site in range(0, n_sites, 4):
-            pack_images(part, permutations, site, images)
-            for row in range(0, n_rows, 2):
-                correlate(tanh[row * size : (row + 1) * size], tanh[(row + 1) * size :], images, total)
-                for r in range(row, min(row + 2, n_rows)):
-                    for i in range(min(4, n_sites - site)):
-                        target = out[r % n_features * n_sites + site + i, start : start + width]
-                        source, plane = total[(2 * i + r - row) * LANES :], r // n_features
-                        for lane in range(width):
-                            target[lane, plane] = source[lane]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.ansatz import extended, kernels
+from pvmc.ansatz import correlation, extended, kernels
 from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.section import AnsatzSection
@@ -335,5 +335,5 @@ class RBMState:
                 np.multiply(joined_planes(lookup, self._n_planes)[:, None], images, out=target)
             else:
                 target = plane_view(out[part], self._n_planes)
-                kernels.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
+                correlation.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
         return out

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.ansatz import extended, kernels, reference
+from pvmc.ansatz import correlation, extended, hidden_units, kernels, reference
 from pvmc.ansatz.rbm import RBM, RBMState
 from pvmc.ansatz.vector_math import expm1, sine_cosine_products, tanh_in_place
 
@@ -134,18 +134,59 @@ def test_products_and_updates(dtype: Any, n_hidden: int) -> None:
     product, gap = np.ones((len(cosh), WIDTH)), np.ones(WIDTH)
     accept = np.array([True, True, False, True, False])
     if dtype == np.float64:
-        kernels.multiply_real(cosh[0], sinh[0], lookup, sign, product[0])
-        kernels.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
+        hidden_units.multiply_real(cosh[0], sinh[0], lookup, sign, product[0])
+        hidden_units.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
     else:
         product[1] = 0.0
-        kernels.multiply_complex(cosh, sinh, lookup, sign, product[0], product[1])
-        kernels.update_complex(cosh, sinh, lookup, sign, accept, gap)
+        hidden_units.multiply_complex(cosh, sinh, lookup, sign, product)
+        hidden_units.update_complex(cosh, sinh, lookup, sign, accept, gap)
     np.testing.assert_allclose(joined(product), (np.cosh(moved) / np.cosh(theta)).prod(axis=0), rtol=1e-12)
     expected = np.where(accept, np.tanh(moved), tanh)
     np.testing.assert_allclose(lookup, np.concatenate(list(planes(expected))), rtol=1e-12, atol=1e-13)
     np.testing.assert_array_equal(lookup[:, ~accept], np.concatenate(list(planes(tanh)))[:, ~accept])
     distance = np.maximum(np.abs(1 - np.abs(expected.real)), np.abs(expected.imag)).min(axis=0)
-    np.testing.assert_allclose(gap, np.minimum(1.0, distance), rtol=1e-10)
+    np.testing.assert_allclose(gap, np.where(accept, np.minimum(1.0, distance), 1.0), rtol=1e-10)
+
+
+@pytest.mark.parametrize("width", [1, 3, 4, 8, 16, 17, 40])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_walker_does_not_depend_on_those_beside_it(dtype: Any, width: int) -> None:
+    """The same bits for every width of the block, and for every place in it."""
+    rng = np.random.default_rng(5)
+    n_hidden, n_planes = 11, 2 if dtype == np.complex128 else 1
+    cosh, sinh = rng.normal(size=(2, n_planes, n_hidden))
+    tanh, sign = rng.uniform(-0.9, 0.9, size=(n_planes * n_hidden, width)), rng.choice([-1.0, 1.0], size=width)
+    accept = rng.random(width) < 0.7
+
+    def run(lanes: Any) -> tuple[Any, Any, Any]:
+        lookup, gap = np.ascontiguousarray(tanh[:, lanes]), np.ones(len(lanes))
+        product = np.ones((n_planes, len(lanes)))
+        if n_planes == 1:
+            hidden_units.multiply_real(cosh[0], sinh[0], lookup, sign[lanes], product[0])
+            hidden_units.update_real(cosh[0], sinh[0], lookup, sign[lanes], accept[lanes], gap)
+        else:
+            hidden_units.multiply_complex(cosh, sinh, lookup, sign[lanes], product)
+            hidden_units.update_complex(cosh, sinh, lookup, sign[lanes], accept[lanes], gap)
+        return product, lookup, gap
+
+    together = run(np.arange(width))
+    for lane in range(width):
+        for alone, all_of_them in zip(run(np.array([lane])), together, strict=True):
+            np.testing.assert_array_equal(alone[..., 0], all_of_them[..., lane])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_extreme_divisors_are_reported(dtype: Any) -> None:
+    """A walker next to a node of psi, where the update would divide by next to nothing: its gap becomes 0."""
+    tanh = np.array([[2.0, 0.5]] * 2)  # C - T S = 0 for the first walker
+    lookup, gap = (np.concatenate([tanh, 0 * tanh]) if dtype == np.complex128 else tanh), np.ones(2)
+    sign, accept = np.ones(2), np.array([True, True])
+    cosh, sinh = np.array([[2.0, 2.0], [0.0, 0.0]]), np.array([[1.0, 1.0], [0.0, 0.0]])
+    if dtype == np.complex128:
+        hidden_units.update_complex(cosh, sinh, lookup, sign, accept, gap)
+    else:
+        hidden_units.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
+    assert gap[0] == 0.0 and gap[1] > 0.1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -163,7 +204,7 @@ def test_the_gap_is_the_distance_from_saturation(dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("order", "n_sites", "n_features", "width"),
-    [(1, 6, 2, 1), (3, 6, 2, 7), (8, 6, 1, kernels.LANES), (8, 4, 3, 2 * kernels.LANES + 5), (5, 1, 3, 33)],
+    [(1, 6, 2, 1), (3, 6, 2, 7), (8, 6, 1, correlation.LANES), (8, 4, 3, 2 * correlation.LANES + 5), (5, 1, 3, 33)],
 )
 def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: int, width: int) -> None:
     """Also where the group, the sites, the features and the walkers do not fill the kernel's packed rows."""
@@ -176,7 +217,7 @@ def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: i
     large = np.full((n_features * n_sites + 1, 2, width + 1), 7.0, dtype=dtype)  # writing beside ``out`` would show
     out = large[:-1, 1, :-1]
     view = large.view(np.float64).reshape(*large.shape, -1)[:-1, 1, :-1]
-    kernels.feature_derivatives(np.concatenate(list(planes(tanh))), spins.astype(float), permutations, view)
+    correlation.feature_derivatives(np.concatenate(list(planes(tanh))), spins.astype(float), permutations, view)
     np.testing.assert_allclose(out, reference.feature_derivatives(tanh, permutations, spins), rtol=1e-13, atol=1e-14)
     out[:] = 7.0
     np.testing.assert_array_equal(large, 7.0)
