@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from pvmc.ansatz import RBM, hidden_units
 from pvmc.ansatz.rbm import RBMState
+from pvmc.ansatz.vector_math import kernel
 from pvmc.flips import FlipSets
 
 FLOPS = {("ratios", 1): 4, ("ratios", 2): 16, ("update", 1): 7, ("update", 2): 30}
@@ -90,20 +91,20 @@ def time_ratios(case: Case, repeats: int) -> float:
 def time_update(case: Case, repeats: int) -> float:
     """Seconds per (hidden unit, walker) of the update of T when all walkers accept."""
     shift = 0.01 * np.random.default_rng(2).normal(size=(case.n_planes, case.n_hidden))
-    cosh, sinh = np.zeros_like(shift), shift
-    cosh[0] = 1.0
-    sign, gap, accept = np.ones(case.width), np.ones(case.width), np.ones(case.width, dtype=bool)
-    lookup = case.state.lookup(case.spins)
+    rows = hidden_units.new_pattern(case.n_planes, case.n_hidden)
+    rows[1, :, : case.n_hidden] = shift
+    rows[2] = -rows[1]
+    tanh = hidden_units.new_walkers(case.width, case.n_planes, case.n_hidden)
+    hidden_units.read_lookup(case.state.lookup(case.spins), tanh)
+    return best_time(lambda: update_both_ways(rows, tanh), repeats) / (2 * case.n_hidden * case.width)
 
-    def both_ways() -> None:
-        for direction in (1.0, -1.0):
-            sign[:] = direction
-            if case.n_planes == 1:
-                hidden_units.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
-            else:
-                hidden_units.update_complex(cosh, sinh, lookup, sign, accept, gap)
 
-    return best_time(both_ways, repeats) / (2 * case.n_hidden * case.width)
+@kernel
+def update_both_ways(rows: np.ndarray, tanh: np.ndarray) -> None:
+    """Every walker there and back."""
+    for way in (1, 2):
+        for walker in range(len(tanh)):
+            hidden_units.update(rows, way, tanh, walker)
 
 
 def time_metropolis(case: Case, repeats: int) -> tuple[float, float]:

@@ -5,18 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from pvmc.ansatz.base import Floats, Integers
-from pvmc.ansatz.vector_math import CACHE_LINE, kernel
+from pvmc.ansatz.vector_math import aligned_zeros, kernel
 
 LANES = 32
 """Walkers that :func:`feature_derivatives` takes at a time: few enough for the first-level cache to hold its rows."""
-
-
-@kernel
-def aligned_zeros(size: int) -> Floats:
-    """A vector of zeros that starts on a cache line."""
-    memory = np.zeros(size + CACHE_LINE // 8)
-    start = (-memory.ctypes.data % CACHE_LINE) // 8
-    return memory[start : start + size]
 
 
 @kernel

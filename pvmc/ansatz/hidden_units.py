@@ -1,42 +1,109 @@
-"""Compiled kernels over the hidden units of a restricted Boltzmann machine: the product of a ratio, the update of T.
+"""Compiled kernels over the hidden units of one walker of an RBM: the product that a ratio is, the update of T.
 
-What a flip does is explained in :mod:`pvmc.ansatz.kernels`, where these are called.  Walkers go by vectors of LANES
-(:mod:`pvmc.ansatz.simd`).  Shapes:
+What a flip does is explained in :mod:`pvmc.ansatz.kernels`, where these are called.  Hidden units go by vectors of
+LANES (:mod:`pvmc.ansatz.simd`), so that each walker costs only what it needs: no ratio where nothing is proposed, no
+update where a proposal is rejected.  Rows are filled up to a multiple of LANES with units of T = 0, C = 1, S = 0, which
+change nothing.  Shapes, with ``size`` the filled-up number of hidden units:
 
-    cosh, sinh   (M,) or, for complex weights, (2, M): C and S of one pattern
-    lookup       (n_planes * M, L): T, imaginary plane below the real one
-    sign         (L,): the walker's spins on the flipped set against the pattern, +-1, 0 where it has another one
-    product      (L,) or (2, L)
-    gap          (L,): the smallest distance of T from saturation
+    rows   (3, n_planes, size)    C, S and -S of one pattern
+    way    1 for a walker whose spins on the flipped set are those of the pattern, 2 for the opposite ones: which S
+    tanh   (L, n_planes, size)    T of all walkers; functions of one walker take its number, since a view of an array
+                                  costs as much as some hidden units
 """
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from pvmc.ansatz.base import Booleans, Floats
+import numpy as np
+
+from pvmc.ansatz.base import Floats
 from pvmc.ansatz.simd import (
     LANES,
     any_lane,
+    first_lane,
     lanes_below,
     less,
     load,
-    load_mask,
     magnitude,
+    rotated,
     select,
     splat,
     store,
+    transpose_square,
     without,
 )
-from pvmc.ansatz.vector_math import kernel
+from pvmc.ansatz.vector_math import aligned_zeros, kernel
 
 Vector: TypeAlias = Any
-Mask: TypeAlias = Any
 VectorPair: TypeAlias = Any
 """Real and imaginary part."""
 
+SMALLEST_GAP = 4e-9
+"""1 - |tanh theta| below which (|Re theta| > 10) T has lost so many digits of theta that the kernels refuse."""
+
 SMALLEST_DIVISOR = 1e-280
 """Divisors outside of 1e-280 ... 1e280 are not trusted."""
+
+
+@kernel
+def filled_up(n_hidden: int) -> int:
+    """The size of a row of this many hidden units."""
+    return (n_hidden + LANES - 1) // LANES * LANES
+
+
+@kernel
+def new_pattern(n_planes: int, n_hidden: int) -> Floats:
+    """Rows of a pattern, (3, n_planes, size), of which only those of hidden units remain to be written."""
+    size = filled_up(n_hidden)
+    rows = aligned_zeros(3 * n_planes * size).reshape(3, n_planes, size)
+    rows[0, 0, n_hidden:] = 1.0
+    return rows
+
+
+@kernel
+def new_walkers(width: int, n_planes: int, n_hidden: int) -> Floats:
+    """T of a block of walkers, (L, n_planes, size), all zero."""
+    size = filled_up(n_hidden)
+    return aligned_zeros(width * n_planes * size).reshape(width, n_planes, size)
+
+
+@kernel
+def read_lookup(lookup: Floats, tanh: Floats) -> None:
+    """T of all walkers, (L, n_planes, size), from a look-up (n_planes * M, L)."""
+    width, n_planes, size = tanh.shape
+    n_hidden = lookup.shape[0] // n_planes
+    for plane in range(n_planes):
+        transpose(lookup, plane * n_hidden * width, width, n_hidden, width, tanh, plane * size, n_planes * size)
+
+
+@kernel
+def write_lookup(tanh: Floats, lookup: Floats) -> None:
+    """The inverse of :func:`read_lookup`."""
+    width, n_planes, size = tanh.shape
+    n_hidden = lookup.shape[0] // n_planes
+    for plane in range(n_planes):
+        transpose(tanh, plane * size, n_planes * size, width, n_hidden, lookup, plane * n_hidden * width, width)
+
+
+@kernel
+def transpose(
+    source: Floats,
+    source_start: int,
+    source_stride: int,
+    n_rows: int,
+    n_columns: int,
+    target: Floats,
+    target_start: int,
+    target_stride: int,
+) -> None:
+    """Write rows of one flat array as columns of another, in squares of LANES by LANES numbers."""
+    for row in range(0, n_rows, LANES):
+        for column in range(0, n_columns, LANES):
+            there = source_start + row * source_stride + column
+            here = target_start + column * target_stride + row
+            rows, columns = n_rows - row, n_columns - column
+            transpose_square(source, there, source_stride, rows, columns, target, here, target_stride)
 
 
 @kernel
@@ -46,110 +113,81 @@ def complex_product(x: Any, y: Any) -> Any:
 
 
 @kernel
-def signed_row(lookup: Floats, j: int, start: int, inside: Mask, sign: Vector) -> Vector:
-    """sign T of row j and a tile of walkers."""
-    return sign * load(lookup, j * lookup.shape[1] + start, inside)
+def tile(array: Floats, position: int) -> Vector:
+    """LANES numbers from a flat position on."""
+    return load(array, position, lanes_below(LANES))
 
 
 @kernel
-def signed_pair(lookup: Floats, j: int, start: int, inside: Mask, sign: Vector) -> VectorPair:
-    """sign T of a complex hidden unit and a tile of walkers."""
-    return (
-        signed_row(lookup, j, start, inside, sign),
-        signed_row(lookup, lookup.shape[0] // 2 + j, start, inside, sign),
-    )
+def real_factor(rows: Floats, way: int, tanh: Floats, start: int, j: int) -> Vector:
+    """C - T S of LANES hidden units from j, of the walker whose T begins at ``start``."""
+    size = rows.shape[2]
+    return tile(rows, j) - tile(tanh, start + j) * tile(rows, way * size + j)
 
 
 @kernel
-def real_factor(cosh: Floats, sinh: Floats, j: int, tanh: Vector) -> Vector:
-    """C - T S of a hidden unit, from its signed T."""
-    return splat(cosh[j]) - tanh * splat(sinh[j])
-
-
-@kernel
-def complex_factor(cosh: Floats, sinh: Floats, j: int, tanh: VectorPair) -> VectorPair:
+def complex_factor(rows: Floats, way: int, tanh: Floats, start: int, j: int) -> VectorPair:
     """As :func:`real_factor`."""
-    real, imaginary = splat(sinh[0, j]), splat(sinh[1, j])
-    return (
-        splat(cosh[0, j]) - tanh[0] * real + tanh[1] * imaginary,
-        splat(cosh[1, j]) - tanh[0] * imaginary - tanh[1] * real,
-    )
+    size = rows.shape[2]
+    x, y = tile(tanh, start + j), tile(tanh, start + size + j)
+    s, t = tile(rows, 2 * way * size + j), tile(rows, (2 * way + 1) * size + j)
+    return tile(rows, j) - x * s + y * t, tile(rows, size + j) - x * t - y * s
 
 
 @kernel
-def four_factors(
-    cosh: Floats, sinh: Floats, j: int, lookup: Floats, start: int, inside: Mask, sign: Vector
-) -> Vector:
-    """The product of the factors of four hidden units from j."""
-    f0 = real_factor(cosh, sinh, j, signed_row(lookup, j, start, inside, sign))
-    f1 = real_factor(cosh, sinh, j + 1, signed_row(lookup, j + 1, start, inside, sign))
-    f2 = real_factor(cosh, sinh, j + 2, signed_row(lookup, j + 2, start, inside, sign))
-    f3 = real_factor(cosh, sinh, j + 3, signed_row(lookup, j + 3, start, inside, sign))
-    return (f0 * f1) * (f2 * f3)
+def ratio_real(rows: Floats, way: int, tanh: Floats, walker: int) -> float:
+    """prod_j (C_j - T_j S_j).  Four products run side by side, so that none waits for the last."""
+    size = rows.shape[2]
+    start = walker * size
+    first, second, third, fourth = splat(1.0), splat(1.0), splat(1.0), splat(1.0)
+    grouped = size - size % (4 * LANES)
+    for j in range(0, grouped, 4 * LANES):
+        first = first * real_factor(rows, way, tanh, start, j)
+        second = second * real_factor(rows, way, tanh, start, j + LANES)
+        third = third * real_factor(rows, way, tanh, start, j + 2 * LANES)
+        fourth = fourth * real_factor(rows, way, tanh, start, j + 3 * LANES)
+    for j in range(grouped, size, LANES):
+        first = first * real_factor(rows, way, tanh, start, j)
+    product = (first * second) * (third * fourth)
+    product = product * rotated(product, LANES // 2)
+    product = product * rotated(product, LANES // 4)
+    if LANES == 8:
+        product = product * rotated(product, 1)
+    return first_lane(product)
 
 
 @kernel
-def two_factors(
-    cosh: Floats, sinh: Floats, j: int, lookup: Floats, start: int, inside: Mask, sign: Vector
-) -> VectorPair:
-    """The product of the factors of two complex hidden units from j."""
-    first = complex_factor(cosh, sinh, j, signed_pair(lookup, j, start, inside, sign))
-    second = complex_factor(cosh, sinh, j + 1, signed_pair(lookup, j + 1, start, inside, sign))
-    return complex_product(first, second)
+def folded(product: VectorPair, distance: int) -> VectorPair:
+    """The product with the lanes that are ``distance`` away."""
+    return complex_product(product, (rotated(product[0], distance), rotated(product[1], distance)))
 
 
 @kernel
-def multiply_real(cosh: Floats, sinh: Floats, lookup: Floats, sign: Floats, product: Floats) -> None:
-    """product *= prod_j (C_j - sign T_j S_j).
-
-    Two vectors of walkers at a time, so that C and S are fetched once for both; hidden units in groups, so that one
-    product need not wait for the last.
-    """
-    n_hidden, width = lookup.shape
-    grouped = n_hidden - n_hidden % 4
-    for start in range(0, width, 2 * LANES):
-        second = start + LANES
-        here, there = lanes_below(width - start), lanes_below(width - second)
-        s, z = load(sign, start, here), load(sign, second, there)
-        total, other = load(product, start, here), load(product, second, there)
-        for j in range(0, grouped, 4):
-            total = total * four_factors(cosh, sinh, j, lookup, start, here, s)
-            other = other * four_factors(cosh, sinh, j, lookup, second, there, z)
-        for j in range(grouped, n_hidden):
-            total = total * real_factor(cosh, sinh, j, signed_row(lookup, j, start, here, s))
-            other = other * real_factor(cosh, sinh, j, signed_row(lookup, j, second, there, z))
-        store(product, start, total, here)
-        store(product, second, other, there)
+def ratio_complex(rows: Floats, way: int, tanh: Floats, walker: int) -> tuple[float, float]:
+    """As :func:`ratio_real`, by real and imaginary part."""
+    size = rows.shape[2]
+    start = 2 * walker * size
+    first, second = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
+    grouped = size - size % (2 * LANES)
+    for j in range(0, grouped, 2 * LANES):
+        first = complex_product(first, complex_factor(rows, way, tanh, start, j))
+        second = complex_product(second, complex_factor(rows, way, tanh, start, j + LANES))
+    for j in range(grouped, size, LANES):
+        first = complex_product(first, complex_factor(rows, way, tanh, start, j))
+    product = complex_product(first, second)
+    product = folded(product, LANES // 2)
+    product = folded(product, LANES // 4)
+    if LANES == 8:
+        product = folded(product, 1)
+    return first_lane(product[0]), first_lane(product[1])
 
 
 @kernel
-def multiply_complex(cosh: Floats, sinh: Floats, lookup: Floats, sign: Floats, product: Floats) -> None:
-    """As :func:`multiply_real`."""
-    n_hidden, width = cosh.shape[1], lookup.shape[1]
-    grouped = n_hidden - n_hidden % 2
-    for start in range(0, width, 2 * LANES):
-        second = start + LANES
-        here, there = lanes_below(width - start), lanes_below(width - second)
-        s, z = load(sign, start, here), load(sign, second, there)
-        total = load(product, start, here), load(product, width + start, here)
-        other = load(product, second, there), load(product, width + second, there)
-        for j in range(0, grouped, 2):
-            total = complex_product(total, two_factors(cosh, sinh, j, lookup, start, here, s))
-            other = complex_product(other, two_factors(cosh, sinh, j, lookup, second, there, z))
-        for j in range(grouped, n_hidden):
-            total = complex_product(total, complex_factor(cosh, sinh, j, signed_pair(lookup, j, start, here, s)))
-            other = complex_product(other, complex_factor(cosh, sinh, j, signed_pair(lookup, j, second, there, z)))
-        store(product, start, total[0], here)
-        store(product, width + start, total[1], here)
-        store(product, second, other[0], there)
-        store(product, width + second, other[1], there)
-
-
-@kernel
-def is_ordinary(divisor: Vector) -> Mask:
-    """Where a divisor, and so its inverse, is far inside the range of float64; false for NaN."""
-    size = magnitude(divisor)
-    return without(less(splat(SMALLEST_DIVISOR), size), less(splat(1.0 / SMALLEST_DIVISOR), size))
+def ratio(rows: Floats, way: int, tanh: Floats, walker: int) -> tuple[float, float]:
+    """prod_j (C_j - T_j S_j) of real or complex weights."""
+    if tanh.shape[1] == 1:
+        return ratio_real(rows, way, tanh, walker), 0.0
+    return ratio_complex(rows, way, tanh, walker)
 
 
 @kernel
@@ -160,7 +198,7 @@ def smaller(first: Vector, second: Vector) -> Vector:
 
 @kernel
 def real_distance(tanh: Vector) -> Vector:
-    """How far T is from saturation: 1 - |T|."""
+    """How far T is from saturation: |1 - |T||."""
     return magnitude(splat(1.0) - magnitude(tanh))
 
 
@@ -172,91 +210,80 @@ def complex_distance(tanh: VectorPair) -> Vector:
 
 
 @kernel
-def moved_real(cosh: Floats, sinh: Floats, j: int, tanh: Vector) -> tuple[Vector, Vector]:
-    """C T - S and C - T S of a hidden unit, from its signed T: T after the flip is sign times their quotient."""
-    c, s = splat(cosh[j]), splat(sinh[j])
-    return c * tanh - s, c - tanh * s
+def trusted(distance: Vector, divisor: Vector) -> Vector:
+    """The distance where the divisor, and so its inverse, is far inside the range of float64; 0 elsewhere."""
+    size = magnitude(divisor)
+    ordinary = without(less(splat(SMALLEST_DIVISOR), size), less(splat(1.0 / SMALLEST_DIVISOR), size))
+    return select(ordinary, distance, splat(0.0))
 
 
 @kernel
-def moved_complex(cosh: Floats, sinh: Floats, j: int, tanh: VectorPair) -> tuple[Vector, Vector, Vector]:
-    """(C T - S) (C - T S)*, by its parts, and |C - T S|^2."""
-    below = complex_factor(cosh, sinh, j, tanh)
-    real, imaginary = splat(cosh[0, j]), splat(cosh[1, j])
-    above = (
-        real * tanh[0] - imaginary * tanh[1] - splat(sinh[0, j]),
-        real * tanh[1] + imaginary * tanh[0] - splat(sinh[1, j]),
-    )
-    return (
-        above[0] * below[0] + above[1] * below[1],
-        above[1] * below[0] - above[0] * below[1],
-        below[0] * below[0] + below[1] * below[1],
-    )
+def all_beyond_gap(distance: Vector) -> bool:
+    """Whether all distances are larger than SMALLEST_GAP."""
+    return not any_lane(without(lanes_below(LANES), less(splat(SMALLEST_GAP), distance)))
 
 
 @kernel
-def update_real(cosh: Floats, sinh: Floats, lookup: Floats, sign: Floats, accept: Booleans, gap: Floats) -> None:
-    """T of the accepting walkers after the flip, and the smallest 1 - |T| of each of them in ``gap``.
-
-    Two units share a division, the slowest of the vector instructions.  Where a divisor is extreme the gap becomes 0.
-    """
-    n_hidden, width = lookup.shape
-    paired = n_hidden - n_hidden % 2
-    for start in range(0, width, LANES):
-        inside = lanes_below(width - start)
-        moving = load_mask(accept, start, inside)
-        if not any_lane(moving):
-            continue
-        s, nearest = load(sign, start, inside), load(gap, start, inside)
-        for j in range(0, paired, 2):
-            old, old_next = signed_row(lookup, j, start, inside, s), signed_row(lookup, j + 1, start, inside, s)
-            above, below = moved_real(cosh, sinh, j, old)
-            above_next, below_next = moved_real(cosh, sinh, j + 1, old_next)
-            divisor = below * below_next
-            inverse = s / divisor
-            new, new_next = above * (inverse * below_next), above_next * (inverse * below)
-            store(lookup, j * width + start, new, moving)
-            store(lookup, (j + 1) * width + start, new_next, moving)
-            nearest = smaller(smaller(nearest, real_distance(new)), real_distance(new_next))
-            nearest = select(is_ordinary(divisor), nearest, splat(0.0))
-        for j in range(paired, n_hidden):
-            above, below = moved_real(cosh, sinh, j, signed_row(lookup, j, start, inside, s))
-            new = above * (s / below)
-            store(lookup, j * width + start, new, moving)
-            nearest = select(is_ordinary(below), smaller(nearest, real_distance(new)), splat(0.0))
-        store(gap, start, nearest, moving)
+def update_real(rows: Floats, way: int, tanh: Floats, walker: int) -> bool:
+    """T' = (C T - S) / (C - T S) of all hidden units, in place; False where T' saturates or a divisor is extreme."""
+    size = rows.shape[2]
+    start, nearest = walker * size, splat(1.0)
+    for j in range(0, size, LANES):
+        c, s, t = tile(rows, j), tile(rows, way * size + j), tile(tanh, start + j)
+        below = c - t * s
+        moved = (c * t - s) / below
+        store(tanh, start + j, moved, lanes_below(LANES))
+        nearest = smaller(nearest, trusted(real_distance(moved), below))
+    return all_beyond_gap(nearest)
 
 
 @kernel
-def update_complex(cosh: Floats, sinh: Floats, lookup: Floats, sign: Floats, accept: Booleans, gap: Floats) -> None:
-    """As :func:`update_real`; the gap is the larger of |1 - |Re T|| and |Im T|."""
-    n_hidden, width = cosh.shape[1], lookup.shape[1]
-    paired = n_hidden - n_hidden % 2
-    for start in range(0, width, LANES):
-        inside = lanes_below(width - start)
-        moving = load_mask(accept, start, inside)
-        if not any_lane(moving):
-            continue
-        s, nearest = load(sign, start, inside), load(gap, start, inside)
-        for j in range(0, paired, 2):
-            real, imaginary, size = moved_complex(cosh, sinh, j, signed_pair(lookup, j, start, inside, s))
-            pair = signed_pair(lookup, j + 1, start, inside, s)
-            real_next, imaginary_next, size_next = moved_complex(cosh, sinh, j + 1, pair)
-            divisor = size * size_next
-            inverse = s / divisor
-            mine, its = inverse * size_next, inverse * size
-            new, new_next = (real * mine, imaginary * mine), (real_next * its, imaginary_next * its)
-            store(lookup, j * width + start, new[0], moving)
-            store(lookup, (n_hidden + j) * width + start, new[1], moving)
-            store(lookup, (j + 1) * width + start, new_next[0], moving)
-            store(lookup, (n_hidden + j + 1) * width + start, new_next[1], moving)
-            nearest = smaller(smaller(nearest, complex_distance(new)), complex_distance(new_next))
-            nearest = select(is_ordinary(divisor), nearest, splat(0.0))
-        for j in range(paired, n_hidden):
-            real, imaginary, size = moved_complex(cosh, sinh, j, signed_pair(lookup, j, start, inside, s))
-            inverse = s / size
-            new = real * inverse, imaginary * inverse
-            store(lookup, j * width + start, new[0], moving)
-            store(lookup, (n_hidden + j) * width + start, new[1], moving)
-            nearest = select(is_ordinary(size), smaller(nearest, complex_distance(new)), splat(0.0))
-        store(gap, start, nearest, moving)
+def update_complex(rows: Floats, way: int, tanh: Floats, walker: int) -> bool:
+    """As :func:`update_real`."""
+    size = rows.shape[2]
+    start, nearest = 2 * walker * size, splat(1.0)
+    for j in range(0, size, LANES):
+        x, y = tile(tanh, start + j), tile(tanh, start + size + j)
+        c, d = tile(rows, j), tile(rows, size + j)
+        s, t = tile(rows, 2 * way * size + j), tile(rows, (2 * way + 1) * size + j)
+        p, q = c - x * s + y * t, d - x * t - y * s  # C - T S
+        u, v = c * x - d * y - s, c * y + d * x - t  # C T - S
+        below = p * p + q * q
+        inverse = splat(1.0) / below
+        moved = (u * p + v * q) * inverse, (v * p - u * q) * inverse
+        store(tanh, start + j, moved[0], lanes_below(LANES))
+        store(tanh, start + size + j, moved[1], lanes_below(LANES))
+        nearest = smaller(nearest, trusted(complex_distance(moved), below))
+    return all_beyond_gap(nearest)
+
+
+@kernel
+def update(rows: Floats, way: int, tanh: Floats, walker: int) -> bool:
+    """T after the flip, of real or complex weights."""
+    if tanh.shape[1] == 1:
+        return update_real(rows, way, tanh, walker)
+    return update_complex(rows, way, tanh, walker)
+
+
+@kernel
+def measure_gap(lookup: Floats, n_planes: int, gap: Floats) -> None:
+    """The smallest distance from saturation of every walker of a look-up (n_planes * M, L), into ``gap``, (L,)."""
+    for walker in range(len(gap)):
+        gap[walker] = 1.0
+    n_hidden = lookup.shape[0] // n_planes
+    for j in range(n_hidden):
+        x = lookup[j]
+        y = lookup[j + (n_planes - 1) * n_hidden]
+        for walker in range(len(gap)):
+            distance = abs(1.0 - abs(x[walker]))
+            height = abs(y[walker]) if n_planes == 2 else 0.0
+            distance = distance if distance > height else height
+            gap[walker] = distance if distance < gap[walker] else gap[walker]
+
+
+@kernel
+def is_saturated(lookup: Floats, n_planes: int) -> bool:
+    """Whether some T of a look-up (n_planes * M, L) is so close to saturation that the kernels refuse."""
+    gap = np.empty(lookup.shape[1])
+    measure_gap(lookup, n_planes, gap)
+    return not gap.min() > SMALLEST_GAP

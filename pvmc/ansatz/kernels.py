@@ -7,15 +7,15 @@ Flipping the spins of a set X changes theta_j by -D_j, D_j = 2 sum_{i in X} s_i 
 
 All walkers of a block (the last axis, "lanes") try the same set.  Walkers with the same spins on it up to a common sign
 share C, and S up to that sign: a **pattern**.  C and S of a pattern are composed from the rows exp(+-2 W_i) of its
-sites and then used by all lanes, one vector instruction for several walkers.
+sites, and used by all its walkers, one after the other (:mod:`pvmc.ansatz.hidden_units`).
 
 Numbers are kept in **planes** of float64: one for real weights; two, real and imaginary, for complex ones.  Shapes:
 
     table    (N, 2, n_planes, M)     exp(2 W_i) and exp(-2 W_i)
     visible  (N, n_planes)           2 a_i
     lookup   (n_planes * M, L)       T, imaginary plane below the real one
-    rows     (2, n_planes, M)        C and S of one pattern
-    product  (n_planes, L)           the running ratio
+    tanh     (L, n_planes, size)     T as the loops over hidden units want it, a walker's side by side
+    rows     (3, n_planes, size)     C, S and -S of one pattern
 
 Plain products are exact to rounding while T is not saturated and no product can overflow (``growth`` bounds its
 logarithm); where that fails the kernels refuse, and :mod:`pvmc.ansatz.extended` takes over.
@@ -28,47 +28,48 @@ import cmath
 import numpy as np
 
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
-from pvmc.ansatz.hidden_units import multiply_complex, multiply_real, update_complex, update_real
+from pvmc.ansatz.hidden_units import (
+    complex_product,
+    is_saturated,
+    new_pattern,
+    new_walkers,
+    ratio,
+    read_lookup,
+    update,
+    write_lookup,
+)
+from pvmc.ansatz.simd import LANES, lanes_below, load, splat, store
 from pvmc.ansatz.vector_math import kernel
-
-SMALLEST_GAP = 4e-9
-"""1 - |tanh theta| below which (|Re theta| > 10) T has lost so many digits of theta that the kernels refuse."""
 
 LARGEST_LOG_RATIO = 300.0
 """Bound on |ln |ratio|| up to which plain products, and their squares, stay inside the range of float64."""
 
 
 @kernel
-def scale_row(row: Floats, factor: Floats) -> None:
-    """row *= factor, elementwise, both (n_planes, M)."""
-    if row.shape[0] == 1:
-        for j in range(row.shape[1]):
-            row[0, j] *= factor[0, j]
-    else:
-        for j in range(row.shape[1]):
-            real = row[0, j] * factor[0, j] - row[1, j] * factor[1, j]
-            row[1, j] = row[0, j] * factor[1, j] + row[1, j] * factor[0, j]
-            row[0, j] = real
-
-
-@kernel
 def compose_rows(table: Floats, spins: Spins, sites: Integers, lane: int, rows: Floats) -> None:
-    """C and S for flipping ``sites`` in the given lane: exp(+-D) are products of table rows."""
-    grow, fall = rows[0], rows[1]
-    up = 0 if spins[sites[0], lane] > 0 else 1
-    for plane in range(rows.shape[1]):
-        for j in range(rows.shape[2]):
-            grow[plane, j] = table[sites[0], up, plane, j]
-            fall[plane, j] = table[sites[0], 1 - up, plane, j]
-    for m in range(1, len(sites)):
-        up = 0 if spins[sites[m], lane] > 0 else 1
-        scale_row(grow, table[sites[m], up])
-        scale_row(fall, table[sites[m], 1 - up])
-    for plane in range(rows.shape[1]):
-        for j in range(rows.shape[2]):
-            plus, minus = grow[plane, j], fall[plane, j]
-            grow[plane, j] = 0.5 * (plus + minus)
-            fall[plane, j] = 0.5 * (plus - minus)
+    """C, S and -S for flipping ``sites`` in the given lane: exp(+-D) are products of table rows."""
+    n_planes, n_hidden, size = table.shape[2], table.shape[3], rows.shape[2]
+    for j in range(0, n_hidden, LANES):
+        inside = lanes_below(n_hidden - j)
+        grow, fall = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
+        for m in range(len(sites)):
+            up = 0 if spins[sites[m], lane] > 0 else 1
+            more = (2 * sites[m] + up) * n_planes * n_hidden + j
+            less = (2 * sites[m] + 1 - up) * n_planes * n_hidden + j
+            if n_planes == 1:
+                grow = grow[0] * load(table, more, inside), grow[1]
+                fall = fall[0] * load(table, less, inside), fall[1]
+            else:
+                grow = complex_product(grow, (load(table, more, inside), load(table, more + n_hidden, inside)))
+                fall = complex_product(fall, (load(table, less, inside), load(table, less + n_hidden, inside)))
+        half = splat(0.5)
+        store(rows, j, half * (grow[0] + fall[0]), inside)
+        store(rows, n_planes * size + j, half * (grow[0] - fall[0]), inside)
+        store(rows, 2 * n_planes * size + j, half * (fall[0] - grow[0]), inside)
+        if n_planes == 2:
+            store(rows, size + j, half * (grow[1] + fall[1]), inside)
+            store(rows, 3 * size + j, half * (grow[1] - fall[1]), inside)
+            store(rows, 5 * size + j, half * (fall[1] - grow[1]), inside)
 
 
 @kernel
@@ -88,57 +89,44 @@ def relative_signs(spins: Spins, sites: Integers, lane: int, sign: Floats) -> No
 
 
 @kernel
-def start_product(visible: Floats, spins: Spins, sites: Integers, lane: int, sign: Floats, product: Floats) -> None:
-    """The visible-bias factor exp(-2 sum a_i s_i) of every walker."""
+def visible_factors(visible: Floats, spins: Spins, sites: Integers, lane: int) -> tuple[complex, complex]:
+    """exp(-2 sum a_i s_i) over the set for the pattern of the given lane, and for the opposite one."""
     exponent = 0j
     for m in range(len(sites)):
         site = sites[m]
         spin = spins[site, lane]
         exponent += complex(visible[site, 0] * spin, visible[site, 1] * spin if visible.shape[1] == 2 else 0.0)
-    same, opposite = cmath.exp(-exponent), cmath.exp(exponent)
-    for walker in range(len(sign)):
-        product[0, walker] = same.real if sign[walker] > 0.0 else opposite.real
-    if product.shape[0] == 2:
-        for walker in range(len(sign)):
-            product[1, walker] = same.imag if sign[walker] > 0.0 else opposite.imag
+    return (cmath.exp(-exponent), cmath.exp(exponent)) if exponent != 0j else (1.0 + 0j, 1.0 + 0j)
 
 
 @kernel
-def pattern_ratios(
+def set_ratios(
     table: Floats,
     visible: Floats,
     spins: Spins,
-    lookup: Floats,
+    tanh: Floats,
     sites: Integers,
-    lane: int,
+    pending: Booleans,
     rows: Floats,
     sign: Floats,
-    product: Floats,
+    out: Floats,
 ) -> None:
-    """Ratios of all walkers that have the pattern of ``lane`` on the set; of the others (sign 0) nonsense."""
-    compose_rows(table, spins, sites, lane, rows)
-    relative_signs(spins, sites, lane, sign)
-    start_product(visible, spins, sites, lane, sign, product)
-    if rows.shape[1] == 1:
-        multiply_real(rows[0, 0], rows[1, 0], lookup, sign, product[0])
-    else:
-        multiply_complex(rows[0], rows[1], lookup, sign, product)
-
-
-@kernel
-def measure_gap(lookup: Floats, n_planes: int, gap: Floats) -> None:
-    """The smallest distance of every walker's T from saturation, as in the updates."""
-    for walker in range(len(gap)):
-        gap[walker] = 1.0
-    n_hidden = lookup.shape[0] // n_planes
-    for j in range(n_hidden):
-        x = lookup[j]
-        y = lookup[j + (n_planes - 1) * n_hidden]
-        for walker in range(len(gap)):
-            distance = abs(1.0 - abs(x[walker]))
-            height = abs(y[walker]) if n_planes == 2 else 0.0
-            distance = distance if distance > height else height
-            gap[walker] = distance if distance < gap[walker] else gap[walker]
+    """Ratios of the pending walkers for one set into ``out``, (2, L), 0 for the others; then none is pending."""
+    width = len(pending)
+    for walker in range(width):
+        out[0, walker] = out[1, walker] = 0.0
+    for lane in range(width):
+        if not pending[lane]:
+            continue
+        compose_rows(table, spins, sites, lane, rows)
+        relative_signs(spins, sites, lane, sign)
+        same, opposite = visible_factors(visible, spins, sites, lane)
+        for walker in range(lane, width):
+            if pending[walker] and sign[walker] != 0.0:
+                pending[walker] = False
+                product = ratio(rows, 1 if sign[walker] > 0.0 else 2, tanh, walker)
+                factor = same if sign[walker] > 0.0 else opposite
+                out[0, walker], out[1, walker] = complex_product(product, (factor.real, factor.imag))
 
 
 @kernel
@@ -177,32 +165,23 @@ def ratios(
         False when plain products cannot be trusted; then ``out`` is meaningless.
     """
     n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
-    rows = np.empty((2, n_planes, n_hidden))
-    sign = np.empty(width)
-    product = np.empty((n_planes, width))
-    pending = np.empty(width, dtype=np.bool_)
-    measure_gap(lookup, n_planes, sign)
-    if not sign.min() > SMALLEST_GAP:
+    if is_saturated(lookup, n_planes):
         return False
+    rows, tanh = new_pattern(n_planes, n_hidden), new_walkers(width, n_planes, n_hidden)
+    read_lookup(lookup, tanh)
+    sign, pending, found = np.empty(width), np.empty(width, dtype=np.bool_), np.empty((2, width))
     for k in range(len(offsets) - 1):
         members = sites[offsets[k] : offsets[k + 1]]
-        for walker in range(width):
-            pending[walker] = wanted[k, walker]
-            for plane in range(n_planes):
-                out[k, walker, plane] = 0.0
         if not is_bounded(growth, largest, members):
             return False
-        for lane in range(width):
-            if not pending[lane]:
-                continue
-            pattern_ratios(table, visible, spins, lookup, members, lane, rows, sign, product)
-            for walker in range(width):
-                if pending[walker] and sign[walker] != 0.0:
-                    pending[walker] = False
-                    for plane in range(n_planes):
-                        if not np.isfinite(product[plane, walker]):
-                            return False
-                        out[k, walker, plane] = product[plane, walker]
+        for walker in range(width):
+            pending[walker] = wanted[k, walker]
+        set_ratios(table, visible, spins, tanh, members, pending, rows, sign, found)
+        for walker in range(width):
+            for plane in range(n_planes):
+                if not np.isfinite(found[plane, walker]):
+                    return False
+                out[k, walker, plane] = found[plane, walker]
     return True
 
 
@@ -231,7 +210,7 @@ def metropolis(
     chosen: Integers,
     uniforms: Floats,
     accepted: Integers,
-) -> int:
+) -> tuple[int, bool]:
     """Metropolis steps until all are done or plain products can no longer be trusted.
 
     Args:
@@ -243,70 +222,71 @@ def metropolis(
         accepted: int64 (L,), counted up.
 
     Returns:
-        The number of steps done; the rest has left no trace in spins and lookup.
+        The number of steps done (the rest has left no trace in the spins), and whether the lookup can be trusted.
     """
     n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
-    rows = np.empty((2, n_planes, n_hidden))
-    sign = np.empty(width)
-    product = np.empty((n_planes, width))
-    gap = np.empty(width)
-    pending = np.empty(width, dtype=np.bool_)
-    accept = np.empty(width, dtype=np.bool_)
-    decided = np.empty(width, dtype=np.bool_)
-    measure_gap(lookup, n_planes, gap)
-    for t in range(len(chosen)):
-        k = chosen[t]
+    if is_saturated(lookup, n_planes):
+        return 0, False
+    rows, tanh = new_pattern(n_planes, n_hidden), new_walkers(width, n_planes, n_hidden)
+    read_lookup(lookup, tanh)
+    sign, pending = np.empty(width), np.empty(width, dtype=np.bool_)
+    done, fine = 0, True
+    while done < len(chosen) and fine:
+        k = chosen[done]
         members = sites[offsets[k] : offsets[k + 1]]
-        if not (gap.min() > SMALLEST_GAP and is_bounded(growth, largest, members)):
-            return t
+        if not is_bounded(growth, largest, members):
+            break
         propose(spins, members, conserving[k], pending)
         for lane in range(width):
             if not pending[lane]:
                 continue
-            pattern_ratios(table, visible, spins, lookup, members, lane, rows, sign, product)
-            any_accepted = False
-            for walker in range(width):
-                decided[walker] = pending[walker] and sign[walker] != 0.0
-                weight = product[0, walker] * product[0, walker]
-                if n_planes == 2:
-                    weight += product[1, walker] * product[1, walker]
+            compose_rows(table, spins, members, lane, rows)
+            relative_signs(spins, members, lane, sign)
+            same, opposite = visible_factors(visible, spins, members, lane)
+            for walker in range(lane, width):
+                if not pending[walker] or sign[walker] == 0.0:
+                    continue
+                pending[walker] = False
+                way, factor = (1, same) if sign[walker] > 0.0 else (2, opposite)
+                product = ratio(rows, way, tanh, walker)
+                real, imaginary = complex_product(product, (factor.real, factor.imag))
                 # not (u >= weight): a walker that leaves a node of psi has an overflowing weight, be it inf or NaN.
-                accept[walker] = decided[walker] and not uniforms[t, walker] >= weight
-                any_accepted |= accept[walker]
-            if any_accepted:
-                if n_planes == 1:
-                    update_real(rows[0, 0], rows[1, 0], lookup, sign, accept, gap)
-                else:
-                    update_complex(rows[0], rows[1], lookup, sign, accept, gap)
-            for walker in range(width):
-                pending[walker] = pending[walker] and not decided[walker]
-                if accept[walker]:
+                if not uniforms[done, walker] >= real * real + imaginary * imaginary:
                     accepted[walker] += 1
+                    fine = update(rows, way, tanh, walker) and fine
                     for m in range(len(members)):
                         spins[members[m], walker] = -spins[members[m], walker]
-    return len(chosen)
+        done += 1
+    write_lookup(tanh, lookup)
+    return done, fine
 
 
 @kernel
-def move(table: Floats, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> float:
-    """Flip the sites in the accepting walkers, spins and lookup updated; the smallest gap that T has then."""
+def move(table: Floats, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> bool:
+    """Flip the sites in the accepting walkers, spins and lookup updated; False where some T cannot be trusted then."""
     n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
-    rows, sign, gap = np.empty((2, n_planes, n_hidden)), np.empty(width), np.ones(width)
-    pending, moving = accept.copy(), np.empty(width, dtype=np.bool_)
+    rows, tanh = new_pattern(n_planes, n_hidden), new_walkers(width, n_planes, n_hidden)
+    read_lookup(lookup, tanh)
+    fine = move_walkers(table, spins, tanh, sites, accept.copy(), rows, np.empty(width))
+    write_lookup(tanh, lookup)
+    return fine
+
+
+@kernel
+def move_walkers(
+    table: Floats, spins: Spins, tanh: Floats, sites: Integers, pending: Booleans, rows: Floats, sign: Floats
+) -> bool:
+    """As :func:`move`, of T by walkers, (L, n_planes, size); then none is pending."""
+    width, fine = len(pending), True
     for lane in range(width):
         if not pending[lane]:
             continue
         compose_rows(table, spins, sites, lane, rows)
         relative_signs(spins, sites, lane, sign)
-        for walker in range(width):
-            moving[walker] = pending[walker] and sign[walker] != 0.0
-            pending[walker] = pending[walker] and not moving[walker]
-        if n_planes == 1:
-            update_real(rows[0, 0], rows[1, 0], lookup, sign, moving, gap)
-        else:
-            update_complex(rows[0], rows[1], lookup, sign, moving, gap)
-        for walker in range(width):
-            if moving[walker]:
+        for walker in range(lane, width):
+            if pending[walker] and sign[walker] != 0.0:
+                pending[walker] = False
+                fine = update(rows, 1 if sign[walker] > 0.0 else 2, tanh, walker) and fine
                 for m in range(len(sites)):
                     spins[sites[m], walker] = -spins[sites[m], walker]
-    return gap.min()
+    return fine

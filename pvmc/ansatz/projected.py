@@ -203,7 +203,7 @@ class ProjectedState(Composite):
         if not isinstance(self.inner, RBMState):
             return super().metropolis(spins, lookup, flips, conserving, chosen, uniforms)
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        done = projected_kernels.metropolis(
+        done, fine = projected_kernels.metropolis(
             *self.inner.kernel_tables,
             spins,
             np.array([part.spins(spins) for part in self.parts]),
@@ -217,8 +217,9 @@ class ProjectedState(Composite):
             uniforms,
             accepted,
         )
-        if done < len(chosen):  # out of the range of plain products
+        if done < len(chosen) or not fine:  # out of the range of plain products
             lookup[:] = self.lookup(spins)
+        if done < len(chosen):
             accepted += super().metropolis(spins, lookup, flips, conserving, chosen[done:], uniforms[done:])
         return accepted
 

@@ -4,7 +4,7 @@ Term g sees the configuration g s, (g s)_i = sign s[perm[i]], and keeps T = tanh
 A proposal costs |G| products over hidden units.  Shapes, besides those of :mod:`pvmc.ansatz.kernels`:
 
     moved   (|G|, N, L)               g s, int8
-    tanh    (|G|, n_planes * M, L)    T of every term
+    lookup  (|G|, n_planes * M, L)    T of every term
     logs    (2, |G|, L)               real and imaginary part of ln [chi(g)* psi(g s)]
     sites   (|G|, n)                  the sets, flat, as term g sees them
 """
@@ -14,39 +14,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz import kernels
+from pvmc.ansatz import hidden_units, kernels
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
 from pvmc.ansatz.vector_math import kernel
-
-
-@kernel
-def all_ratios(
-    table: Floats,
-    visible: Floats,
-    spins: Spins,
-    lookup: Floats,
-    sites: Integers,
-    allowed: Booleans,
-    rows: Floats,
-    sign: Floats,
-    product: Floats,
-    pending: Booleans,
-    out: Floats,
-) -> None:
-    """Ratios of one term for one set into ``out``, (2, L); 0 where not allowed."""
-    n_planes = table.shape[2]
-    for walker in range(len(allowed)):
-        pending[walker] = allowed[walker]
-        out[0, walker] = out[1, walker] = 0.0
-    for lane in range(len(allowed)):
-        if not pending[lane]:
-            continue
-        kernels.pattern_ratios(table, visible, spins, lookup, sites, lane, rows, sign, product)
-        for walker in range(len(allowed)):
-            if pending[walker] and sign[walker] != 0.0:
-                pending[walker] = False
-                out[0, walker] = product[0, walker]
-                out[1, walker] = product[1, walker] if n_planes == 2 else 0.0
 
 
 @kernel
@@ -93,7 +63,7 @@ def metropolis(
     largest: float,
     spins: Spins,
     moved: Spins,
-    tanh: Floats,
+    lookup: Floats,
     logs: Floats,
     offsets: Integers,
     own_sites: Integers,
@@ -102,47 +72,51 @@ def metropolis(
     chosen: Integers,
     uniforms: Floats,
     accepted: npt.NDArray[np.int64],
-) -> int:
+) -> tuple[int, bool]:
     """Metropolis steps until all are done or plain products can no longer be trusted.
 
     Args:
         table, visible, growth, largest: as in :func:`pvmc.ansatz.kernels.metropolis`.
-        spins, moved, tanh, logs: the walkers; all updated.
+        spins, moved, lookup, logs: the walkers; all updated.
         offsets, own_sites: the sets as the walkers see them.
         sites: the sets as the terms see them.
         conserving, chosen, uniforms: as there.
         accepted: int64 (L,), counted up.
 
     Returns:
-        The number of steps done; the rest has left no trace.
+        The number of steps done (the rest has left no trace in the spins), and whether the lookup can be trusted.
     """
     n_terms, width = len(moved), spins.shape[1]
     n_planes, n_hidden = table.shape[2], table.shape[3]
-    rows, sign = np.empty((2, n_planes, n_hidden)), np.empty(width)
-    product, gap = np.empty((n_planes, width)), np.empty(width)
+    for g in range(n_terms):
+        if hidden_units.is_saturated(lookup[g], n_planes):
+            return 0, False
+    rows, sign = hidden_units.new_pattern(n_planes, n_hidden), np.empty(width)
+    walkers = hidden_units.new_walkers(n_terms * width, n_planes, n_hidden)
+    tanh = walkers.reshape(n_terms, width, n_planes, walkers.shape[2])
+    for g in range(n_terms):
+        hidden_units.read_lookup(lookup[g], tanh[g])
     ratios, changed = np.empty((n_terms, 2, width)), np.empty((2, n_terms, width))
     allowed, pending = np.empty(width, dtype=np.bool_), np.empty(width, dtype=np.bool_)
     accept = np.empty(width, dtype=np.bool_)
-    smallest = 1.0
-    for g in range(n_terms):
-        kernels.measure_gap(tanh[g], n_planes, gap)
-        smallest = min(smallest, gap.min())
-    for t in range(len(chosen)):
-        first, last = offsets[chosen[t]], offsets[chosen[t] + 1]
-        if not smallest > kernels.SMALLEST_GAP:
-            return t
-        kernels.propose(spins, own_sites[first:last], conserving[chosen[t]], allowed)
+    done, fine = 0, True
+    while done < len(chosen) and fine:
+        first, last = offsets[chosen[done]], offsets[chosen[done] + 1]
+        kernels.propose(spins, own_sites[first:last], conserving[chosen[done]], allowed)
         for g in range(n_terms):
             members = sites[g, first:last]
-            if not kernels.is_bounded(growth, largest, members):
-                return t
-            all_ratios(table, visible, moved[g], tanh[g], members, allowed, rows, sign, product, pending, ratios[g])
-        if not accept_walkers(logs, ratios, uniforms[t], allowed, accept, changed):
-            return t
+            fine = fine and kernels.is_bounded(growth, largest, members)
+            pending[:] = allowed
+            kernels.set_ratios(table, visible, moved[g], tanh[g], members, pending, rows, sign, ratios[g])
+        if not (fine and accept_walkers(logs, ratios, uniforms[done], allowed, accept, changed)):
+            break
+        done += 1
         if not accept.any():
             continue
         for g in range(n_terms):
-            smallest = min(smallest, kernels.move(table, moved[g], tanh[g], sites[g, first:last], accept))
+            pending[:] = accept
+            members = sites[g, first:last]
+            fine = kernels.move_walkers(table, moved[g], tanh[g], members, pending, rows, sign) and fine
             for walker in range(width):
                 if accept[walker]:
                     logs[0, g, walker], logs[1, g, walker] = changed[0, g, walker], changed[1, g, walker]
@@ -151,4 +125,6 @@ def metropolis(
                 accepted[walker] += 1
                 for m in range(first, last):
                     spins[own_sites[m], walker] = -spins[own_sites[m], walker]
-    return len(chosen)
+    for g in range(n_terms):
+        hidden_units.write_lookup(tanh[g], lookup[g])
+    return done, fine

@@ -286,7 +286,7 @@ class RBMState:
     ) -> Integers:
         """Metropolis steps on all walkers, see :meth:`pvmc.ansatz.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        done = kernels.metropolis(
+        done, fine = kernels.metropolis(
             self._table,
             self._visible_planes,
             self._growth,
@@ -304,6 +304,7 @@ class RBMState:
             arguments = self._extended_arguments(spins)
             rest = (conserving, chosen[done:], uniforms[done:], accepted)
             extended.metropolis(*arguments, flips.offsets, flips.sites, *rest)
+        if done < len(chosen) or not fine:
             lookup[:] = self.lookup(spins)
         return accepted
 
@@ -314,8 +315,8 @@ class RBMState:
 
     def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
         """Flip the sites in the accepting walkers; spins and look-up are updated."""
-        gap = kernels.move(self._table, spins, lookup, sites, accept)
-        if not gap > kernels.SMALLEST_GAP or not np.all(np.isfinite(lookup)):
+        fine = kernels.move(self._table, spins, lookup, sites, accept)
+        if not fine or not np.all(np.isfinite(lookup)):
             lookup[:] = self.lookup(spins)
 
     def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:

@@ -1,11 +1,11 @@
-"""Vectors of float64 in registers, for compiled kernels: as many walkers at a time as one instruction takes.
+"""Vectors of float64 in registers, for compiled kernels: as many numbers at a time as one instruction takes.
 
-The compiler turns simple loops over walkers into vector code by itself, but gives up where many arrays are read and
-written in one loop, and cannot keep a result in registers over an outer loop.  With these types the code says what is
-wanted.  A kernel walks over tiles of LANES walkers; the mask of a tile leaves out what is past the last walker:
+The compiler turns simple loops into vector code by itself, but gives up where many arrays are read and written in one
+loop, and may not reorder a product.  With these types the code says what is wanted.  A kernel walks over tiles of LANES
+numbers; the mask of a tile leaves out what is past the end:
 
-    for start in range(0, width, LANES):
-        inside = lanes_below(width - start)
+    for start in range(0, size, LANES):
+        inside = lanes_below(size - start)
         x = load(row, start, inside)
         store(row, start, x * x + splat(1.0), inside)
 
@@ -27,12 +27,11 @@ from numba.extending import lower_builtin, models, register_model
 from pvmc.ansatz.vector_math import intrinsic_function, whole_registers
 
 LANES = 8 if whole_registers() else 4
-"""Walkers in a vector: 512 bits where the processor has them, else 256."""
+"""Numbers in a vector: 512 bits where the processor has them, else 256."""
 
 _INT32 = ir.IntType(32)
 _NUMBERS = ir.VectorType(ir.DoubleType(), LANES)
 _INDICES = ir.VectorType(ir.IntType(64), LANES)
-_BYTES = ir.VectorType(ir.IntType(8), LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
 _FLAGS = ("contract", "nsz", "arcp")  # as of every kernel
 
@@ -41,14 +40,14 @@ class VectorType(types.Type):
     """The compiler's type of LANES float64 numbers."""
 
     def __init__(self) -> None:
-        super().__init__(f"Vector{LANES}")  # type: ignore[no-untyped-call]
+        super().__init__(f"Vector{LANES}")
 
 
 class MaskType(types.Type):
     """The compiler's type of LANES truth values."""
 
     def __init__(self) -> None:
-        super().__init__(f"Mask{LANES}")  # type: ignore[no-untyped-call]
+        super().__init__(f"Mask{LANES}")
 
 
 _vector, _mask = VectorType(), MaskType()
@@ -57,13 +56,13 @@ _vector, _mask = VectorType(), MaskType()
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any):
-        super().__init__(manager, kind, _NUMBERS)
+        super().__init__(manager, kind, _NUMBERS)  # type: ignore[no-untyped-call]
 
 
 @register_model(MaskType)
 class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any):
-        super().__init__(manager, kind, _BITS)
+        super().__init__(manager, kind, _BITS)  # type: ignore[no-untyped-call]
 
 
 def _define(symbol: Callable[..., Any], instruction: str) -> None:
@@ -116,20 +115,9 @@ def load(typing_context: Any, array: Any, position: Any, mask: Any) -> Any:
     """The vector of the numbers from a flat position on in a C-contiguous float64 array, 0 outside of the mask."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _masked_load(builder, _address(context, builder, array, args, _NUMBERS), args[2], _NUMBERS, "v%df64", 8)
+        return _masked_load(builder, _address(context, builder, array, args), args[2])
 
     return _vector(array, types.int64, mask), generate
-
-
-@intrinsic_function
-def load_mask(typing_context: Any, array: Any, position: Any, mask: Any) -> Any:
-    """The mask of what is true from a flat position on in a C-contiguous bool array, and in the mask."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bytes_ = _masked_load(builder, _address(context, builder, array, args, _BYTES), args[2], _BYTES, "v%di8", 1)
-        return builder.icmp_unsigned("!=", bytes_, ir.Constant(_BYTES, [0] * LANES))
-
-    return _mask(array, types.int64, mask), generate
 
 
 @intrinsic_function
@@ -137,10 +125,7 @@ def store(typing_context: Any, array: Any, position: Any, value: Any, mask: Any)
     """Write the lanes of the mask to a flat position on in a C-contiguous float64 array."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        address = _address(context, builder, array, args, _NUMBERS)
-        kind = ir.FunctionType(ir.VoidType(), [_NUMBERS, address.type, _INT32, _BITS])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f64.p0")
-        builder.call(function, [args[2], address, ir.Constant(_INT32, 8), args[3]])
+        _masked_store(builder, args[2], _address(context, builder, array, args), args[3])
         return context.get_dummy_value()
 
     return types.void(array, types.int64, value, mask), generate
@@ -177,6 +162,90 @@ def without(typing_context: Any, first: Any, second: Any) -> Any:
 
 
 @intrinsic_function
+def rotated(typing_context: Any, value: Any, distance: Any) -> Any:
+    """Lane i of the result is lane i + distance of the vector, modulo LANES; the distance is a power of two."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(_INT32, LANES)
+        result = args[0]
+        for step in (1 << k for k in range(LANES.bit_length() - 1)):
+            order = ir.Constant(kind, [(lane + step) % LANES for lane in range(LANES)])
+            turned = builder.shuffle_vector(args[0], ir.Constant(_NUMBERS, ir.Undefined), order)
+            chosen = builder.icmp_signed("==", args[1], ir.Constant(args[1].type, step))
+            result = builder.select(chosen, turned, result)  # folded: loops over constant distances are unrolled
+        return result
+
+    return _vector(value, types.int64), generate
+
+
+@intrinsic_function
+def transpose_square(
+    typing_context: Any,
+    source: Any,
+    source_start: Any,
+    source_stride: Any,
+    n_rows: Any,
+    n_columns: Any,
+    target: Any,
+    target_start: Any,
+    target_stride: Any,
+) -> Any:
+    """Write up to LANES rows of up to LANES numbers of one flat float64 array as columns of another."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        index = args[1].type
+        data = [context.make_array(kind)(context, builder, args[k]).data for kind, k in ((source, 0), (target, 5))]
+
+        def inside(k: int, count: Any, length: Any) -> Any:
+            """The lanes of row k that there are."""
+            numbers = ir.Constant(_INDICES, list(range(LANES)))
+            lanes = builder.icmp_signed("<", numbers, _splat(builder, length, _INDICES))
+            there = builder.icmp_signed("<", ir.Constant(index, k), count)
+            return builder.select(there, lanes, ir.Constant(_BITS, [0] * LANES))
+
+        def address(array: Any, start: Any, stride: Any, k: int) -> Any:
+            position = builder.add(start, builder.mul(stride, ir.Constant(index, k)))
+            return builder.bitcast(builder.gep(array, [position]), _NUMBERS.as_pointer())
+
+        rows = [
+            _masked_load(builder, address(data[0], args[1], args[2], k), inside(k, args[3], args[4]))
+            for k in range(LANES)
+        ]
+        for k, column in enumerate(_columns(builder, rows)):
+            place = address(data[1], args[6], args[7], k)
+            _masked_store(builder, column, place, inside(k, args[4], args[3]))
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(source, integer, integer, integer, integer, target, integer, integer), generate
+
+
+def _columns(builder: Any, rows: list[Any]) -> list[Any]:
+    """LANES vectors as the rows of a square: its columns."""
+    rows = list(rows)
+    step = LANES // 2
+    while step:  # swap the off-diagonal squares of this size
+        low = [lane if not lane & step else lane - step + LANES for lane in range(LANES)]
+        high = [lane + step if not lane & step else lane + LANES for lane in range(LANES)]
+        for i in (i for i in range(LANES) if not i & step):
+            pair = rows[i], rows[i + step]
+            for target, order in ((i, low), (i + step, high)):
+                rows[target] = builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(_INT32, LANES), order))
+        step //= 2
+    return rows
+
+
+@intrinsic_function
+def first_lane(typing_context: Any, value: Any) -> Any:
+    """The number in lane 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.extract_element(args[0], ir.Constant(_INT32, 0))
+
+    return types.float64(value), generate
+
+
+@intrinsic_function
 def any_lane(typing_context: Any, mask: Any) -> Any:
     """Whether the mask is true somewhere."""
 
@@ -205,15 +274,20 @@ def _splat(builder: Any, value: Any, kind: Any) -> Any:
     return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES))
 
 
-def _address(context: Any, builder: Any, kind: Any, args: Any, vector: Any) -> Any:
+def _address(context: Any, builder: Any, kind: Any, args: Any) -> Any:
     """Where the element ``args[1]`` of the array ``args[0]`` is, as a pointer to a vector."""
     data = context.make_array(kind)(context, builder, args[0]).data
-    return builder.bitcast(builder.gep(data, [args[1]]), vector.as_pointer())
+    return builder.bitcast(builder.gep(data, [args[1]]), _NUMBERS.as_pointer())
 
 
-def _masked_load(builder: Any, address: Any, mask: Any, kind: Any, name: str, alignment: int) -> Any:
-    function_type = ir.FunctionType(kind, [address.type, _INT32, _BITS, kind])
-    name = f"llvm.masked.load.{name % LANES}.p0"
-    function = cgutils.get_or_insert_function(builder.module, function_type, name)
-    zeros = ir.Constant(kind, [0] * LANES)
-    return builder.call(function, [address, ir.Constant(_INT32, alignment), mask, zeros])
+def _masked_load(builder: Any, address: Any, mask: Any) -> Any:
+    kind = ir.FunctionType(_NUMBERS, [address.type, _INT32, _BITS, _NUMBERS])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}f64.p0")
+    zeros = ir.Constant(_NUMBERS, [0.0] * LANES)
+    return builder.call(function, [address, ir.Constant(_INT32, 8), mask, zeros])
+
+
+def _masked_store(builder: Any, value: Any, address: Any, mask: Any) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [_NUMBERS, address.type, _INT32, _BITS])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f64.p0")
+    builder.call(function, [value, address, ir.Constant(_INT32, 8), mask])

@@ -67,6 +67,14 @@ def aligned_empty(shape: tuple[int, ...]) -> Floats:
     return memory[start : start + n_bytes].view(np.float64).reshape(shape)
 
 
+@kernel
+def aligned_zeros(size: int) -> Floats:
+    """A vector of zeros that starts on a cache line."""
+    memory = np.zeros(size + CACHE_LINE // 8)
+    start = (-memory.ctypes.data % CACHE_LINE) // 8
+    return memory[start : start + size]
+
+
 intrinsic_function: Any = intrinsic  # seen by the type checker as any decorator
 
 

@@ -100,12 +100,15 @@ SETS = [np.array([2]), np.array([0, 3]), np.array([0, 1, 2, 3])]
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_compose_rows(dtype: Any, sites: Any) -> None:
     state, spins = rbm_state(dtype)
-    rows = np.empty((2, state._table.shape[2], 7))
+    rows = hidden_units.new_pattern(state._table.shape[2], 7)
     for lane in range(WIDTH):
         kernels.compose_rows(state._table, spins, sites, lane, rows)
         shift = 2 * state.weights[:, sites] @ spins[sites, lane]
-        np.testing.assert_allclose(joined(rows[0]), np.cosh(shift), rtol=1e-14)
-        np.testing.assert_allclose(joined(rows[1]), np.sinh(shift), rtol=1e-13, atol=1e-15)
+        np.testing.assert_allclose(joined(rows[0, :, :7]), np.cosh(shift), rtol=1e-14)
+        np.testing.assert_allclose(joined(rows[1, :, :7]), np.sinh(shift), rtol=1e-13, atol=1e-15)
+        np.testing.assert_array_equal(rows[2], -rows[1])
+        np.testing.assert_array_equal(joined(rows[0, :, 7:]), 1.0)
+        np.testing.assert_array_equal(joined(rows[1, :, 7:]), 0.0)
 
 
 @pytest.mark.parametrize("sites", SETS, ids=len)
@@ -120,73 +123,57 @@ def test_relative_signs(sites: Any) -> None:
         np.testing.assert_array_equal(sign, same * 1.0 - opposite * 1.0)
 
 
-@pytest.mark.parametrize("n_hidden", [1, 4, 11])
+def pattern_and_walkers(shift: Any, theta: Any) -> tuple[Any, Any]:
+    """Rows of C, S and -S for the given D, (M,), and T = tanh theta of walkers, theta (M, L)."""
+    n_hidden, width = theta.shape
+    n_planes = len(planes(shift))
+    rows, tanh = hidden_units.new_pattern(n_planes, n_hidden), hidden_units.new_walkers(width, n_planes, n_hidden)
+    rows[0, :, :n_hidden], rows[1, :, :n_hidden] = planes(np.cosh(shift)), planes(np.sinh(shift))
+    rows[2] = -rows[1]
+    hidden_units.read_lookup(np.concatenate(list(planes(np.tanh(theta)))), tanh)
+    return rows, tanh
+
+
+@pytest.mark.parametrize("n_hidden", [1, 4, 8, 11, 16, 33, 70])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_and_updates(dtype: Any, n_hidden: int) -> None:
     rng = np.random.default_rng(4)
-    shift, theta = rng.normal(size=n_hidden), rng.normal(size=(n_hidden, WIDTH))
+    shift, theta = 0.5 * rng.normal(size=n_hidden), rng.normal(size=(n_hidden, WIDTH))
     if dtype == np.complex128:
-        shift, theta = shift + 1j * rng.normal(size=n_hidden), theta + 1j * rng.normal(size=theta.shape)
-    sign = np.array([1.0, -1.0, 1.0, -1.0, -1.0])
-    cosh, sinh, tanh = planes(np.cosh(shift)), planes(np.sinh(shift)), np.tanh(theta)
-    lookup = np.concatenate(list(planes(tanh)))
-    moved = theta - shift[:, None] * sign
-    product, gap = np.ones((len(cosh), WIDTH)), np.ones(WIDTH)
-    accept = np.array([True, True, False, True, False])
-    if dtype == np.float64:
-        hidden_units.multiply_real(cosh[0], sinh[0], lookup, sign, product[0])
-        hidden_units.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
-    else:
-        product[1] = 0.0
-        hidden_units.multiply_complex(cosh, sinh, lookup, sign, product)
-        hidden_units.update_complex(cosh, sinh, lookup, sign, accept, gap)
-    np.testing.assert_allclose(joined(product), (np.cosh(moved) / np.cosh(theta)).prod(axis=0), rtol=1e-12)
-    expected = np.where(accept, np.tanh(moved), tanh)
-    np.testing.assert_allclose(lookup, np.concatenate(list(planes(expected))), rtol=1e-12, atol=1e-13)
-    np.testing.assert_array_equal(lookup[:, ~accept], np.concatenate(list(planes(tanh)))[:, ~accept])
-    distance = np.maximum(np.abs(1 - np.abs(expected.real)), np.abs(expected.imag)).min(axis=0)
-    np.testing.assert_allclose(gap, np.where(accept, np.minimum(1.0, distance), 1.0), rtol=1e-10)
-
-
-@pytest.mark.parametrize("width", [1, 3, 4, 8, 16, 17, 40])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_a_walker_does_not_depend_on_those_beside_it(dtype: Any, width: int) -> None:
-    """The same bits for every width of the block, and for every place in it."""
-    rng = np.random.default_rng(5)
-    n_hidden, n_planes = 11, 2 if dtype == np.complex128 else 1
-    cosh, sinh = rng.normal(size=(2, n_planes, n_hidden))
-    tanh, sign = rng.uniform(-0.9, 0.9, size=(n_planes * n_hidden, width)), rng.choice([-1.0, 1.0], size=width)
-    accept = rng.random(width) < 0.7
-
-    def run(lanes: Any) -> tuple[Any, Any, Any]:
-        lookup, gap = np.ascontiguousarray(tanh[:, lanes]), np.ones(len(lanes))
-        product = np.ones((n_planes, len(lanes)))
-        if n_planes == 1:
-            hidden_units.multiply_real(cosh[0], sinh[0], lookup, sign[lanes], product[0])
-            hidden_units.update_real(cosh[0], sinh[0], lookup, sign[lanes], accept[lanes], gap)
-        else:
-            hidden_units.multiply_complex(cosh, sinh, lookup, sign[lanes], product)
-            hidden_units.update_complex(cosh, sinh, lookup, sign[lanes], accept[lanes], gap)
-        return product, lookup, gap
-
-    together = run(np.arange(width))
-    for lane in range(width):
-        for alone, all_of_them in zip(run(np.array([lane])), together, strict=True):
-            np.testing.assert_array_equal(alone[..., 0], all_of_them[..., lane])
+        shift, theta = shift + 0.5j * rng.normal(size=n_hidden), theta + 1j * rng.normal(size=theta.shape)
+    rows, tanh = pattern_and_walkers(shift, theta)
+    for walker in range(WIDTH):
+        way = 1 + walker % 2
+        moved = theta[:, walker] - shift * (-1) ** (way - 1)
+        expected = (np.cosh(moved) / np.cosh(theta[:, walker])).prod()
+        assert complex(*hidden_units.ratio(rows, way, tanh, walker)) == pytest.approx(complex(expected), rel=1e-11)
+        assert hidden_units.update(rows, way, tanh, walker)
+        np.testing.assert_allclose(joined(tanh[walker, :, :n_hidden]), np.tanh(moved), rtol=1e-11, atol=1e-12)
+        np.testing.assert_array_equal(tanh[walker, :, n_hidden:], 0.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_extreme_divisors_are_reported(dtype: Any) -> None:
-    """A walker next to a node of psi, where the update would divide by next to nothing: its gap becomes 0."""
-    tanh = np.array([[2.0, 0.5]] * 2)  # C - T S = 0 for the first walker
-    lookup, gap = (np.concatenate([tanh, 0 * tanh]) if dtype == np.complex128 else tanh), np.ones(2)
-    sign, accept = np.ones(2), np.array([True, True])
-    cosh, sinh = np.array([[2.0, 2.0], [0.0, 0.0]]), np.array([[1.0, 1.0], [0.0, 0.0]])
-    if dtype == np.complex128:
-        hidden_units.update_complex(cosh, sinh, lookup, sign, accept, gap)
-    else:
-        hidden_units.update_real(cosh[0], sinh[0], lookup, sign, accept, gap)
-    assert gap[0] == 0.0 and gap[1] > 0.1
+@pytest.mark.parametrize("width", [1, 3, 8, 17])
+def test_the_look_up_comes_back(dtype: Any, width: int) -> None:
+    n_planes = 2 if dtype == np.complex128 else 1
+    lookup = np.random.default_rng(5).normal(size=(n_planes * 11, width))
+    tanh, back = hidden_units.new_walkers(width, n_planes, 11), np.empty_like(lookup)
+    hidden_units.read_lookup(lookup, tanh)
+    np.testing.assert_array_equal(tanh[0, :, :11].reshape(-1), lookup[:, 0])
+    hidden_units.write_lookup(tanh, back)
+    np.testing.assert_array_equal(back, lookup)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_updates_report_what_they_cannot_do(dtype: Any) -> None:
+    """A walker at a node of psi, where C - T S vanishes; one that saturates; and one that does neither."""
+    for tanh_before, cosh, sinh, fine in ((2.0, 2.0, 1.0, False), (0.0, np.cosh(15.0), np.sinh(15.0), False)):
+        rows, tanh = pattern_and_walkers(np.zeros(3, dtype=dtype), np.zeros((3, 2), dtype=dtype))
+        rows[0, 0, 1], rows[1, 0, 1], rows[2, 0, 1] = cosh, sinh, -sinh
+        tanh[0, 0, 1] = tanh_before
+        assert hidden_units.update(rows, 1, tanh, 0) is fine
+        rows[0, 0, 1], rows[1, 0, 1], rows[2, 0, 1] = np.cosh(0.3), np.sinh(0.3), -np.sinh(0.3)
+        assert hidden_units.update(rows, 1, tanh, 1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -195,10 +182,10 @@ def test_the_gap_is_the_distance_from_saturation(dtype: Any) -> None:
     if dtype == np.complex128:
         theta[0] += 0.3j
     lookup, gap = np.concatenate(list(planes(np.tanh(theta)))), np.empty(4)
-    kernels.measure_gap(lookup, len(lookup) // 2, gap)
+    hidden_units.measure_gap(lookup, len(lookup) // 2, gap)
     expected = np.maximum(np.abs(1 - np.abs(np.tanh(theta).real)), np.abs(np.tanh(theta).imag)).min(axis=0)
     np.testing.assert_allclose(gap, np.minimum(expected, 1.0), atol=1e-16)
-    np.testing.assert_array_equal(gap > kernels.SMALLEST_GAP, [True, True, False, False])
+    np.testing.assert_array_equal(gap > hidden_units.SMALLEST_GAP, [True, True, False, False])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
