@@ -89,8 +89,9 @@ def _rates(cases: dict[str, dict], peer: dict | None) -> str:
 
 
 def _iterations(cases: dict[str, dict], peer: dict | None) -> str:
-    phases = ["sampling", "estimating", "reducing", "solving", "output"]
-    head = ["case", "s per iteration", *phases, "memory/MB"] + (["NetKet/s", "ratio"] if peer else [])
+    phases = ["sampling", "local_energies", "derivatives", "products", "reducing", "solving", "output"]
+    head = ["case", "s per iteration", *(name.replace("_", " ") for name in phases), "memory/MB"]
+    head += ["NetKet/s", "ratio"] if peer else []
     rows = []
     for case, found in cases.items():
         row: list[object] = [case, f"{found['seconds']:.4f}", *(f"{found['phases'][name]:.4f}" for name in phases)]

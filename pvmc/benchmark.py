@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pvmc import driver
 from pvmc.analysis.summary import duration
 from pvmc.compilation import compile_kernels
 from pvmc.driver import StepRecord, iterate
@@ -26,8 +27,8 @@ from pvmc.resources import bytes_in_words, memory_per_rank
 from pvmc.sampler import Metropolis
 from pvmc.simulation import RunRequest, describe, initial_state, open_results, series
 
-PHASES = ("sampling", "estimating", "reducing", "solving", "output")
-"""What an iteration does, in this order."""
+PHASES = (*driver.PHASES, "output")
+"""What an iteration does."""
 
 WARM_UP = 2
 """Iterations before the clock starts: the first ones burn in, and fill caches."""
@@ -66,12 +67,12 @@ class Timing:
 
     @property
     def rates(self) -> dict[str, float]:
-        """Samples per second of the whole iteration, proposals per second of sampling, local energies (with their
-        log-derivatives) per second of estimating; over all ranks."""
+        """Samples per second of the whole iteration, proposals per second of sampling, local energies per second
+        of theirs; over all ranks."""
         return {
             "samples": self.samples / self.seconds,
             "proposals": self.proposals / self.phases["sampling"],
-            "local energies": self.samples / self.phases["estimating"],
+            "local energies": self.samples / self.phases["local_energies"],
         }
 
     @property
@@ -131,7 +132,8 @@ def bench(job: Job, comm: Communicator, iterations: int) -> Timing:
     warning = comm.broadcast_object(oversubscription(comm, node, threads))
     state = initial_state(job, comm)
     compile_kernels(job, state, comm, node)
-    steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)
+    exact = job.config.run.reproducible
+    steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm, exact_sums=exact)
     with contextlib.ExitStack() as stack:
         write = comm.on_root(lambda: stack.enter_context(_temporary_results(job, comm.size))) or _nothing
         rows = [_timed(steps, write, comm) for _ in range(WARM_UP + iterations)][WARM_UP:]

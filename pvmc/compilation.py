@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from pvmc import sampler
 from pvmc.config import RawInput
 from pvmc.driver import State
-from pvmc.estimators import estimate
+from pvmc.estimators import estimate, reduce_moments
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, Node, SerialCommunicator
 from pvmc.rng import Stream, generator
@@ -43,16 +44,20 @@ def run_kernels(job: Job, state: State, copies: int | None = None) -> None:
     Args:
         job: the job.
         state: theta, and the walkers of this rank.
-        copies: of the block when derivatives are written: there are kernels for blocks that follow each other
-            in memory, and others for a block alone; default: as in the iterations of this rank.
+        copies: draws of the block: there are kernels for derivatives that are written beside those of other draws,
+            and others for a draw alone; default: as in the iterations of this rank.
     """
-    copies = copies or min(2, len(state.walkers.spins) * job.sampler.n_draws)
+    copies = copies or min(2, job.sampler.n_draws)
     first = sampler.Walkers(state.walkers.spins[:1], state.walkers.first_block)
     psi = job.ansatz.at(state.theta)
-    _, samples = job.sampler.short().advance(first, psi, 0)
+    _, samples = sampler.advance(job.sampler.short(), first, psi, 0)
     weights = None if samples.log_weights is None else samples.log_weights.repeat(copies, axis=1)
     spins, lookup = samples.spins.repeat(copies, axis=1), samples.lookup.repeat(copies, axis=1)
-    estimate(replace(samples, spins=spins, lookup=lookup, log_weights=weights), job.operator, psi, len(state.theta))
+    draws = sampler.Samples(spins, lookup, samples.accepted, samples.proposed, weights)
+    real = not np.issubdtype(job.ansatz.dtype, np.complexfloating)
+    alone = SerialCommunicator()
+    batch = estimate(draws, job.operator, psi, len(state.theta), alone, real_parameters=real)
+    reduce_moments(batch, alone, n_sites=job.lattice.n_sites, infinite_temperature=0.0)
 
 
 def warm_up(job: Job) -> None:

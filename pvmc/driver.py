@@ -19,6 +19,10 @@ from pvmc.parallel import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
 from pvmc.sr import Solver, Step
 
+PHASES = ("sampling", "local_energies", "derivatives", "products", "reducing", "solving")
+"""What an iteration does: Metropolis steps, local energies, log-derivatives, the products of their rows in S and F,
+sums over all ranks (with the wait for the slowest), and the solution of S x = F (with the broadcast of x)."""
+
 CHECK_INTERVAL = 10
 """Iterations between two checks that all ranks hold the same parameters."""
 
@@ -54,15 +58,13 @@ class StepRecord:
     Attributes:
         iteration: number of the iteration, from 0.
         energy: statistics of the local energy at the parameters before the step.
-        force_norm: |F|.
         step: the SR step.
         state: the state after the step.
-        seconds: wall time on this rank of each phase: sampling, estimating, reducing, solving.
+        seconds: wall time on this rank of each of the PHASES.
     """
 
     iteration: int
     energy: EnergyStatistics
-    force_norm: float
     step: Step
     state: State
     seconds: dict[str, float]
@@ -75,10 +77,13 @@ def iterate(
     sampler: Sampler,
     solver: Solver,
     comm: Communicator,
+    *,
+    exact_sums: bool = True,
 ) -> Iterator[StepRecord]:
     """Collective. Stochastic reconfiguration from a state onwards, one record per iteration, without end.
 
-    Carleo & Troyer, Science 355, 602 (2017), supplementary text, eqs. (S4)-(S7).
+    Carleo & Troyer, Science 355, 602 (2017), supplementary text, eqs. (S4)-(S7).  With ``exact_sums`` the states are
+    the same to the last bit at any number of ranks.
 
     Raises:
         NumericalError: the energy or the step is not finite, or the ranks' parameters differ; on every rank.
@@ -87,24 +92,30 @@ def iterate(
         clock = _Stopwatch()
         with on_every_rank():  # theta is the same on all
             psi = ansatz.at(state.theta)
-        walkers, samples = sampler.advance(state.walkers, psi, iteration)
-        clock.lap("sampling")
-        batch = estimate(samples, operator, psi, ansatz.n_parameters)
+        walk = sampler.walk(state.walkers, psi, iteration)
+        batch = estimate(
+            walk,
+            operator,
+            psi,
+            ansatz.n_parameters,
+            comm,
+            real_parameters=not np.issubdtype(ansatz.dtype, np.complexfloating),
+            exact_sums=exact_sums,
+        )
         clock.lap("estimating")
         moments = reduce_moments(
             batch,
             comm,
             n_sites=ansatz.n_sites,
             infinite_temperature=operator.infinite_temperature_energy,
-            real_parameters=not np.issubdtype(ansatz.dtype, np.complexfloating),
         )
         clock.lap("reducing")
         step = solver.solve(moments, iteration, comm)
-        state = state.updated(walkers, step)
+        state = state.updated(walk.walkers, step)
         clock.lap("solving")
         if iteration % CHECK_INTERVAL == 0:
             require_identical(comm, state.theta, f"the parameters after iteration {iteration}")
-        yield StepRecord(iteration, moments.energy, float(np.linalg.norm(moments.force)), step, state, clock.seconds)
+        yield StepRecord(iteration, moments.energy, step, state, clock.phases(batch.seconds))
 
 
 class _Stopwatch:
@@ -118,3 +129,9 @@ class _Stopwatch:
         now = time.perf_counter()
         self.seconds[name] = now - self._last
         self._last = now
+
+    def phases(self, within: dict[str, float]) -> dict[str, float]:
+        """Seconds of each of the PHASES, given those of the phases that are woven into one lap."""
+        seconds = self.seconds | within
+        seconds["sampling"] += seconds.pop("estimating") - sum(within.values())  # tables of psi, waits
+        return {phase: seconds[phase] for phase in PHASES}

@@ -24,6 +24,7 @@ from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, SerialCommunicator, describe_mpi, limit_threads
 from pvmc.rng import Stream, generator
+from pvmc.sampler import advance
 from pvmc.simulation import describe, initial_parameters
 
 LINES_PER_FIT = 25
@@ -145,7 +146,7 @@ def _other_run(job: Job, spec: FitSpec) -> DataSet:
     serial = SerialCommunicator()
     walkers = other.sampler.start(range(other.sampler.n_blocks), serial)
     while sum(block.shape[1] for block in drawn) < spec.samples:
-        walkers, samples = other.sampler.advance(walkers, psi, len(drawn))
+        walkers, samples = advance(other.sampler, walkers, psi, len(drawn))
         drawn.append(samples.spins.transpose(2, 0, 1, 3).reshape(job.lattice.n_sites, -1))
     spins = np.concatenate(drawn, axis=1)[:, : spec.samples]
     return supervised.sampled(spins, np.concatenate([psi.log_psi(block) for block in _blocks(spins)]))

@@ -32,6 +32,8 @@ class RunSpec(Section):
     """iterations between two saved sets of parameters (the first and last are always saved)"""
     threads_per_rank: int = Field(default=1, ge=1)
     """BLAS threads of each rank"""
+    reproducible: bool = True
+    """the same bits at any number of ranks (of one kind of processor), by sums of integers"""
     reference: Literal["auto", "none"] | float = "auto"
     """exact total energy to compare with: auto (found where one is known or cheap), none, or a number"""
 

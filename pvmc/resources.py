@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvmc.errors import InputError
+from pvmc.estimators.local import CHUNK_COLUMNS
 from pvmc.job import Job
 from pvmc.parallel import block_range
 from pvmc.rng import Stream, generator
@@ -36,15 +37,21 @@ def memory_per_rank(job: Job, ranks: int) -> Memory:
     n_parameters, n_sites = ansatz.n_parameters, ansatz.n_sites
     return Memory(
         samples=sampler.memory(n_blocks, n_sites, ansatz.lookup_size),
-        derivatives=n_samples * n_parameters * _bytes_of_derivative(job),
-        # S itself, its packed triangle before and after the reduction, and rank 0's scaled copies.
-        geometric_tensor=4 * n_parameters**2 * item,
+        derivatives=_rows_in_chunk(job) * n_parameters * _bytes_of_derivative(job) + 24 * n_samples,
+        # A chunk's product and the packed sums; rank 0's sums of all, their matrix, S and its scaled copy.
+        geometric_tensor=5 * n_parameters**2 * item,
         tables=ansatz.table_bytes,
     )
 
 
+def _rows_in_chunk(job: Job) -> int:
+    """Configurations whose log-derivatives are there at the same time."""
+    sampler = job.sampler
+    return sampler.width * min(sampler.n_draws, max(1, CHUNK_COLUMNS // sampler.width))
+
+
 def _bytes_of_derivative(job: Job) -> int:
-    """Bytes for each O_k of a sample: complex ones are there twice, conjugated or split, for force and S."""
+    """Bytes for each O_k of a configuration: complex ones are there twice, as the parts of real products may be."""
     theta = job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS))
     is_complex = np.issubdtype(job.ansatz.at(theta).dtype, np.complexfloating)  # also of some real parameters
     return 32 if is_complex else 8

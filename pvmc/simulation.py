@@ -77,7 +77,9 @@ def run(request: RunRequest, comm: Communicator) -> None:
             print(f"pvmc: warning: {warning}", file=sys.stderr, flush=True)
         compile_kernels(job, state, comm, node)
         require_support(job, state, comm)
-        steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)
+        steps = iterate(
+            state, job.ansatz, job.operator, job.sampler, job.solver, comm, exact_sums=job.config.run.reproducible
+        )
         for step in itertools.islice(steps, job.config.run.iterations):
             comm.on_root(partial(record, step))
 
@@ -260,7 +262,7 @@ def series(step: StepRecord) -> dict[str, float]:
         "acceptance": energy.acceptance,
         "v_score": energy.v_score,
         "n_samples": energy.n_samples,
-        "force_norm": step.force_norm,
+        "force_norm": step.step.force_norm,
         "learning_rate": step.step.learning_rate,
         "shift": step.step.shift,
         "update_norm": step.step.learning_rate * float(np.linalg.norm(step.step.direction)),

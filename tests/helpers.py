@@ -5,7 +5,8 @@ Configurations are enumerated so that bit i of the row is set where s_i = -1; si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy.typing as npt
 from scipy import sparse, stats
 
 from pvmc.ansatz import RBM, WaveFunction
-from pvmc.estimators import EnergyStatistics, Moments, local_energy
+from pvmc.estimators import Batch, EnergyStatistics, Moments, local_energy
+from pvmc.estimators.local import Chunk, collect
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.lattice import chain
+from pvmc.parallel import SerialCommunicator
 
 Numbers = npt.NDArray[Any]
 Spins = npt.NDArray[np.int8]
@@ -131,7 +134,38 @@ def slope(function: Callable[[float], float], h: float = 1e-3) -> float:
     return (45.0 * first - 9.0 * second + third) / (60.0 * h)
 
 
-def enumerated_moments(rbm: RBM, theta: Numbers, operator: Operator, spins: Spins) -> Moments:
+@dataclass(frozen=True)
+class EnumeratedMoments(Moments):
+    """Moments with the rows that they are made of: weighted and centred O_k, (K, D), and E_loc, (D,)."""
+
+    derivatives: Numbers
+    energies: Numbers
+    real_parameters: bool
+
+
+def batch_of(
+    energies: Numbers, derivatives: Numbers, accepted: int, proposed: int, real_parameters: bool, *, exact: bool = True
+) -> Batch:
+    """What ``estimate`` makes of local energies (n_draws, n_walkers) and log-derivatives (K, n_draws n_walkers)."""
+
+    def chunks() -> Iterator[Chunk]:
+        row = energies.reshape(1, -1)
+        rows = np.concatenate([np.ones(row.shape), derivatives, row if np.iscomplexobj(derivatives) else row.real])
+        yield Chunk(rows.astype(derivatives.dtype), 0, slice(0, len(energies)))
+
+    matrix = collect(
+        chunks,
+        SerialCommunicator(),
+        n_chunks=1,
+        n_samples=energies.size,
+        is_complex=np.iscomplexobj(derivatives),
+        real_parameters=real_parameters,
+        exact_sums=exact,
+    )
+    return Batch(energies, matrix, accepted, proposed, 1, energies.size, None, {})
+
+
+def enumerated_moments(rbm: RBM, theta: Numbers, operator: Operator, spins: Spins) -> EnumeratedMoments:
     """The moments without noise: every configuration once, its rows weighted so that averages are those of |psi|^2.
 
     A column s is multiplied by sqrt(D |psi(s)|^2) after centring, so that sums over columns divided by D are
@@ -148,7 +182,10 @@ def enumerated_moments(rbm: RBM, theta: Numbers, operator: Operator, spins: Spin
     force = rows.conj() @ column / len(weights)
     real = rbm.dtype == np.float64
     statistics = EnergyStatistics(complex(energy), 0.0, float(np.mean(abs(column) ** 2)), 1.0, 1.0, 0.0, 1.0, len(root))
-    return Moments(rows, column, mean, force.real if real else force, statistics, real)
+    tensor = rows.conj() @ rows.T / len(weights)
+    force, tensor = (force.real, tensor.real) if real else (force, tensor)
+    tensor = np.asfortranarray(np.tril(tensor))
+    return EnumeratedMoments(statistics, mean, force, tensor, len(rows), force.dtype, rows, column, real)
 
 
 def full_tensor(lower: Numbers) -> Numbers:

@@ -1,7 +1,7 @@
 """Estimators: local energies and log-derivatives of a rank, and their moments over all ranks."""
 
 from pvmc.estimators.local import Batch, estimate, local_energy
-from pvmc.estimators.moments import Moments, quantum_geometric_tensor, reduce_moments
+from pvmc.estimators.moments import Moments, reduce_moments
 from pvmc.estimators.statistics import EnergyStatistics
 
 __all__ = [
@@ -10,6 +10,5 @@ __all__ = [
     "Moments",
     "estimate",
     "local_energy",
-    "quantum_geometric_tensor",
     "reduce_moments",
 ]

@@ -1,16 +1,28 @@
-"""Per-configuration estimators on one rank: local energies and log-derivatives."""
+"""Per-configuration estimators of a rank: local energies and log-derivatives, and their moments so far."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
+from pvmc.ansatz.base import Floats, Numbers, WaveFunction
+from pvmc.errors import NumericalError, on_every_rank
+from pvmc.estimators.moment_matrix import MomentMatrix, NotFinite, OutOfRange, Reference
+from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
-from pvmc.sampler import Samples
+from pvmc.parallel import Communicator
+from pvmc.sampler import Draws
+
+CHUNK_COLUMNS = 512
+"""Configurations in a chunk: draws of one block, enough for a fast product and few enough for the cache."""
+
+MARGIN = 256.0
+"""Factor by which mean squares over a chunk may exceed those over the first one."""
 
 
 @dataclass(frozen=True)
@@ -19,22 +31,23 @@ class Batch:
 
     Attributes:
         energies: local energies, float64 or complex128 (n_draws, n_walkers); a column is a Markov chain.
-        derivatives: O_k = d ln psi / d theta_k, float64 or complex128 (K, n), n = n_draws * n_walkers.
+        matrix: moments of the log-derivatives and the energy, of this rank.
         accepted: accepted proposals.
         proposed: proposals.
-        log_weights: float64 (n_draws, n_walkers), see :class:`pvmc.sampler.Samples`; None where all weigh the same.
+        n_blocks: blocks of walkers on this rank, next to each other in ``energies``.
+        n_samples: configurations of all ranks, dead ones not counted.
+        weights: float64 (n_draws, n_walkers), their sum over all ranks is n_samples; None where all weigh the same.
+        seconds: wall time of each phase.
     """
 
-    energies: npt.NDArray[Any]
-    derivatives: npt.NDArray[Any]
+    energies: Numbers
+    matrix: MomentMatrix
     accepted: int
     proposed: int
-    log_weights: npt.NDArray[np.float64] | None = None
-
-    @property
-    def columns(self) -> npt.NDArray[Any]:
-        """Local energies in the order of the columns of ``derivatives``, shape (n,)."""
-        return self.energies.reshape(-1)
+    n_blocks: int
+    n_samples: int
+    weights: Floats | None
+    seconds: dict[str, float]
 
 
 def local_energy(
@@ -50,33 +63,224 @@ def local_energy(
     return operator.diagonal(spins) + np.einsum("kl,kl->l", amplitudes, ratios)
 
 
-def estimate(samples: Samples, operator: Operator, psi: WaveFunction, n_parameters: int) -> Batch:
-    """Local energies and log-derivatives of all configurations of this rank.
+def estimate(
+    draws: Draws,
+    operator: Operator,
+    psi: WaveFunction,
+    n_parameters: int,
+    comm: Communicator,
+    *,
+    real_parameters: bool,
+    exact_sums: bool = True,
+) -> Batch:
+    """Collective. Walk over the draws of this rank; local energies and moments of the log-derivatives on the way.
 
     Args:
-        samples: configurations and their look-ups.
+        draws: configurations and their look-ups.
         operator: the Hamiltonian.
-        psi: the wave function that the samples were drawn from.
+        psi: the wave function that they belong to.
         n_parameters: K.
+        comm: the ranks.
+        real_parameters: whether theta is real.
+        exact_sums: moments with the same bits at any number of ranks.
+
+    Raises:
+        NumericalError: a local energy or log-derivative is not finite; on every rank.
     """
-    n_blocks, n_draws, _, width = samples.spins.shape
-    derivatives = np.empty((n_parameters, n_draws, n_blocks, width), dtype=psi.dtype)
-    energies = np.empty((n_draws, n_blocks, width), dtype=np.result_type(psi.dtype, operator.dtype))
-    for block in range(n_blocks):
-        for draw in range(n_draws):
-            spins, lookup = samples.spins[block, draw], samples.lookup[block, draw]
-            energies[draw, block] = local_energy(operator, psi, spins, lookup)
-            psi.log_derivatives(spins, lookup, out=derivatives[:, draw, block, :])
-    n_walkers = n_blocks * width
+    measurement = Measurement(draws, operator, psi, n_parameters)
+    weights, n_samples = None, int(comm.sum(np.array([measurement.energies.size], dtype=np.int64))[0])
+    if draws.log_weights is not None:
+        weights, n_samples = _normalised(draws.log_weights, comm)
+    matrix = collect(
+        measurement.chunks,
+        comm,
+        n_chunks=len(measurement.starts) * draws.n_blocks,
+        n_samples=n_samples,
+        is_complex=np.issubdtype(psi.dtype, np.complexfloating),
+        real_parameters=real_parameters,
+        weights=weights,
+        exact_sums=exact_sums,
+    )
     return Batch(
-        energies.reshape(n_draws, n_walkers),
-        derivatives.reshape(n_parameters, n_draws * n_walkers),
-        samples.accepted,
-        samples.proposed,
-        None if samples.log_weights is None else _by_draw(samples.log_weights),
+        energies=measurement.energies.reshape(draws.n_draws, -1),
+        matrix=matrix,
+        accepted=draws.accepted,
+        proposed=draws.proposed,
+        n_blocks=draws.n_blocks,
+        n_samples=n_samples,
+        weights=None if weights is None else weights.transpose(1, 0, 2).reshape(draws.n_draws, -1),
+        seconds=measurement.seconds,
     )
 
 
-def _by_draw(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(n_blocks, n_draws, L) as (n_draws, n_walkers), in the order of the energies."""
-    return values.transpose(1, 0, 2).reshape(values.shape[1], -1)
+class Chunk(NamedTuple):
+    """Rows of some configurations of one block.
+
+    Attributes:
+        rows: (1, O_1 ... O_K, E_loc) by configurations, float64 or complex128 (K + 2, n).
+        block: number of the block on this rank.
+        draws: the draws that it holds.
+    """
+
+    rows: Numbers
+    block: int
+    draws: slice
+
+
+class Measurement:
+    """Local energies and log-derivatives of draws, made chunk by chunk.
+
+    Attributes:
+        energies: float64 or complex128 (n_draws, n_blocks, L), filled by :meth:`chunks`.
+        starts: the first draw of each chunk of a block.
+        seconds: wall time in sampling, local energies, log-derivatives, and in the products of their rows.
+    """
+
+    def __init__(self, draws: Draws, operator: Operator, psi: WaveFunction, n_parameters: int):
+        self._draws, self._operator, self._psi = draws, operator, psi
+        self._n_parameters = n_parameters
+        shape = draws.n_draws, draws.n_blocks, draws.width
+        self.energies = np.empty(shape, dtype=np.result_type(psi.dtype, operator.dtype))
+        self._step = max(1, CHUNK_COLUMNS // draws.width)
+        self.starts = range(0, draws.n_draws, self._step)
+        self.seconds = dict.fromkeys(("sampling", "local_energies", "derivatives", "products"), 0.0)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Walk over the draws; a chunk's rows are valid until the next."""
+        width, k = self._draws.width, self._n_parameters
+        is_real = not np.issubdtype(self._psi.dtype, np.complexfloating)
+        memory = {}
+        clock = _Clock(self.seconds)
+        for block, draw, spins, lookup in self._draws:
+            clock.lap("sampling")
+            start = draw - draw % self._step
+            stop = min(start + self._step, self._draws.n_draws)
+            n = (stop - start) * width
+            if n not in memory:
+                memory[n] = np.empty((k + 2, n), dtype=self._psi.dtype)
+            rows, columns = memory[n], slice((draw - start) * width, (draw - start + 1) * width)
+            energies = local_energy(self._operator, self._psi, spins, lookup)
+            self.energies[draw, block] = energies
+            rows[0, columns], rows[k + 1, columns] = 1.0, energies.real if is_real else energies
+            clock.lap("local_energies")
+            self._psi.log_derivatives(spins, lookup, out=rows[1 : k + 1, columns])
+            clock.lap("derivatives")
+            if draw == stop - 1:
+                yield Chunk(rows, block, slice(start, stop))
+                clock.lap("products")
+
+
+def collect(
+    chunks: Callable[[], Iterable[Chunk]],
+    comm: Communicator,
+    *,
+    n_chunks: int,
+    n_samples: int,
+    is_complex: bool,
+    real_parameters: bool,
+    weights: Floats | None = None,
+    exact_sums: bool = True,
+) -> MomentMatrix:
+    """Collective. The moments of this rank's chunks, with one reference for all ranks.
+
+    Args:
+        chunks: makes the chunks, the same ones at every call.
+        comm: the ranks.
+        n_chunks: chunks of this rank, at least 1.
+        n_samples: configurations over all ranks.
+        is_complex: whether the rows are complex.
+        real_parameters: whether theta is real.
+        weights: float64 (n_blocks, n_draws, L), their sum over all ranks is n_samples; None for equal ones.
+        exact_sums: the same bits at any number of ranks.
+
+    Raises:
+        NumericalError: rows that are not finite; on every rank.
+    """
+    all_chunks = int(comm.sum(np.array([n_chunks], dtype=np.int64))[0])
+    settings = {"is_complex": is_complex, "real_parameters": real_parameters, "exact": exact_sums}
+    if weights is None:
+        # The root's first chunk tells all where rows are centred, and how they are scaled.
+        matrix = None
+        problem = _NOTHING
+        for chunk in chunks():
+            if matrix is None:
+                reference = Reference.of_rows(chunk.rows).broadcast(comm)
+                matrix = MomentMatrix(reference, n_samples, all_chunks, margin=MARGIN, **settings)
+            problem = max(problem, _added(matrix, chunk, None))
+        assert matrix is not None, "a rank owns at least one block"
+        if _worst(problem, comm) == _NOTHING:
+            return matrix
+    # Where that chunk was not typical, or weights are to be known first: the means of all tell, at the price of a walk.
+    reference = _overall_reference(chunks, weights, n_samples, comm)
+    matrix = MomentMatrix(reference, n_samples, all_chunks, margin=8.0 * all_chunks, **settings)
+    problem = max(_added(matrix, chunk, weights) for chunk in chunks())
+    assert _worst(problem, comm) == _NOTHING, "no chunk holds more than all of them"
+    return matrix
+
+
+_NOTHING, _OUT_OF_RANGE, _NOT_FINITE = 0, 1, 2
+
+
+def _added(matrix: MomentMatrix, chunk: Chunk, weights: Floats | None) -> int:
+    """Add a chunk; what is wrong with it."""
+    try:
+        matrix.add(chunk.rows, None if weights is None else weights[chunk.block, chunk.draws].reshape(-1))
+    except OutOfRange:
+        return _OUT_OF_RANGE
+    except NotFinite:
+        return _NOT_FINITE
+    return _NOTHING
+
+
+def _worst(problem: int, comm: Communicator) -> int:
+    """Collective. The worst problem of all ranks; NumericalError on every rank for numbers that are not finite."""
+    worst = int(comm.max(np.array([problem], dtype=np.int64))[0])
+    _require(worst != _NOT_FINITE)
+    return worst
+
+
+def _overall_reference(
+    chunks: Callable[[], Iterable[Chunk]], weights: Floats | None, n_samples: int, comm: Communicator
+) -> Reference:
+    """Collective. Means over all configurations of all ranks, the same bits at any number of ranks."""
+    partials = []
+    for chunk in chunks():
+        rows = chunk.rows[1:]
+        weight = np.ones(rows.shape[1]) if weights is None else weights[chunk.block, chunk.draws].reshape(-1)
+        rows, weight = rows[:, weight > 0], weight[weight > 0]
+        partials.append(np.concatenate([(rows @ weight).astype(np.complex128).view(float), np.abs(rows) ** 2 @ weight]))
+    total = sum_of_blocks(np.array(partials), comm, exact=True) / n_samples
+    _require(bool(np.all(np.isfinite(total))))
+    size = len(total) // 3
+    mean = total[: 2 * size].view(np.complex128)
+    mean_square = total[2 * size :] - np.abs(mean) ** 2
+    return Reference.of(mean if np.iscomplexobj(rows) else mean.real.copy(), mean_square)
+
+
+def _normalised(logarithms: Floats, comm: Communicator) -> tuple[Floats, int]:
+    """Collective. Weights with these logarithms up to a factor, and their sum over all ranks: how many are alive."""
+    largest = comm.max(np.array([logarithms.max()]))
+    _require(bool(np.isfinite(largest[0])))
+    weights = np.exp(logarithms - largest)
+    total = sum_of_blocks(weights.reshape(len(weights), -1).sum(axis=1)[:, None], comm, exact=True)
+    n_alive = int(comm.sum(np.array([np.isfinite(logarithms).sum()], dtype=np.int64))[0])
+    return weights * (n_alive / total), n_alive
+
+
+def _require(finite: bool) -> None:
+    """NumericalError where values that all ranks have alike are not finite."""
+    with on_every_rank():
+        if not finite:
+            raise NumericalError("the local energy or a log-derivative is not finite: psi left the range of numbers")
+
+
+class _Clock:
+    """Adds the wall time between laps to a table."""
+
+    def __init__(self, seconds: dict[str, float]):
+        self._seconds, self._last = seconds, time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._seconds[name] += now - self._last
+        self._last = now

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pvmc.ansatz.base import Floats, Numbers
+from pvmc.ansatz.vector_math import kernel
+from pvmc.estimators.summation import sum_of_blocks
 from pvmc.parallel import Communicator
 
 
@@ -38,41 +39,71 @@ class EnergyStatistics:
     n_samples: int
 
 
-def walker_sums(centred: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Sums over this rank's walkers of what the errors are made of, float64 (6,).
+@kernel
+def block_sums(values: Floats, n_blocks: int) -> Floats:
+    """Sums over the walkers and draws of each block, float64 (n_blocks,), of values (n_draws, n_walkers)."""
+    n_draws, n_walkers = values.shape
+    width = n_walkers // n_blocks
+    sums = np.zeros(n_blocks)
+    for block in range(n_blocks):
+        for draw in range(n_draws):
+            for walker in range(block * width, (block + 1) * width):
+                sums[block] += values[draw, walker]
+    return sums
+
+
+@kernel
+def walker_sums(real: Floats, imaginary: Floats, n_blocks: int) -> Floats:
+    """Sums over the walkers of each block of what the errors are made of, float64 (n_blocks, 6).
 
     Args:
-        centred: local energies less their global mean, (n_draws, n_walkers).
+        real: local energies less their global mean, float64 (n_draws, n_walkers).
+        imaginary: their imaginary parts.
+        n_blocks: blocks of walkers, next to each other.
 
     Returns:
-        [sum |e|^2, sum (Re e)^2, sum over walkers of (walker mean)^2, sum over half chains of (half mean)^2, sum of
-        the half chains' unbiased variances, sum of half means], with e the centred local energies.
+        Rows [sum |e|^2, sum (Re e)^2, sum over walkers of (walker mean)^2, sum over half chains of (half mean)^2, sum
+        of the half chains' unbiased variances, sum of half means], with e the centred local energies.  The last three
+        are 0 with fewer than 4 draws.
     """
-    real = centred.real
-    half = len(real) // 2
-    halves = real[: 2 * half].reshape(2, half, -1) if half >= 2 else np.empty((2, 0, 0))
-    half_means = halves.mean(axis=1) if half >= 2 else np.zeros(0)
-    within = halves.var(axis=1, ddof=1).sum() if half >= 2 else 0.0
-    return np.array(
-        [
-            np.sum(np.abs(centred) ** 2),
-            np.sum(real**2),
-            np.sum(real.mean(axis=0) ** 2),
-            np.sum(half_means**2),
-            within,
-            np.sum(half_means),
-        ]
-    )
+    n_draws, n_walkers = real.shape
+    width, half = n_walkers // n_blocks, n_draws // 2
+    sums = np.zeros((n_blocks, 6))
+    for walker in range(n_walkers):
+        row = sums[walker // width]
+        total = 0.0
+        for draw in range(n_draws):
+            value = real[draw, walker]
+            row[0] += value * value + imaginary[draw, walker] * imaginary[draw, walker]
+            row[1] += value * value
+            total += value
+        row[2] += (total / n_draws) ** 2
+        if half < 2:
+            continue
+        for start in (0, half):
+            mean = 0.0
+            for draw in range(start, start + half):
+                mean += real[draw, walker] / half
+            squares = 0.0
+            for draw in range(start, start + half):
+                squares += (real[draw, walker] - mean) ** 2
+            row[3] += mean * mean
+            row[4] += squares / (half - 1)
+            row[5] += mean
+    return sums
 
 
 def energy_statistics(
-    centred: npt.NDArray[Any],
+    centred: Numbers,
     mean: complex,
     n_sites: int,
     infinite_temperature: float,
     accepted: int,
     proposed: int,
     comm: Communicator,
+    *,
+    n_blocks: int = 1,
+    exact_sums: bool = True,
 ) -> EnergyStatistics:
     """Collective. Statistics of the local energy from every rank's centred values.
 
@@ -84,10 +115,15 @@ def energy_statistics(
         accepted: accepted proposals of this rank.
         proposed: proposals of this rank.
         comm: the ranks.
+        n_blocks: blocks of walkers on this rank, next to each other.
+        exact_sums: the same bits at any number of ranks.
     """
     n_draws, n_local = centred.shape
-    local = np.concatenate([walker_sums(centred), [n_local, accepted, proposed]])
-    total_abs, total, walkers, halves, within, half_mean, n_walkers, all_accepted, all_proposed = comm.sum(local)
+    partials = np.zeros((n_blocks, 9))
+    partials[:, :6] = walker_sums(*(np.ascontiguousarray(part) for part in (centred.real, centred.imag)), n_blocks)
+    partials[0, 6:] = n_local, accepted, proposed
+    sums = sum_of_blocks(partials, comm, exact_sums).tolist()
+    total_abs, total, walkers, halves, within, half_mean, n_walkers, all_accepted, all_proposed = sums
     n_samples = int(n_walkers) * n_draws
     walker_variance = walkers / (n_walkers - 1)
     return EnergyStatistics(

@@ -96,8 +96,10 @@ SERIES = (
     Quantity("solve_residual", "float64", "1", "relative residual of the regularised SR equations"),
     Quantity("seconds", "float64", "s", "wall time of the iteration"),
     Quantity("seconds_sampling", "float64", "s", "of it, Metropolis sampling"),
-    Quantity("seconds_estimating", "float64", "s", "of it, local energies and log-derivatives"),
-    Quantity("seconds_reducing", "float64", "s", "of it, moments and their sums over the ranks"),
+    Quantity("seconds_local_energies", "float64", "s", "of it, local energies"),
+    Quantity("seconds_derivatives", "float64", "s", "of it, log-derivatives"),
+    Quantity("seconds_products", "float64", "s", "of it, products of log-derivatives, in S and F"),
+    Quantity("seconds_reducing", "float64", "s", "of it, sums over the ranks, with the wait for the slowest"),
     Quantity("seconds_solving", "float64", "s", "of it, solution of the SR equations"),
     Quantity("n_samples", "int64", "samples", "samples of all ranks"),
 )

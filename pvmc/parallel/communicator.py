@@ -49,6 +49,9 @@ class Communicator(Protocol):
             TypeError: the dtype is another one.
         """
 
+    def sum_to_root(self, array: npt.ArrayLike) -> Array | None:
+        """Collective.  As :meth:`sum`, with the result on rank 0 alone; None elsewhere."""
+
     def max(self, array: npt.ArrayLike) -> Array:
         """Collective.  Elementwise maximum over ranks of float64 or int64 arrays; NaN where any rank has NaN.
 
@@ -110,6 +113,9 @@ class SerialCommunicator(Communicator):
     def sum(self, array: npt.ArrayLike) -> Array:
         return _reducible(array, _SUMMED).copy()
 
+    def sum_to_root(self, array: npt.ArrayLike) -> Array:
+        return self.sum(array)
+
     def max(self, array: npt.ArrayLike) -> Array:
         return _reducible(array, _ORDERED).copy()
 
@@ -163,6 +169,16 @@ class MpiCommunicator(Communicator):
 
     def sum(self, array: npt.ArrayLike) -> Array:
         return self._reduced(_reducible(array, _SUMMED), self._mpi.SUM)
+
+    def sum_to_root(self, array: npt.ArrayLike) -> Array | None:
+        local = _reducible(array, _SUMMED)
+        result = np.empty_like(local) if self.rank == 0 else None
+        sent, received = local.reshape(-1), None if result is None else result.reshape(-1)
+        for start in range(0, sent.size, self._largest_count):
+            piece = slice(start, start + self._largest_count)
+            target = None if received is None else received[piece]
+            self._wait(self._comm.Ireduce(sent[piece], target, op=self._mpi.SUM, root=0))
+        return result
 
     def max(self, array: npt.ArrayLike) -> Array:
         local = _reducible(array, _ORDERED)

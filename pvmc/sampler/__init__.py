@@ -5,12 +5,14 @@ from __future__ import annotations
 from pvmc.sampler.enumeration import Enumeration
 from pvmc.sampler.metropolis import Metropolis
 from pvmc.sampler.moves import Moves, MoveWeights
-from pvmc.sampler.samples import Sampler, Samples
+from pvmc.sampler.samples import Draw, Draws, Sampler, Samples, Walk, advance
 from pvmc.sampler.spec import ExactSpec, MetropolisSpec, SamplerSpec
 from pvmc.sampler.tempering import Tempering, TemperingSpec
 from pvmc.sampler.walkers import Ensemble, Walkers, start
 
 __all__ = [
+    "Draw",
+    "Draws",
     "Ensemble",
     "Enumeration",
     "ExactSpec",
@@ -23,6 +25,8 @@ __all__ = [
     "Samples",
     "Tempering",
     "TemperingSpec",
+    "Walk",
     "Walkers",
+    "advance",
     "start",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from pvmc.ansatz.base import WaveFunction
 from pvmc.exact.basis import Basis
 from pvmc.parallel import Communicator
-from pvmc.sampler.samples import Samples
+from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.walkers import Walkers
 
 
@@ -46,20 +47,38 @@ class Enumeration:
         return self
 
     def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
-        """Bytes of the configurations, look-ups and weights, and of the basis, which every rank has."""
-        configurations = n_blocks * self.width * (n_sites + 8 * lookup_size + 8)
+        """Bytes of the configurations and weights, a block's look-up, and the basis, which every rank has."""
+        configurations = n_blocks * self.width * (n_sites + 8) + 8 * self.width * lookup_size
         return configurations + self.basis.spins.nbytes + self.basis.labels.nbytes
 
     def describe(self) -> str:
         """Number of configurations and blocks in words."""
         return f"all {len(self.basis)} configurations, weighted by |psi|^2, in {self.n_blocks} blocks"
 
-    def advance(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> tuple[Walkers, Samples]:
-        """The same configurations, with ln |psi|^2 as the logarithms of their weights."""
-        n_blocks, _, width = walkers.spins.shape
-        lookups = np.stack([psi.lookup(block) for block in walkers.spins])
+    def walk(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> EnumerationWalk:
+        """The same configurations in every iteration, with ln |psi|^2 as the logarithms of their weights."""
+        return EnumerationWalk(self, walkers, psi)
+
+
+class EnumerationWalk(Walk):
+    """All configurations of a rank's blocks, see :class:`pvmc.sampler.samples.Draws`; nothing is proposed."""
+
+    n_draws = 1
+    accepted = proposed = 0
+
+    def __init__(self, sampler: Enumeration, walkers: Walkers, psi: WaveFunction):
+        self._walkers, self._psi = walkers, psi
+        self.n_blocks, _, self.width = walkers.spins.shape
         log_weights = np.stack([2.0 * psi.log_psi(block).real for block in walkers.spins])
-        position = walkers.first_block * width + np.arange(n_blocks * width).reshape(n_blocks, width)
-        log_weights[position >= len(self.basis)] = -np.inf
-        weights: npt.NDArray[np.float64] = log_weights[:, None]
-        return walkers, Samples(walkers.spins[:, None], lookups[:, None], 0, 0, weights)
+        position = walkers.first_block * self.width + np.arange(log_weights.size).reshape(log_weights.shape)
+        log_weights[position >= len(sampler.basis)] = -np.inf
+        self.log_weights: npt.NDArray[np.float64] = log_weights[:, None]
+
+    @property
+    def walkers(self) -> Walkers:
+        """The configurations, which do not move."""
+        return self._walkers
+
+    def __iter__(self) -> Iterator[Draw]:
+        for block, spins in enumerate(self._walkers.spins):
+            yield Draw(block, 0, spins, self._psi.lookup(spins))

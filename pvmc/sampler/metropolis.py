@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ from pvmc.ansatz.base import WaveFunction
 from pvmc.parallel import Communicator
 from pvmc.rng import Stream, generator
 from pvmc.sampler.moves import Moves
-from pvmc.sampler.samples import Samples
+from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.tempering import Tempering
 from pvmc.sampler.walkers import Ensemble, Walkers
 
@@ -65,67 +67,43 @@ class Metropolis:
         return self.ensemble
 
     @property
-    def _replicas(self) -> int:
+    def replicas(self) -> int:
         return self.tempering.replicas if self.tempering else 1
 
     def start(self, blocks: range, comm: Communicator) -> Walkers:
         """Collective.  This rank's walkers before the first iteration, with their replicas."""
-        return self._ensemble.start(blocks, self.seed, comm, replicas=self._replicas)
+        return self._ensemble.start(blocks, self.seed, comm, replicas=self.replicas)
 
     def short(self) -> Metropolis:
         """The same sampler with one draw and no burn-in."""
         return replace(self, n_draws=1, burn_in=0)
 
     def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
-        """Bytes of the walkers (with replicas, before and after), the samples, and the random numbers of one block."""
-        lanes = self.width * self._replicas
+        """Bytes of the walkers (with replicas, before and after), and of look-up and random numbers of one block."""
+        lanes = self.width * self.replicas
         longest = 1 if self.tempering else max(1, self.burn_in, self.discard)  # sweeps in one go
         walkers = 2 * n_blocks * lanes * n_sites
-        samples = n_blocks * self.width * self.n_draws * (n_sites + 8 * lookup_size)
-        return walkers + samples + 8 * lanes * (lookup_size + longest * self.sweep)
+        return walkers + 8 * lanes * (lookup_size + longest * self.sweep)
 
     def describe(self) -> str:
         """Samples, walkers and blocks in words."""
         walkers = self.n_blocks * self.width
-        replicas = f", each at {self._replicas} values of beta" if self.tempering else ""
+        replicas = f", each at {self.replicas} values of beta" if self.tempering else ""
         return (
             f"{walkers * self.n_draws} samples per iteration from {walkers} walkers in {self.n_blocks} blocks{replicas}"
         )
 
-    def advance(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> tuple[Walkers, Samples]:
-        """Advance every walker and draw n_draws configurations from each.
+    def walk(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> MetropolisWalk:
+        """The draws of an iteration: n_draws of every walker, on from where the walkers are."""
+        return MetropolisWalk(self, walkers, psi, iteration)
 
-        The numbers of a block depend on (seed, block, iteration) alone, so neither the number of ranks nor a
-        restart changes a chain.
-        """
-        n_blocks, n_sites, lanes = walkers.spins.shape
-        width = lanes // self._replicas
-        spins = walkers.spins.copy()
-        drawn = np.empty((n_blocks, self.n_draws, n_sites, width), dtype=np.int8)
-        lookups: Floats | None = None
-        warm_up = self.burn_in if iteration == 0 else self.discard
-        accepted = 0
-        for row in range(n_blocks):
-            rng = generator(self.seed, Stream.SWEEPS, block=walkers.first_block + row, iteration=iteration)
-            lookup = psi.lookup(spins[row])
-            if lookups is None:
-                lookups = np.empty((n_blocks, self.n_draws, len(lookup), width))
-            accepted += self._warm_up(psi, spins[row], lookup, rng, warm_up)
-            for draw in range(self.n_draws):
-                accepted += self._walk(psi, spins[row], lookup, rng, self.sweep)
-                drawn[row, draw] = spins[row][:, :width]
-                lookups[row, draw] = lookup[:, :width]
-        assert lookups is not None, "a rank owns at least one block"
-        proposed = n_blocks * width * self.sweep * (warm_up + self.n_draws)
-        return Walkers(spins, walkers.first_block), Samples(drawn, lookups, accepted, proposed)
-
-    def _warm_up(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_sweeps: int) -> int:
+    def warm_up(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_sweeps: int) -> int:
         """Sweeps without draws: in one go, except that replicas are swapped after each."""
         if self.tempering is None:
-            return self._walk(psi, spins, lookup, rng, n_sweeps * self.sweep)
-        return sum(self._walk(psi, spins, lookup, rng, self.sweep) for _ in range(n_sweeps))
+            return self.steps(psi, spins, lookup, rng, n_sweeps * self.sweep)
+        return sum(self.steps(psi, spins, lookup, rng, self.sweep) for _ in range(n_sweeps))
 
-    def _walk(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_steps: int) -> int:
+    def steps(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_steps: int) -> int:
         """Offer n_steps proposals to the walkers of a block, then swaps of replicas, in place; the number accepted."""
         if n_steps == 0:
             return 0
@@ -133,12 +111,12 @@ class Metropolis:
         uniforms = rng.random((n_steps, spins.shape[1]))
         if self.tempering:
             self.tempering.temper(uniforms)
-        accepted = self._steps(psi, spins, lookup, chosen, uniforms)
+        accepted = self._propose(psi, spins, lookup, chosen, uniforms)
         if self.tempering:
             self.tempering.swap(psi, spins, lookup, rng)
-        return int(accepted[: len(accepted) // self._replicas].sum())
+        return int(accepted[: len(accepted) // self.replicas].sum())
 
-    def _steps(
+    def _propose(
         self, psi: WaveFunction, spins: Spins, lookup: Floats, chosen: npt.NDArray[np.int64], uniforms: Floats
     ) -> npt.NDArray[np.int64]:
         """The proposals in their order: runs of flips by the ansatz's kernel, and maps one by one; accepted (L,)."""
@@ -154,6 +132,48 @@ class Metropolis:
                 accepted += _offer(psi, spins, lookup, image, uniforms[step])
             first = step + 1
         return accepted
+
+
+class MetropolisWalk(Walk):
+    """The draws of an iteration, see :class:`pvmc.sampler.samples.Draws`.
+
+    The random numbers of a block depend on (seed, block, iteration) alone, so that neither the number of ranks nor a
+    restart changes a chain.
+    """
+
+    log_weights = None
+
+    def __init__(self, sampler: Metropolis, start: Walkers, psi: WaveFunction, iteration: int):
+        self._sampler, self._start, self._psi, self._iteration = sampler, start, psi, iteration
+        self._spins = start.spins
+        self.n_blocks, self.n_draws, self.width = len(start.spins), sampler.n_draws, start.spins.shape[2]
+        self.width //= sampler.replicas
+        self.accepted = 0
+        self._warm_up = sampler.burn_in if iteration == 0 else sampler.discard
+        self.proposed = self.n_blocks * self.width * sampler.sweep * (self._warm_up + self.n_draws)
+
+    @property
+    def walkers(self) -> Walkers:
+        """Where the walkers are now."""
+        return Walkers(self._spins, self._start.first_block)
+
+    def __iter__(self) -> Iterator[Draw]:
+        """The walkers of the first block take all their steps, then those of the second, ..."""
+        sampler, psi = self._sampler, self._psi
+        self._spins, self.accepted = self._start.spins.copy(), 0
+        for block, spins in enumerate(self._spins):
+            number = self._start.first_block + block
+            rng = generator(sampler.seed, Stream.SWEEPS, block=number, iteration=self._iteration)
+            lookup = psi.lookup(spins)
+            self.accepted += sampler.warm_up(psi, spins, lookup, rng, self._warm_up)
+            for draw in range(self.n_draws):
+                self.accepted += sampler.steps(psi, spins, lookup, rng, sampler.sweep)
+                yield Draw(block, draw, _first(spins, self.width), _first(lookup, self.width))
+
+
+def _first(array: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+    """The first lanes, those of the replicas at beta = 1; contiguous."""
+    return np.ascontiguousarray(array[:, :width])
 
 
 def _offer(psi: WaveFunction, spins: Spins, lookup: Floats, image: Spins, uniforms: Floats) -> npt.NDArray[np.bool_]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +14,66 @@ from pvmc.parallel import Communicator
 from pvmc.sampler.walkers import Walkers
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Configurations of one rank that stand for |psi|^2, with their look-ups.
+class Draw(NamedTuple):
+    """Configurations of one block of walkers at one time.
+
+    Attributes:
+        block: number of the block on this rank, from 0.
+        draw: number of the draw, from 0.
+        spins: int8 (N, L); valid until the next draw.
+        lookup: float64 (Q, L), the ansatz's look-up of them; valid until the next draw.
+    """
+
+    block: int
+    draw: int
+    spins: npt.NDArray[np.int8]
+    lookup: npt.NDArray[np.float64]
+
+
+class Draws(Protocol):
+    """Configurations of one rank that stand for |psi|^2, made while they are walked over, block after block.
+
+    Walking over them again gives the same ones.
+
+    Attributes:
+        n_blocks: blocks of this rank.
+        n_draws: draws of each.
+        width: L.
+        log_weights: float64 (n_blocks, n_draws, L), logarithms of weights that are common to all ranks up to one
+            factor, -inf for what only fills up a block; None where the configurations were drawn from |psi|^2.
+        accepted: number of accepted proposals, once they have been walked over.
+        proposed: number of proposals, as well.
+    """
+
+    n_blocks: int
+    n_draws: int
+    width: int
+    log_weights: npt.NDArray[np.float64] | None
+    accepted: int
+    proposed: int
+
+    def __iter__(self) -> Iterator[Draw]:
+        """The draws of the first block in their order, then those of the second, ..."""
+        ...
+
+
+class Walk(Draws, Protocol):
+    """The draws of an iteration."""
+
+    @property
+    def walkers(self) -> Walkers:
+        """Where the walkers are in the end, once all draws have been walked over."""
+        ...
+
+
+@dataclass
+class Samples(Draws):
+    """Draws that are kept.
 
     Attributes:
         spins: int8 (n_blocks, n_draws, N, L).
         lookup: float64 (n_blocks, n_draws, Q, L), the ansatz's look-up of each configuration.
-        accepted: number of accepted proposals.
-        proposed: number of proposals.
-        log_weights: float64 (n_blocks, n_draws, L), logarithms of weights that are common to all ranks up to one
-            factor, -inf for what only fills up a block; None where the configurations were drawn from |psi|^2.
+        accepted, proposed, log_weights: see :class:`Draws`.
     """
 
     spins: npt.NDArray[np.int8]
@@ -31,6 +81,28 @@ class Samples:
     accepted: int
     proposed: int
     log_weights: npt.NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        self.n_blocks, self.n_draws, _, self.width = self.spins.shape
+
+    @classmethod
+    def of(cls, draws: Draws) -> Samples:
+        """All draws, walked over once; they need memory in proportion."""
+        kept = [(draw.spins.copy(), draw.lookup.copy()) for draw in draws]
+        spins, lookup = (np.stack(arrays) for arrays in zip(*kept, strict=True))
+        shape = draws.n_blocks, draws.n_draws
+        return cls(
+            spins.reshape(*shape, *spins.shape[1:]),
+            lookup.reshape(*shape, *lookup.shape[1:]),
+            draws.accepted,
+            draws.proposed,
+            draws.log_weights,
+        )
+
+    def __iter__(self) -> Iterator[Draw]:
+        for block in range(self.n_blocks):
+            for draw in range(self.n_draws):
+                yield Draw(block, draw, self.spins[block, draw], self.lookup[block, draw])
 
 
 class Sampler(Protocol):
@@ -64,8 +136,8 @@ class Sampler(Protocol):
         """
         ...
 
-    def advance(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> tuple[Walkers, Samples]:
-        """The walkers after an iteration, and the configurations drawn on the way."""
+    def walk(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> Walk:
+        """The draws of an iteration, from the walkers before it; they are made while they are walked over."""
         ...
 
     def short(self) -> Sampler:
@@ -73,9 +145,16 @@ class Sampler(Protocol):
         ...
 
     def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
-        """Bytes of the walkers and samples of a rank with so many blocks, and of the work on one."""
+        """Bytes of the walkers of a rank with so many blocks, and of the work on one."""
         ...
 
     def describe(self) -> str:
         """How many configurations there are and where they come from, in words."""
         ...
+
+
+def advance(sampler: Sampler, walkers: Walkers, psi: WaveFunction, iteration: int) -> tuple[Walkers, Samples]:
+    """The walkers after an iteration, and its draws, kept."""
+    walk = sampler.walk(walkers, psi, iteration)
+    samples = Samples.of(walk)
+    return walk.walkers, samples

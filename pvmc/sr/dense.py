@@ -11,7 +11,7 @@ import scipy.linalg
 from scipy.linalg import blas
 
 from pvmc.errors import NumericalError
-from pvmc.estimators import Moments, quantum_geometric_tensor
+from pvmc.estimators import Moments
 from pvmc.parallel import Communicator
 from pvmc.sr.schedule import Schedule
 
@@ -26,6 +26,7 @@ class Step:
         shift: relative diagonal shift lambda (0 for the pseudo-inverse).
         residual: |S x - F| / |F| of the regularised system, in the unit diagonal scaling that was solved.
         n_frozen: directions with S_kk = 0, which do not change psi and were left alone.
+        force_norm: |F|.
     """
 
     direction: npt.NDArray[Any]
@@ -33,6 +34,7 @@ class Step:
     shift: float
     residual: float
     n_frozen: int
+    force_norm: float
 
 
 class Solver(Protocol):
@@ -65,21 +67,21 @@ class DenseSolver:
 
     def solve(self, moments: Moments, iteration: int, comm: Communicator) -> Step:
         """Collective. The SR step; raises NumericalError on every rank where the system cannot be solved."""
-        tensor = quantum_geometric_tensor(moments, comm)
         shift = self.shift(iteration) if self.method == "cholesky" else 0.0
-        direction = np.empty_like(moments.force)
-        report = np.zeros(2)
-        solution = comm.on_root(lambda: self._solve_scaled(tensor, moments.force, shift))
+        solution = comm.on_root(lambda: self._solve_scaled(moments.tensor, moments.force, shift))
+        direction, report = np.zeros(moments.n_parameters, dtype=moments.dtype), np.zeros(3)
         if solution is not None:
             direction[:], report[:] = solution
         direction = comm.broadcast(direction)
-        residual, n_frozen = comm.broadcast(report)
-        return Step(direction, self.learning_rate(iteration), shift, float(residual), int(n_frozen))
+        residual, n_frozen, force_norm = comm.broadcast(report).tolist()
+        return Step(direction, self.learning_rate(iteration), shift, residual, int(n_frozen), force_norm)
 
     def _solve_scaled(
         self, tensor: npt.NDArray[Any], force: npt.NDArray[Any], shift: float
-    ) -> tuple[npt.NDArray[Any], tuple[float, int]]:
-        """Solve with unit diagonal: S_kk (1 + lambda) becomes 1 + lambda, whatever the parameters' scales.
+    ) -> tuple[npt.NDArray[Any], tuple[float, int, float]]:
+        """The direction and (residual, frozen directions, |F|).
+
+        Solve with unit diagonal: S_kk (1 + lambda) becomes 1 + lambda, whatever the parameters' scales.
 
         A direction with S_kk = 0 (such as a visible bias at fixed magnetisation) does not change psi: it is frozen.
         """
@@ -105,7 +107,7 @@ class DenseSolver:
             residual = float(np.linalg.norm(_product(scaled, solution) - right)) / norm if norm > 0 else 0.0
         if not np.all(np.isfinite(direction)):
             raise NumericalError("the SR system has no finite solution; raise sr.shift or lower sr.learning_rate")
-        return direction, (residual, int(len(active) - active.sum()))
+        return direction, (residual, int(len(active) - active.sum()), float(np.linalg.norm(force)))
 
     def _pinv(self, lower: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArray[Any]:
         try:

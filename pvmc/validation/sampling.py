@@ -12,7 +12,7 @@ from pvmc.ansatz import WaveFunction
 from pvmc.estimators import estimate, reduce_moments
 from pvmc.job import Job
 from pvmc.parallel import Communicator, block_range
-from pvmc.sampler import Metropolis, Samples, Walkers
+from pvmc.sampler import Metropolis, Samples, Walkers, advance
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
 
@@ -70,7 +70,7 @@ def _chi_square(
     counts = np.zeros(len(probabilities) + 1, dtype=np.int64)
     n_times = -(-DRAWS // (sampler.n_blocks * sampler.width))
     for time in range(n_times):
-        walkers, samples = patient.advance(walkers, psi, time)
+        walkers, samples = advance(patient, walkers, psi, time)
         counts += _counts(samples, system)
     counts = comm.sum(counts)
     if counts[-1]:
@@ -112,7 +112,7 @@ def _weights(
     job: Job, system: ExactSystem, psi: WaveFunction, probabilities: Floats, walkers: Walkers, comm: Communicator
 ) -> Check:
     """Collective. The weights of an enumeration, relative to the largest."""
-    _, samples = job.sampler.advance(walkers, psi, 0)
+    _, samples = advance(job.sampler, walkers, psi, 0)
     assert samples.log_weights is not None
     spins = np.ascontiguousarray(samples.spins.transpose(2, 0, 1, 3).reshape(system.basis.n_sites, -1))
     logarithms = samples.log_weights.reshape(-1)
@@ -127,13 +127,13 @@ def _weights(
 
 def _mean_energy(job: Job, system: ExactSystem, psi: WaveFunction, walkers: Walkers, comm: Communicator) -> Check:
     """Collective. The mean and error that an iteration of a run would give, by the configured sampler."""
-    _, samples = job.sampler.advance(walkers, psi, DRAWS)  # an iteration whose random numbers nothing else has used
+    walk = job.sampler.walk(walkers, psi, DRAWS)  # an iteration whose random numbers nothing else has used
+    real = not np.issubdtype(job.ansatz.dtype, np.complexfloating)
     moments = reduce_moments(
-        estimate(samples, job.operator, psi, job.ansatz.n_parameters),
+        estimate(walk, job.operator, psi, job.ansatz.n_parameters, comm, real_parameters=real),
         comm,
         n_sites=job.lattice.n_sites,
         infinite_temperature=job.operator.infinite_temperature_energy,
-        real_parameters=not np.issubdtype(job.ansatz.dtype, np.complexfloating),
     )
     exact, mean, error = system.energy_of(psi), moments.energy.mean.real, moments.energy.error
     difference = abs(mean - exact)

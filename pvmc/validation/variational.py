@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz import WaveFunction
-from pvmc.estimators import Moments, estimate, local_energy, quantum_geometric_tensor, reduce_moments
+from pvmc.estimators import Moments, estimate, local_energy, reduce_moments
 from pvmc.job import Job
 from pvmc.parallel import SerialCommunicator
 from pvmc.sampler import Enumeration
@@ -70,13 +70,12 @@ class Point:
         sampler = Enumeration(self.system.basis, CHUNK, self.job.sampler.magnetization)
         comm = SerialCommunicator()
         walkers = sampler.start(range(sampler.n_blocks), comm)
-        _, samples = sampler.advance(walkers, self.psi, 0)
+        walk, job = sampler.walk(walkers, self.psi, 0), self.job
         return reduce_moments(
-            estimate(samples, self.job.operator, self.psi, self.job.ansatz.n_parameters),
+            estimate(walk, job.operator, self.psi, job.ansatz.n_parameters, comm, real_parameters=self.real),
             comm,
-            n_sites=self.job.lattice.n_sites,
-            infinite_temperature=self.job.operator.infinite_temperature_energy,
-            real_parameters=self.real,
+            n_sites=job.lattice.n_sites,
+            infinite_temperature=job.operator.infinite_temperature_energy,
         )
 
     @cached_property
@@ -139,7 +138,7 @@ def check_gradient(point: Point) -> Check:
 
 def check_tensor(point: Point) -> Check:
     """S of the moments against <(O - <O>)* (O - <O>)> by sums over all configurations, relative to the largest S_kk."""
-    lower = quantum_geometric_tensor(point.moments, SerialCommunicator())
+    lower = point.moments.tensor
     found = np.tril(lower) + np.tril(lower, -1).conj().T
     expected = point.tensor
     error = float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))

@@ -11,7 +11,6 @@ import pytest
 from pvmc.ansatz import FeedForward
 from pvmc.config import RawInput, validate
 from pvmc.driver import iterate
-from pvmc.estimators import quantum_geometric_tensor
 from pvmc.exact import find_reference
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.pauli import X, Y, Z
@@ -64,7 +63,7 @@ def test_the_metric_is_the_distance_of_states(kind: Any) -> None:
     theta = ansatz.initial_parameters(np.random.default_rng(6))
     spins = helpers.configurations(N_SITES)
     moments = helpers.enumerated_moments(ansatz, theta, operator, spins)  # type: ignore[arg-type]
-    tensor = helpers.full_tensor(quantum_geometric_tensor(moments, SerialCommunicator()))
+    tensor = helpers.full_tensor(moments.tensor)
     assert np.iscomplexobj(tensor) == (kind == "complex")
     rng = np.random.default_rng(7)
     for _ in range(5):

@@ -9,11 +9,12 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.ansatz import RBM
-from pvmc.estimators import estimate, local_energy
+from pvmc.estimators import estimate, local_energy, reduce_moments
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain, rectangle
+from pvmc.parallel import SerialCommunicator
 from pvmc.sampler import Samples
 from tests.helpers import configurations, kronecker_sum, labels_of, random_rbm, random_strings, state_vector
 
@@ -159,8 +160,8 @@ def test_the_ferromagnet(dtype: Any) -> None:
 # The batch ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_keeps_chains_and_columns_together(dtype: Any) -> None:
-    """energies[d, w] and derivatives[:, d n_walkers + w] belong to draw d of walker w = block * L + lane."""
+def test_a_batch_keeps_chains_together(dtype: Any) -> None:
+    """energies[d, w] belongs to draw d of walker w = block * L + lane."""
     n_blocks, n_draws, width = 3, 4, 5
     rbm, theta = random_rbm(N_SITES, dtype, "translation")
     psi = rbm.at(theta)
@@ -168,15 +169,44 @@ def test_a_batch_keeps_chains_and_columns_together(dtype: Any) -> None:
     rng = np.random.default_rng(3)
     spins = rng.choice(np.array([-1, 1], dtype=np.int8), size=(n_blocks, n_draws, N_SITES, width))
     lookup = np.array([[psi.lookup(spins[b, d]) for d in range(n_draws)] for b in range(n_blocks)])
-    batch = estimate(Samples(spins, lookup, 30, 100), operator, psi, rbm.n_parameters)
+    draws = Samples(spins, lookup, 30, 100)
+    real = dtype == np.float64
+    batch = estimate(draws, operator, psi, rbm.n_parameters, SerialCommunicator(), real_parameters=real)
     assert batch.energies.shape == (n_draws, n_blocks * width)
-    assert batch.derivatives.shape == (rbm.n_parameters, n_draws * n_blocks * width)
-    assert (batch.accepted, batch.proposed) == (30, 100)
+    assert (batch.accepted, batch.proposed, batch.n_blocks) == (30, 100, n_blocks)
     for block, draw, lane in np.ndindex(n_blocks, n_draws, width):
         single = np.ascontiguousarray(spins[block, draw, :, lane : lane + 1])
-        walker = block * width + lane
         expected = local_energy(operator, psi, single, psi.lookup(single))[0]
-        np.testing.assert_allclose(batch.energies[draw, walker], expected, rtol=1e-12)
-        np.testing.assert_allclose(batch.columns[draw * n_blocks * width + walker], expected, rtol=1e-12)
-        column = batch.derivatives[:, draw * n_blocks * width + walker]
-        np.testing.assert_allclose(column, psi.log_derivatives(single, psi.lookup(single))[:, 0], rtol=0, atol=1e-13)
+        np.testing.assert_allclose(batch.energies[draw, block * width + lane], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("exact_sums", [True, False])
+@pytest.mark.parametrize("n_draws", [1, 7])
+def test_moments_of_many_chunks_are_those_of_all_configurations(dtype: Any, n_draws: int, exact_sums: bool) -> None:
+    """S and F by numpy from all rows at once; 3 blocks of 150 walkers, draws that do not fill the last chunk."""
+    rbm, theta = random_rbm(N_SITES, dtype, "translation")
+    psi = rbm.at(theta)
+    operator = Operator.from_pauli_sum(HAMILTONIANS["ising"], N_SITES)
+    rng = np.random.default_rng(4)
+    spins = rng.choice(np.array([-1, 1], dtype=np.int8), size=(3, n_draws, N_SITES, 150))
+    every = [np.ascontiguousarray(spins[b, d]) for b in range(3) for d in range(n_draws)]
+    lookup = np.array([psi.lookup(one) for one in every]).reshape(3, n_draws, -1, 150)
+    real, comm = dtype == np.float64, SerialCommunicator()
+    batch = estimate(
+        Samples(spins, lookup, 1, 2),
+        operator,
+        psi,
+        rbm.n_parameters,
+        comm,
+        real_parameters=real,
+        exact_sums=exact_sums,
+    )
+    moments = reduce_moments(batch, comm, n_sites=N_SITES, infinite_temperature=0.0)
+    rows = np.concatenate([psi.log_derivatives(one, psi.lookup(one)) for one in every], axis=1)
+    energies = np.concatenate([local_energy(operator, psi, one, psi.lookup(one)) for one in every])
+    np.testing.assert_allclose(moments.derivative_mean, rows.mean(axis=1), rtol=1e-12, atol=1e-14)
+    rows, energies = rows - rows.mean(axis=1)[:, None], energies - energies.mean()
+    tensor = rows.conj() @ rows.T / rows.shape[1]
+    np.testing.assert_allclose(moments.tensor, np.tril(tensor), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(moments.force, rows.conj() @ energies / rows.shape[1], rtol=0, atol=1e-12)
+    assert moments.energy.variance == pytest.approx(np.mean(np.abs(energies) ** 2), rel=1e-12)

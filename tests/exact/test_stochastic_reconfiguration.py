@@ -15,7 +15,8 @@ import pytest
 
 from pvmc.ansatz import RBM
 from pvmc.errors import NumericalError
-from pvmc.estimators import Batch, Moments, estimate, quantum_geometric_tensor, reduce_moments
+from pvmc.estimators import Batch, Moments, estimate, reduce_moments
+from pvmc.estimators.local import Chunk, collect
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
@@ -25,6 +26,8 @@ from pvmc.sampler import Samples
 from pvmc.sr import Schedule
 from pvmc.sr.dense import DenseSolver
 from tests.helpers import (
+    EnumeratedMoments,
+    batch_of,
     configurations,
     energy_of,
     enumerated_moments,
@@ -61,14 +64,14 @@ def matrix_on(name: str, spins: npt.NDArray[np.int8]) -> npt.NDArray[Any]:
     return kronecker_sum(SYSTEMS[name][0], N_SITES)[np.ix_(rows, rows)]
 
 
-def exact_moments(name: str, rbm: RBM, theta: npt.NDArray[Any]) -> tuple[Moments, npt.NDArray[np.int8]]:
+def exact_moments(name: str, rbm: RBM, theta: npt.NDArray[Any]) -> tuple[EnumeratedMoments, npt.NDArray[np.int8]]:
     terms, magnetization = SYSTEMS[name]
     spins = configurations(N_SITES, magnetization)
     return enumerated_moments(rbm, theta, Operator.from_pauli_sum(terms, N_SITES), spins), spins
 
 
 def tensor_of(moments: Moments) -> npt.NDArray[Any]:
-    return full_tensor(quantum_geometric_tensor(moments, COMM))
+    return full_tensor(moments.tensor)
 
 
 def solver(
@@ -80,7 +83,9 @@ def solver(
 # Moments of arbitrary batches against the definitions -----------------------------------------------------------------
 
 
-def random_batch(complex_energies: bool, complex_derivatives: bool, offset: float = 0.0, seed: int = 5) -> Batch:
+def random_rows(
+    complex_energies: bool, complex_derivatives: bool, offset: float = 0.0, seed: int = 5
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Correlated random energies (15 draws of 16 walkers) and derivatives (K = 7) around a common offset."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(7, 3))
@@ -91,7 +96,15 @@ def random_batch(complex_energies: bool, complex_derivatives: bool, offset: floa
         derivatives = derivatives + 1j * (mixing[::-1] @ common[1] - 0.1 * offset)
     if complex_energies:
         energies = energies + 0.4j * (common[1, 1] + rng.normal(size=240))
-    return Batch(energies.reshape(15, 16), derivatives, 12, 100)
+    return energies.reshape(15, 16), derivatives
+
+
+def moments_of(
+    energies: npt.NDArray[Any], derivatives: npt.NDArray[Any], real_parameters: bool, exact: bool = True
+) -> Moments:
+    """The moments of local energies (n_draws, n_walkers) and log-derivatives (K, n_draws n_walkers)."""
+    batch = batch_of(energies, derivatives, 12, 100, real_parameters, exact=exact)
+    return reduce_moments(batch, COMM, n_sites=4, infinite_temperature=0.0)
 
 
 FIELDS = {
@@ -104,18 +117,19 @@ FIELDS = {
 """Complex energies, complex derivatives, real parameters."""
 
 
+@pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 @pytest.mark.parametrize("fields", FIELDS)
-def test_moments_of_any_batch_are_the_definitions(fields: str, offset: float) -> None:
+def test_moments_of_any_batch_are_the_definitions(fields: str, offset: float, exact: bool) -> None:
     """S = <O* O'> - <O*><O'>, F = <E O*> - <E><O*>, without centring but in extended precision."""
     complex_energies, complex_derivatives, real_parameters = FIELDS[fields]
-    batch = random_batch(complex_energies, complex_derivatives, offset)
-    o, e = batch.derivatives.astype(np.clongdouble), batch.columns.astype(np.clongdouble)
+    energies, derivatives = random_rows(complex_energies, complex_derivatives, offset)
+    o, e = derivatives.astype(np.clongdouble), energies.reshape(-1).astype(np.clongdouble)
     force = (o.conj() * e).mean(axis=1) - o.conj().mean(axis=1) * e.mean()
     tensor = np.array([[(a.conj() * b).mean() - a.conj().mean() * b.mean() for b in o] for a in o])
     if real_parameters:
         force, tensor = force.real, tensor.real
-    moments = reduce_moments(batch, COMM, n_sites=4, infinite_temperature=0.0, real_parameters=real_parameters)
+    moments = moments_of(energies, derivatives, real_parameters, exact)
     tolerance = 1e-12 * max(1.0, offset)  # linear in the offset, not quadratic: the centring comes before the products
     np.testing.assert_allclose(moments.force, force.astype(moments.force.dtype), rtol=0, atol=tolerance)
     np.testing.assert_allclose(tensor_of(moments), tensor.astype(moments.force.dtype), rtol=0, atol=tolerance)
@@ -123,14 +137,13 @@ def test_moments_of_any_batch_are_the_definitions(fields: str, offset: float) ->
     assert moments.force.dtype == (np.float64 if real_parameters else np.complex128)
     assert abs(moments.energy.mean - complex(e.mean())) < 1e-14 * (20.0 + offset)
     assert moments.energy.n_samples == 240 and moments.energy.acceptance == 0.12
-    np.testing.assert_allclose(np.triu(quantum_geometric_tensor(moments, COMM), 1), 0.0)
+    np.testing.assert_allclose(np.triu(moments.tensor, 1), 0.0)
 
 
 @pytest.mark.parametrize("real_parameters", [True, False])
 def test_the_tensor_is_hermitian_and_not_negative(real_parameters: bool) -> None:
-    batch = random_batch(True, True)
-    moments = reduce_moments(batch, COMM, n_sites=4, infinite_temperature=0.0, real_parameters=real_parameters)
-    lower = quantum_geometric_tensor(moments, COMM)
+    moments = moments_of(*random_rows(True, True), real_parameters)
+    lower = moments.tensor
     assert np.all(lower.diagonal().imag == 0)
     assert np.linalg.eigvalsh(full_tensor(lower))[0] > 0
 
@@ -138,10 +151,33 @@ def test_the_tensor_is_hermitian_and_not_negative(real_parameters: bool) -> None
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["energies", "derivatives"])
 def test_numbers_that_are_not_finite_are_an_error(where: str, bad: float) -> None:
-    batch = random_batch(False, False)
-    getattr(batch, where)[2, 3] = bad
+    energies, derivatives = random_rows(False, False)
+    (energies if where == "energies" else derivatives)[2, 3] = bad
     with pytest.raises(NumericalError, match="not finite"):
-        reduce_moments(batch, COMM, n_sites=4, infinite_temperature=0.0, real_parameters=True)
+        moments_of(energies, derivatives, real_parameters=True)
+
+
+def test_rows_that_the_first_chunk_is_not_typical_of() -> None:
+    """A derivative that is constant in the first chunk, and one that scatters 10^4 times as much in the second."""
+    rng = np.random.default_rng(6)
+    first, second = rng.normal(size=(2, 3, 64))
+    first[0], second[1] = 1.0, 1e4 * second[1]
+    whole = np.concatenate([first, second], axis=1)
+
+    def chunks() -> Any:
+        for part in (first, second):
+            yield Chunk(np.concatenate([np.ones((1, 64)), part]), 0, slice(0, 1))
+
+    matrix = collect(chunks, COMM, n_chunks=2, n_samples=128, is_complex=False, real_parameters=True)
+    energies = whole[-1].reshape(2, 64)
+    moments = reduce_moments(Batch(energies, matrix, 1, 1, 1, 128, None, {}), COMM, n_sites=4, infinite_temperature=0.0)
+    expected = np.cov(whole, bias=True)
+    scale = np.sqrt(expected.diagonal())
+    assert np.abs((moments.tensor - np.tril(expected[:2, :2])) / np.outer(scale[:2], scale[:2])).max() < 1e-10
+    assert np.abs((moments.force - expected[:2, 2]) / (scale[:2] * scale[2])).max() < 1e-10
+    second[0, 6] = 1e16
+    with pytest.raises(NumericalError, match="range of numbers"):
+        collect(chunks, COMM, n_chunks=2, n_samples=128, is_complex=False, real_parameters=True)
 
 
 # Force and tensor as derivatives --------------------------------------------------------------------------------------
@@ -206,9 +242,9 @@ def test_the_whole_pipeline_without_noise(dtype: Any) -> None:
     blocks = np.ascontiguousarray(spins.reshape(N_SITES, 4, 1, 16).transpose(1, 2, 0, 3))
     lookup = np.array([[psi.lookup(blocks[b, 0])] for b in range(4)])
     operator = Operator.from_pauli_sum(terms, N_SITES)
-    batch = estimate(Samples(blocks, lookup, 0, 1), operator, psi, rbm.n_parameters)
     real = dtype == np.float64
-    moments = reduce_moments(batch, COMM, n_sites=N_SITES, infinite_temperature=0.0, real_parameters=real)
+    batch = estimate(Samples(blocks, lookup, 0, 1), operator, psi, rbm.n_parameters, COMM, real_parameters=real)
+    moments = reduce_moments(batch, COMM, n_sites=N_SITES, infinite_temperature=0.0)
     vector, matrix = state_vector(psi, spins), kronecker_sum(terms, N_SITES)
     assert moments.energy.mean == pytest.approx(np.vdot(vector, matrix @ vector), abs=1e-12)
     square = np.linalg.norm(matrix @ vector) ** 2
@@ -228,8 +264,7 @@ def test_the_whole_pipeline_without_noise(dtype: Any) -> None:
 def test_cholesky_solves_the_regularised_system(fields: str, shift: float, floor: float) -> None:
     """(S + lambda diag S + floor max_k S_kk) x = F."""
     complex_energies, complex_derivatives, real_parameters = FIELDS[fields]
-    batch = random_batch(complex_energies, complex_derivatives)
-    moments = reduce_moments(batch, COMM, n_sites=4, infinite_temperature=0.0, real_parameters=real_parameters)
+    moments = moments_of(*random_rows(complex_energies, complex_derivatives), real_parameters)
     tensor = tensor_of(moments)
     diagonal = tensor.diagonal().real
     regularised = tensor + np.diag(shift * diagonal + floor * diagonal.max())
@@ -244,8 +279,7 @@ def test_cholesky_solves_the_regularised_system(fields: str, shift: float, floor
 @pytest.mark.parametrize("cutoff", [1e-10, 0.1, 0.4])
 def test_pinv_is_the_pseudo_inverse_of_the_scaled_tensor(fields: str, cutoff: float) -> None:
     complex_energies, complex_derivatives, real_parameters = FIELDS[fields]
-    batch = random_batch(complex_energies, complex_derivatives)
-    moments = reduce_moments(batch, COMM, n_sites=4, infinite_temperature=0.0, real_parameters=real_parameters)
+    moments = moments_of(*random_rows(complex_energies, complex_derivatives), real_parameters)
     tensor = tensor_of(moments)
     scale = 1.0 / np.sqrt(tensor.diagonal().real)
     scaled = scale[:, None] * tensor * scale
@@ -258,9 +292,7 @@ def test_pinv_is_the_pseudo_inverse_of_the_scaled_tensor(fields: str, cutoff: fl
 
 
 def test_schedules_are_read_at_the_iteration() -> None:
-    moments = reduce_moments(
-        random_batch(False, False), COMM, n_sites=4, infinite_temperature=0.0, real_parameters=True
-    )
+    moments = moments_of(*random_rows(False, False), real_parameters=True)
     decaying = DenseSolver(
         "cholesky", Schedule(initial=1.0, decay=0.5), Schedule(initial=8.0, decay=0.5, minimum=1.0), 0.0, 1e-8
     )
@@ -277,9 +309,8 @@ def test_steps_do_not_depend_on_the_units_of_the_parameters(fields: str, method:
     units = 10.0 ** np.array([-6, 3, 0, 1, -2, 5, 0.5])
     directions = []
     for factors in (np.ones(7), units):
-        batch = random_batch(complex_energies, complex_derivatives)
-        batch = replace(batch, derivatives=batch.derivatives * factors[:, None])
-        moments = reduce_moments(batch, COMM, n_sites=4, infinite_temperature=0.0, real_parameters=real_parameters)
+        energies, derivatives = random_rows(complex_energies, complex_derivatives)
+        moments = moments_of(energies, derivatives * factors[:, None], real_parameters)
         directions.append(solver(method, shift=0.3).solve(moments, 0, COMM).direction)
     np.testing.assert_allclose(directions[1] * units, directions[0], rtol=1e-9)
 
@@ -300,9 +331,9 @@ def test_a_visible_bias_at_fixed_magnetization_is_frozen(
     drawn = everything[:, rng.integers(everything.shape[1], size=(2, 3, 50))]
     spins = np.ascontiguousarray(drawn.transpose(1, 2, 0, 3))
     lookup = np.array([[psi.lookup(spins[b, d]) for d in range(3)] for b in range(2)])
-    batch = estimate(Samples(spins, lookup, 1, 2), operator, psi, rbm.n_parameters)
     real = dtype == np.float64
-    moments = reduce_moments(batch, COMM, n_sites=N_SITES, infinite_temperature=0.0, real_parameters=real)
+    batch = estimate(Samples(spins, lookup, 1, 2), operator, psi, rbm.n_parameters, COMM, real_parameters=real)
+    moments = reduce_moments(batch, COMM, n_sites=N_SITES, infinite_temperature=0.0)
     step = solver(method, shift=1e-2).solve(moments, 0, COMM)
     assert step.n_frozen == 1
     assert step.direction[0] == 0.0
@@ -328,8 +359,8 @@ def test_an_eigenstate_without_free_directions_stays(method: Literal["cholesky",
 def twin_parameters() -> Moments:
     """Two parameters with the same derivative, +-1: S is singular without any rounding."""
     row = np.tile([1.0, -1.0], 32)
-    batch = Batch((row + np.tile([0.5, 0.5, -0.5, -0.5], 16)).reshape(4, 16), np.stack([row, row]), 1, 2)
-    return reduce_moments(batch, COMM, n_sites=4, infinite_temperature=0.0, real_parameters=True)
+    energies = (row + np.tile([0.5, 0.5, -0.5, -0.5], 16)).reshape(4, 16)
+    return moments_of(energies, np.stack([row, row]), real_parameters=True)
 
 
 def test_a_singular_system() -> None:

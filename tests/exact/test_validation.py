@@ -20,7 +20,8 @@ from pvmc.exact.basis import Basis
 from pvmc.hamiltonians import Operator
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import SerialCommunicator
-from pvmc.sampler import Metropolis
+from pvmc.sampler import Draw
+from pvmc.sampler.metropolis import MetropolisWalk
 from pvmc.sr.schedule import Schedule
 from pvmc.validation import Outcome, Report, validate_physics
 from pvmc.validation.optimisation import _judged
@@ -149,20 +150,25 @@ def _wrong_walk(job: Job, patch: pytest.MonkeyPatch) -> Job:
 
 def _wrong_claim(job: Job, patch: pytest.MonkeyPatch) -> Job:
     """A sampler that starts in one corner and does not move, with small error bars."""
-    right = Metropolis.advance
+    right = MetropolisWalk.__iter__
 
-    def wrong(self: Any, walkers: Any, psi: Any, iteration: int) -> Any:
-        walkers, samples = right(self, walkers, psi, iteration)
-        samples.spins[:] = np.where(samples.spins.sum(axis=2, keepdims=True) < 0, -1, samples.spins)
-        return walkers, replace(samples, lookup=np.stack([[psi.lookup(s) for s in block] for block in samples.spins]))
+    def wrong(self: Any) -> Any:
+        for block, draw, spins, _ in right(self):
+            cornered = np.where(spins.sum(axis=0) < 0, -1, spins).astype(np.int8)
+            yield Draw(block, draw, cornered, self._psi.lookup(cornered))
 
-    patch.setattr(Metropolis, "advance", wrong)
+    patch.setattr(MetropolisWalk, "__iter__", wrong)
     return job
 
 
 def _wrong_tensor(job: Job, patch: pytest.MonkeyPatch) -> Job:
-    right = variational.quantum_geometric_tensor
-    patch.setattr(variational, "quantum_geometric_tensor", lambda moments, comm: 1.0001 * right(moments, comm))
+    right = variational.reduce_moments
+
+    def wrong(*arguments: Any, **keywords: Any) -> Any:
+        moments = right(*arguments, **keywords)
+        return replace(moments, tensor=1.0001 * moments.tensor)
+
+    patch.setattr(variational, "reduce_moments", wrong)
     return job
 
 

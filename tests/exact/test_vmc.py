@@ -18,6 +18,7 @@ from pvmc.exact import Basis, ground_state, sparse_matrix
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.sampler import advance
 from pvmc.simulation import initial_state
 from tests.helpers import energy_of
 
@@ -191,7 +192,7 @@ def trajectory(steps: list[StepRecord]) -> list[bytes]:
             [
                 step.state.theta.tobytes(),
                 step.state.walkers.spins.tobytes(),
-                np.array([step.energy.mean, step.energy.error, step.energy.variance, step.force_norm]).tobytes(),
+                np.array([step.energy.mean, step.energy.error, step.energy.variance, step.step.force_norm]).tobytes(),
             ]
         )
         for step in steps
@@ -228,7 +229,7 @@ def test_the_start_and_the_chains_do_not_depend_on_the_ranks(size: int) -> None:
 
     def chains(comm: Communicator) -> tuple[State, npt.NDArray[np.int8], npt.NDArray[np.float64]]:
         state = initial_state(job, comm)
-        walkers, samples = job.sampler.advance(state.walkers, job.ansatz.at(state.theta), 0)
+        walkers, samples = advance(job.sampler, state.walkers, job.ansatz.at(state.theta), 0)
         assert walkers.first_block == state.walkers.first_block
         return state, samples.spins, samples.lookup
 

@@ -21,7 +21,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.parallel import SerialCommunicator
-from pvmc.sampler import Metropolis, Moves, MoveWeights, start
+from pvmc.sampler import Metropolis, Moves, MoveWeights, advance, start
 from tests.helpers import binomial_p, configurations, enumerated_moments, random_rbm, two_sided
 
 pytestmark = pytest.mark.statistical
@@ -151,7 +151,7 @@ def short_run(rbm: RBM, theta: npt.NDArray[Any], operator: Operator, seed: int) 
     """16 draws from each of 32 walkers, so few proposals apart that they are correlated."""
     lattice, psi = chain(6), rbm.at(theta)
     sampler = Metropolis(Moves.build(MoveWeights(flip=1.0), lattice), seed, n_draws=16, sweep=1, burn_in=40, discard=1)
-    _, samples = sampler.advance(start("random", range(1), 32, lattice, None, seed), psi, 0)
+    _, samples = advance(sampler, start("random", range(1), 32, lattice, None, seed), psi, 0)
     spins = np.ascontiguousarray(samples.spins[0].transpose(1, 0, 2).reshape(6, -1))
     return statistics_of(local_energy(operator, psi, spins, psi.lookup(spins)).reshape(16, 32))
 

@@ -13,7 +13,7 @@ from pvmc.hamiltonians import Operator, X, Y, Z
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
-from pvmc.sampler import Metropolis, Moves, MoveWeights, Tempering, Walkers, start
+from pvmc.sampler import Metropolis, Moves, MoveWeights, Tempering, Walkers, advance, start
 from tests.helpers import chi_square_p, configurations, labels_of, random_rbm, state_vector
 
 LEVEL = 1e-3
@@ -82,7 +82,7 @@ def test_samples_follow_the_wave_function(
     rbm, theta = random_rbm(N_SITES, dtype, scale=0.35)
     metropolis = sampler(weights, OPERATORS[model](), n_draws=1, burn_in=25)
     walkers = start("random", range(100), 64, RING, magnetization, 3)
-    _, samples = metropolis.advance(walkers, rbm.at(theta), 0)
+    _, samples = advance(metropolis, walkers, rbm.at(theta), 0)
     expected = distribution(rbm, theta, magnetization)
     counts = counted(samples.spins, N_SITES)
     assert counts[expected == 0].sum() == 0, "the magnetisation is kept"
@@ -103,7 +103,7 @@ def test_detailed_balance(model: str, weights: dict[str, float], magnetization: 
     spins = (1 - 2 * ((labels >> np.arange(N_SITES)[:, None]) & 1)).astype(np.int8)
     walkers = Walkers(np.ascontiguousarray(spins.reshape(N_SITES, 300, 64).transpose(1, 0, 2)), 0)
     metropolis = sampler(weights, OPERATORS[model](), n_draws=1, sweep=1, burn_in=0)
-    after, _ = metropolis.advance(walkers, rbm.at(theta), 0)
+    after, _ = advance(metropolis, walkers, rbm.at(theta), 0)
     there = np.zeros((2**N_SITES, 2**N_SITES))
     ends = labels_of(after.spins.transpose(1, 0, 2).reshape(N_SITES, -1))
     np.add.at(there, (labels, ends), 1)
@@ -139,7 +139,7 @@ def test_lookups_of_samples_belong_to_their_spins() -> None:
     for tempering in (None, Tempering((1.0, 0.5, 0.25))):
         lanes = 16 * (tempering.replicas if tempering else 1)
         metropolis = sampler({"flip": 1.0, "global_flip": 0.2, "translation": 0.2}, tempering=tempering)
-        _, samples = metropolis.advance(start("random", range(2), lanes, RING, None, 4), psi, 0)
+        _, samples = advance(metropolis, start("random", range(2), lanes, RING, None, 4), psi, 0)
         assert samples.spins.shape == (2, 12, N_SITES, 16)
         for block, draw in itertools.product(range(2), range(12)):
             expected = psi.lookup(np.ascontiguousarray(samples.spins[block, draw]))
@@ -155,7 +155,7 @@ def test_every_replica_samples_its_own_power() -> None:
     rbm, theta = random_rbm(N_SITES, np.complex128, scale=0.4)
     tempering = Tempering((1.0, 0.6, 0.2))
     metropolis = sampler({"flip": 1.0}, tempering=tempering, n_draws=1, burn_in=25)
-    walkers, samples = metropolis.advance(start("random", range(100), 192, RING, None, 6), rbm.at(theta), 0)
+    walkers, samples = advance(metropolis, start("random", range(100), 192, RING, None, 6), rbm.at(theta), 0)
     np.testing.assert_array_equal(samples.spins[:, 0], walkers.spins[:, :, :64])
     for r, beta in enumerate(tempering.betas):
         counts = counted(walkers.spins[:, :, 64 * r : 64 * (r + 1)], N_SITES)
@@ -182,12 +182,12 @@ def test_tempering_crosses_a_barrier_that_flips_do_not() -> None:
     expected = distribution(rbm, theta, None)
     assert expected[0] == pytest.approx(expected[-1]) and expected[0] + expected[-1] > 0.99
     up = np.ones((8, N_SITES, 32), dtype=np.int8)
-    stuck, _ = sampler({"flip": 1.0}, burn_in=40).advance(Walkers(up, 0), psi, 0)
+    stuck, _ = advance(sampler({"flip": 1.0}, burn_in=40), Walkers(up, 0), psi, 0)
     assert np.mean(stuck.spins.sum(axis=1) < 0) < 0.02, "plain flips stay in their valley"
     tempering = Tempering(tuple(0.02 ** (r / 7) for r in range(8)))
     metropolis = sampler({"flip": 1.0}, tempering=tempering, burn_in=200)
-    _, samples = metropolis.advance(Walkers(np.tile(up, (1, 1, 8)), 0), psi, 0)
+    _, samples = advance(metropolis, Walkers(np.tile(up, (1, 1, 8)), 0), psi, 0)
     down = np.mean(samples.spins.sum(axis=2) < 0)
     assert 0.35 < down < 0.65
-    _, flipped = sampler({"flip": 1.0, "global_flip": 0.2}, burn_in=40).advance(Walkers(up, 0), psi, 0)
+    _, flipped = advance(sampler({"flip": 1.0, "global_flip": 0.2}, burn_in=40), Walkers(up, 0), psi, 0)
     assert 0.35 < np.mean(flipped.spins.sum(axis=2) < 0) < 0.65, "so does the global flip"

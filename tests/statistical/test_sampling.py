@@ -15,13 +15,13 @@ import pytest
 from scipy import stats
 
 from pvmc.ansatz import RBM, WaveFunction
-from pvmc.estimators import estimate, quantum_geometric_tensor, reduce_moments
+from pvmc.estimators import estimate, reduce_moments
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.parallel import SerialCommunicator, block_range
-from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, Walkers, start
+from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, Walkers, advance, start
 from tests.helpers import (
     all_pass,
     binomial_p,
@@ -143,7 +143,7 @@ def test_the_draws_follow_psi_squared(moves: str, dtype: Any) -> None:
         psi = rbm.at(theta)
         expected = probabilities(psi, n_sites, magnetization)
         sampler = metropolis(n_sites, moves, burn_in=equilibration(psi, moves, n_sites))
-        _, samples = sampler.advance(walkers_for(n_sites, moves, 80, 256), psi, 0)
+        _, samples = advance(sampler, walkers_for(n_sites, moves, 80, 256), psi, 0)
         p_values.append(agreement(samples, expected))
         assert agreement(samples, probabilities(psi, n_sites, magnetization, power=1.0)) < 1e-12
     assert all_pass(p_values, LEVEL)
@@ -156,7 +156,7 @@ def test_any_width_of_the_blocks(width: int, n_blocks: int, dtype: Any) -> None:
     p_values = []
     for moves in ("flip", "exchange"):
         sampler = metropolis(6, moves, burn_in=equilibration(psi, moves, 6))
-        _, samples = sampler.advance(walkers_for(6, moves, n_blocks, width), psi, 0)
+        _, samples = advance(sampler, walkers_for(6, moves, n_blocks, width), psi, 0)
         p_values.append(agreement(samples, probabilities(psi, 6, MOVES[moves][1])))
     assert all_pass(p_values, LEVEL)
 
@@ -167,9 +167,9 @@ def test_walkers_follow_a_new_psi(dtype: Any) -> None:
     _, other = uneven_state(6, dtype, "translation", seed=8)
     sweeps = max(equilibration(rbm.at(parameters), "flip", 6) for parameters in (theta, other))
     sampler = metropolis(6, "flip", burn_in=sweeps, discard=sweeps)
-    walkers, first = sampler.advance(walkers_for(6, "flip", 80, 256), rbm.at(theta), 0)
+    walkers, first = advance(sampler, walkers_for(6, "flip", 80, 256), rbm.at(theta), 0)
     np.testing.assert_array_equal(walkers.spins, first.spins[:, -1])
-    _, second = sampler.advance(walkers, rbm.at(other), 1)
+    _, second = advance(sampler, walkers, rbm.at(other), 1)
     expected = [probabilities(rbm.at(parameters), 6) for parameters in (theta, other)]
     assert all_pass([agreement(first, expected[0]), agreement(second, expected[1])], LEVEL)
     assert agreement(second, expected[0]) < 1e-12
@@ -182,7 +182,7 @@ def test_walkers_of_a_block_are_independent(dtype: Any) -> None:
     p_values = []
     for moves in ("flip", "exchange"):
         sampler = metropolis(4, moves, burn_in=equilibration(psi, moves, 4))
-        _, samples = sampler.advance(walkers_for(4, moves, 3000, 2), psi, 0)
+        _, samples = advance(sampler, walkers_for(4, moves, 3000, 2), psi, 0)
         single = probabilities(psi, 4, MOVES[moves][1])
         labels = labels_of(drawn(samples)).reshape(3000, 2)
         counts, expected = np.bincount(labels @ [16, 1], minlength=256), np.outer(single, single).ravel()
@@ -196,7 +196,7 @@ def test_means_of_the_walkers_of_a_block_are_uncorrelated(dtype: Any) -> None:
     rbm, theta = uneven_state(6, dtype)
     psi = rbm.at(theta)
     sampler = metropolis(6, "flip", n_draws=10, sweep=2, burn_in=3 * equilibration(psi, "flip", 6))
-    _, samples = sampler.advance(walkers_for(6, "flip", n_blocks, width), psi, 0)
+    _, samples = advance(sampler, walkers_for(6, "flip", n_blocks, width), psi, 0)
     log_psi = psi.log_psi(drawn(samples)).real.reshape(n_blocks, 10, width)
     means = log_psi.mean(axis=1)
     ratio = width * means.mean(axis=1).var(ddof=1) / means.var(axis=1, ddof=1).mean()
@@ -210,9 +210,9 @@ def test_single_steps_are_reversible_and_accepted_as_often_as_they_should(moves:
     rbm, theta = uneven_state(n_sites, dtype)
     psi = rbm.at(theta)
     sampler = metropolis(n_sites, moves, burn_in=equilibration(psi, moves, n_sites))
-    walkers, _ = sampler.advance(walkers_for(n_sites, moves, n_blocks, 1), psi, 0)
+    walkers, _ = advance(sampler, walkers_for(n_sites, moves, n_blocks, 1), psi, 0)
     single = metropolis(n_sites, moves, sweep=1, discard=0)
-    after, samples = single.advance(walkers, psi, 1)
+    after, samples = advance(single, walkers, psi, 1)
     before, now = (labels_of(np.ascontiguousarray(w.spins[:, :, 0].T)) for w in (walkers, after))
     assert samples.proposed == n_blocks
     assert samples.accepted == np.count_nonzero(before != now)
@@ -232,8 +232,8 @@ def test_single_steps_are_reversible_and_accepted_as_often_as_they_should(moves:
 def test_look_ups_belong_to_the_configurations(dtype: Any) -> None:
     rbm, theta = uneven_state(8, dtype, "translation")
     psi = rbm.at(theta)
-    _, samples = metropolis(8, "flip and exchange", n_draws=20).advance(
-        walkers_for(8, "flip and exchange", 3, 32), psi, 0
+    _, samples = advance(
+        metropolis(8, "flip and exchange", n_draws=20), walkers_for(8, "flip and exchange", 3, 32), psi, 0
     )
     for block, draw in np.ndindex(3, 20):
         fresh = psi.lookup(np.ascontiguousarray(samples.spins[block, draw]))
@@ -250,9 +250,9 @@ def test_chains_are_the_same_however_the_blocks_are_split(size: int, dtype: Any)
 
     def two_iterations(blocks: range) -> list[Samples]:
         walkers = start("random", blocks, width, chain(6), 0, 1)
-        walkers, first = sampler.advance(walkers, rbm.at(theta), 0)
+        walkers, first = advance(sampler, walkers, rbm.at(theta), 0)
         assert walkers.first_block == blocks.start
-        return [first, sampler.advance(walkers, rbm.at(other), 1)[1]]
+        return [first, advance(sampler, walkers, rbm.at(other), 1)[1]]
 
     whole = two_iterations(range(n_blocks))
     parts = [two_iterations(block_range(n_blocks, rank, size)) for rank in range(size)]
@@ -270,7 +270,7 @@ def test_iterations_seeds_and_blocks_have_random_numbers_of_their_own() -> None:
     rbm, theta = uneven_state(6, np.complex128)
     psi, spins = rbm.at(theta), walkers_for(6, "flip", 1, 64).spins
     runs = [
-        metropolis(6, "flip", seed=seed, burn_in=1).advance(Walkers(spins, block), psi, iteration)[1].spins.tobytes()
+        advance(metropolis(6, "flip", seed=seed, burn_in=1), Walkers(spins, block), psi, iteration)[1].spins.tobytes()
         for seed in (1, 2)
         for block in (0, 1)
         for iteration in (0, 1, 2)
@@ -283,9 +283,9 @@ def test_advancing_does_not_change_its_arguments() -> None:
     walkers = walkers_for(6, "flip", 2, 8)
     before = walkers.spins.copy()
     sampler = metropolis(6, "flip")
-    first = sampler.advance(walkers, rbm.at(theta), 0)[1]
+    first = advance(sampler, walkers, rbm.at(theta), 0)[1]
     np.testing.assert_array_equal(walkers.spins, before)
-    np.testing.assert_array_equal(first.spins, sampler.advance(walkers, rbm.at(theta), 0)[1].spins)
+    np.testing.assert_array_equal(first.spins, advance(sampler, walkers, rbm.at(theta), 0)[1].spins)
 
 
 @pytest.mark.parametrize("model", ["ising", "heisenberg"])
@@ -301,14 +301,14 @@ def test_sampled_energy_force_and_tensor_have_their_exact_means(model: str, dtyp
     exact = enumerated_moments(rbm, theta, operator, configurations(n_sites, MOVES[moves][1]))
     psi, comm = rbm.at(theta), SerialCommunicator()
     sampler = metropolis(n_sites, moves, burn_in=equilibration(psi, moves, n_sites))
-    _, samples = sampler.advance(walkers_for(n_sites, moves, 100, 256), psi, 0)
-    batch = estimate(samples, operator, psi, rbm.n_parameters)
-    rows, energies = batch.derivatives - exact.derivative_mean[:, None], batch.columns - exact.energy.mean
-    moments = reduce_moments(
-        batch, comm, n_sites=n_sites, infinite_temperature=0.0, real_parameters=exact.real_parameters
-    )
+    _, samples = advance(sampler, walkers_for(n_sites, moves, 100, 256), psi, 0)
+    batch = estimate(samples, operator, psi, rbm.n_parameters, comm, real_parameters=exact.real_parameters)
+    moments = reduce_moments(batch, comm, n_sites=n_sites, infinite_temperature=0.0)
+    blocks = zip(samples.spins[:, 0], samples.lookup[:, 0], strict=True)
+    rows = np.concatenate([psi.log_derivatives(*block) for block in blocks], axis=1) - exact.derivative_mean[:, None]
+    energies = batch.energies.reshape(-1) - exact.energy.mean
     lower = np.tril_indices(rbm.n_parameters)
-    tensor, exact_tensor = (quantum_geometric_tensor(m, comm)[lower] for m in (moments, exact))
+    tensor, exact_tensor = (m.tensor[lower] for m in (moments, exact))
     forces, products = rows.conj() * energies, rows[lower[0]].conj() * rows[lower[1]]
     # Covariances about the sample means are those about the exact means less the product of the means' deviations.
     shift, energy_shift = rows.mean(axis=1), energies.mean()
@@ -318,7 +318,7 @@ def test_sampled_energy_force_and_tensor_have_their_exact_means(model: str, dtyp
     np.testing.assert_allclose(moments.force, forces.mean(axis=1) - force_shift, rtol=0, atol=1e-12)
     np.testing.assert_allclose(tensor, products.mean(axis=1) - tensor_shift, rtol=0, atol=1e-12)
     p_values = [
-        mean_p(np.atleast_2d(batch.columns.real), np.array([exact.energy.mean.real])),
+        mean_p(batch.energies.real.reshape(1, -1), np.array([exact.energy.mean.real])),
         mean_p(forces, exact.force),
         mean_p(products, exact_tensor),
     ]

@@ -1,0 +1,204 @@
+"""The moments of the log-derivatives and the local energy, summed chunk by chunk: nothing grows with the samples.
+
+With x = (1, O_1 - c_1, ..., O_K - c_K, E_loc - c_E) of a configuration, the sum of x* x^T over all of them holds the
+number of samples, the means, the force and the quantum geometric tensor.  The c are means over a first chunk: close
+enough to those over all that covariances lose no digits, <OO> - <O><O> with <O> next to 0.
+
+So that results do not depend on the number of ranks, each chunk's contribution, which is the same whoever computes it,
+is turned into integers before it is added (64-bit fixed point, a scale for each row): integer sums are exact in any
+order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import blas
+
+from pvmc.ansatz.base import Floats, Integers, Numbers
+from pvmc.ansatz.vector_math import kernel
+from pvmc.parallel import Communicator
+
+BITS = 62
+"""Of the int64 sums that may be used; one is the sign, one is room for rounding."""
+
+
+class OutOfRange(Exception):
+    """A contribution does not fit into the fixed-point numbers: the reference was not typical.  Local."""
+
+
+class NotFinite(Exception):
+    """A contribution holds NaN or infinity.  Local."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where rows are centred and how they are scaled; the same on every rank.
+
+    Attributes:
+        centre: c of the rows O_1 ... O_K, E; float64 or complex128 (K + 1,).
+        exponents: int64 (K + 2,), of x = (1, O - c, E - c): about log2 of each row's root mean square.
+    """
+
+    centre: Numbers
+    exponents: Integers
+
+    @classmethod
+    def of(cls, mean: Numbers, mean_square: Floats) -> Reference:
+        """From the means of O_1 ... O_K, E, (K + 1,), and of |O - c|^2, |E - c|^2, or estimates of them."""
+        size = np.sqrt(np.maximum(mean_square, 0.0))
+        size = np.maximum(size, np.maximum(2.0**-40 * np.abs(mean), 2.0**-200))
+        exponents = np.frexp(np.where(np.isfinite(size), size, 1.0))[1].astype(np.int64)
+        return cls(mean, np.concatenate([[0], exponents]))
+
+    @classmethod
+    def of_rows(cls, rows: Numbers) -> Reference:
+        """From a first chunk of rows x with c = 0, (K + 2, n)."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = rows[1:].mean(axis=1)
+            return cls.of(mean, np.mean(np.abs(rows[1:] - mean[:, None]) ** 2, axis=1))
+
+    def broadcast(self, comm: Communicator) -> Reference:
+        """Collective.  The root's, on every rank."""
+        return Reference(comm.broadcast(self.centre.copy()), comm.broadcast(self.exponents.copy()))
+
+
+class MomentMatrix:
+    """Sum over chunks of x* x^T, (K + 2, K + 2); its real part for real parameters.
+
+    Args:
+        reference: centre and scale of the rows.
+        n_samples: configurations over all ranks, that is the sum of their weights.
+        n_chunks: chunks over all ranks.
+        real_parameters: whether theta is real.
+        exact: fixed point, the same bits at any number of ranks; else floating point.
+        margin: factor by which a row's mean square over a chunk may exceed that of the reference.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        n_samples: int,
+        n_chunks: int,
+        *,
+        is_complex: bool,
+        real_parameters: bool,
+        exact: bool,
+        margin: float,
+    ):
+        self.reference, self.exact = reference, exact
+        self._n_chunks = n_chunks
+        self._is_real = real_parameters or not is_complex
+        size = len(reference.exponents)
+        bits = (BITS - int(np.ceil(np.log2(n_samples * margin)))) // 2
+        self._scales = np.ldexp(1.0, bits - reference.exponents)
+        shape = (size * (size + 1) // 2, 1 if self._is_real else 2)
+        self._sums = np.zeros(shape, dtype=np.int64 if exact else np.float64)
+
+    @property
+    def n_parameters(self) -> int:
+        """K."""
+        return len(self.reference.centre) - 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the sum: float64 or complex128."""
+        return np.dtype(np.float64 if self._is_real else np.complex128)
+
+    def add(self, rows: Numbers, weights: Floats | None = None) -> None:
+        """Add a chunk.
+
+        Args:
+            rows: x with c = 0, float64 or complex128 (K + 2, n), C-contiguous; overwritten.
+            weights: float64 (n,), of the configurations; their sum over all is the number of samples.
+
+        Raises:
+            NotFinite: it holds NaN or infinity.
+            OutOfRange: the chunk does not fit into the fixed-point numbers.
+        """
+        if weights is not None:
+            rows[:, weights == 0] = 0.0  # where psi vanishes E_loc is no number, and does not count
+        with np.errstate(invalid="ignore", over="ignore"):
+            rows[1:] -= self.reference.centre[:, None]
+            if weights is not None:
+                rows *= np.sqrt(weights)
+        partial = self._product(rows)
+        diagonal = partial.diagonal().real
+        if not np.all(np.isfinite(diagonal)):
+            raise NotFinite
+        if not self.exact:
+            add_triangle(_planes(partial), self._sums)
+            return
+        if np.max(diagonal * self._scales**2) * self._n_chunks > 2.0**BITS:
+            raise OutOfRange
+        add_scaled_triangle(_planes(partial), self._scales, self._sums)
+
+    def _product(self, rows: Numbers) -> Numbers:
+        """Lower triangle of x* x^T summed over a chunk, in Fortran order: half of a product, by BLAS herk or syrk."""
+        if not self._is_real:
+            return np.asarray(blas.zherk(1.0, rows.T, trans=2, lower=1))
+        if np.iscomplexobj(rows):
+            # Re(x* x^T) = Re x Re x^T + Im x Im x^T: the parts side by side are one real product.
+            rows = np.concatenate([rows.real, rows.imag], axis=1)
+        return np.asarray(blas.dsyrk(1.0, rows.T, trans=1, lower=1))
+
+    def reduce(self, comm: Communicator) -> Numbers | None:
+        """Collective.  The sum over all ranks on the root: lower triangle, Fortran order; None elsewhere."""
+        total = comm.sum_to_root(self._sums)
+        if total is None:
+            return None
+        size = len(self._scales)
+        matrix = np.zeros((size, size), dtype=self.dtype, order="F")
+        unpack_triangle(total, 1.0 / self._scales if self.exact else np.ones(size), _planes(matrix))
+        return matrix
+
+
+@kernel
+def add_triangle(matrix: Floats, sums: Floats) -> None:
+    """Add the triangle i >= j of matrix[j, i, plane] to packed sums (n_pairs, n_planes)."""
+    position = 0
+    for j in range(matrix.shape[0]):
+        for i in range(j, matrix.shape[0]):
+            for plane in range(matrix.shape[2]):
+                sums[position, plane] += matrix[j, i, plane]
+            position += 1
+
+
+@kernel
+def add_scaled_triangle(matrix: Floats, scales: Floats, sums: Integers) -> None:
+    """As :func:`add_triangle`, with matrix[j, i] times both scales, rounded to integers."""
+    position = 0
+    for j in range(matrix.shape[0]):
+        for i in range(j, matrix.shape[0]):
+            scale = scales[i] * scales[j]
+            for plane in range(matrix.shape[2]):
+                sums[position, plane] += np.int64(np.rint(matrix[j, i, plane] * scale))
+            position += 1
+
+
+@kernel
+def unpack_triangle(sums: npt.NDArray[Any], scales: Floats, matrix: Floats) -> None:
+    """The inverse of packing: matrix[j, i, plane] = sums times both scales, for i >= j."""
+    position = 0
+    for j in range(matrix.shape[0]):
+        for i in range(j, matrix.shape[0]):
+            for plane in range(matrix.shape[2]):
+                matrix[j, i, plane] = sums[position, plane] * (scales[i] * scales[j])
+            position += 1
+
+
+@kernel
+def subtract_outer(matrix: Numbers, vector: Numbers) -> None:
+    """Subtract conj(v_i) v_j from the triangle i >= j of a matrix in Fortran order."""
+    for j in range(len(vector)):
+        for i in range(j, len(vector)):
+            matrix[i, j] -= np.conj(vector[i]) * vector[j]
+
+
+def _planes(matrix: Numbers) -> Floats:
+    """A matrix in Fortran order as float64 (column, row, real and imaginary part)."""
+    columns = matrix.T
+    return columns.view(np.float64).reshape(*columns.shape, -1)

@@ -1,0 +1,68 @@
+"""Sums over all blocks of all ranks, whose bits do not depend on which rank owns which block.
+
+Floating-point addition is not associative: summed over other ranks, the same numbers give other last digits.  Here a
+number is cut into integer multiples of five fixed quanta.  Sums of integers are exact in any order, so that every
+number of ranks gives the same result, with an error below that of a floating-point sum.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pvmc.ansatz.base import Floats, Integers
+from pvmc.ansatz.vector_math import kernel
+from pvmc.parallel import Communicator
+
+LIMBS = 5
+LIMB_BITS = 40
+LARGEST_EXPONENT = 60
+"""Quanta are 2^60, 2^20, ..., 2^-100; a limb of a summand is below 2^40, so that 2^23 of them can be added."""
+
+LARGEST = 2.0 ** (LARGEST_EXPONENT + LIMB_BITS)
+"""Summands must be smaller than this (1e30)."""
+
+
+@kernel
+def cut(values: Floats, limbs: Integers) -> None:
+    """Add the rows of values, float64 (n, m), to limbs, int64 (LIMBS + 1, m); the last row counts what is out of range.
+
+    What is below half of the last quantum, 4e-31, is dropped from each summand.
+    """
+    for row in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            rest = values[row, i]
+            if not abs(rest) < LARGEST:  # NaN too
+                limbs[LIMBS, i] += 1
+                continue
+            quantum = 2.0**LARGEST_EXPONENT
+            for level in range(LIMBS):
+                multiple = np.rint(rest / quantum)
+                limbs[level, i] += np.int64(multiple)
+                rest -= multiple * quantum
+                quantum *= 2.0**-LIMB_BITS
+
+
+def joined(limbs: Integers) -> Floats:
+    """The numbers of summed limbs, float64 (m,); NaN where a summand was out of range or NaN."""
+    total = np.zeros(limbs.shape[1])
+    for level in reversed(range(LIMBS)):
+        total += limbs[level] * 2.0 ** (LARGEST_EXPONENT - level * LIMB_BITS)
+    return np.where(limbs[LIMBS] > 0, np.nan, total)
+
+
+def sum_of_blocks(partials: Floats, comm: Communicator, exact: bool) -> Floats:
+    """Collective. Sum over the blocks of all ranks.
+
+    Args:
+        partials: float64 (n_blocks, m), one row for each block of this rank.
+        comm: the ranks.
+        exact: the same bits at any number of ranks, by integers; else a plain floating-point sum.
+
+    Returns:
+        float64 (m,); with ``exact``, NaN where a summand is NaN or not below 1e30.
+    """
+    if not exact:
+        return comm.sum(partials.sum(axis=0))
+    limbs = np.zeros((LIMBS + 1, partials.shape[1]), dtype=np.int64)
+    cut(partials, limbs)
+    return joined(comm.sum(limbs))
