@@ -13,6 +13,10 @@ from pvmc.binning import plateau
 from pvmc.config import Section
 from pvmc.runtime.recent import Recent
 
+TREND_SIGMAS = 2.0
+"""Errors by which the means of the window's halves may differ.  Those of a straight line differ by 2.3 or more, those
+of a stationary series in 19 of 20 windows by less."""
+
 
 class ConvergenceSpec(Section):
     """A run stops early, as finished, when all the criteria that are given hold over its last iterations."""
@@ -51,7 +55,8 @@ class Convergence:
     def observe(self, iteration: int, energy: float, variance: float, v_score: float) -> None:
         """Take in one iteration.
 
-        An iteration that is not later than those seen replaces them from there on: the run went back.
+        An iteration that is not later than those seen replaces them from there on: the run went back.  One whose
+        numbers are not finite does not count.
 
         Args:
             iteration: its number.
@@ -68,24 +73,29 @@ class Convergence:
     def reached(self) -> str:
         """What holds, in words, where all criteria do; empty where one does not.
 
-        The energy's error counts only where its estimate has stopped growing with the length of the bins: a series
-        that still drifts has not converged.
+        The energy's error counts only where the means of the window's two halves agree within 2 errors of their
+        difference, which they never do in a steady drift: a window that still falls has not converged.
         """
         spec = self.spec
         if len(self._recent) < spec.window:
             return ""
-        rows = self._recent.rows
-        energy, variance, v_score = rows.T
+        energy, variance, v_score = self._recent.rows.T
         means = (
             ("variance/N", variance.mean() / self.n_sites, spec.variance),
             ("V-score", v_score.mean(), spec.v_score),
         )
-        if not np.isfinite(rows).all() or any(value > bound for _, value, bound in means if bound is not None):
+        if any(value > bound for _, value, bound in means if bound is not None):
             return ""
         found = [f"{name} {value:.2g} <= {bound:g}" for name, value, bound in means if bound is not None]
         if spec.error is not None:
-            mean = plateau(energy / self.n_sites, spec.window)
-            if not mean.converged or mean.error > spec.error:
+            error = plateau(energy / self.n_sites, spec.window).error
+            if error > spec.error or _trend(energy / self.n_sites) > TREND_SIGMAS * 2.0 * error:
                 return ""
-            found.insert(0, f"error of E/N {mean.error:.2g} <= {spec.error:g}")
+            found.insert(0, f"error of E/N {error:.2g} <= {spec.error:g}")
         return f"{', '.join(found)} over the last {spec.window} iterations"
+
+
+def _trend(values: npt.NDArray[np.float64]) -> float:
+    """How far the means of a series' two halves lie apart; its error is twice that of the mean of the whole."""
+    half = len(values) // 2
+    return abs(float(values[half:].mean() - values[:half].mean()))

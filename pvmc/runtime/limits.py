@@ -95,9 +95,9 @@ def _clock_seconds(text: str) -> float | None:
     found = _ON_THE_CLOCK.fullmatch(text)
     if not found:
         return None
-    days, fields = found[1], [int(field) for field in found[2].split(":")]
-    units = (3600, 60, 1) if days or len(fields) == 3 else (60, 1)
-    return float(sum(field * unit for field, unit in zip(fields, units, strict=False)) + 86400 * int(days or 0))
+    days, fields = found[1], [float(field) for field in found[2].split(":")]
+    units = (3600.0, 60.0, 1.0) if days or len(fields) == 3 else (60.0, 1.0)
+    return sum(field * unit for field, unit in zip(fields, units, strict=False)) + 86400.0 * float(days or 0)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,9 +29,10 @@ class Recent:
         self._rows: deque[tuple[float, ...]] = deque(maxlen=SPARE * length)
 
     def add(self, iteration: int, *values: float) -> None:
-        """A row; rows of this iteration and of later ones go: the run went back."""
+        """A row, unless a number in it is not finite; rows of this iteration and later ones go: the run went back."""
         self.forget(iteration)
-        self._rows.append((iteration, *values))
+        if all(map(math.isfinite, values)):
+            self._rows.append((iteration, *values))
 
     def forget(self, iteration: int) -> None:
         """Forget this iteration and all later ones."""
@@ -38,11 +40,10 @@ class Recent:
             self._rows.pop()
 
     def replay(self, series: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Add the rows of a results file that are finite."""
+        """Add the rows of a results file."""
         columns = [series[name][-SPARE * self.length :].tolist() for name in ("iteration", *self.names)]
         for row in zip(*columns, strict=True):
-            if np.isfinite(row).all():
-                self.add(*row)
+            self.add(*row)
 
     def __len__(self) -> int:
         return min(len(self._rows), self.length)
