@@ -5,8 +5,9 @@ Nothing here knows the loop or the results file: the simulation asks after each 
 
 from pvmc.runtime.checkpoint_policy import CheckpointPolicy, CheckpointSpec
 from pvmc.runtime.convergence import Convergence, ConvergenceSpec
-from pvmc.runtime.guard import Guard, Retry, Trouble, spectrum_bounds
+from pvmc.runtime.guard import Guard, Trouble, spectrum_bounds
 from pvmc.runtime.limits import FoundLimit, TimeLimit, TimeSpec, find_time_limit, parse_duration
+from pvmc.runtime.retry import Retry, Rewind
 from pvmc.runtime.signals import Signals
 from pvmc.runtime.stop import STOP_FILE, Decision, StopReason, StopWatcher
 from pvmc.runtime.stuck_walkers import StuckWalkers, WalkerWatch
@@ -21,6 +22,7 @@ __all__ = [
     "FoundLimit",
     "Guard",
     "Retry",
+    "Rewind",
     "Signals",
     "StopReason",
     "StopWatcher",

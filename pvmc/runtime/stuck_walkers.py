@@ -110,7 +110,7 @@ class WalkerWatch:
 def outliers(energies: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Where energies (n,) lie by those of all: +1 far above, -1 far below, 0 among them; not finite is far above.
 
-    Far is over 8 robust standard deviations from the median: neither is moved by outliers, up to half of all.
+    Far is over 8 robust standard deviations from the median: outliers move neither much while they are a small part.
     """
     finite = np.isfinite(energies)
     side = np.where(finite, 0, 1)
