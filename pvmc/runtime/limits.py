@@ -182,7 +182,7 @@ def find_time_limit(
 def slurm_seconds_left(environment: Mapping[str, str], ask: Ask) -> tuple[float, str]:
     """Seconds until SLURM ends the job, infinite without a limit; and a warning where it cannot be found out.
 
-    SLURM_JOB_END_TIME holds the end (of SLURM 22.05 and later); else ``squeue`` and ``scontrol`` are asked for the time
+    Newer versions of SLURM give the end in SLURM_JOB_END_TIME; else ``squeue`` and ``scontrol`` are asked for the time
     left, which, unlike a date, means the same in every time zone.
     """
     job, end = environment["SLURM_JOB_ID"], environment.get("SLURM_JOB_END_TIME", "")

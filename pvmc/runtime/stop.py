@@ -7,6 +7,7 @@ second message follow, with the reason.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -154,7 +155,7 @@ class StopWatcher:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if not path.exists():  # a file system that is ill for a moment is no reason to stop
+            if not os.path.lexists(path):  # a file system that is ill for a moment is no reason to stop
                 return None
             return _stop_file_reason(f"found {path}, which cannot be removed ({error.strerror}): remove it to resume")
         return _stop_file_reason(f"found {path}, and removed it")
