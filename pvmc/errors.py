@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+EXIT_RESUMABLE = 75
+"""Exit code of a run that stopped in good order before its end, with its state saved: start it again to go on.  It is
+no error, and the only code for which a job script should queue the job again (EX_TEMPFAIL of sysexits.h)."""
+
 
 class PvmcError(Exception):
     """Base of all deliberate errors.  ``exit_code`` is the process's exit code."""

@@ -24,7 +24,7 @@ def status_text(run: Run) -> str:
     """A few aligned lines: state, progress, energy, quality of the sampling, times, and where the run is.
 
     Energies are per site, averaged over the last iterations; the error accounts for their correlation (see
-    :func:`pvmc.analysis.series.plateau`).
+    :func:`pvmc.binning.plateau`).
     """
     state = run.status()
     lines = [("run", str(run.path)), ("state", f"{state}: {run.message}" if run.message else state)]

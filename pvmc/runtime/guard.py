@@ -1,0 +1,175 @@
+"""How it is noticed that the numbers go bad."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.hamiltonians import PauliSum
+from pvmc.runtime.recent import Recent
+
+WINDOW = 20
+"""Good iterations that an energy is compared with."""
+
+FEWEST = 5
+"""Good iterations without which no jump is called one."""
+
+SCATTER_FACTOR = 20.0
+"""An explosion moves the energy by more than this many times the scatter of the recent ones ..."""
+
+ERROR_FACTOR = 5.0
+"""... by more than this many times its own error ..."""
+
+SPREAD_FACTOR = 3.0
+"""... by more than this many times the spread of the local energy, the root of the recent variance ..."""
+
+VARIANCE_FACTOR = 10.0
+"""... and, where the energy fell, multiplies the variance by more than this."""
+
+FROZEN = 1e-3
+"""Acceptance below which walkers stand still."""
+
+BOUND_SIGMAS = 10.0
+"""Errors by which an energy may lie outside the spectrum of H: only estimates that are wrong lie further out."""
+
+BOUND_FACTOR = 10.0
+"""By how much a sampled variance may exceed the largest that any state has, the squared half width of the spectrum."""
+
+ROUNDING = 1e-9
+"""Relative scatter below which energies count as equal: without samples, a converged run has only rounding."""
+
+NORMAL = 1.4826
+"""A normal distribution's standard deviation in units of its median absolute deviation (MAD)."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What went wrong.
+
+    Attributes:
+        iteration: at whose energy it was seen.  The step before it is the likely culprit.
+        cause: what was seen and what it likely comes from, in words.
+    """
+
+    iteration: int
+    cause: str
+
+
+class Guard:
+    """Tells a run that still converges from one that has come apart, by its energies and variances.
+
+    In trouble are numbers that are not finite, that no state has, or that have exploded, and walkers that are frozen.
+
+    No state has an energy outside the spectrum of H, nor a variance above the square of its half width r (T. Popoviciu,
+    Mathematica 9, 129 (1935)): estimates that lie outside by 10 errors or by r, or above 10 r^2, are wrong.
+
+    All of the following together are an explosion, since each alone may be part of a healthy run: the energy is away
+    from the median of the last 20 by over 20 times their scatter (robust, from the median absolute deviation), which
+    steep descent is too; by over 5 of its own errors, which one outlier among the local energies never brings about,
+    since it makes the error as well; by over 3 times the spread of the local energy, within which stochastic
+    reconfiguration finds back by itself; and, where the energy fell, the variance is over 10 times their median, while
+    descent lowers it.  A slow blow-up, of some ten per cent an iteration, is seen once it spans enough of the window.
+
+    Walkers are frozen where less than one proposal in 1000 is accepted and the energy is above the lowest recent one by
+    more than the spread of the local energy: psi has collapsed onto a few configurations, whose energy may well have no
+    variance left.  The walkers of a state that is polarised rightly stand still too, but at the lowest energy.
+
+    All ranks hold the same numbers and come to the same result without a word.
+
+    Args:
+        spectrum: lower and upper bound of the spectrum of H (:func:`spectrum_bounds`), if known.
+    """
+
+    def __init__(self, spectrum: tuple[float, float] = (-math.inf, math.inf)):
+        self.spectrum = spectrum
+        self._good = Recent(("energy", "energy_error", "variance"), WINDOW)
+
+    def check(self, iteration: int, energy: float, error: float, variance: float, acceptance: float) -> Trouble | None:
+        """Judge an iteration, and remember it if it is good.
+
+        Iterations that are not earlier than this one are forgotten: the run went back.
+
+        Args:
+            iteration: its number.
+            energy: total energy, real part.
+            error: its standard error; NaN where there is none.
+            variance: variance of the local energy, of all sites.
+            acceptance: accepted fraction of the proposals.
+        """
+        self.forget(iteration)
+        error = error if math.isfinite(error) else 0.0  # of a single walker there is none
+        cause = self._cause(energy, error, variance, acceptance)
+        if cause:
+            return Trouble(iteration, cause)
+        self._good.add(iteration, energy, error, variance)
+        return None
+
+    def forget(self, iteration: int) -> None:
+        """Forget this iteration and all later ones: the run goes back to the state before it."""
+        self._good.forget(iteration)
+
+    def replay(self, series: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take in the good iterations of a results file, by the names of its series; what it knows after a resume."""
+        self._good.replay(series)
+
+    def _cause(self, energy: float, error: float, variance: float, acceptance: float) -> str:
+        """What is wrong, in words; empty where nothing is."""
+        if not (math.isfinite(energy) and math.isfinite(variance)):
+            return f"the energy is {energy:g} and its variance {variance:g}: psi left the range of numbers"
+        cause = self._impossible(energy, error, variance)
+        if cause or len(self._good) < FEWEST:
+            return cause
+        return self._explosion(energy, error, variance) or self._frozen(energy, acceptance)
+
+    def _impossible(self, energy: float, error: float, variance: float) -> str:
+        low, high = self.spectrum
+        radius = (high - low) / 2.0
+        beyond = max(low - energy, energy - high)
+        if beyond > min(BOUND_SIGMAS * error, radius) + ROUNDING * abs(energy):
+            seen = f"the energy is {energy:.6g} +- {error:.2g}, but every state's lies between {low:.6g} and {high:.6g}"
+        elif variance > BOUND_FACTOR * radius**2:
+            seen = f"the variance of the energy is {variance:.3g}, but no state's exceeds {radius**2:.3g}"
+        else:
+            return ""
+        return (
+            f"{seen}: a few samples outweigh all others, or the walkers are stuck; "
+            "the step before was too long (sr.learning_rate, sr.shift), or there are too few samples"
+        )
+
+    def _explosion(self, energy: float, error: float, variance: float) -> str:
+        energies, errors, variances = self._good.rows.T
+        middle, usual = float(np.median(energies)), float(np.median(variances))
+        scatter = NORMAL * float(np.median(np.abs(energies - middle)))
+        scale = max(
+            SCATTER_FACTOR * max(scatter, float(np.median(errors)), ROUNDING * abs(middle)),
+            ERROR_FACTOR * error,
+            SPREAD_FACTOR * math.sqrt(usual),
+        )
+        if abs(energy - middle) <= scale or (energy < middle and variance <= VARIANCE_FACTOR * usual):
+            return ""
+        return (
+            f"the energy jumped from {middle:.6g} to {energy:.6g} and its variance from {usual:.3g} to {variance:.3g}: "
+            "the step before was too long (sr.learning_rate) or S too weakly regularised (sr.shift)"
+        )
+
+    def _frozen(self, energy: float, acceptance: float) -> str:
+        energies, _, variances = self._good.rows.T
+        lowest = float(energies.min())
+        if acceptance >= FROZEN or energy - lowest <= math.sqrt(np.median(variances)):
+            return ""
+        return (
+            f"the walkers stand still (acceptance {acceptance:.2g}) at energy {energy:.6g}, after {lowest:.6g}: psi "
+            "has collapsed onto a few configurations; steps before were too long (sr.learning_rate, sr.shift)"
+        )
+
+
+def spectrum_bounds(terms: PauliSum) -> tuple[float, float]:
+    """Between which numbers all eigenvalues lie: c_0 -+ the sum of |c_P| over the Pauli strings P but the identity."""
+    middle = complex(terms.terms.get((), 0.0)).real
+    radius = sum(abs(coefficient) for string, coefficient in terms.terms.items() if string)
+    return middle - radius, middle + radius

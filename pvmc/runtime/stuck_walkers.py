@@ -1,0 +1,122 @@
+"""Walkers that sit in a spurious mode of |psi|^2: found by their energies, reported, never dropped.
+
+To drop them would bias the samples; what helps is to sample better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.parallel import Communicator
+
+FAR = 8.0
+"""Robust standard deviations (of the median absolute deviation) beyond which a walker's mean energy is an outlier."""
+
+IN_A_ROW = 3
+"""Looks in a row, as an outlier on one side, after which a walker counts as stuck: heavy tails pass, modes stay."""
+
+LOOK_EVERY = 10
+"""Iterations between two looks."""
+
+WARN_EVERY = 100
+"""Fewest iterations between two warnings."""
+
+ROUNDING = 1e-9
+"""Relative scatter below which energies count as equal."""
+
+_NORMAL = 1.4826
+
+
+@dataclass(frozen=True)
+class StuckWalkers:
+    """Walkers whose energies stay far from those of the others.
+
+    Attributes:
+        walkers: their numbers, counted over all ranks in the order of the blocks.
+        n_walkers: how many there are in all.
+        energy: the mean of their energies, of all sites; NaN where none of them is finite.
+        others: the median of all energies.
+        r_hat: R-hat of the local energy over all walkers.
+    """
+
+    walkers: npt.NDArray[np.int64]
+    n_walkers: int
+    energy: float
+    others: float
+    r_hat: float
+
+    def warning(self, iteration: int) -> str:
+        """One line, with what helps."""
+        n, be = len(self.walkers), "walker is" if len(self.walkers) == 1 else "walkers are"
+        return (
+            f"iteration {iteration}: {n} of {self.n_walkers} {be} stuck in a mode of their own, at energy "
+            f"{self.energy:.6g} against {self.others:.6g} of the others (R-hat {self.r_hat:.3f}); they are kept. "
+            "Longer sweeps, tempering or moves over longer distances let them out; a lower sr.learning_rate may "
+            "keep such modes from forming"
+        )
+
+
+class WalkerWatch:
+    """Looks for stuck walkers every 10 iterations, and warns at most every 100.
+
+    Only rank 0 remembers anything; a resumed run begins anew, which changes no result.
+    """
+
+    def __init__(self) -> None:
+        self._side = np.zeros(0, dtype=np.int64)
+        self._times = np.zeros(0, dtype=np.int64)
+        self._warned: int | None = None
+
+    def look(self, iteration: int, energies: npt.NDArray[np.float64], r_hat: float, comm: Communicator) -> str:
+        """Collective.  A warning about stuck walkers on rank 0, where one is due; empty else.
+
+        Nothing is sent in the nine of ten iterations without a look.
+
+        Args:
+            iteration: number of the iteration.
+            energies: mean local energy of each walker of this rank in this iteration, real part, (n,).
+            r_hat: R-hat over all walkers.
+            comm: the ranks.
+        """
+        if iteration % LOOK_EVERY:
+            return ""
+        everywhere = comm.gather(np.ascontiguousarray(energies, dtype=np.float64))
+        found = None if everywhere is None else self.judge(everywhere, r_hat)
+        if found is None or (self._warned is not None and iteration - self._warned < WARN_EVERY):
+            return ""
+        self._warned = iteration
+        return found.warning(iteration)
+
+    def judge(self, energies: npt.NDArray[np.float64], r_hat: float) -> StuckWalkers | None:
+        """Take in the mean energies of all walkers, (n,); those that were outliers three times in a row, if any."""
+        side = outliers(energies)
+        if side.size != self._side.size:
+            self._side, self._times = np.zeros_like(side), np.zeros_like(side)
+        self._times = np.where(side == 0, 0, np.where(side == self._side, self._times + 1, 1))
+        self._side = side
+        walkers = np.flatnonzero(self._times >= IN_A_ROW)
+        if not walkers.size:
+            return None
+        theirs = energies[walkers]
+        theirs = theirs[np.isfinite(theirs)]
+        energy = float(theirs.mean()) if theirs.size else float("nan")
+        others = float(np.median(energies[np.isfinite(energies)])) if np.isfinite(energies).any() else float("nan")
+        return StuckWalkers(walkers, energies.size, energy, others, r_hat)
+
+
+def outliers(energies: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Where energies (n,) lie by those of all: +1 far above, -1 far below, 0 among them; not finite is far above.
+
+    Far is over 8 robust standard deviations from the median: outliers move neither much while they are a small part.
+    """
+    finite = np.isfinite(energies)
+    side = np.where(finite, 0, 1)
+    if finite.any():
+        middle = np.median(energies[finite])
+        deviation = np.where(finite, energies, middle) - middle
+        scale = _NORMAL * np.median(np.abs(deviation[finite])) + ROUNDING * abs(middle)
+        side += np.where(np.abs(deviation) > FAR * scale, np.sign(deviation), 0.0).astype(np.int64)
+    return side.astype(np.int64)

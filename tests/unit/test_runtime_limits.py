@@ -1,0 +1,160 @@
+"""Lengths of time, and until when a run may last."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from pvmc.config import RawInput, allowed_values, validate
+from pvmc.errors import InputError
+from pvmc.runtime import TimeLimit, TimeSpec, find_time_limit, limits, parse_duration
+from pvmc.runtime.limits import in_words, slurm_seconds_left
+
+JOB = {"SLURM_JOB_ID": "17"}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90 * 60),
+        ("5:30", 5 * 60 + 30),
+        ("24:00:00", 86400),
+        ("1-12", 36 * 3600),
+        ("1-12:30", 36.5 * 3600),
+        ("1-12:00:05", 36 * 3600 + 5),
+        ("30s", 30),
+        ("45m", 2700),
+        ("2h", 7200),
+        ("1.5h", 5400),
+        ("1d", 86400),
+        ("1h30m", 5400),
+        (" 2H ", 7200),
+    ],
+)
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "0", "0s", "-5", "1:2:3:4", "1-", "-1:00", "30m1h", "1e3", "h", "5 m", "9" * 40]
+)
+def test_what_is_none(text: str) -> None:
+    with pytest.raises(InputError, match=r'^--time-limit ".*": must be a length of time: "90" \(minutes\), ') as caught:
+        parse_duration(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_section() -> None:
+    assert validate(TimeSpec, RawInput({"limit": "24:00:00"}, "in.toml")).limit == "24:00:00"
+    with pytest.raises(InputError, match=r'^in.toml: limit = "soon": must be a length of time: "90"'):
+        validate(TimeSpec, RawInput({"limit": "soon"}, "in.toml"))
+    with pytest.raises(InputError, match=r"^in.toml: limit = 3: must be a length of time"):
+        validate(TimeSpec, RawInput({"limit": 3}, "in.toml"))
+    assert allowed_values(TimeSpec.model_fields["limit"]).startswith('a length of time: "90"')
+
+
+class TestReserve:
+    def test_margin_slow_iterations_and_checkpoints(self) -> None:
+        limit = TimeLimit(end=1000.0, source="a test", margin=60.0)
+        assert not limit.due(939.9) and limit.due(940.0)
+        for seconds in (2.0, 5.0, 1.0):
+            limit.iterated(seconds)
+        limit.saved(4.0)
+        assert limit.reserve == 60.0 + 3 * 5.0 + 2 * 4.0
+        assert not limit.due(916.9) and limit.due(917.0)
+
+    def test_an_old_slow_iteration_is_forgotten(self) -> None:
+        limit = TimeLimit(end=1000.0, source="a test", margin=0.0)
+        limit.iterated(100.0)
+        for _ in range(limits.RECENT):
+            limit.iterated(1.0)
+        assert limit.reserve == 3.0
+
+    def test_words(self) -> None:
+        limit = TimeLimit(end=100.0, source="SLURM job 17", margin=60.0)
+        assert limit.describe(41.0) == "0:00:59 left of SLURM job 17, of which 0:01:00 are kept"
+        assert [in_words(s) for s in (0.0, 2.54, 90.0, 93600.0)] == ["0.0 s", "2.5 s", "0:01:30", "1 day, 2:00:00"]
+
+
+def answers(**texts: str) -> tuple[list[Sequence[str]], object]:
+    """SLURM's commands played, and what was asked."""
+    asked: list[Sequence[str]] = []
+
+    def ask(command: Sequence[str]) -> str:
+        asked.append(command)
+        return texts.get(command[0], "")
+
+    return asked, ask
+
+
+class TestSlurm:
+    def test_end_from_the_environment(self) -> None:
+        asked, ask = answers()
+        end = int(time.time()) + 1000
+        left, warning = slurm_seconds_left(JOB | {"SLURM_JOB_END_TIME": str(end)}, ask)
+        assert 900 < left <= 1000 and warning == "" and asked == []
+
+    @pytest.mark.parametrize(
+        ("squeue", "scontrol", "seconds"),
+        [
+            ("1-02:03:04\n", "", 86400 + 2 * 3600 + 3 * 60 + 4),
+            ("9:30\n", "", 570),
+            ("UNLIMITED\n", "", math.inf),
+            ("INVALID\n", "JobId=17 RunTime=00:01:05 TimeLimit=00:10:00 TimeMin=N/A", 535),
+            ("", "JobId=17 RunTime=00:01:05 TimeLimit=UNLIMITED TimeMin=N/A", math.inf),
+        ],
+    )
+    def test_time_left_as_slurm_answers(self, squeue: str, scontrol: str, seconds: float) -> None:
+        asked, ask = answers(squeue=squeue, scontrol=scontrol)
+        assert slurm_seconds_left(JOB, ask) == (seconds, "")
+        assert all("17" in command for command in asked)
+
+    @pytest.mark.parametrize("scontrol", ["", "slurm_load_jobs error", "TimeLimit=Partition_Limit", "RunTime=00:01:05"])
+    def test_no_answer_is_no_limit_and_a_warning(self, scontrol: str) -> None:
+        left, warning = slurm_seconds_left(JOB, answers(scontrol=scontrol)[1])
+        assert left == math.inf
+        assert warning.startswith("the end of SLURM job 17 cannot be found out") and "--time-limit" in warning
+
+    def test_commands_that_are_not_there_or_hang(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "ASK_SECONDS", 0.2)
+        assert limits._answer(["no-such-command-of-slurm"]) == ""
+        assert limits._answer(["sleep", "60"]) == ""
+        assert limits._answer(["false"]) == ""
+        assert limits._answer(["echo", "5:00"]) == "5:00\n"
+
+
+class TestFindTimeLimit:
+    def test_none_without_wishes_or_slurm(self) -> None:
+        found = find_time_limit(TimeSpec(), 0.0, {})
+        assert found.limit is None and found.warning == ""
+
+    def test_the_users_counts_from_the_start_of_the_program(self) -> None:
+        limit = find_time_limit(TimeSpec(limit="2h"), 100.0, {}).limit
+        assert limit is not None and (limit.end, limit.margin) == (7300.0, 0.0)
+        assert limit.source == "the time limit of 2h"
+
+    def test_slurms_has_a_margin_unless_the_input_has_one(self) -> None:
+        ask = answers(squeue="10:00")[1]
+        for margin, kept in ((None, 60.0), (5.0, 5.0)):
+            limit = find_time_limit(TimeSpec(margin=margin), 0.0, JOB, ask).limit
+            assert limit is not None and limit.margin == kept and limit.source == "SLURM job 17"
+            assert limit.end == pytest.approx(time.monotonic() + 600, abs=30)
+
+    def test_the_earlier_one_counts(self) -> None:
+        ask = answers(squeue="10:00")[1]
+        now = time.monotonic()
+        for text, source in (("5m", "the time limit of 5m"), ("15m", "SLURM job 17")):
+            limit = find_time_limit(TimeSpec(limit=text), now, JOB, ask).limit
+            assert limit is not None and limit.source == source
+
+    def test_slurm_may_be_left_out(self) -> None:
+        asked, ask = answers(squeue="10:00")
+        assert find_time_limit(TimeSpec(slurm=False), 0.0, JOB, ask).limit is None
+        assert asked == []
+
+    def test_a_warning_does_not_cost_the_users_limit(self) -> None:
+        found = find_time_limit(TimeSpec(limit="2h"), 0.0, JOB, answers()[1])
+        assert found.limit is not None and found.warning

@@ -1,0 +1,200 @@
+"""Whether a run goes on, in one process; how ranks agree is seen in tests/mpi/test_stop.py and from outside below."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pvmc.errors import EXIT_RESUMABLE
+from pvmc.estimators import EnergyStatistics
+from pvmc.parallel import SerialCommunicator
+from pvmc.runtime import (
+    STOP_FILE,
+    CheckpointPolicy,
+    CheckpointSpec,
+    Convergence,
+    ConvergenceSpec,
+    Decision,
+    Signals,
+    StopWatcher,
+    TimeLimit,
+)
+
+COMM = SerialCommunicator()
+ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100)
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def first_stop(watcher: StopWatcher, clock: Clock | None = None, seconds: float = 1.0, n: int = 100) -> tuple[int, Any]:
+    """The iteration at which a run ends, and why; its iterations last so many seconds."""
+    for iteration in range(n):
+        if clock is not None:
+            clock.now += seconds
+        decision = watcher.decide(iteration, ENERGY, COMM)
+        if decision.stop:
+            assert decision.checkpoint
+            return iteration, decision.stop
+    return n, None
+
+
+def test_a_run_goes_on_to_its_last_iteration() -> None:
+    iteration, reason = first_stop(StopWatcher(7, Signals()))
+    assert (iteration, reason.kind, reason.finished, reason.exit_code) == (6, "iterations", True, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_signal(number: int) -> None:
+    signals = Signals()
+    watcher = StopWatcher(7, signals)
+    assert watcher.decide(0, ENERGY, COMM) == Decision(None, False)
+    signals.received = number
+    reason = watcher.decide(1, ENERGY, COMM).stop
+    assert reason is not None and (reason.kind, reason.finished) == ("signal", False)
+    assert reason.message == signal.Signals(number).name
+    assert reason.exit_code == EXIT_RESUMABLE == 75
+
+
+def test_a_finished_run_is_finished_whatever_else_asks_for_a_stop() -> None:
+    signals, clock = Signals(), Clock()
+    signals.received = signal.SIGTERM
+    watcher = StopWatcher(1, signals, limit=TimeLimit(0.0, "a test", 0.0), clock=clock)
+    reason = watcher.decide(0, ENERGY, COMM).stop
+    assert reason is not None and reason.kind == "iterations" and reason.finished
+
+
+def test_time_counts_the_slowest_iteration_and_the_checkpoint() -> None:
+    clock = Clock(0.0)
+    iteration, reason = first_stop(
+        StopWatcher(99, Signals(), limit=TimeLimit(50.0, "a test", 10.0), clock=clock), clock, 2.0
+    )
+    assert clock.now == 34.0  # 50 - 10 - 3 x 2
+    assert (iteration, reason.kind, reason.finished, reason.exit_code) == (16, "time", False, 75)
+    assert reason.message == "out of time: 0:00:16 left of a test, of which 0:00:16 are kept"
+
+
+def test_the_time_of_saving_is_none_of_an_iteration() -> None:
+    clock = Clock(0.0)
+    limit = TimeLimit(1000.0, "a test", 0.0)
+    watcher = StopWatcher(99, Signals(), limit=limit, clock=clock)
+    for iteration in range(3):
+        clock.now += 1.0
+        watcher.decide(iteration, ENERGY, COMM)
+        clock.now += 5.0
+        watcher.saved(iteration, 5.0)
+    assert limit.reserve == 3 * 1.0 + 2 * 5.0
+
+
+class TestStopFile:
+    def test_it_stops_the_run_and_is_gone(self, tmp_path: Path) -> None:
+        clock = Clock()
+        watcher = StopWatcher(99, Signals(), directory=tmp_path, clock=clock)
+        assert first_stop(watcher, clock, n=3) == (3, None)
+        (tmp_path / STOP_FILE).touch()
+        _, reason = first_stop(watcher, clock)
+        assert (reason.kind, reason.finished) == ("stop file", False)
+        assert reason.message == f"found {tmp_path / STOP_FILE}, and removed it"
+        assert not (tmp_path / STOP_FILE).exists()
+
+    def test_it_is_looked_for_once_a_second(self, tmp_path: Path) -> None:
+        clock = Clock()
+        watcher = StopWatcher(99, Signals(), directory=tmp_path, clock=clock)
+        watcher.decide(0, ENERGY, COMM)
+        (tmp_path / STOP_FILE).touch()
+        assert first_stop(watcher, clock, seconds=0.3)[0] == 3
+
+    def test_one_that_cannot_be_removed_stops_the_run_and_says_so(self, tmp_path: Path) -> None:
+        (tmp_path / STOP_FILE).mkdir()
+        _, reason = first_stop(StopWatcher(99, Signals(), directory=tmp_path))
+        assert reason.kind == "stop file"
+        assert re.search(r"which cannot be removed \(.+\): remove it to resume$", reason.message)
+
+    def test_a_directory_that_is_gone_stops_nothing(self, tmp_path: Path) -> None:
+        assert first_stop(StopWatcher(99, Signals(), directory=tmp_path / "gone"), n=3) == (3, None)
+
+
+def test_convergence() -> None:
+    convergence = Convergence(ConvergenceSpec(window=16, variance=0.02), n_sites=1)
+    iteration, reason = first_stop(StopWatcher(99, Signals(), convergence=convergence))
+    assert (iteration, reason.kind, reason.finished, reason.exit_code) == (15, "converged", True, 0)
+    assert reason.message.startswith("converged: variance/N 0.01 <= 0.02")
+
+
+def test_checkpoints() -> None:
+    policy = CheckpointPolicy(CheckpointSpec(iterations=3, minutes=0.0), iteration=0, moment=0.0)
+    clock = Clock()
+    watcher = StopWatcher(8, Signals(), checkpoints=policy, clock=clock)
+    saved = []
+    for iteration in range(8):
+        clock.now += 1.0
+        if watcher.decide(iteration, ENERGY, COMM).checkpoint:
+            saved.append(iteration)
+            watcher.saved(iteration, 0.0)
+    assert saved == [2, 5, 7]
+
+
+RUN = """
+import os, time
+from pvmc.estimators import EnergyStatistics
+from pvmc.parallel import run_main, world
+from pvmc.runtime import Signals, StopWatcher
+
+def main():
+    comm = world()
+    energy = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100)
+    with Signals() as signals:
+        watcher = StopWatcher(10**6, signals)
+        print(f"rank {comm.rank} pid {os.getpid()}", flush=True)
+        for iteration in range(10**6):
+            time.sleep(0.002 * (1 + comm.rank))
+            decision = watcher.decide(iteration, energy, comm)
+            if decision.stop:
+                print(f"rank {comm.rank} stops at {iteration}: {decision.stop.message}", flush=True)
+                return decision.stop.exit_code
+
+raise SystemExit(run_main(main))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "to"), [(signal.SIGTERM, "rank 1"), (signal.SIGUSR2, "rank 1"), (signal.SIGUSR1, "mpiexec")]
+)
+def test_a_job_stops_together_when_a_signal_comes_from_outside(
+    mpiexec: str, tmp_path: Path, number: signal.Signals, to: str
+) -> None:
+    """To one rank alone, as SLURM may send it; or to mpiexec, which passes it on."""
+    job = subprocess.Popen(
+        [mpiexec, "-n", "2", sys.executable, "-c", textwrap.dedent(RUN)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    try:
+        assert job.stdout is not None
+        started = "".join(job.stdout.readline() for _ in range(2))
+        pids = {rank: int(pid) for rank, pid in re.findall(r"(rank \d) pid (\d+)", started)}
+        os.kill(pids.get(to, job.pid), number)
+        output, _ = job.communicate(timeout=60)
+    finally:
+        job.kill()
+    stops = re.findall(r"rank (\d) stops at (\d+): (\w+) on rank (\d)", output)
+    assert {rank for rank, _, _, _ in stops} == {"0", "1"}, output
+    assert len({(iteration, name, where) for _, iteration, name, where in stops}) == 1, output
+    assert stops[0][2] == number.name and (to == "mpiexec" or stops[0][3] == "1")
+    assert job.returncode == EXIT_RESUMABLE

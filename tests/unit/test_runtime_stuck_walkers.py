@@ -1,0 +1,72 @@
+"""Walkers in a mode of their own are found, heavy tails are not, and nobody is warned all the time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pvmc.parallel import SerialCommunicator
+from pvmc.runtime import WalkerWatch
+from pvmc.runtime.stuck_walkers import outliers
+
+COMM = SerialCommunicator()
+
+
+def energies(look: int, n: int = 200, stuck: int = 0) -> NDArray[np.float64]:
+    """Mean energies of walkers around -10; the first few sit at -1."""
+    values = np.random.default_rng([7, look]).normal(-10.0, 0.5, size=n)
+    values[:stuck] += 9.0
+    return values
+
+
+def looks(stuck: int, n: int = 6) -> list[list[int]]:
+    watch, found = WalkerWatch(), []
+    for look in range(n):
+        result = watch.judge(energies(look, stuck=stuck), r_hat=1.5)
+        found.append([] if result is None else result.walkers.tolist())
+    return found
+
+
+@pytest.mark.parametrize("stuck", [1, 5, 40])
+def test_they_are_found_at_the_third_look(stuck: int) -> None:
+    assert looks(stuck) == [[], []] + [list(range(stuck))] * 4
+
+
+def test_walkers_that_agree_are_left_alone() -> None:
+    assert looks(0, n=30) == [[]] * 30
+
+
+def test_an_outlier_that_comes_and_goes_or_changes_sides_is_none() -> None:
+    for pattern in ([1, 1, 0] * 5, [1, 1, -1, -1] * 4):
+        watch = WalkerWatch()
+        for look, side in enumerate(pattern):
+            values = energies(look)
+            values[3] = -10.0 + 10.0 * side
+            assert watch.judge(values, 1.0) is None
+
+
+def test_numbers() -> None:
+    watch = WalkerWatch()
+    for look in range(3):
+        result = watch.judge(energies(look, stuck=5), r_hat=1.5)
+    assert result is not None
+    assert (result.n_walkers, result.r_hat) == (200, 1.5)
+    assert result.energy == pytest.approx(-1.0, abs=1.5) and result.others == pytest.approx(-10.0, abs=0.2)
+    text = result.warning(120)
+    assert text.startswith("iteration 120: 5 of 200 walkers are stuck in a mode of their own, at energy ")
+    assert "R-hat 1.500" in text and "they are kept" in text and "\n" not in text
+
+
+def test_not_finite_is_far_out_and_equal_energies_are_not() -> None:
+    values = np.full(10, -3.0)
+    assert outliers(values).tolist() == [0] * 10
+    values[2], values[5], values[7] = np.nan, np.inf, -3.1
+    assert outliers(values).tolist() == [0, 0, 1, 0, 0, 1, 0, -1, 0, 0]
+    assert outliers(np.full(3, np.nan)).tolist() == [1, 1, 1]
+
+
+def test_warnings_are_rare() -> None:
+    watch = WalkerWatch()
+    warned = [i for i in range(300) if watch.look(i, energies(i, stuck=5), 1.5, COMM)]
+    assert warned == [20, 120, 220]

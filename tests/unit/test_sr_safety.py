@@ -1,0 +1,69 @@
+"""Steps that go too far, and energies that rose."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pvmc.sr.safety import capped_learning_rate, energy_rose, metric_norm
+from tests.helpers import configurations, random_rbm, state_vector
+
+N = 6
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_the_norm_is_the_angle_by_which_the_state_turns(dtype: type, rng: np.random.Generator) -> None:
+    """S by enumeration, a step along x, and the angle between the two states, all from psi itself."""
+    rbm, theta = random_rbm(N, dtype)
+    spins = configurations(N)
+    psi = rbm.at(theta)
+    weights = np.abs(state_vector(psi, spins)) ** 2
+    rows = psi.log_derivatives(spins, psi.lookup(spins))
+    rows = rows - (rows @ weights)[:, None]
+    tensor = (rows.conj() * weights) @ rows.T
+    if dtype is np.float64:
+        tensor = tensor.real
+    direction = rng.normal(size=len(theta)).astype(dtype)
+    if dtype is np.complex128:
+        direction += 1j * rng.normal(size=len(theta))
+    norm = metric_norm(np.tril(tensor), direction)
+    gamma = 1e-4 / norm
+    overlap = np.vdot(state_vector(psi, spins), state_vector(rbm.at(theta - gamma * direction), spins))
+    assert math.acos(min(1.0, abs(overlap))) == pytest.approx(gamma * norm, rel=1e-2)
+    assert norm == pytest.approx(math.sqrt(np.vdot(direction, tensor @ direction).real), rel=1e-12)
+
+
+def test_rounding_below_zero_is_no_error() -> None:
+    assert metric_norm(np.array([[-1e-20]]), np.array([1.0])) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("rate", "norm", "expected"),
+    [(0.1, 2.0, 0.1), (0.1, 3.0, 0.1), (0.1, 6.0, 0.05), (0.1, 0.0, 0.1), (0.1, math.inf, 0.0), (0.1, math.nan, 0.0)],
+)
+def test_the_cap(rate: float, norm: float, expected: float) -> None:
+    assert capped_learning_rate(rate, norm, largest=0.3) == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rose"),
+    [
+        ((-1.0, 0.3), (1.4, 0.4), False),  # 5 combined errors are 2.5
+        ((-1.0, 0.3), (1.6, 0.4), True),
+        ((-1.0, 0.0), (-1.0, 0.0), False),
+        ((-1.0, 0.0), (-0.9, 0.0), True),
+        ((-1.0, 0.1), (math.nan, 0.1), True),
+        ((-1.0, 0.1), (math.inf, 0.1), True),
+        ((-1.0, math.nan), (5.0, 0.1), False),
+        ((-1.0, 0.1), (-9.0, 0.1), False),
+    ],
+)
+def test_rising_energies(before: tuple[float, float], after: tuple[float, float], rose: bool) -> None:
+    assert energy_rose(*before, *after) is rose
+
+
+def test_how_many_errors_is_a_choice() -> None:
+    assert energy_rose(0.0, 0.3, 1.0, 0.4, n_sigmas=1.9)
+    assert not energy_rose(0.0, 0.3, 1.0, 0.4, n_sigmas=2.1)
