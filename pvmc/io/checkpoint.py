@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 from collections.abc import Mapping
@@ -195,7 +196,7 @@ def _image(checkpoint: Checkpoint) -> bytes:
         for name, values in checkpoint.solver.items():
             solver[name] = values
         file.flush()
-        body = memoryview(file.id.get_file_image())[CHECKPOINT_HEADER:]
+        body = memoryview(file.id.get_file_image())  # without the user block
         return b"".join((_header(body), body))
 
 
@@ -250,7 +251,7 @@ def _damage(content: bytes) -> str:
 
 
 def _parsed(content: bytes) -> Checkpoint:
-    with h5py.File("checkpoint", "r", driver="core", backing_store=False, file_image=content) as file:
+    with h5py.File(io.BytesIO(content), "r") as file:
         attributes = {name: _plain(value) for name, value in file.attrs.items() if name not in _OWN}
         return Checkpoint(
             iteration=int(file.attrs["iteration"]),
