@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SUPERBLOCK = struct.Struct("<8sBBBBQQQQI")  # versions 2 and 3, with 8-byte addresses
+_FLAGS, _LENGTH = 4, 7  # fields of the superblock
 _TRIES = 4
 _PAUSE = 0.02
 _PATIENCE = 2.0
@@ -77,6 +78,16 @@ def _read(path: Path, extract: Callable[[h5py.File], T], what: str) -> T:
         raise StorageError(f"{path} is damaged: {_line(error)}") from error
 
 
+def stored_length(path: Path) -> int:
+    """Length of a closed file (superblock of version 2 or 3) by its own account; more on the disk is spare.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return int(_SUPERBLOCK.unpack(file.read(_SUPERBLOCK.size))[_LENGTH])
+
+
 class _Contents(io.RawIOBase):
     """The bytes of a file, read-only, as h5py takes them; with a superblock as of a file that was closed."""
 
@@ -121,7 +132,7 @@ def _as_closed(head: bytes, length: int) -> bytes:
     *fields, checksum = _SUPERBLOCK.unpack(head)
     if lookup3(head[:-4]) != checksum:
         return head
-    fields[4], fields[7] = 0, length
+    fields[_FLAGS], fields[_LENGTH] = 0, length
     body = _SUPERBLOCK.pack(*fields, 0)[:-4]
     return body + struct.pack("<I", lookup3(body))
 

@@ -22,6 +22,9 @@ from pvmc.io.schema import (
 )
 from pvmc.io.session import Session
 
+_INDICES_BYTES, _INDEX_BYTES = 1 << 16, 64
+"""Of HDF5's indices of chunks: to begin with, and for each chunk."""
+
 ParameterBlocks = Mapping[str, tuple[slice, tuple[int, ...]]]
 
 
@@ -58,6 +61,20 @@ def laid_out(
         return bytes(file.id.get_file_image())
 
 
+def space(rows: int, saved: int, n_parameters: int, dtype: np.dtype[Any]) -> int:
+    """Bytes that so many rows and saved parameters add to an empty file, at most (its indices of chunks included)."""
+    per_chunk = _theta_rows(n_parameters, dtype)
+    columns = -(-rows // SERIES_CHUNK) * (len(SERIES) + 1) * (8 * SERIES_CHUNK + _INDEX_BYTES)
+    saved_rows = -(-saved // SERIES_CHUNK) * (8 * SERIES_CHUNK + _INDEX_BYTES)
+    vectors = -(-saved // per_chunk) * (per_chunk * n_parameters * dtype.itemsize + _INDEX_BYTES)
+    return _INDICES_BYTES + columns + saved_rows + vectors
+
+
+def _theta_rows(n_parameters: int, dtype: np.dtype[Any]) -> int:
+    """Saved vectors in a chunk."""
+    return max(1, THETA_CHUNK_BYTES // max(1, n_parameters * dtype.itemsize))
+
+
 def _create_series(group: h5py.Group, energy_units: str) -> None:
     scale = _growing(group, ITERATION, energy_units)
     scale.make_scale(ITERATION.name)
@@ -74,7 +91,7 @@ def _create_parameters(group: h5py.Group, blocks: ParameterBlocks, dtype: np.dty
     saved.attrs["description"] = "SR iteration after which the row of theta was saved"
     position = group.create_dataset("parameter", data=np.arange(n_parameters))
     position.attrs.update(units="1", description="position in the flat parameter vector")
-    chunk = (max(1, THETA_CHUNK_BYTES // max(1, n_parameters * dtype.itemsize)), n_parameters)
+    chunk = (_theta_rows(n_parameters, dtype), n_parameters)
     theta = group.create_dataset("theta", (0, n_parameters), dtype, maxshape=(None, n_parameters), chunks=chunk)
     theta.attrs.update(units="1", description="flat vector of the variational parameters")
     for axis, scale, label in zip(theta.dims, (saved, position), ("saved", "parameter"), strict=True):

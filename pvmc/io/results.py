@@ -9,6 +9,7 @@ leaves the old file or the new one, both whole.  Nothing here knows of MPI: rank
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 import time
@@ -24,11 +25,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from pvmc.errors import InputError, StorageError
 from pvmc.io.earlier import Earlier, read_earlier
-from pvmc.io.layout import ParameterBlocks, laid_out, require_schema, stored
+from pvmc.io.hdf5 import stored_length
+from pvmc.io.layout import ParameterBlocks, laid_out, require_schema, space, stored
 from pvmc.io.schema import FILE_NAME, SCHEMA_VERSION, SERIES, STATUSES
 from pvmc.io.session import Session
 from pvmc.io.storage import reason, remove_leftovers, sync_directory, temporary_path
 
+_NO_RESERVING = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # a file system that cannot
 _MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
@@ -85,6 +88,7 @@ class ResultsWriter:
         sessions = [*(earlier.sessions if earlier else []), _session(given, now, threads, earlier)]
         reference = _reference(reference_energy, reference_method, earlier)
         image = laid_out(given, parameter_blocks, np.dtype(parameter_dtype), reference, sessions)
+        self._empty = self._reserved = len(image)
         temporary = temporary_path(self.path)
         try:
             with self._storage():
@@ -208,9 +212,27 @@ class ResultsWriter:
         for quantity in SERIES:
             columns[quantity.name] = [values.get(quantity.name, quantity.fill) for _, values in self._waiting]
         with self._storage():
+            self._reserve(self._rows + len(self._waiting), self._saved)
             self._write_rows(columns, len(self._waiting))
             self._set_session("seconds", time.monotonic() - self._began)
         self._waiting, self._written = [], time.monotonic()
+
+    def _reserve(self, rows: int, saved: int) -> None:
+        """Takes the disk space for so many rows and saved parameters, before HDF5 wants to write there.
+
+        HDF5 crashes, if only when the process ends, where it cannot write a new chunk or its index (a full disk or
+        quota; seen with 2.0); a system call that cannot have the space is a plain error.
+        """
+        theta = self._datasets["parameters/theta"]
+        size = self._empty + space(rows, saved, theta.shape[1], theta.dtype)
+        if size <= self._reserved:
+            return
+        try:
+            os.posix_fallocate(self._opened().id.get_vfd_handle(), self._reserved, size - self._reserved)
+        except OSError as error:
+            if error.errno not in _NO_RESERVING:
+                raise
+        self._reserved = size
 
     def _write_rows(self, columns: Mapping[str, ArrayLike], count: int) -> None:
         for name, values in columns.items():
@@ -224,6 +246,7 @@ class ResultsWriter:
         """Copies the rows of the run's first part; they come before all of this one."""
         if not earlier.iteration:
             return
+        self._reserve(earlier.iteration, len(earlier.saved))
         self._write_rows(earlier.series, earlier.iteration)
         self._last_iteration = earlier.iteration - 1
         for batch in earlier.parameters():
@@ -244,6 +267,7 @@ class ResultsWriter:
         if not np.can_cast(vector.dtype, dataset.dtype, casting="safe"):
             raise ValueError(f"parameters of type {vector.dtype}, expected {dataset.dtype}")
         with self._storage():
+            self._reserve(self._rows, self._saved + 1)
             self._write_parameters([iteration], vector[np.newaxis])
 
     def _write_parameters(self, iterations: ArrayLike, theta: NDArray[Any]) -> None:
@@ -268,6 +292,7 @@ class ResultsWriter:
             self._set_session("outcome", status)
             self._set_state("status", status)
             file.close()
+            os.truncate(self.path, stored_length(self.path))  # what was reserved and not used
         self._file = None
 
     def _set_state(self, name: str, value: str | int) -> None:
