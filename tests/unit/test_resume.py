@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -216,7 +218,7 @@ for _ in range(kills):
     child = os.fork()
     if not child:
         run(10**9)
-    time.sleep(rng.uniform(0, 0.12))
+    time.sleep(rng.uniform(0, 0.25))
     os.kill(child, signal.SIGKILL)
     killed += os.waitpid(child, 0)[1] == signal.SIGKILL
     checkpoint, _ = latest_checkpoint(directory)
@@ -244,28 +246,87 @@ def test_killed_at_random_moments_it_goes_on_as_if_it_had_not_been(tmp_path: Pat
 
 
 FULL = f"""
-import sys
+import resource, sys
 import numpy as np
 from pathlib import Path
 from pvmc.errors import StorageError
 from pvmc.io.results import ResultsWriter
-directory = Path(sys.argv[1])
+directory, limit = Path(sys.argv[1]), int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+given = dict(parameter_blocks={BLOCKS!r}, parameter_dtype=np.complex128)
 try:
-    ResultsWriter.resume(directory, 17, {attributes()!r}, parameter_blocks={BLOCKS!r}, parameter_dtype=np.complex128)
+    if len(sys.argv) > 3:
+        results = ResultsWriter(directory, {attributes()!r}, **given, patience=1000.0)
+        for iteration in range(10**6):
+            results.append(iteration, {{"energy": -1.0 / (iteration + 1), "n_samples": 3 * iteration}})
+            if iteration % 64 == 0:
+                results.flush()
+            if iteration % 3 == 0:
+                results.save_parameters(iteration, np.full({K}, iteration + 1j))
+    else:
+        ResultsWriter.resume(directory, 17, {attributes()!r}, **given)
 except StorageError as error:
     print(error)
 """
 
 
-@pytest.mark.parametrize("room", [50_000, 200_000, 230_000])
-def test_full_disk_leaves_the_old_file(tmp_path: Path, room: int) -> None:
+def run_full(*arguments: object) -> str:
+    """What the script prints; it must end well (HDF5, left to itself on a full disk, crashes at exit)."""
+    command = [sys.executable, "-c", FULL, *(str(argument) for argument in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("limit", [20_000, 50_000, 190_000])
+def test_full_disk_leaves_the_old_file(tmp_path: Path, limit: int) -> None:
     """The limit bites in the laying-out, or later in the copying of rows."""
     with new(tmp_path) as results:
         fill(results, 0, 17)
     before = (tmp_path / "run.h5").read_bytes()
-    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({min(room, len(before) - 1)},) * 2)\n"
-    done = subprocess.run([sys.executable, "-c", limit + FULL, str(tmp_path)], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"cannot write {tmp_path / 'run.h5'}: File too large\n"
+    assert run_full(tmp_path, limit) == f"cannot write {tmp_path / 'run.h5'}: File too large\n"
     assert (tmp_path / "run.h5").read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.h5"]
+
+
+@pytest.mark.parametrize(("limit", "least"), [(50_000, 0), (300_000, 449), (600_000, 961)])
+def test_disk_that_fills_keeps_the_rows_before(tmp_path: Path, limit: int, least: int) -> None:
+    """At the first row, where the first chunks are to be written, or at a later one."""
+    path = tmp_path / "run" / "run.h5"
+    assert run_full(path.parent, limit, "new") == f"cannot write {path}: File too large\n"
+    rows = open_run(path).iteration.size
+    assert rows >= least
+    run = open_run(path)
+    np.testing.assert_array_equal(run.series["energy"], -1.0 / (np.arange(rows) + 1))
+    saved = run.saved_iterations()
+    np.testing.assert_array_equal(saved, 3 * np.arange(saved.size))
+    with resumed(path.parent, rows) as results:
+        fill(results, rows, rows + 5)
+    assert open_run(path).iteration.tolist() == list(range(rows + 5))
+
+
+def test_no_more_space_is_written_than_was_reserved(tmp_path: Path) -> None:
+    with new(tmp_path, patience=1000.0) as results:
+        sizes = []
+        for iteration in range(1500):
+            results.append(iteration, {})
+            if iteration % 100 == 0:
+                results.save_parameters(iteration, np.zeros(K))
+                results.flush()
+                sizes.append((tmp_path / "run.h5").stat().st_size)
+        results.flush()
+        reserved = results._reserved
+        assert (tmp_path / "run.h5").stat().st_size == reserved
+    assert len(set(sizes)) == 3  # it grows with the chunks
+    assert 0 <= reserved - (tmp_path / "run.h5").stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_file_system_that_cannot_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    with new(tmp_path) as results:
+        fill(results, 0, 5)
+    assert_straight(tmp_path, 5)
