@@ -3,7 +3,8 @@
 HDF5's own way to read a growing file (SWMR) reads metadata with a wrong checksum again and again, for minutes, in the
 hope that the writer completes it; of a damaged file it never will.  So a file that a writer has not closed is shown to
 HDF5 with a superblock that says that it has: wrong checksums are then errors at once, and what a writer may be
-completing is read again by us, a few times.
+completing is read again by us, a few times.  The one part of the metadata without a checksum, in which a wrong byte can
+make HDF5 loop for ever, is the heap of texts: it is looked through on the way.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SUPERBLOCK = struct.Struct("<8sBBBBQQQQI")  # versions 2 and 3, with 8-byte addresses
+_HEAP = b"GCOL\x01\0\0\0"  # begins a heap; then its size, 8 bytes
+_HEAP_OBJECT = struct.Struct("<H6xQ")  # before each object of a heap: number, size
 _FLAGS, _LENGTH = 4, 7  # fields of the superblock
 _TRIES = 4
 _PAUSE = 0.02
@@ -119,10 +122,28 @@ class _Contents(io.RawIOBase):
                 view[done:] = bytes(len(view) - done)
                 break
             done += count
+        if bytes(view[: len(_HEAP)]) == _HEAP:
+            self._require_sound_heap(start)
         if start < len(self._head):
             part = self._head[start : start + done]
             view[: len(part)] = part
         return done
+
+    def _require_sound_heap(self, start: int) -> None:
+        """Raises OSError unless the objects of a heap lie one after the other, as far as it goes."""
+        self._file.seek(start + len(_HEAP))
+        size = int.from_bytes(self._file.read(8), "little")
+        length = os.fstat(self._file.fileno()).st_size - start
+        heap = os.pread(self._file.fileno(), min(size, length), start)
+        place = len(_HEAP) + 8
+        while place + _HEAP_OBJECT.size <= len(heap):
+            number, used = _HEAP_OBJECT.unpack_from(heap, place)
+            # Number 0 is the room that is left, its header included.
+            place += used if number == 0 else _HEAP_OBJECT.size + -(-used // 8) * 8
+            if number == 0 and used < _HEAP_OBJECT.size:
+                break
+        if place > len(heap) or size != len(heap) or len(heap) - place >= _HEAP_OBJECT.size:
+            raise OSError(f"the heap of texts at byte {start} is damaged")
 
 
 def _as_closed(head: bytes, length: int) -> bytes:

@@ -180,8 +180,9 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 
 def _run(file: h5py.File, path: Path) -> Run:
     _require_ours(file, path)
-    attributes = {name: _plain(value) for name, value in file.attrs.items()}
-    _require_attributes(attributes)
+    attributes = _attributes(file)
+    if not all(isinstance(file[name], h5py.Group) for name in ("reference", "series", "state")):
+        raise ValueError("a group is something else")
     reference = file["reference"].attrs
     energy = reference.get("energy")
     return Run(
@@ -207,15 +208,18 @@ def _require_ours(file: h5py.File, path: Path) -> None:
         )
 
 
-def _require_attributes(attributes: dict[str, str | int]) -> None:
-    """Raises ValueError unless what this module and its users count on is there."""
+def _attributes(file: h5py.File) -> dict[str, str | int]:
+    """Attributes of the root; ValueError unless what this module and its users count on is there."""
+    values = dict(file.attrs.items())
+    types: dict[type, tuple[type, ...]] = {int: (np.integer,), str: (str, bytes)}
     for needed in ROOT_ATTRIBUTES:
-        value = attributes.get(needed.name)
-        if needed.name in _NEEDED and not isinstance(value, needed.type):
-            raise ValueError(f"attribute {needed.name} is {'missing' if value is None else 'of another type'}")
-    if min(int(attributes[name]) for name in ("n_sites", "n_parameters", "n_iterations", "ranks", "pid")) < 0:
+        if needed.name in _NEEDED and not isinstance(values.get(needed.name), types[needed.type]):
+            trouble = "of another type" if needed.name in values else "missing"
+            raise ValueError(f"attribute {needed.name} is {trouble}")
+    if min(values[name] for name in ("n_sites", "n_parameters", "n_iterations", "ranks", "pid")) < 0:
         raise ValueError("an attribute that counts something is negative")
-    _seconds(str(attributes["created"]))
+    _seconds(_text(values["created"]))
+    return {name: _plain(value) for name, value in values.items()}
 
 
 def _read_series(file: h5py.File, path: Path) -> dict[str, NDArray[Any]]:
@@ -253,7 +257,7 @@ def _sessions(file: h5py.File) -> tuple[Session, ...]:
 
 
 def _parameter_blocks(file: h5py.File) -> dict[str, tuple[slice, tuple[int, ...]]]:
-    attributes = dict(file["parameters/theta"].attrs)
+    attributes = file["parameters/theta"].attrs
     return {
         str(name): (slice(*attributes[f"{name}_slice"].tolist()), tuple(attributes[f"{name}_shape"].tolist()))
         for name in attributes["block_names"]
