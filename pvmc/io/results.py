@@ -292,8 +292,9 @@ class ResultsWriter:
             self._set_session("outcome", status)
             self._set_state("status", status)
             file.close()
-            os.truncate(self.path, stored_length(self.path))  # what was reserved and not used
         self._file = None
+        with contextlib.suppress(OSError):  # it does no harm
+            os.truncate(self.path, stored_length(self.path))  # gives back what was reserved and not used
 
     def _set_state(self, name: str, value: str | int) -> None:
         self._set(f"state/{name}", (), value)
