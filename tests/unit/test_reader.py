@@ -235,6 +235,20 @@ def test_damaged_files_neither_crash_nor_hang(directory: Path, tmp_path: Path, k
     assert outcomes.count("refused") > 40
 
 
+@pytest.mark.parametrize("header", [bytes(16), b"\1" + bytes(7) + b"\xff" * 8, bytes(8) + b"\xff" * 8])
+def test_damaged_heap_of_texts_does_not_hang(directory: Path, header: bytes) -> None:
+    """HDF5 has no checksum there, and takes a step of length zero again and again."""
+    path = directory / "run.h5"
+    content = path.read_bytes()
+    first = content.index(b"GCOL") + 16  # the header of the first text
+    path.write_bytes(content[:first] + header + content[first + 16 :])
+    command = [sys.executable, "-c", READING, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, f"{path} refused", "")
+    with pytest.raises(StorageError, match=r"run\.h5: the heap of texts at byte \d+ is damaged"):
+        open_run(path)
+
+
 def change(path: Path, name: str, value: Any) -> None:
     with h5py.File(path, "r+") as file:
         if name.startswith("@"):
