@@ -142,6 +142,16 @@ def _add_run(subparsers) -> None:  # type: ignore[no-untyped-def]
         "--output", type=Path, metavar="DIR", help="directory of the results; default: runs/NAME of the input file"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already in DIR")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in DIR from its last checkpoint, on any number of ranks; CONFIG may be DIR itself",
+    )
+    parser.add_argument(
+        "--time-limit",
+        metavar="TIME",
+        help="stop before so much wall time is over, with the state saved (exit code 75): 90 (minutes), 24:00:00, 2h",
+    )
 
 
 def _add_fit(subparsers) -> None:  # type: ignore[no-untyped-def]

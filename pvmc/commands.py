@@ -6,12 +6,14 @@ Every function takes the parsed command line and returns the exit code; errors a
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pvmc.errors import InputError
 
 if TYPE_CHECKING:
+    from pvmc.config import RawInput
     from pvmc.job import Job
     from pvmc.parallel import Communicator
 
@@ -36,8 +38,8 @@ def validate(options: argparse.Namespace) -> int:
     """``pvmc validate``."""
     from pvmc.config import to_toml
     from pvmc.job import load_job
+    from pvmc.recorder import describe
     from pvmc.resources import memory_table
-    from pvmc.simulation import describe
 
     job = load_job(options.config, options.set)
     print(to_toml(job.config))
@@ -48,12 +50,20 @@ def validate(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Collective. ``pvmc run``."""
-    from pvmc.simulation import RunRequest
+    started = time.monotonic()
+    from pvmc.recorder import RunRequest
     from pvmc.simulation import run as carry_out
 
+    if options.time_limit is not None:
+        from pvmc.runtime import parse_duration
+
+        parse_duration(options.time_limit)
+        options.set.append(f'run.time.limit="{options.time_limit}"')
+    if options.resume and options.overwrite:
+        raise InputError("--resume goes on with the run that --overwrite would replace: give one of them")
     job, text, comm = _shared_job(options)
-    carry_out(RunRequest(job, text, _directory(options), options.overwrite), comm)
-    return 0
+    request = RunRequest(job, text, _directory(options), options.overwrite, options.resume, started)
+    return carry_out(request, comm)
 
 
 def fit(options: argparse.Namespace) -> int:
@@ -68,19 +78,32 @@ def fit(options: argparse.Namespace) -> int:
 
 def _shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
     """Collective. The job, built alike on every rank from what rank 0 read; the file's text; the ranks."""
-    from pvmc.config import read_input, validate
+    from pvmc.config import validate
     from pvmc.errors import on_every_rank
     from pvmc.job import JobConfig, build_job
     from pvmc.parallel import world
 
     comm = world()
-    raw = comm.root_value(lambda: read_input(options.config, options.set))
+    raw = comm.root_value(lambda: _input(options))
     with on_every_rank():
         job = build_job(validate(JobConfig, raw), raw)
     return job, raw.text, comm
 
 
+def _input(options: argparse.Namespace) -> RawInput:
+    """The input file, or with --resume DIR that of the run there, with what --set overrides."""
+    from pvmc.config import overridden, read_input
+
+    if getattr(options, "resume", False) and options.config.is_dir():
+        from pvmc.resumption import stored_input
+
+        return overridden(stored_input(options.config), options.set)
+    return read_input(options.config, options.set)
+
+
 def _directory(options: argparse.Namespace) -> Path:
+    if getattr(options, "resume", False) and options.config.is_dir():
+        return options.output or options.config
     return options.output or Path("runs") / options.config.stem
 
 
@@ -138,7 +161,7 @@ def exact(options: argparse.Namespace) -> int:
     from pvmc.ansatz import Projected
     from pvmc.exact.reference import LANCZOS_SITES
     from pvmc.job import load_job
-    from pvmc.simulation import exact_energy
+    from pvmc.recorder import exact_energy
 
     job = load_job(options.config, options.set)
     config = job.config
@@ -163,7 +186,7 @@ def check_ansatz(options: argparse.Namespace) -> int:
     from pvmc.ansatz.contract import check_ansatz, failed, table
     from pvmc.errors import InputError
     from pvmc.job import load_job
-    from pvmc.simulation import describe
+    from pvmc.recorder import describe
 
     job = load_job(options.config, options.set)
     checks = check_ansatz(job.ansatz, job.config.run.seed)
@@ -203,8 +226,6 @@ def bench(options: argparse.Namespace) -> int:
 
 def warmup(options: argparse.Namespace) -> int:
     """``pvmc warmup``."""
-    import time
-
     from pvmc.compilation import all_jobs, start_compiler, warm_up
     from pvmc.job import load_job
 

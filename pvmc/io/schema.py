@@ -94,6 +94,7 @@ SERIES = (
     Quantity("shift", "float64", "1", "diagonal regularisation lambda of the SR matrix"),
     Quantity("force_norm", "float64", "energy", "2-norm of the force vector F"),
     Quantity("update_norm", "float64", "1", "2-norm of the parameter update"),
+    Quantity("update_angle", "float64", "rad", "angle by which the update turns the state, gamma sqrt(x^dagger S x)"),
     Quantity("solve_residual", "float64", "1", "relative residual of the regularised SR equations"),
     Quantity("seconds", "float64", "s", "wall time of the iteration"),
     Quantity("seconds_sampling", "float64", "s", "of it, Metropolis sampling"),

@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from pvmc.config import Section
-from pvmc.sr.dense import DenseSolver, Solver, Step
+from pvmc.sr.dense import CALM, Caution, DenseSolver, Solver, Step
 from pvmc.sr.schedule import Schedule
 
-__all__ = ["SRSpec", "Schedule", "Solver", "Step"]
+__all__ = ["CALM", "Caution", "SRSpec", "Schedule", "Solver", "Step"]
 
 
 class SRSpec(Section):
@@ -27,6 +27,11 @@ class SRSpec(Section):
     cutoff: float = Field(default=1e-8, gt=0.0, lt=1.0)
     """smallest eigenvalue kept by pinv, relative to the largest, of S scaled to a unit diagonal"""
 
+    largest_angle: float = Field(default=0.5, gt=0.0)
+    """largest angle in radians by which a step may turn the state, gamma sqrt(x^dagger S x); else gamma is lowered"""
+    reject_rise: float | None = Field(default=None, gt=0.0)
+    """take back steps after which the energy is higher by more than so many errors, up to 3 times; default: never"""
+
     def build(self) -> Solver:
         """The solver."""
-        return DenseSolver(self.solver, self.learning_rate, self.shift, self.floor, self.cutoff)
+        return DenseSolver(self.solver, self.learning_rate, self.shift, self.floor, self.cutoff, self.largest_angle)
