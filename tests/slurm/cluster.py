@@ -122,9 +122,9 @@ class Cluster:
 
     def _start_daemons(self) -> None:
         here = self.directory
-        files = {name: f"--{name}-file={here}/munge.{name.replace('-file', '')}" for name in ("key", "pid", "log", "seed")}
+        files = [f"--{kind}-file={here}/munge.{kind}" for kind in ("key", "pid", "log", "seed")]
         # --force: this munged runs as root, not as the user munge.
-        self._start("munged", "--foreground", "--force", f"--socket={here}/munge.socket", *files.values())
+        self._start("munged", "--foreground", "--force", f"--socket={here}/munge.socket", *files)
         wait_for(lambda: (here / "munge.socket").exists(), 10, "munged's socket")
         self._start("slurmctld", "-D", "-c")
         for name in self.names:
@@ -133,15 +133,15 @@ class Cluster:
         wait_for(lambda: self.output("sinfo", "-h", "-t", "idle", "-o", "%D", check=False).strip() == idle, 30, "nodes")
 
     def _start(self, name: str, *arguments: str) -> None:
-        log = self._stack.enter_context(open(self.directory / f"{name}.out", "ab"))
-        daemon = subprocess.Popen(
-            [_find(name) or name, *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C at the tests reaches the tests only: they stop the daemons in order
-        )
+        with open(self.directory / f"{name}.out", "ab") as log:
+            daemon = subprocess.Popen(
+                [_find(name) or name, *arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C at the tests reaches the tests only: they stop the daemons in order
+            )
         self._stack.callback(_stop, daemon)
 
     # What tests do with it --------------------------------------------------------------------------------------------
