@@ -24,11 +24,11 @@ LAUNCHERS = {
 
 TEMPLATE = """\
 #!/bin/bash
-# @TITLE@.  Written by:
+# @TITLE@.  @ORIGIN@:
 #
 @WRITTEN_BY@
 #
-# Submit it, and look after it:
+# Submit it@FROM@, and look after it:
 #
 #     sbatch @FILE@
 #     squeue --me                  # waits or runs?
@@ -147,6 +147,7 @@ class Script:
         name: name of the job and beginning of its log's; a plain word.
         file: the script itself.
         written_by: the command that wrote it, for its head.
+        example: it is one of ``jobs/``, which run wherever the repository is.
         directory: where the job runs, as shell text.
         bin: directory of pvmc's programs, as shell text.
         ntasks, nodes, cpus, memory, time, partition, account: options of sbatch; those that are None stay out.
@@ -161,6 +162,7 @@ class Script:
     written_by: Sequence[str]
     ntasks: int
     time: str
+    example: bool = False
     overrides: Sequence[str] = ()
     directory: str = '"$SLURM_SUBMIT_DIR"'
     bin: str = '"$PWD/.venv/bin"'
@@ -178,6 +180,8 @@ def render(script: Script) -> str:
     array, output = script.array, shlex.quote(script.output)
     values = {
         "TITLE": f"pvmc under SLURM: {array.title if array else 'one run'}",
+        "ORIGIN": "An example of what this writes" if script.example else "Written by",
+        "FROM": " from the directory of the repository" if script.example else "",
         "WRITTEN_BY": _command_comment(script.written_by),
         "FILE": shlex.quote(script.file),
         "AGAIN": shlex.quote(f"sbatch {shlex.quote(script.file)}"),

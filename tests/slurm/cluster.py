@@ -34,7 +34,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={directory}/munge.socket,cred_expire=5
+AuthInfo=socket={directory}/munge.socket,cred_expire=2
 SlurmctldPort={ports[0]}
 StateSaveLocation={directory}/state
 SlurmdSpoolDir={directory}/spool-%n

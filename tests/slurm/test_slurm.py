@@ -1,0 +1,222 @@
+"""Job scripts of `pvmc submit` under a real SLURM: to the end, round the queue, as arrays; and which ends mean what."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pvmc
+from pvmc.cli import main
+from pvmc.io.reader import Run, open_run
+from tests.slurm.cluster import Cluster, wait_for
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+SHORT, LONG = 12, 1500
+"""Iterations of a run, and of one that lasts long enough to be stopped on its way."""
+INPUT = """\
+[lattice]
+kind = "chain"
+length = 8
+[hamiltonian]
+model = "heisenberg"
+[ansatz]
+kind = "rbm"
+[sampler]
+walkers = 64
+block_width = 16
+samples = 256
+"""
+LAUNCHERS = ["mpiexec", "srun-pmi2"]
+
+
+@pytest.fixture(autouse=True)
+def input_file(directory: Path, cluster: Cluster, mpiexec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small input, and this pvmc for the processes that are started."""
+    Path("chain.toml").write_text(INPUT)
+    monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))
+    monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])  # of the commands that pvmc itself calls
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run the stand-in in pvmc's place."""
+    monkeypatch.setenv("PVMC", str(STAND_IN))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+
+
+def submit(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """The job that `pvmc submit --go` submits: two tasks, results in the directory "out"."""
+    capsys.readouterr()
+    code = main(["submit", "chain.toml", "--ntasks", "2", "--time", "30", "--output", "out", "--go", *options])
+    output = capsys.readouterr()
+    assert (code, output.err) == (0, "")
+    return output.out.split()[-1]
+
+
+def log_of(job: str) -> str:
+    return Path(f"chain-{job}.log").read_text()
+
+
+def calls(directory: str = "out") -> list[str]:
+    """What the stand-in was called with, one line for each time that the job ran."""
+    return Path(directory, "calls").read_text().splitlines()
+
+
+def wait_ready(directory: str = "out") -> None:
+    ready = [Path(directory, f"ready{rank}") for rank in range(2)]
+    wait_for(lambda: all(path.exists() for path in ready), 30, "the ranks of the stand-in")
+
+
+# pvmc itself ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_run_gets_to_its_end(cluster: Cluster, capsys: pytest.CaptureFixture[str], launcher: str) -> None:
+    job = submit(capsys, "--launcher", launcher, "--nodes", "2", "--set", f"run.iterations={SHORT}")
+    assert cluster.wait_ended(job) == "COMPLETED", log_of(job)
+    run = open_run("out")
+    assert (run.status(), run.attributes["ranks"]) == ("finished", 2)
+    assert cluster.facts(job)["Restarts"] == "0"
+
+
+def test_bad_input_is_not_tried_again(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    job = cluster.submit(*_script(capsys, "out", "run.seed=1", "mpiexec"), "--set", "ansatz.alpa=3")
+    assert cluster.wait_ended(job) == "FAILED"
+    assert (cluster.exit_code(job), cluster.facts(job)["Restarts"]) == (2, "0")
+    assert log_of(job).count("unknown key, did you mean 'ansatz.alpha'?") == 1, "all ranks, one line"
+
+
+def test_an_array_over_alpha(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    job = submit(capsys, "--array-alpha", "1,2", "--set", f"run.iterations={SHORT}")
+    parameters = {}
+    for alpha in (1, 2):
+        log = Path(f"chain-{job}-alpha{alpha}.log")
+        assert cluster.wait_ended(f"{job}_{alpha}") == "COMPLETED", log.read_text()
+        run = open_run(f"out-alpha{alpha}")
+        assert run.status() == "finished"
+        parameters[alpha] = int(run.attributes["n_parameters"])
+    assert parameters[2] > parameters[1]
+
+
+@pytest.fixture
+def resuming() -> None:
+    done = subprocess.run([sys.executable, "-m", "pvmc", "run", "--help"], capture_output=True, text=True, check=True)
+    if "--resume" not in done.stdout:
+        pytest.skip("this pvmc run has no --resume")
+
+
+@pytest.mark.usefixtures("resuming")
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_run_that_was_stopped_ends_at_the_same_numbers(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], launcher: str
+) -> None:
+    iterations = f"run.iterations={LONG}"
+    straight = cluster.submit(*_script(capsys, "straight", iterations, launcher))
+    job = cluster.submit(*_script(capsys, "out", iterations, launcher))
+    wait_for(lambda: _iterations("out") >= 5, 60, "the first iterations")
+    cluster.signal(job)
+    for each in (straight, job):
+        assert cluster.wait_ended(each) == "COMPLETED", log_of(each)
+    assert cluster.facts(job)["Restarts"] == "1"
+    assert "exit code 75" in log_of(job)
+    assert _numbers(open_run("out")) == _numbers(open_run("straight"))
+
+
+def _script(capsys: pytest.CaptureFixture[str], output: str, override: str, launcher: str) -> list[str]:
+    arguments = ["chain.toml", "--ntasks", "2", "--time", "30", "--output", output, "--set", override]
+    assert main(["submit", *arguments, "--launcher", launcher, "--write", f"{output}.sbatch"]) == 0
+    return [f"{output}.sbatch"]
+
+
+def _iterations(directory: str) -> int:
+    try:
+        return len(open_run(directory).iteration)
+    except pvmc.errors.PvmcError:
+        return 0
+
+
+def _numbers(run: Run) -> tuple[bytes, bytes, bytes]:
+    """All energies, their errors, and the last parameters, bit by bit."""
+    assert run.status() == "finished"
+    np.testing.assert_array_equal(run.iteration, np.arange(LONG))
+    last = run.parameters(int(run.saved_iterations()[-1]))
+    return run["energy"].tobytes(), run["energy_error"].tobytes(), last.tobytes()
+
+
+# The loop round the queue, with the stand-in --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_75_goes_back_into_the_queue_and_goes_on(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], launcher: str
+) -> None:
+    job = submit(capsys, "--launcher", launcher, "--set", "run.seed=7")
+    wait_ready()
+    cluster.signal(job)
+    assert cluster.wait_ended(job) == "COMPLETED", log_of(job)
+    assert cluster.facts(job)["Restarts"] == "1"
+    start = "run chain.toml --set run.seed=7 --output out"
+    assert calls() == [start, f"{start} --resume"]
+    assert Path("out/signals").read_text() == "SIGUSR1"
+    assert "exit code 75" in log_of(job) and "exit code 0" in log_of(job), "one log of both"
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("code", [2, 3])
+def test_other_codes_stay_away(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, code: int, launcher: str
+) -> None:
+    monkeypatch.setenv("STAND_IN_CODE", str(code))
+    job = submit(capsys, "--launcher", launcher)
+    assert cluster.wait_ended(job) == "FAILED"
+    assert (cluster.exit_code(job), cluster.facts(job)["Restarts"], len(calls())) == (code, "0", 1)
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_cancelled_job_saves_and_stays_away(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], launcher: str
+) -> None:
+    job = submit(capsys, "--launcher", launcher)
+    wait_ready()
+    cluster.output("scancel", job)
+    assert cluster.wait_ended(job) == "CANCELLED"
+    wait_for(lambda: "cancelled, with its state saved" in log_of(job), 10, "the script's last word")
+    assert (cluster.facts(job)["Restarts"], Path("out/run.h5").exists()) == ("0", True)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_restarts_come_to_an_end(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PVMC_MAX_RESTARTS", "0")
+    job = submit(capsys)
+    wait_ready()
+    cluster.signal(job)
+    assert cluster.wait_ended(job) == "FAILED"
+    assert (cluster.exit_code(job), cluster.facts(job)["Restarts"]) == (75, "0")
+    assert "to go on: sbatch chain.sbatch" in log_of(job)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_one_element_of_an_array_goes_round_alone(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last element to start has the number of the array: requeueing that number would start them all again."""
+    job = submit(capsys, "--array-seeds", "1-2")
+    for seed in (1, 2):
+        wait_ready(f"out-seed{seed}")
+    stays, goes = sorted(("1", "2"), key=lambda k: cluster.facts(f"{job}_{k}")["JobId"] == job)
+    assert cluster.facts(f"{job}_{goes}")["JobId"] == job
+    cluster.signal(f"{job}_{goes}")
+    assert cluster.wait_ended(f"{job}_{goes}") == "COMPLETED"
+    assert cluster.facts(f"{job}_{goes}")["Restarts"] == "1"
+    assert (cluster.state(f"{job}_{stays}"), cluster.facts(f"{job}_{stays}")["Restarts"]) == ("RUNNING", "0")
+    assert len(calls(f"out-seed{goes}")) == 2 and len(calls(f"out-seed{stays}")) == 1
+    cluster.output("scancel", job)
