@@ -1,4 +1,4 @@
-"""Writes what is generated from the source: docs/config.md, docs/hdf5.md, and the job scripts that `pvmc submit` writes.
+"""Writes what is generated from the source: docs/config.md, docs/hdf5.md, and the job scripts of jobs/.
 
 python docs/generate.py           write them
 python docs/generate.py --check   write nothing; exit code 1 when a page is out of date

@@ -23,7 +23,7 @@ SBIN = "/usr/sbin:/usr/local/sbin"
 """Where the daemons are, on machines whose users do not have it on PATH."""
 
 # What differs from a cluster's settings, and why:
-#   cred_expire              a requeued job waits for it; the default is two minutes
+#   cred_expire              a requeued job waits for it; the default is two minutes, and less than 5 s means it too
 #   proctrack, task, gather  no cgroups and no accounting: they want systemd and a data base
 #   config_overrides         nodes have the CPUs and memory that are written here, not those of the machine
 #   sched_*, batch_*         jobs start at once
@@ -34,7 +34,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={directory}/munge.socket,cred_expire=2
+AuthInfo=socket={directory}/munge.socket,cred_expire=5
 SlurmctldPort={ports[0]}
 StateSaveLocation={directory}/state
 SlurmdSpoolDir={directory}/spool-%n

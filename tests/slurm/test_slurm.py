@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import pvmc
 from pvmc.cli import main
+from pvmc.errors import PvmcError
 from pvmc.io.reader import Run, open_run
 from tests.slurm.cluster import Cluster, wait_for
 
@@ -27,6 +29,7 @@ length = 8
 model = "heisenberg"
 [ansatz]
 kind = "rbm"
+alpha = 1
 [sampler]
 walkers = 64
 block_width = 16
@@ -50,13 +53,19 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
 
 
-def submit(capsys: pytest.CaptureFixture[str], *options: str) -> str:
-    """The job that `pvmc submit --go` submits: two tasks, results in the directory "out"."""
+def write(capsys: pytest.CaptureFixture[str], *options: str, output: str = "out") -> str:
+    """What `pvmc submit` prints of a job of two tasks; its script is OUTPUT.sbatch."""
     capsys.readouterr()
-    code = main(["submit", "chain.toml", "--ntasks", "2", "--time", "30", "--output", "out", "--go", *options])
-    output = capsys.readouterr()
-    assert (code, output.err) == (0, "")
-    return output.out.split()[-1]
+    arguments = ["chain.toml", "--ntasks", "2", "--time", "30", "--output", output, "--write", f"{output}.sbatch"]
+    code = main(["submit", *arguments, *options])
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    return printed.out
+
+
+def submit(capsys: pytest.CaptureFixture[str], *options: str, output: str = "out") -> str:
+    """The job that `pvmc submit --go` submits."""
+    return write(capsys, "--go", *options, output=output).split()[-1]
 
 
 def log_of(job: str) -> str:
@@ -86,7 +95,8 @@ def test_a_run_gets_to_its_end(cluster: Cluster, capsys: pytest.CaptureFixture[s
 
 
 def test_bad_input_is_not_tried_again(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
-    job = cluster.submit(*_script(capsys, "out", "run.seed=1", "mpiexec"), "--set", "ansatz.alpa=3")
+    write(capsys)
+    job = cluster.submit("out.sbatch", "--set", "ansatz.alpa=3")
     assert cluster.wait_ended(job) == "FAILED"
     assert (cluster.exit_code(job), cluster.facts(job)["Restarts"]) == (2, "0")
     assert log_of(job).count("unknown key, did you mean 'ansatz.alpha'?") == 1, "all ranks, one line"
@@ -106,39 +116,36 @@ def test_an_array_over_alpha(cluster: Cluster, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture
 def resuming() -> None:
+    """Skip until `pvmc run --resume` is there."""
     done = subprocess.run([sys.executable, "-m", "pvmc", "run", "--help"], capture_output=True, text=True, check=True)
     if "--resume" not in done.stdout:
         pytest.skip("this pvmc run has no --resume")
 
 
 @pytest.mark.usefixtures("resuming")
-@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_run_that_was_stopped_ends_at_the_same_numbers(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str], launcher: str
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    iterations = f"run.iterations={LONG}"
-    straight = cluster.submit(*_script(capsys, "straight", iterations, launcher))
-    job = cluster.submit(*_script(capsys, "out", iterations, launcher))
-    wait_for(lambda: _iterations("out") >= 5, 60, "the first iterations")
-    cluster.signal(job)
-    for each in (straight, job):
-        assert cluster.wait_ended(each) == "COMPLETED", log_of(each)
-    assert cluster.facts(job)["Restarts"] == "1"
-    assert "exit code 75" in log_of(job)
-    assert _numbers(open_run("out")) == _numbers(open_run("straight"))
+    iterations = ("--set", f"run.iterations={LONG}")
+    jobs = {}
+    for launcher in LAUNCHERS:  # at the same time: most of it is waiting
+        jobs[launcher] = submit(capsys, "--launcher", launcher, *iterations, output=launcher)
+        wait_for(partial(_has_begun, launcher), 60, "the first iterations")
+        cluster.signal(jobs[launcher])
+    straight = submit(capsys, *iterations, output="straight")
+    for job in (*jobs.values(), straight):
+        assert cluster.wait_ended(job) == "COMPLETED", log_of(job)
+    for launcher, job in jobs.items():
+        assert cluster.facts(job)["Restarts"] == "1"
+        assert "exit code 75" in log_of(job)
+        assert _numbers(open_run(launcher)) == _numbers(open_run("straight"))
 
 
-def _script(capsys: pytest.CaptureFixture[str], output: str, override: str, launcher: str) -> list[str]:
-    arguments = ["chain.toml", "--ntasks", "2", "--time", "30", "--output", output, "--set", override]
-    assert main(["submit", *arguments, "--launcher", launcher, "--write", f"{output}.sbatch"]) == 0
-    return [f"{output}.sbatch"]
-
-
-def _iterations(directory: str) -> int:
+def _has_begun(directory: str) -> bool:
     try:
-        return len(open_run(directory).iteration)
-    except pvmc.errors.PvmcError:
-        return 0
+        return len(open_run(directory).iteration) >= 5
+    except PvmcError:  # not there yet
+        return False
 
 
 def _numbers(run: Run) -> tuple[bytes, bytes, bytes]:
@@ -153,19 +160,19 @@ def _numbers(run: Run) -> tuple[bytes, bytes, bytes]:
 
 
 @pytest.mark.usefixtures("stand_in")
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_75_goes_back_into_the_queue_and_goes_on(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str], launcher: str
-) -> None:
-    job = submit(capsys, "--launcher", launcher, "--set", "run.seed=7")
-    wait_ready()
-    cluster.signal(job)
-    assert cluster.wait_ended(job) == "COMPLETED", log_of(job)
-    assert cluster.facts(job)["Restarts"] == "1"
-    start = "run chain.toml --set run.seed=7 --output out"
-    assert calls() == [start, f"{start} --resume"]
-    assert Path("out/signals").read_text() == "SIGUSR1"
-    assert "exit code 75" in log_of(job) and "exit code 0" in log_of(job), "one log of both"
+def test_75_goes_back_into_the_queue_and_goes_on(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = {}
+    for launcher in LAUNCHERS:
+        jobs[launcher] = submit(capsys, "--launcher", launcher, "--set", "run.seed=7", output=launcher)
+        wait_ready(launcher)
+        cluster.signal(jobs[launcher])
+    for launcher, job in jobs.items():
+        assert cluster.wait_ended(job) == "COMPLETED", log_of(job)
+        assert cluster.facts(job)["Restarts"] == "1"
+        start = f"run chain.toml --set run.seed=7 --output {launcher}"
+        assert calls(launcher) == [start, f"{start} --resume"]
+        assert Path(launcher, "signals").read_text() == "SIGUSR1"
+        assert "exit code 75" in log_of(job) and "exit code 0" in log_of(job), "one log of both"
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -203,7 +210,7 @@ def test_restarts_come_to_an_end(
     cluster.signal(job)
     assert cluster.wait_ended(job) == "FAILED"
     assert (cluster.exit_code(job), cluster.facts(job)["Restarts"]) == (75, "0")
-    assert "to go on: sbatch chain.sbatch" in log_of(job)
+    assert "to go on: sbatch out.sbatch" in log_of(job)
 
 
 @pytest.mark.usefixtures("stand_in")
