@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-RANK = int(os.environ.get("PMI_RANK", "0"))
+RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+RANK = int(next((os.environ[name] for name in RANKS if name in os.environ), "0"))
 STOPPED = 75
 STEP, LONGEST = 0.02, 60.0
 

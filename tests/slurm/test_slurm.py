@@ -14,6 +14,7 @@ import pvmc
 from pvmc.cli import main
 from pvmc.errors import PvmcError
 from pvmc.io.reader import Run, open_run
+from pvmc.parallel import mpi_library
 from tests.slurm.cluster import Cluster, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -24,7 +25,7 @@ SHORT, LONG = 12, 1500
 INPUT = """\
 [lattice]
 kind = "chain"
-length = 8
+length = 20
 [hamiltonian]
 model = "heisenberg"
 [ansatz]
@@ -35,7 +36,6 @@ walkers = 64
 block_width = 16
 samples = 256
 """
-LAUNCHERS = ["mpiexec", "srun-pmi2"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,12 @@ def input_file(directory: Path, cluster: Cluster, mpiexec: str, monkeypatch: pyt
     Path("chain.toml").write_text(INPUT)
     monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])  # of the commands that pvmc itself calls
+
+
+@pytest.fixture(scope="session")
+def launchers() -> list[str]:
+    """What can start ranks here; jobs of all are submitted together, as most of a test is waiting."""
+    return ["mpiexec", "srun-pmi2"] if mpi_library().startswith("MPICH") else ["mpiexec"]
 
 
 @pytest.fixture
@@ -85,13 +91,14 @@ def wait_ready(directory: str = "out") -> None:
 # pvmc itself ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_run_gets_to_its_end(cluster: Cluster, capsys: pytest.CaptureFixture[str], launcher: str) -> None:
-    job = submit(capsys, "--launcher", launcher, "--nodes", "2", "--set", f"run.iterations={SHORT}")
-    assert cluster.wait_ended(job) == "COMPLETED", log_of(job)
-    run = open_run("out")
-    assert (run.status(), run.attributes["ranks"]) == ("finished", 2)
-    assert cluster.facts(job)["Restarts"] == "0"
+def test_a_run_gets_to_its_end(cluster: Cluster, capsys: pytest.CaptureFixture[str], launchers: list[str]) -> None:
+    options = ("--nodes", "2", "--set", f"run.iterations={SHORT}")
+    jobs = {each: submit(capsys, "--launcher", each, *options, output=each) for each in launchers}
+    for launcher, job in jobs.items():
+        assert cluster.wait_ended(job) == "COMPLETED", log_of(job)
+        run = open_run(launcher)
+        assert (run.status(), run.attributes["ranks"]) == ("finished", 2)
+        assert cluster.facts(job)["Restarts"] == "0"
 
 
 def test_bad_input_is_not_tried_again(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,11 +131,11 @@ def resuming() -> None:
 
 @pytest.mark.usefixtures("resuming")
 def test_a_run_that_was_stopped_ends_at_the_same_numbers(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], launchers: list[str]
 ) -> None:
     iterations = ("--set", f"run.iterations={LONG}")
     jobs = {}
-    for launcher in LAUNCHERS:  # at the same time: most of it is waiting
+    for launcher in launchers:
         jobs[launcher] = submit(capsys, "--launcher", launcher, *iterations, output=launcher)
         wait_for(partial(_has_begun, launcher), 60, "the first iterations")
         cluster.signal(jobs[launcher])
@@ -160,9 +167,11 @@ def _numbers(run: Run) -> tuple[bytes, bytes, bytes]:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_75_goes_back_into_the_queue_and_goes_on(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_75_goes_back_into_the_queue_and_goes_on(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], launchers: list[str]
+) -> None:
     jobs = {}
-    for launcher in LAUNCHERS:
+    for launcher in launchers:
         jobs[launcher] = submit(capsys, "--launcher", launcher, "--set", "run.seed=7", output=launcher)
         wait_ready(launcher)
         cluster.signal(jobs[launcher])
@@ -176,28 +185,36 @@ def test_75_goes_back_into_the_queue_and_goes_on(cluster: Cluster, capsys: pytes
 
 
 @pytest.mark.usefixtures("stand_in")
-@pytest.mark.parametrize("launcher", LAUNCHERS)
 @pytest.mark.parametrize("code", [2, 3])
 def test_other_codes_stay_away(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, code: int, launcher: str
+    cluster: Cluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    launchers: list[str],
 ) -> None:
     monkeypatch.setenv("STAND_IN_CODE", str(code))
-    job = submit(capsys, "--launcher", launcher)
-    assert cluster.wait_ended(job) == "FAILED"
-    assert (cluster.exit_code(job), cluster.facts(job)["Restarts"], len(calls())) == (code, "0", 1)
+    jobs = {each: submit(capsys, "--launcher", each, output=each) for each in launchers}
+    for launcher, job in jobs.items():
+        assert cluster.wait_ended(job) == "FAILED"
+        assert (cluster.exit_code(job), cluster.facts(job)["Restarts"], len(calls(launcher))) == (code, "0", 1)
 
 
 @pytest.mark.usefixtures("stand_in")
-@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_cancelled_job_saves_and_stays_away(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str], launcher: str
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], launchers: list[str]
 ) -> None:
-    job = submit(capsys, "--launcher", launcher)
-    wait_ready()
-    cluster.output("scancel", job)
-    assert cluster.wait_ended(job) == "CANCELLED"
-    wait_for(lambda: "cancelled, with its state saved" in log_of(job), 10, "the script's last word")
-    assert (cluster.facts(job)["Restarts"], Path("out/run.h5").exists()) == ("0", True)
+    for launcher in launchers:
+        job = submit(capsys, "--launcher", launcher, output=launcher)
+        wait_ready(launcher)
+        cluster.output("scancel", job)
+        assert cluster.wait_ended(job) == "CANCELLED"
+        wait_for(partial(_said, job, "cancelled, with its state saved"), 10, "the script's last word")
+        assert (cluster.facts(job)["Restarts"], Path(launcher, "run.h5").exists()) == ("0", True)
+
+
+def _said(job: str, words: str) -> bool:
+    return words in log_of(job)
 
 
 @pytest.mark.usefixtures("stand_in")
