@@ -146,14 +146,15 @@ class Cluster:
 
     # What tests do with it --------------------------------------------------------------------------------------------
 
-    def output(self, *command: str, check: bool = True, **options: Any) -> str:
+    def output(self, *command: str | Path, check: bool = True, **options: Any) -> str:
         """What a command of SLURM's prints."""
-        options = {"env": self.environment, "timeout": 60} | options
+        environment = os.environ | {"SLURM_CONF": self.environment["SLURM_CONF"]}  # with what the test has set
+        options = {"env": environment, "timeout": 60} | options
         done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-        assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+        assert not check or done.returncode == 0, f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def submit(self, *arguments: str, **options: Any) -> str:
+    def submit(self, *arguments: str | Path, **options: Any) -> str:
         """The number of a job that sbatch takes."""
         return self.output("sbatch", "--parsable", *arguments, **options).strip()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -19,6 +20,7 @@ from tests.slurm.cluster import Cluster, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
+ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).with_name("stand_in.py")
 SHORT, LONG = 12, 1500
 """Iterations of a run, and of one that lasts long enough to be stopped on its way."""
@@ -43,6 +45,7 @@ def input_file(directory: Path, cluster: Cluster, mpiexec: str, monkeypatch: pyt
     """A small input, and this pvmc for the processes that are started."""
     Path("chain.toml").write_text(INPUT)
     monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])  # of the commands that pvmc itself calls
 
 
@@ -56,7 +59,6 @@ def launchers() -> list[str]:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs run the stand-in in pvmc's place."""
     monkeypatch.setenv("PVMC", str(STAND_IN))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
 
 
 def write(capsys: pytest.CaptureFixture[str], *options: str, output: str = "out") -> str:
@@ -119,6 +121,17 @@ def test_an_array_over_alpha(cluster: Cluster, capsys: pytest.CaptureFixture[str
         assert run.status() == "finished"
         parameters[alpha] = int(run.attributes["n_parameters"])
     assert parameters[2] > parameters[1]
+
+
+def test_the_scaling_study(cluster: Cluster) -> None:
+    Path("benchmarks").symlink_to(ROOT / "benchmarks")  # the script runs in the directory of the repository
+    job = cluster.submit("--ntasks=2", "--time=5", ROOT / "jobs" / "scaling.sbatch", "chain.toml")
+    log = Path(f"pvmc-scaling-{job}.log")
+    assert cluster.wait_ended(job) == "COMPLETED", log.read_text()
+    strong, weak = log.read_text().split("\nstrong scaling: ")[1].split("\nweak scaling: ")
+    for table, columns in ((strong, 8), (weak, 7)):
+        rows = [line for line in table.splitlines() if line.startswith(("| 1 |", "| 2 |"))]
+        assert [row.count("|") - 1 for row in rows] == [columns, columns]
 
 
 @pytest.fixture
