@@ -36,8 +36,8 @@ TEMPLATE = """\
 #
 # When its time is nearly over the job saves its state, leaves, and goes back into the queue; when it starts again it
 # goes on where it was, to the same numbers as without the break.  The same script submitted once more goes on, too.
-# docs/cluster.md tells the whole story.  Options of sbatch on the command line win over the lines #SBATCH; what follows
-# the script's name goes to `pvmc run`:  sbatch --time=10:00:00 @FILE@ --set run.seed=2
+# docs/cluster.md tells the whole story.  Options of sbatch on the command line win over the lines #SBATCH, as in
+# `sbatch --time=10:00:00 @FILE@`; what follows the script's name goes to `pvmc run`.
 
 #SBATCH --job-name=@NAME@
 @LOG@
