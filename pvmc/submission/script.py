@@ -68,6 +68,8 @@ cd @DIRECTORY@ || exit 4
 # module load mpich
 export PATH=@BIN@:"$PATH"
 export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"
+# No progress bar in the log, also where a launcher lends the ranks a terminal (Open MPI's does).
+export TERM=dumb
 
 again=@AGAIN@
 output=@OUTPUT@

@@ -168,12 +168,12 @@ def _has_begun(directory: str) -> bool:
         return False
 
 
-def _numbers(run: Run) -> tuple[bytes, bytes, bytes]:
-    """All energies, their errors, and the last parameters, bit by bit."""
+def _numbers(run: Run) -> dict[str, bytes]:
+    """Every number of a run but its times, bit by bit."""
     assert run.status() == "finished"
     np.testing.assert_array_equal(run.iteration, np.arange(LONG))
-    last = run.parameters(int(run.saved_iterations()[-1]))
-    return run["energy"].tobytes(), run["energy_error"].tobytes(), last.tobytes()
+    series = {name: values.tobytes() for name, values in run.series.items() if "seconds" not in name}
+    return series | {"saved": run.saved_iterations().tobytes(), "parameters": run.parameters().tobytes()}
 
 
 # The loop round the queue, with the stand-in --------------------------------------------------------------------------
