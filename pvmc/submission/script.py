@@ -107,6 +107,13 @@ export PVMC_EXIT_FILE
 # How the ranks are started.  Launcher and MPI must belong together, else each rank would be alone: pvmc sees that and
 # stops.  -K1 ends all ranks when one dies; without it srun would wait for the others for ever.
 @LAUNCHERS@
+
+# MPICH under srun names its shared memory after the numbers of job and step.  A job that starts again has the same ones,
+# and ranks that were killed left their memory behind, on which the next would stumble.  Empty steps count the number up.
+case "${launch[*]}" in
+    *pmi2*) for ((step = 0; step < ${SLURM_RESTART_COUNT:-0}; step++)); do srun --nodes=1 --ntasks=1 true; done ;;
+esac
+
 "${launch[@]}" "$pvmc" run @RUN_ARGUMENTS@ --output "$output" "${resume[@]}" "$@" &
 launcher_pid=$!
 if [ -n "$stopping" ]; then kill -USR1 "$launcher_pid"; fi   # it came before there was somebody to tell

@@ -2,7 +2,8 @@
 """Stands in for pvmc in a job script: does nothing, and leaves as ``pvmc run`` promises to.
 
 The first run waits for SIGUSR1 or SIGTERM, saves a "checkpoint" and leaves with 75; a run with ``--resume`` finishes.
-STAND_IN_CODE=N leaves at once with N instead.  What it was called with stands in DIR/calls, one line for each run.
+STAND_IN_CODE=N leaves at once with N instead; with STAND_IN_KILLED=1 the first run is killed after it has noted that it
+may go on, as by a node without memory, and leaves the traces of a killed MPI program.  What it was called with stands in DIR/calls, one line for each run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ def outcome(directory: Path, received: list[int]) -> int:
     """The exit code of a rank, after it has been told to stop or there is nothing to do."""
     if "STAND_IN_CODE" in os.environ:
         return int(os.environ["STAND_IN_CODE"])
+    if "STAND_IN_KILLED" in os.environ:
+        from mpi4py import MPI
+
+        MPI.COMM_WORLD.Barrier()
+        if "--resume" not in sys.argv:
+            leave_word(directory, STOPPED, [])
+            MPI.COMM_WORLD.Barrier()
+            os.kill(os.getpid(), signal.SIGKILL)
     if "--resume" in sys.argv:
         return 0
     (directory / f"ready{RANK}").touch()
@@ -31,6 +40,16 @@ def outcome(directory: Path, received: list[int]) -> int:
             return STOPPED
         time.sleep(STEP)
     return 1
+
+
+def leave_word(directory: Path, code: int, received: list[int]) -> None:
+    """What the first rank leaves behind: the checkpoint, and its exit code for the job script."""
+    if RANK != 0:
+        return
+    if code == STOPPED:
+        (directory / "run.h5").write_text("checkpoint")
+        (directory / "signals").write_text(" ".join(signal.Signals(number).name for number in received))
+    Path(os.environ["PVMC_EXIT_FILE"]).write_text(f"{code}\n")
 
 
 def main() -> int:
@@ -43,12 +62,7 @@ def main() -> int:
         with open(directory / "calls", "a") as file:
             print(*sys.argv[1:], file=file)
     code = outcome(directory, received)
-    if RANK == 0:
-        if code == STOPPED:
-            (directory / "run.h5").write_text("checkpoint")
-            names = " ".join(signal.Signals(number).name for number in received)
-            (directory / "signals").write_text(names)
-        Path(os.environ["PVMC_EXIT_FILE"]).write_text(f"{code}\n")
+    leave_word(directory, code, received)
     time.sleep(0.3 * RANK)  # the ranks of a real run leave at different times, too
     return code
 

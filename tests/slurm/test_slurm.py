@@ -198,6 +198,18 @@ def test_75_goes_back_into_the_queue_and_goes_on(
 
 
 @pytest.mark.usefixtures("stand_in")
+def test_a_start_after_a_kill_does_not_stumble_on_what_is_left(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, launchers: list[str]
+) -> None:
+    """On the same node, with the same number, MPICH under srun would find its old shared memory and give up."""
+    monkeypatch.setenv("STAND_IN_KILLED", "1")
+    jobs = [submit(capsys, "--launcher", each, output=each) for each in launchers]
+    for job in jobs:
+        assert cluster.wait_ended(job) == "COMPLETED", log_of(job)
+        assert cluster.facts(job)["Restarts"] == "1"
+
+
+@pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize("code", [2, 3])
 def test_other_codes_stay_away(
     cluster: Cluster,
