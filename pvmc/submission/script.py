@@ -108,8 +108,8 @@ export PVMC_EXIT_FILE
 # stops.  -K1 ends all ranks when one dies; without it srun would wait for the others for ever.
 @LAUNCHERS@
 
-# MPICH under srun names its shared memory after the numbers of job and step.  A job that starts again has the same ones,
-# and ranks that were killed left their memory behind, on which the next would stumble.  Empty steps count the number up.
+# MPICH under srun names its shared memory after the numbers of job and step.  A job that starts again has the same;
+# ranks that were killed leave their memory behind, and the next would stumble on it.  Empty steps count the number up.
 case "${launch[*]}" in
     *pmi2*) for ((step = 0; step < ${SLURM_RESTART_COUNT:-0}; step++)); do srun --nodes=1 --ntasks=1 true; done ;;
 esac

@@ -7,6 +7,7 @@ on free ports of 127.0.0.1, and are stopped by their process numbers.  All nodes
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -27,6 +28,7 @@ SBIN = "/usr/sbin:/usr/local/sbin"
 #   proctrack, task, gather  no cgroups and no accounting: they want systemd and a data base
 #   config_overrides         nodes have the CPUs and memory that are written here, not those of the machine
 #   sched_*, batch_*         jobs start at once
+#   FirstJobId               killed ranks of MPICH leave shared memory behind, named after the job's number
 #   TmpFS, SlurmdSpoolDir    one for each node: they share a disk
 SETTINGS = """\
 ClusterName=pvmc
@@ -36,6 +38,7 @@ SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=socket={directory}/munge.socket,cred_expire=5
 SlurmctldPort={ports[0]}
+FirstJobId={first}
 StateSaveLocation={directory}/state
 SlurmdSpoolDir={directory}/spool-%n
 TmpFS={directory}/tmp-%n
@@ -109,7 +112,7 @@ class Cluster:
     def _configure(self) -> None:
         host = socket.gethostname().split(".")[0]
         ports = _free_ports(1 + len(self.names))
-        text = SETTINGS.format(host=host, directory=self.directory, ports=ports)
+        text = SETTINGS.format(host=host, directory=self.directory, ports=ports, first=random.randint(1, 10**7))
         for name, port in zip(self.names, ports[1:], strict=True):
             text += NODE.format(name=name, host=host, port=port, cpus=self.cpus)
             for kind in ("spool", "tmp"):

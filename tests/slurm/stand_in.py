@@ -3,7 +3,8 @@
 
 The first run waits for SIGUSR1 or SIGTERM, saves a "checkpoint" and leaves with 75; a run with ``--resume`` finishes.
 STAND_IN_CODE=N leaves at once with N instead; with STAND_IN_KILLED=1 the first run is killed after it has noted that it
-may go on, as by a node without memory, and leaves the traces of a killed MPI program.  What it was called with stands in DIR/calls, one line for each run.
+may go on, and leaves the traces of a killed MPI program.  What it was called with stands in DIR/calls, a line for each
+run.
 """
 
 from __future__ import annotations
