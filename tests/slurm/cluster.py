@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -138,7 +139,7 @@ class Cluster:
     def _start(self, name: str, *arguments: str) -> None:
         with open(self.directory / f"{name}.out", "ab") as log:
             daemon = subprocess.Popen(
-                [_find(name) or name, *arguments],
+                [*_ends_with_its_parent(), _find(name) or name, *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -163,8 +164,8 @@ class Cluster:
 
     def facts(self, job: str) -> dict[str, str]:
         """What SLURM knows of a job (N) or an element of an array (N_K)."""
-        words = self.output("scontrol", "show", "job", "-o", job).split()
-        return dict(word.split("=", 1) for word in words if "=" in word)
+        text = self.output("scontrol", "show", "job", "-o", job).strip()
+        return dict(re.findall(r"(\S+?)=(.*?)(?= \S+?=|$)", text))  # values may hold spaces
 
     def state(self, job: str) -> str:
         """The state of a job, such as "RUNNING"."""
@@ -174,9 +175,17 @@ class Cluster:
         """The exit code of a job's batch script."""
         return int(self.facts(job)["ExitCode"].split(":")[0])
 
-    def wait_ended(self, job: str, seconds: float = 60) -> str:
+    def wait_ended(self, job: str, seconds: float = 100) -> str:
         """The state of a job once it has ended for good."""
-        wait_for(lambda: self.state(job) in ENDED, seconds, f"the end of job {job}")
+        try:
+            wait_for(lambda: self.state(job) in ENDED, seconds, f"the end of job {job}")
+        except AssertionError as error:
+            facts = self.facts(job)
+            log = Path(facts["StdOut"])
+            told = log.read_text() if log.exists() else "nothing"
+            raise AssertionError(
+                f"{error}; it is {facts['JobState']} ({facts['Reason']}), its log says: {told}"
+            ) from None
         return self.state(job)
 
     def signal(self, job: str) -> None:
@@ -195,6 +204,12 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
         time.sleep(0.1)
+
+
+def _ends_with_its_parent() -> list[str]:
+    """What lets a daemon end when the tests are killed before they can stop it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 def _stop(daemon: subprocess.Popen[bytes]) -> None:
