@@ -95,8 +95,12 @@ def wait_ready(directory: str = "out") -> None:
 
 
 def test_a_run_gets_to_its_end(cluster: Cluster, capsys: pytest.CaptureFixture[str], launchers: list[str]) -> None:
-    options = ("--nodes", "2", "--set", f"run.iterations={SHORT}")
-    jobs = {each: submit(capsys, "--launcher", each, *options, output=each) for each in launchers}
+    # Over two nodes with mpiexec only: srun --mpi=pmi2 of SLURM 22.05 now and then loses a message of MPICH's (cluster.md).
+    nodes = {each: "2" if each == "mpiexec" else "1" for each in launchers}
+    options = ("--set", f"run.iterations={SHORT}")
+    jobs = {
+        each: submit(capsys, "--launcher", each, "--nodes", nodes[each], *options, output=each) for each in launchers
+    }
     for launcher, job in jobs.items():
         assert cluster.wait_ended(job) == "COMPLETED", log_of(job)
         run = open_run(launcher)
