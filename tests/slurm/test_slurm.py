@@ -95,7 +95,7 @@ def wait_ready(directory: str = "out") -> None:
 
 
 def test_a_run_gets_to_its_end(cluster: Cluster, capsys: pytest.CaptureFixture[str], launchers: list[str]) -> None:
-    # Over two nodes with mpiexec only: srun --mpi=pmi2 of SLURM 22.05 now and then loses a message of MPICH's (cluster.md).
+    # On two nodes with mpiexec only: SLURM 22.05's srun --mpi=pmi2 now and then loses a message of MPICH's there.
     nodes = {each: "2" if each == "mpiexec" else "1" for each in launchers}
     options = ("--set", f"run.iterations={SHORT}")
     jobs = {
