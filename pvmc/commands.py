@@ -66,6 +66,43 @@ def run(options: argparse.Namespace) -> int:
     return carry_out(request, comm)
 
 
+def submit(options: argparse.Namespace) -> int:
+    """``pvmc submit``."""
+    import shlex
+    import sys
+
+    from pvmc.submission import Request, array, check, find_sbatch, prepare, render
+    from pvmc.submission import submit as hand_over
+
+    elements = array.alphas(options.array_alpha) if options.array_alpha is not None else None
+    if options.array_seeds is not None:
+        elements = array.seeds(options.array_seeds)
+    file = options.write or options.config.with_suffix(".sbatch")
+    request = Request(
+        config=options.config,
+        ntasks=options.ntasks,
+        time=options.time,
+        file=file,
+        output=_directory(options),
+        command=["pvmc", *sys.argv[1:]],
+        overrides=options.set,
+        nodes=options.nodes,
+        partition=options.partition,
+        account=options.account,
+        memory=options.mem_per_cpu,
+        name=options.name,
+        launcher=options.launcher,
+        array=elements,
+    )
+    text = render(check(request))
+    if options.go:
+        find_sbatch()  # before anything is written
+    prepare(text, file, options.overwrite)
+    print(f"wrote {file}", flush=True)
+    print(f"submitted as job {hand_over(file)}" if options.go else f"next: sbatch {shlex.quote(str(file))}")
+    return 0
+
+
 def fit(options: argparse.Namespace) -> int:
     """Collective. ``pvmc fit``."""
     from pvmc.fitting import FitRequest
