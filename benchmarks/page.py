@@ -31,8 +31,8 @@ def markdown(numbers: dict, peer: dict | None) -> str:
         "## One core\n",
         _rates(numbers["rates"]),
         "## An iteration of stochastic reconfiguration\n",
-        "1008 samples, one core: what the phases take, and their shares of the iteration.  Outside of the kernels "
-        "(sampling, local energies, derivatives) and the linear algebra (products, solving) there is next to nothing.\n",
+        "1008 samples, one core: what the phases take, and their shares of the iteration.  Kernels are sampling, local "
+        "energies and derivatives; linear algebra is products and solving.\n",
         _iterations(numbers["iterations"]),
     ]
     if peer:

@@ -90,7 +90,7 @@ def relative_signs(spins: Spins, sites: Integers, lane: int, sign: Floats) -> No
 
 @kernel
 def visible_factors(visible: Floats, spins: Spins, sites: Integers, lane: int, factors: Floats) -> None:
-    """exp(-2 sum a_i s_i) over the set for the pattern of the given lane and the opposite one: rows 1 and 2 of (3, 2)."""
+    """exp(-2 sum a_i s_i) over the set for the pattern of the given lane, and for the opposite: rows 1, 2 of (3, 2)."""
     exponent = 0j
     for m in range(len(sites)):
         site = sites[m]
@@ -104,7 +104,7 @@ def visible_factors(visible: Floats, spins: Spins, sites: Integers, lane: int, f
 @kernel
 def way_of(sign: float) -> int:
     """Which row of a pattern a walker takes: 1 for sign +1, 2 for -1.  No branch, which nobody could predict."""
-    return 1 + np.int64(sign < 0.0)
+    return int(1 + np.int64(sign < 0.0))
 
 
 @kernel
