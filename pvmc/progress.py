@@ -106,7 +106,7 @@ class _Clock:
 
     def left(self, iteration: int) -> float:
         """Seconds until the last iteration ends; NaN while there is nothing to go by."""
-        if self.first is None:
+        if self.first is None or iteration <= self.first:  # the run has begun, or gone back to where it began
             self.first, self.started = iteration, time.monotonic()
             return math.nan
         seconds = (time.monotonic() - self.started) / (iteration - self.first)

@@ -80,6 +80,13 @@ def test_time_left_leaves_the_first_iteration_out(monkeypatch: pytest.MonkeyPatc
     assert clock.left(9) == pytest.approx(2.0 * 10)
 
 
+def test_a_run_that_goes_back_to_its_first_iteration_starts_the_clock_again() -> None:
+    clock = progress._Clock(20)
+    assert math.isnan(clock.left(7)) and clock.left(8) >= 0.0
+    assert math.isnan(clock.left(7)) and clock.left(8) >= 0.0
+    assert math.isnan(clock.left(5)) and clock.left(6) >= 0.0
+
+
 def shown_on_terminal(columns: int, kind: str, n_iterations: int, monkeypatch: pytest.MonkeyPatch) -> str:
     """What a run writes to a terminal of this width."""
     for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "FORCE_COLOR"):
