@@ -14,6 +14,7 @@ from pvmc.errors import DifferentRanks, NumericalError
 from pvmc.job import Job
 from pvmc.parallel import Communicator
 from pvmc.runtime import Guard, Retry, Rewind, Trouble
+from pvmc.sampler import Walkers
 from pvmc.sr.safety import energy_rose
 
 MOST_REJECTIONS = 3
@@ -25,11 +26,11 @@ class Setback:
     """The loop goes back.
 
     Attributes:
-        first: the iteration that comes next; its record and those of later ones no longer count.
+        state: what it goes on from; records of its iteration and of later ones no longer count.
         message: why, and what is done.
     """
 
-    first: int
+    state: State
     message: str
 
 
@@ -65,8 +66,9 @@ class Safety:
         """Keep a state to go back to: the one that the run begins with, and each one after."""
         self._rewind.keep(state.iteration, state)
 
-    def last_good(self, iteration: int) -> State:
-        """The state before the one that an iteration found in trouble."""
+    def last_good(self) -> State:
+        """The state before the last one, which was found in trouble; the last one where there is no other."""
+        iteration, _ = self._rewind.latest
         return self._rewind.back(iteration, 1)[1]
 
     def judge(self, step: StepRecord) -> Trouble | None:
@@ -116,20 +118,42 @@ class Safety:
         self._guard.forget(first)
         return state
 
-    def numbers(self) -> dict[str, npt.NDArray[np.float64]]:
-        """What a checkpoint keeps."""
-        return {"retry": self._retry.state(), "rejections": np.array([float(self._rejections)])}
+    def saved(self, comm: Communicator) -> dict[str, npt.NDArray[Any]]:
+        """Collective. What a checkpoint of the last state keeps; complete on the root."""
+        numbers: dict[str, npt.NDArray[Any]] = {
+            "retry": self._retry.state(),
+            "rejections": np.array([float(self._rejections)]),
+        }
+        if self._last is not None:
+            numbers["last"] = np.array(self._last, dtype=np.float64)
+        if self._reject_rise is not None and (before := self._rewind.previous):
+            # The first energy after a resume may still take back the step that led to the checkpoint.
+            _, state = before
+            spins = comm.gather(state.walkers.spins)
+            if spins is not None:
+                numbers |= {"before_theta": state.theta, "before_spins": spins}
+        return numbers
 
-    def restore(self, numbers: Mapping[str, npt.NDArray[Any]], series: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from a checkpoint and the series of the results file before it."""
+    def restore(
+        self, state: State, numbers: Mapping[str, npt.NDArray[Any]], series: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            state: its state, with this rank's walkers.
+            numbers: what :meth:`saved` gave.
+            series: those of the results file before it.
+        """
         self._guard.replay(series)
-        if "retry" in numbers:
-            self._retry.restore(numbers["retry"])
-            self._rejections = int(numbers["rejections"][0])
-        if len(series["iteration"]):
-            last = (series[name][-1] for name in ("energy", "energy_error"))
-            energy, error = (float(value) for value in last)
-            self._last = (int(series["iteration"][-1]), energy, error)
+        self._retry.restore(numbers["retry"])
+        self._rejections = int(numbers["rejections"][0])
+        if "last" in numbers:
+            iteration, energy, error = numbers["last"].tolist()
+            self._last = (int(iteration), energy, error)
+        if "before_theta" in numbers:
+            first, n_blocks = state.walkers.first_block, len(state.walkers.spins)
+            walkers = Walkers(numbers["before_spins"][first : first + n_blocks].copy(), first)
+            self.keep(State(state.iteration - 1, numbers["before_theta"], walkers))
 
 
 def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Iterator[StepRecord | Setback]:
@@ -163,10 +187,10 @@ def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Itera
                 trouble = Trouble(state.iteration, str(error))
             if trouble is not None:
                 state, message = safety.back(trouble)
-                setback = Setback(state.iteration, message)
+                setback = Setback(state, message)
             elif message := safety.rejects(step):
                 state = safety.one_back(step.iteration)
-                setback = Setback(state.iteration, message)
+                setback = Setback(state, message)
             else:
                 safety.accepted(step)
                 safety.keep(step.state)

@@ -29,7 +29,7 @@ from pvmc.job import Job
 from pvmc.parallel import describe_mpi
 from pvmc.progress import reporter
 from pvmc.resumption import Resumption, find_resumption
-from pvmc.runtime import StopReason
+from pvmc.runtime import Convergence, StopReason
 
 WRITE_INTERVAL = 0.5
 """Longest time in seconds that the results of an iteration wait in memory."""
@@ -113,6 +113,18 @@ class Recorder:
         """Whether it goes on from one."""
         return self.checkpoint() is not None
 
+    def over(self, iteration: int) -> StopReason | None:
+        """Why a run that goes on from an iteration has nothing left to do; None where it has."""
+        run = self.job.config.run
+        if iteration >= run.iterations:
+            return StopReason("iterations", f"all {run.iterations} iterations are done", finished=True)
+        converged = ""
+        if self.resumption and run.stop is not None:
+            convergence = Convergence(run.stop, self.job.lattice.n_sites)
+            convergence.replay(self.memory()[1])
+            converged = convergence.reached()
+        return StopReason("converged", f"converged: {converged}", finished=True) if converged else None
+
     def memory(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
         """The numbers of the checkpoint, and the series of the iterations before it."""
         checkpoint = self.checkpoint()
@@ -139,7 +151,7 @@ class Recorder:
         warn(setback.message)
         self.writer.finish("stopped", setback.message)
         resumption = Resumption(None, [], self.request.source)
-        self.writer = open_results(self.request, self.reference, self._ranks, resumption, first=setback.first)
+        self.writer = open_results(self.request, self.reference, self._ranks, resumption, first=setback.state.iteration)
 
     def save(
         self,

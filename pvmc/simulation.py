@@ -64,8 +64,8 @@ def run(request: RunRequest, comm: Communicator) -> int:
         if warning := oversubscription(comm, node, threads):
             warn(warning)
         state, safety = _begin(job, desk, comm)
-        if state.iteration >= job.config.run.iterations:
-            return _nothing_left(state, job, desk)
+        if over := desk.ask(partial(Recorder.over, iteration=state.iteration)):
+            return _nothing_left(over, state, desk)
         compile_kernels(job, state, comm, node)
         if state.iteration == 0:
             require_support(job, state, comm)
@@ -100,16 +100,14 @@ def _begin(job: Job, desk: Desk, comm: Communicator) -> tuple[State, Safety]:
         return initial_state(job, comm), safety
     state = resumed_state(desk.tell(Recorder.checkpoint), job, comm)
     numbers, series = desk.ask(Recorder.memory)
-    safety.restore(numbers, series)
+    safety.restore(state, numbers, series)
     return state, safety
 
 
-def _nothing_left(state: State, job: Job, desk: Desk) -> int:
-    """Collective. What a resumed run does that has no iterations left."""
-    iterations = job.config.run.iterations
-    reason = StopReason("iterations", f"all {iterations} iterations are done", finished=True)
+def _nothing_left(reason: StopReason, state: State, desk: Desk) -> int:
+    """Collective. What a resumed run does that has reached its end before."""
     desk.tell(partial(Recorder.stop, reason=reason))
-    if desk.recorder:
+    if desk.recorder and reason.kind == "iterations":
         print(f"{reason.message}; for more, --set run.iterations=N with N > {state.iteration}", flush=True)
     return reason.exit_code
 
@@ -134,13 +132,16 @@ def _iterate(
     state: State, job: Job, safety: Safety, watcher: StopWatcher, desk: Desk, comm: Communicator
 ) -> StopReason:
     """Collective. The iterations of a run, each recorded; the reason why it stops."""
-    walkers = WalkerWatch()
+    walkers, saved = WalkerWatch(), state.iteration
     try:
         for step in guarded(state, job, safety, comm):
+            state = step.state
             if isinstance(step, Setback):
+                if state.iteration < saved:  # the checkpoint is of iterations that no longer count
+                    _save(state, safety, desk, comm)
+                    saved = state.iteration
                 desk.tell(partial(Recorder.go_back, setback=step))
                 continue
-            state = step.state
             desk.tell(partial(Recorder.record, step=step))
             if step.walker_energies is not None:
                 found = walkers.look(step.iteration, step.walker_energies, step.energy.r_hat, comm)
@@ -149,23 +150,24 @@ def _iterate(
             decision = watcher.decide(step.iteration, step.energy, comm)
             if decision.checkpoint:
                 watcher.saved(step.iteration, _save(state, safety, desk, comm))
+                saved = state.iteration
             if decision.stop:
                 desk.tell(partial(Recorder.stop, reason=decision.stop))
                 return decision.stop
     except NumericalError as error:
         if error.collective and state.iteration > 0:  # its parameters led to trouble: those before did not
-            _save(safety.last_good(state.iteration), safety, desk, comm)
+            _save(safety.last_good(), safety, desk, comm)
         raise
     raise AssertionError("the iterations have no end")
 
 
 def _save(state: State, safety: Safety, desk: Desk, comm: Communicator) -> float:
     """Collective. Write a checkpoint; the seconds that it took, 0 on ranks other than the root."""
-    spins = comm.gather(state.walkers.spins)
+    spins, numbers = comm.gather(state.walkers.spins), safety.saved(comm)
 
     def save(recorder: Recorder) -> float:
         assert spins is not None, "the root has gathered them"
-        return recorder.save(state.iteration, state.theta, spins, safety.numbers())
+        return recorder.save(state.iteration, state.theta, spins, numbers)
 
     return desk.tell(save) or 0.0
 

@@ -115,6 +115,22 @@ class Rewind(Generic[StateT]):
             self._states.pop()
         self._states.append((iteration, state))
 
+    @property
+    def latest(self) -> tuple[int, StateT]:
+        """The state that was kept last, and the iteration that it stands before.
+
+        Raises:
+            LookupError: none was ever kept.
+        """
+        if not self._states:
+            raise LookupError("no state to go back to")
+        return self._states[-1]
+
+    @property
+    def previous(self) -> tuple[int, StateT] | None:
+        """The one before it, if there is one."""
+        return self._states[-2] if len(self._states) > 1 else None
+
     def back(self, iteration: int, n: int) -> tuple[int, StateT]:
         """The state ``n`` iterations before one that was in trouble, or the oldest there is; later ones go.
 
@@ -124,8 +140,6 @@ class Rewind(Generic[StateT]):
         Raises:
             LookupError: none was ever kept.
         """
-        if not self._states:
-            raise LookupError("no state to go back to")
         while len(self._states) > 1 and self._states[-1][0] > iteration - n:
             self._states.pop()
-        return self._states[-1]
+        return self.latest
