@@ -199,10 +199,11 @@ class Campaign:
             return
         try:
             self.tally.files_read += 1
-            open_run(directory).parameters()
+            run = open_run(directory)
+            for iteration in run.saved_iterations().tolist():
+                run.parameters(iteration)
         except PvmcError as error:
-            if "no parameters" not in str(error):
-                self._unreadable(str(error))
+            self._unreadable(str(error))
         try:
             checkpoint, passed_over = latest_checkpoint(directory)
             self.tally.files_read += checkpoint is not None
