@@ -1,0 +1,271 @@
+"""Runs that stop, go back or fail, and go on: to the last bit as if nothing had happened, at any number of ranks."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.run_bits import bits_of, differences
+from pvmc.config import RawInput
+from pvmc.errors import EXIT_RESUMABLE, NumericalError
+from pvmc.io.checkpoint import latest_checkpoint
+from pvmc.io.reader import Run, open_run
+from pvmc.job import Job, JobConfig, build_job
+from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.recorder import RunRequest
+from pvmc.runtime import STOP_FILE, Decision, Guard, StopWatcher, Trouble
+from pvmc.simulation import run
+
+pytestmark = pytest.mark.mpi
+
+ITERATIONS = 12
+
+Directory = Callable[[], Path]
+Disturb = Callable[..., None]
+
+
+def make_job(sr: dict[str, Any] | None = None, **settings: Any) -> Job:
+    """A job of four blocks of walkers, without checkpoints on its way unless told otherwise."""
+    tables = {
+        "lattice": {"kind": "chain", "length": 8},
+        "hamiltonian": {"model": "heisenberg"},
+        "ansatz": {"kind": "rbm", "alpha": 1},
+        "sampler": {"walkers": 64, "block_width": 16, "samples": 256},
+        "sr": sr or {},
+        "run": {"iterations": ITERATIONS, "save_every": 5, **settings},
+    }
+    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+
+
+@pytest.fixture
+def new(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Directory:
+    """A new directory, the same on all ranks."""
+    return lambda: Path(comm.root_value(lambda: str(tmp_path_factory.mktemp("run")))) / "run"
+
+
+@pytest.fixture
+def disturb(monkeypatch: pytest.MonkeyPatch) -> Disturb:
+    """Does something on every rank after an iteration, once."""
+
+    def at(iteration: int, action: Callable[[], object]) -> None:
+        decide, pending = StopWatcher.decide, [action]
+
+        def deciding(self: StopWatcher, number: int, *others: Any) -> Decision:
+            if number == iteration and pending:
+                pending.pop()()
+            return decide(self, number, *others)
+
+        monkeypatch.setattr(StopWatcher, "decide", deciding)
+
+    return at
+
+
+def carry_out(job: Job, directory: Path, comm: Communicator, on: str = "all", **options: Any) -> int:
+    """Collective. A run on all ranks, or on rank 0 alone; its exit code."""
+    if on == "all":
+        code = run(RunRequest(job, "", directory, **options), comm)
+        comm.barrier()
+        return code
+    return comm.root_value(lambda: run(RunRequest(job, "", directory, **options), SerialCommunicator()))
+
+
+def straight(job: Job, new: Directory, comm: Communicator) -> dict[str, bytes]:
+    """Collective. All numbers of a serial run that nothing disturbs."""
+    directory = new()
+    assert carry_out(job, directory, comm, on="one") == 0
+    return bits_of(directory)
+
+
+def signalled(rank: int, comm: Communicator) -> Callable[[], None]:
+    return lambda: os.kill(os.getpid(), signal.SIGUSR1) if comm.rank == rank else None
+
+
+@pytest.mark.parametrize(("before", "after"), [("all", "one"), ("one", "all"), ("all", "all")])
+def test_a_stopped_run_goes_on_with_the_same_bits(
+    comm: Communicator, new: Directory, disturb: Disturb, before: str, after: str
+) -> None:
+    """Written on all ranks and read on one, and the reverse; the signal comes to the last rank alone."""
+    job, directory = make_job(), new()
+    expected = straight(job, new, comm)
+    disturb(6, signalled(comm.size - 1 if before == "all" else 0, comm))
+    assert carry_out(job, directory, comm, on=before) == EXIT_RESUMABLE
+    stopped = open_run(directory)
+    where = f" on rank {comm.size - 1}" if before == "all" and comm.size > 1 else ""
+    assert (stopped.status(), stopped.message) == ("stopped", f"SIGUSR1{where}")
+    assert stopped.iteration.tolist() == list(range(7))
+    comm.barrier()
+    assert carry_out(job, directory, comm, on=after, resume=True) == 0
+    assert differences(bits_of(directory), expected) == []
+    ranks = {"all": comm.size, "one": 1}
+    sessions = [(session.first_iteration, session.ranks, session.outcome) for session in open_run(directory).sessions]
+    assert sessions == [(0, ranks[before], "stopped"), (7, ranks[after], "finished")]
+
+
+@pytest.mark.parametrize("kind", ["exact", "tempering"])
+def test_other_samplers_go_on_with_the_same_bits(
+    comm: Communicator, new: Directory, disturb: Disturb, kind: str
+) -> None:
+    tables = make_job().config.model_dump(exclude_none=True)
+    if kind == "exact":
+        tables["sampler"] = {"kind": "exact", "block_width": 16}
+    else:
+        tables["sampler"]["tempering"] = {"replicas": 2, "smallest_beta": 0.5}
+    job, directory = build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test")), new()
+    expected = straight(job, new, comm)
+    disturb(6, signalled(0, comm))
+    assert carry_out(job, directory, comm) == EXIT_RESUMABLE
+    assert carry_out(job, directory, comm, resume=True) == 0
+    assert differences(bits_of(directory), expected) == []
+
+
+def test_a_stop_file_stops_and_is_removed(
+    comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pvmc.runtime.stop.LOOK_SECONDS", 0.0)
+    job, directory = make_job(), new()
+    expected = straight(job, new, comm)
+    disturb(4, lambda: (directory / STOP_FILE).touch() if comm.rank == 0 else None)
+    assert carry_out(job, directory, comm) == EXIT_RESUMABLE
+    assert open_run(directory).message == f"found {directory / STOP_FILE}, and removed it"
+    comm.barrier()
+    assert carry_out(job, directory, comm, resume=True) == 0
+    assert differences(bits_of(directory), expected) == []
+
+
+# Trouble --------------------------------------------------------------------------------------------------------------
+
+
+def trouble(monkeypatch: pytest.MonkeyPatch, *iterations: int) -> None:
+    """The guard finds trouble at these iterations, in this order, each once."""
+    check, pending = Guard.check, list(iterations)
+
+    def checking(self: Guard, iteration: int, *numbers: float) -> Trouble | None:
+        found = check(self, iteration, *numbers)
+        if pending and iteration == pending[0]:
+            pending.pop(0)
+            return Trouble(iteration, "a test")
+        return found
+
+    monkeypatch.setattr(Guard, "check", checking)
+
+
+def good(directory: Path) -> Run:
+    """The run, once every iteration is there once."""
+    written = open_run(directory)
+    assert written.iteration.tolist() == list(range(len(written.iteration)))
+    return written
+
+
+def test_a_run_in_trouble_goes_back_and_warns(
+    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Twice at one iteration: one back, then four back, with more caution each time."""
+    trouble(monkeypatch, 7, 7)
+    directory = new()
+    assert carry_out(make_job(), directory, comm) == 0
+    written = good(directory)
+    assert len(written.iteration) == ITERATIONS
+    rates = written.series["learning_rate"]
+    assert rates[2] == 0.05 and 0.0125 < rates[3] < 0.0135 < rates[11], "a quarter, then a little more each time"
+    assert (written.series["shift"][3] / written.series["shift"][2]) == pytest.approx(0.9 * 100, rel=0.3)
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "retry" in line]
+    if comm.rank == 0:
+        assert [line.split(";")[1].strip().split(",")[0] for line in warnings] == [
+            "retry 1 of 3 from 1 iteration before",
+            "retry 2 of 3 from 4 iterations before",
+        ]
+    else:
+        assert warnings == []
+
+
+def test_a_checkpoint_of_iterations_that_no_longer_count_is_replaced(
+    comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after it has gone back behind its last checkpoint, a run goes on from where it went back to."""
+    job, directory, whole = make_job(checkpoint={"iterations": 6, "minutes": 0, "cost": 1.0}), new(), new()
+    trouble(monkeypatch, 7, 7)
+    assert carry_out(job, whole, comm) == 0
+    trouble(monkeypatch, 7, 7)
+    disturb(6, lambda: disturb(5, _die))  # not before it has come to iteration 6
+    with pytest.raises(ZeroDivisionError):
+        carry_out(job, directory, comm)
+    comm.barrier()
+    checkpoint, passed_over = latest_checkpoint(directory)
+    assert checkpoint is not None and (checkpoint.iteration, passed_over) == (3, [])
+    assert len(good(directory).iteration) == 6
+    comm.barrier()
+    assert carry_out(job, directory, comm, resume=True) == 0
+    assert differences(bits_of(directory), bits_of(whole)) == []
+
+
+def _die() -> None:
+    raise ZeroDivisionError
+
+
+def test_a_run_that_stays_in_trouble_leaves_its_last_good_state(
+    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After going back, the last good state is one of the iterations that count, not of those before."""
+    trouble(monkeypatch, 9, 9, 6, 6)
+    directory = new()
+    with pytest.raises(NumericalError, match="iteration 6: a test; 3 retries .* did not help") as caught:
+        carry_out(make_job(), directory, comm)
+    assert caught.value.collective and caught.value.exit_code == 3
+    comm.barrier()
+    checkpoint, _ = latest_checkpoint(directory)
+    written = good(directory)
+    assert checkpoint is not None and checkpoint.iteration == 5
+    assert written.iteration.tolist() == list(range(6))
+    assert written.status() == "failed" and "did not help" in written.message
+
+
+def test_a_blow_up_ends_with_a_checkpoint_that_can_be_used(
+    comm: Communicator, new: Directory, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Steps that are far too long, of a run that was good until then."""
+    directory = new()
+    shift = {"initial": 1e6, "decay": 0.1, "minimum": 1e-9}
+    wild = {"learning_rate": 1e3, "shift": shift, "floor": 0.0, "largest_angle": 1e9}
+    with pytest.raises(NumericalError) as caught:
+        carry_out(make_job(wild, retries=2), directory, comm)
+    assert caught.value.collective and caught.value.exit_code == 3
+    if comm.rank == 0:
+        assert capfd.readouterr().err.count("retry") >= 2
+    comm.barrier()
+    checkpoint, _ = latest_checkpoint(directory)
+    assert checkpoint is not None and 0 < checkpoint.iteration <= len(good(directory).iteration)
+    assert bits_of(directory)["theta"] == checkpoint.theta.tobytes(), "it is good"
+
+
+@pytest.mark.parametrize("stop", [2, 5, 8])
+def test_steps_that_raise_the_energy_are_taken_back(
+    comm: Communicator,
+    new: Directory,
+    disturb: Disturb,
+    capfd: pytest.CaptureFixture[str],
+    stop: int,
+) -> None:
+    """Also where the rise is seen only after a resume: the checkpoint holds the state before the step."""
+    job, directory = make_job({"reject_rise": 0.01}), new()
+    expected = straight(job, new, comm)
+    taken_back = capfd.readouterr().err.count("the step is taken back")
+    assert comm.rank > 0 or taken_back > 2
+    disturb(stop, signalled(0, comm))
+    assert carry_out(job, directory, comm) == EXIT_RESUMABLE
+    assert carry_out(job, directory, comm, resume=True) == 0
+    assert comm.rank > 0 or capfd.readouterr().err.count("the step is taken back") == taken_back
+    assert differences(bits_of(directory), expected) == []
+    assert set(open_run(directory).series["learning_rate"] / 0.05) <= {1.0, 0.5, 0.25, 0.125}
+
+
+def test_the_largest_angle_of_a_step(comm: Communicator, new: Directory) -> None:
+    directory = new()
+    assert carry_out(make_job({"learning_rate": 50.0, "largest_angle": 0.02}), directory, comm) == 0
+    series = open_run(directory).series
+    assert series["update_angle"].max() <= 0.02 * (1 + 1e-12)
+    assert series["update_angle"].max() > 0.0199 and series["learning_rate"].min() < 50.0
