@@ -382,7 +382,7 @@ def _require_free(path: Path, overwrite: bool) -> None:
         if path.is_dir() or (directory.exists() and not directory.is_dir()):
             raise InputError(f"{directory} cannot hold a run: choose another --output")
         if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; {advice}")
+            raise InputError(f"{path} exists; go on with --resume, {advice}")
         visible = directory.exists() and any(not entry.name.startswith(".") for entry in directory.iterdir())
         if visible and not overwrite:
             raise InputError(f"{directory} exists and is not a pvmc run; {advice}")

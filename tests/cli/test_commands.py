@@ -129,7 +129,8 @@ def test_existing_results_are_kept_unless_told_otherwise(capsys: pytest.CaptureF
     before, changed = file.read_bytes(), file.stat().st_mtime_ns
     assert main(["run", "chain.toml", "--set", "run.seed=2"]) == 2
     error = capsys.readouterr().err
-    assert error == "pvmc: error: runs/chain/run.h5 exists; choose another --output or pass --overwrite\n"
+    advice = "go on with --resume, choose another --output or pass --overwrite"
+    assert error == f"pvmc: error: runs/chain/run.h5 exists; {advice}\n"
     assert (file.read_bytes(), file.stat().st_mtime_ns) == (before, changed)
     assert [path.name for path in file.parent.iterdir()] == ["run.h5"]
     output_of(capsys, "run", "chain.toml", "--set", "run.seed=2", "--overwrite")

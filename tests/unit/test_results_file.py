@@ -206,7 +206,7 @@ def test_existing_results_are_refused_unless_overwritten(tmp_path: Path) -> None
     with writer(tmp_path / "run") as results:
         results.append(1, {"energy": -1.0})
     before = (tmp_path / "run" / "run.h5").read_bytes()
-    with pytest.raises(InputError, match=r"run\.h5 exists; choose another --output or pass --overwrite"):
+    with pytest.raises(InputError, match=r"run\.h5 exists; go on with --resume, choose another"):
         writer(tmp_path / "run")
     assert (tmp_path / "run" / "run.h5").read_bytes() == before
     with writer(tmp_path / "run", overwrite=True) as results:
