@@ -4,7 +4,7 @@
 
 ``--jobs`` times SIGKILL goes to a whole job, mpiexec and all ranks; ``--ranks`` times to one rank alone, after which
 the rest of the job has to end by itself.  The moments lie anywhere from the start of the processes to their end, and
-each resume has another number of ranks, from 1 to 4.  The exit code is 1 where anything is not as it should be.
+each resume has another number of ranks, 1 to 4.  The exit code is 1 where anything is not as it should be.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from pvmc.errors import PvmcError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.schema import FILE_NAME
-
-RANK_COUNTS = (1, 2, 3, 4)
 
 LONGEST = 120.0
 """Seconds after which a job that was not killed counts as hung."""
@@ -109,10 +107,12 @@ class Campaign:
         launcher: the mpiexec.
         seed: of the moments, the numbers of ranks and the ranks that are killed.
         iterations: of each run.
+        most_ranks: resumes have 1 to so many ranks.
     """
 
-    def __init__(self, root: Path, launcher: str, seed: int, iterations: int):
+    def __init__(self, root: Path, launcher: str, seed: int, iterations: int, most_ranks: int):
         self.root, self.launcher = root, launcher
+        self.rank_counts = range(1, most_ranks + 1)
         self.tally = Tally()
         self.config = root / "chain.toml"
         self.config.write_text(INPUT.format(iterations=iterations))
@@ -138,7 +138,7 @@ class Campaign:
 
     def _run_undisturbed(self) -> None:
         """One run for each number of ranks: what the others are compared with, and how long they take."""
-        for ranks in (1, *RANK_COUNTS):  # the first one compiles, and its time does not count
+        for ranks in (1, *self.rank_counts):  # the first one compiles, and its time does not count
             directory = self.root / "undisturbed"
             start = time.monotonic()
             code = self._start(directory, ranks, "--overwrite").wait(LONGEST)
@@ -155,7 +155,7 @@ class Campaign:
         """One run to its end, with kills as long as there are any to come."""
         kills, history, ranks = 0, [], 0
         while True:
-            ranks = int(self._random.choice([n for n in RANK_COUNTS if n != ranks]))
+            ranks = int(self._random.choice([n for n in self.rank_counts if n != ranks]))
             resume = (directory / FILE_NAME).exists()
             job = self._start(directory, ranks, *(["--resume"] if resume else []))
             self.tally.resumes += resume
@@ -184,7 +184,7 @@ class Campaign:
             job.kill()
             self.tally.job_kills += 1
         else:
-            seconds = job.kill_rank(int(self._random.integers(max(RANK_COUNTS))))
+            seconds = job.kill_rank(int(self._random.integers(max(self.rank_counts))))
             if seconds is None:
                 return False
             self._ends.append(seconds)
@@ -238,13 +238,15 @@ def main() -> int:
     parser.add_argument("--ranks", type=int, default=20, metavar="M", help="kills of single ranks; default: 20")
     parser.add_argument("--seed", type=int, default=1, help="of all that is random; default: 1")
     parser.add_argument("--iterations", type=int, default=100, help="of each run; default: 100")
+    parser.add_argument("--most-ranks", type=int, choices=(2, 3, 4), default=4, help="of a resume; default: 4")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file as well")
     options = parser.parse_args()
     launcher = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
     if launcher is None:
         parser.error("no mpiexec beside python or on PATH")
     with tempfile.TemporaryDirectory() as root:
-        tally = Campaign(Path(root), launcher, options.seed, options.iterations).carry_out(options.jobs, options.ranks)
+        campaign = Campaign(Path(root), launcher, options.seed, options.iterations, options.most_ranks)
+        tally = campaign.carry_out(options.jobs, options.ranks)
     print(tally.text())
     if options.json:
         options.json.write_text(json.dumps(asdict(tally) | {"seed": options.seed}, indent=2) + "\n", encoding="utf-8")
