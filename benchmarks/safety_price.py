@@ -2,8 +2,8 @@
 
     python benchmarks/safety_price.py [--pairs P] [--json FILE]
 
-Times are medians.  With and without reproducible sums are measured in turns, pair after pair, since other work on the
-machine changes from minute to minute; the price of a pair is compared, not of the whole.
+Iterations with and without reproducible sums take turns in one process, so that other work on the machine slows both;
+each is compared with the one beside it.  Times are medians.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 
+from pvmc.compilation import compile_kernels
+from pvmc.driver import iterate
 from pvmc.estimators import EnergyStatistics
 from pvmc.job import Job, load_job
-from pvmc.parallel import Communicator, SerialCommunicator, limit_threads, world
+from pvmc.parallel import Communicator, SerialCommunicator, limit_threads, node_of, world
 from pvmc.recorder import Recorder, RunRequest
 from pvmc.runtime import CheckpointPolicy, CheckpointSpec, Signals, StopWatcher
 from pvmc.simulation import initial_state
@@ -35,6 +39,9 @@ CASES = {
     "ring of 40, alpha = 4, 8192 samples": ["ansatz.alpha=4"],
     "ring of 12, alpha = 1, 512 samples": ["lattice.length=12", "sampler.walkers=128", "sampler.samples=512"],
 }
+WARM_UP = 3
+"""Pairs that do not count."""
+
 INTERVALS = (600.0, 10.0)
 """Seconds between two checkpoints: the default, and a short one."""
 
@@ -44,16 +51,12 @@ class Price:
     """What one case costs on a number of ranks.
 
     Attributes:
-        case: the job.
-        ranks: number of ranks.
-        seconds: wall time of an iteration, the median.
-        reproducible: percent that reproducible sums add to it, the median over the pairs; the least and the largest.
+        seconds: wall time of an iteration, without other work on the machine (the least).
+        reproducible: percent that reproducible sums add to an iteration, the quartiles over the pairs.
         checkpoint: seconds that a checkpoint takes, the median.
-        decide: seconds that the decision takes whether to stop, the median.
+        decide: seconds that it takes to decide whether to stop, the median.
     """
 
-    case: str
-    ranks: int
     seconds: float
     reproducible: tuple[float, float, float]
     checkpoint: float
@@ -61,75 +64,73 @@ class Price:
 
     def text(self) -> str:
         """The lines that are printed."""
-        middle, least, largest = self.reproducible
+        lower, middle, upper = self.reproducible
         shares = [f"{100 * self.checkpoint / interval:.4f} % at one every {interval:g} s" for interval in INTERVALS]
-        return "\n".join(
-            [
-                f"{self.case}, {self.ranks} rank{'s' if self.ranks > 1 else ''}: {1e3 * self.seconds:.2f} ms",
-                f"    reproducible sums {middle:+.1f} % (pairs: {least:+.1f} to {largest:+.1f} %)",
-                f"    a checkpoint takes {1e3 * self.checkpoint:.1f} ms: {', '.join(shares)}",
-                f"    decide takes {1e6 * self.decide:.0f} us: {100 * self.decide / self.seconds:.3f} %",
-            ]
+        return (
+            f"    reproducible sums {middle:+.1f} % (quartiles {lower:+.1f} and {upper:+.1f} %)\n"
+            f"    a checkpoint takes {1e3 * self.checkpoint:.1f} ms: {', '.join(shares)}\n"
+            f"    decide takes {1e6 * self.decide:.0f} us: {100 * self.decide / self.seconds:.3f} %"
         )
 
 
 def main() -> int:
-    """Measure and print; or, on ranks of its own, measure one thing for the process that started them."""
+    """Measure and print all cases; or, on ranks of its own, one case for the process that started them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=7, metavar="P", help="with and without, in turns; default: 7")
+    parser.add_argument("--pairs", type=int, default=40, metavar="P", help="iterations of either kind; default: 40")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file as well")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        _measure(options.measure, options.json)
+        _measure(load_job(CONFIG, options.measure), options.pairs, options.json, world())
         return 0
-    prices = [price(case, sets, ranks, options.pairs) for case, sets in CASES.items() for ranks in (1, 2)]
+    found = {}
+    for case, ranks in product(CASES, (1, 2)):
+        name = f"{case}, {ranks} rank{'s' if ranks > 1 else ''}"
+        price = on_ranks(ranks, ["--measure", *CASES[case], "--pairs", str(options.pairs)])
+        print(f"{name}: {1e3 * price.seconds:.2f} ms an iteration\n{price.text()}", flush=True)
+        found[name] = asdict(price)
     if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in prices], indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def price(case: str, sets: Sequence[str], ranks: int, pairs: int) -> Price:
-    """What a case costs, printed."""
-    seconds, percent = [], []
-    for pair in range(pairs):
-        order = (False, True) if pair % 2 else (True, False)
-        found = {exact: bench(sets, ranks, exact) for exact in order}
-        seconds.append(found[True])
-        percent.append(100 * (found[True] / found[False] - 1))
-    own = on_ranks(ranks, [__file__, "--measure", *sets])
-    reproducible = (median(percent), min(percent), max(percent))
-    result = Price(case, ranks, median(seconds), reproducible, own["checkpoint"], own["decide"])
-    print(result.text(), flush=True)
-    return result
-
-
-def bench(sets: Sequence[str], ranks: int, exact: bool) -> float:
-    """Seconds of an iteration, by ``pvmc bench``."""
-    changes = [*sets, f"run.reproducible={str(exact).lower()}"]
-    options = [text for change in changes for text in ("--set", change)]
-    return float(on_ranks(ranks, ["-m", "pvmc", "bench", str(CONFIG), "--iterations", "25", *options])["seconds"])
-
-
-def on_ranks(ranks: int, arguments: Sequence[str]) -> dict[str, float]:
-    """What a program of ours writes to its --json."""
+def on_ranks(ranks: int, arguments: Sequence[str]) -> Price:
+    """What this program measures on a number of ranks."""
     launcher = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
     with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "numbers.json"
-        command = [str(launcher), "-n", str(ranks), sys.executable, *arguments, "--json", str(file)]
+        file = Path(directory) / "price.json"
+        command = [str(launcher), "-n", str(ranks), sys.executable, __file__, *arguments, "--json", str(file)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        return Price(**json.loads(file.read_text(encoding="utf-8")))
 
 
-def _measure(sets: Sequence[str], file: Path | None) -> None:
-    """Collective. Seconds of a checkpoint and of a decision, to a JSON file."""
-    comm = world()
+def _measure(job: Job, pairs: int, file: Path, comm: Communicator) -> None:
+    """Collective. The price of one case, to a JSON file."""
     limit_threads(1)
-    seconds = {"decide": decide_seconds(comm)}
-    job = load_job(CONFIG, sets)
-    seconds["checkpoint"] = comm.root_value(lambda: checkpoint_seconds(job))
-    if comm.rank == 0 and file is not None:
-        file.write_text(json.dumps(seconds), encoding="utf-8")
+    exact, plain = iteration_seconds(job, pairs, comm)
+    quartiles = np.percentile(100 * (exact / plain - 1), [25, 50, 75]).tolist()
+    decide = decide_seconds(comm)
+    price = Price(float(exact.min()), tuple(quartiles), comm.root_value(lambda: checkpoint_seconds(job)), decide)
+    if comm.rank == 0:
+        file.write_text(json.dumps(asdict(price)), encoding="utf-8")
+
+
+def iteration_seconds(job: Job, pairs: int, comm: Communicator) -> npt.NDArray[np.float64]:
+    """Collective. Seconds of iterations with reproducible sums, and of those without beside them, (2, pairs)."""
+    state = initial_state(job, comm)
+    compile_kernels(job, state, comm, node_of(comm))
+    loops = [
+        iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm, exact_sums=exact)
+        for exact in (True, False)
+    ]
+    seconds = np.zeros((2, pairs))
+    for pair in range(-WARM_UP, pairs):
+        for kind in (0, 1) if pair % 2 else (1, 0):
+            comm.barrier()
+            start = time.perf_counter()
+            next(loops[kind])
+            seconds[kind, pair] = time.perf_counter() - start  # those that warm up are overwritten
+    return comm.max(seconds)
 
 
 def checkpoint_seconds(job: Job, repeats: int = 15) -> float:
