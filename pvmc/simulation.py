@@ -16,7 +16,7 @@ from pvmc import sampler
 from pvmc.ansatz.composite import nodes
 from pvmc.compilation import compile_kernels
 from pvmc.driver import State
-from pvmc.errors import InputError, NumericalError, on_every_rank
+from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_rank
 from pvmc.guarded import Safety, Setback, guarded
 from pvmc.io.parameters import read_parameters
 from pvmc.job import Job
@@ -154,6 +154,8 @@ def _iterate(
             if decision.stop:
                 desk.tell(partial(Recorder.stop, reason=decision.stop))
                 return decision.stop
+    except DifferentRanks:
+        raise  # the checkpoints before are better than this state
     except NumericalError as error:
         if error.collective and state.iteration > 0:  # its parameters led to trouble: those before did not
             _save(safety.last_good(), safety, desk, comm)

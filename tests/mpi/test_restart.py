@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.run_bits import bits_of, differences
 from pvmc.config import RawInput
-from pvmc.errors import EXIT_RESUMABLE, NumericalError
+from pvmc.errors import EXIT_RESUMABLE, DifferentRanks, NumericalError, on_every_rank
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import Run, open_run
 from pvmc.job import Job, JobConfig, build_job
@@ -240,6 +240,23 @@ def test_a_blow_up_ends_with_a_checkpoint_that_can_be_used(
     checkpoint, _ = latest_checkpoint(directory)
     assert checkpoint is not None and 0 < checkpoint.iteration <= len(good(directory).iteration)
     assert bits_of(directory)["theta"] == checkpoint.theta.tobytes(), "it is good"
+
+
+def test_ranks_that_differ_do_not_replace_good_checkpoints(
+    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differ(comm: Communicator, array: object, what: str) -> None:
+        if "iteration 10" in what:
+            with on_every_rank():
+                raise DifferentRanks(what)
+
+    monkeypatch.setattr("pvmc.driver.require_identical", differ)
+    directory = new()
+    with pytest.raises(DifferentRanks):
+        carry_out(make_job(checkpoint={"iterations": 5, "minutes": 0, "cost": 1.0}), directory, comm)
+    comm.barrier()
+    checkpoint, _ = latest_checkpoint(directory)
+    assert checkpoint is not None and checkpoint.iteration in (5, 10)
 
 
 @pytest.mark.parametrize("stop", [2, 5, 8])
