@@ -25,7 +25,8 @@ def timings(directory: Path, kind: str) -> list[dict[str, Any]]:
 
 def table(rows: Sequence[dict[str, Any]], kind: str) -> str:
     """Markdown: a line for each number of ranks."""
-    titles = ["ranks", "s per iteration", *(["speed-up"] if kind == "strong" else []), "efficiency", *(phase.replace("_", " ") for phase in PHASES)]
+    titles = ["ranks", "s per iteration", *(["speed-up"] if kind == "strong" else []), "efficiency"]
+    titles += [phase.replace("_", " ") for phase in PHASES]
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for row in rows:
         gain = rows[0]["seconds"] / row["seconds"]
