@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pvmc.analysis.summary import duration
+from pvmc.parallel import on_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +48,7 @@ def reporter(
     """
     stream = stream or sys.stdout
     table = _Table(n_iterations, n_sites, exact)
-    if not stream.isatty():
+    if not on_terminal(stream):
         return _Log(table, stream)
     from rich.console import Console  # a log starts without it
 

@@ -155,7 +155,7 @@ def run_facts(run: Run) -> RunFacts:
     return RunFacts(
         path=str(run.path),
         state=state,
-        message=run.message or (_death(run) if state == "dead" else ""),
+        message=_message(run, state, done >= planned),
         iteration=done,
         iterations=planned,
         energy=energy.mean if energy else None,
@@ -213,8 +213,11 @@ def _age(moment: datetime) -> float:
     return (datetime.now(UTC) - moment).total_seconds()
 
 
-def _death(run: Run) -> str:
-    return f"process {run.attributes['pid']} on {run.attributes['host']} is gone"
+def _message(run: Run, state: str, all_done: bool) -> str:
+    """Why a run is over; nothing for one that has simply come to its end."""
+    if state == "dead":
+        return f"process {run.attributes['pid']} on {run.attributes['host']} is gone (killed, or its node went down)"
+    return "" if state == "finished" and all_done else run.message
 
 
 def _command(run: Run) -> str:

@@ -74,7 +74,7 @@ def table(text: str) -> dict[str, str]:
 
 def test_run_writes_all_that_happened(capsys: pytest.CaptureFixture[str]) -> None:
     output_of(capsys, "run", "chain.toml")
-    assert sorted(path.name for path in Path("runs/chain").iterdir()) == ["run.h5"]
+    assert sorted(path.name for path in Path("runs/chain").iterdir()) == [f"checkpoint-{ITERATIONS:08d}.h5", "run.h5"]
     run = open_run("runs/chain")
     assert run.status() == "finished"
     np.testing.assert_array_equal(run.iteration, np.arange(ITERATIONS))
@@ -132,7 +132,7 @@ def test_existing_results_are_kept_unless_told_otherwise(capsys: pytest.CaptureF
     error = capsys.readouterr().err
     assert error == "pvmc: error: runs/chain/run.h5 exists; choose another --output or pass --overwrite\n"
     assert (file.read_bytes(), file.stat().st_mtime_ns) == (before, changed)
-    assert [path.name for path in file.parent.iterdir()] == ["run.h5"]
+    assert sorted(path.name for path in file.parent.iterdir()) == [f"checkpoint-{ITERATIONS:08d}.h5", "run.h5"]
     output_of(capsys, "run", "chain.toml", "--set", "run.seed=2", "--overwrite")
     assert open_run(file).config["run"]["seed"] == 2
 
