@@ -167,7 +167,7 @@ def _watch(options: argparse.Namespace) -> int:
         head = "" if options.json else f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
         return Frame(head + shown(facts, options.json), last=all(one.over for one in facts))
 
-    watch(frame, options.watch)
+    watch(frame, options.watch, gap="" if options.json else "\n")
     return 0
 
 

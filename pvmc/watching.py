@@ -32,16 +32,17 @@ class _Screen(Protocol):
     def show(self, text: str) -> None: ...
 
 
-def watch(read: Callable[[], Frame], seconds: float, stream: TextIO | None = None) -> None:
+def watch(read: Callable[[], Frame], seconds: float, stream: TextIO | None = None, gap: str = "\n") -> None:
     """Show frames until the last one, or until the user has seen enough (Ctrl-C).
 
     Args:
         read: the frame now.
         seconds: time between two of them.
         stream: where to show them; standard output unless given.
+        gap: what stands between two blocks.
     """
     stream = stream or sys.stdout
-    with contextlib.suppress(KeyboardInterrupt), _screen(stream) as screen:
+    with contextlib.suppress(KeyboardInterrupt), _screen(stream, gap) as screen:
         while not (frame := read()).last:
             screen.show(frame.text)
             time.sleep(seconds)
@@ -49,29 +50,30 @@ def watch(read: Callable[[], Frame], seconds: float, stream: TextIO | None = Non
 
 
 @contextlib.contextmanager
-def _screen(stream: TextIO) -> Iterator[_Screen]:
+def _screen(stream: TextIO, gap: str) -> Iterator[_Screen]:
     if not stream.isatty():
-        yield _Blocks(stream)
+        yield _Blocks(stream, gap)
         return
     from rich.console import Console  # a pipe starts without it
 
     console = Console(file=stream, highlight=False)
     if console.is_dumb_terminal:
-        yield _Blocks(stream)
+        yield _Blocks(stream, gap)
         return
     with _Redrawn(console) as screen:
         yield screen
 
 
 class _Blocks:
-    """Blocks with an empty line between them, each written out at once."""
+    """One block after another, each written out at once."""
 
-    def __init__(self, stream: TextIO):
-        self._stream, self._first = stream, True
+    def __init__(self, stream: TextIO, gap: str):
+        self._stream, self._gap = stream, gap
+        self._before = ""
 
     def show(self, text: str) -> None:
-        print(text if self._first else f"\n{text}", file=self._stream, flush=True)
-        self._first = False
+        print(f"{self._before}{text}", file=self._stream, flush=True)
+        self._before = self._gap
 
 
 class _Redrawn:

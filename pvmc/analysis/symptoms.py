@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pvmc.io.reader import Run
 
 LARGEST_R_HAT = 1.05
-"""Mean R-hat above which the chains do not agree."""
+"""Median of R-hat above which the chains do not agree."""
 
 SMALLEST_ACCEPTANCE = 0.01
 """Mean acceptance below which the walkers hardly move."""
@@ -66,9 +66,12 @@ def _not_finite(run: Run, last: int) -> Iterator[Symptom]:
 
 
 def _disagreement(run: Run, last: int) -> Iterator[Symptom]:
-    r_hat = mean_of_last(run, "r_hat", last)
-    if r_hat is not None and r_hat > LARGEST_R_HAT:
-        text = f"R-hat {r_hat:.3f} over the last {last} iterations: the walkers do not agree on the energy"
+    values = _last(run, "r_hat", last)
+    values = values[np.isfinite(values)]
+    # The median: a single iteration says little, and close to an eigenstate R-hat has spikes.
+    r_hat = float(np.median(values)) if values.size else 1.0
+    if r_hat > LARGEST_R_HAT:
+        text = f"R-hat {r_hat:.3f} (median of the last {last} iterations): the walkers do not agree on the energy"
         yield Symptom("R-hat", f"{text}; a larger sampler.sweep or sampler.discard, or tempering may help")
 
 
