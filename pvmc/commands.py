@@ -164,6 +164,9 @@ def _watch(options: argparse.Namespace) -> int:
 
     def frame() -> Frame:
         facts = read_all(options.runs)
+        if all(one.over for one in facts):  # for a moment also a run that goes back to an earlier iteration
+            time.sleep(1.0)
+            facts = read_all(options.runs)
         head = "" if options.json else f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
         return Frame(head + shown(facts, options.json), last=all(one.over for one in facts))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 _CLOCK_SLACK = 60.0
 _OVER = ("Z", "X")
-"""States of a process that is over, and whose parent has not asked how it ended: a killed launcher leaves such ranks."""
+"""States of a process that is over and that its parent has not asked for: a killed launcher leaves such ranks."""
 
 
 def process_alive(pid: int, since: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(*command: str, rows: int = 30) -> Iterator[subprocess.Popen[str]]:
     """A run that has done some iterations and has a checkpoint; it ends with the context."""
     process = subprocess.Popen(
@@ -160,22 +160,21 @@ def test_a_run_before_watch_or_a_number_after_it(capsys: pytest.CaptureFixture[s
 # Several ranks --------------------------------------------------------------------------------------------------------
 
 
-def ranks_of(parent: int) -> list[int]:
+def ranks_of(launcher: int) -> list[int]:
     """Processes of pvmc below a launcher, by number."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(maxsplit=2) for line in listed.splitlines()[1:]]
-    family, found = {parent}, []
-    for _ in rows:
-        below = {int(pid) for pid, above, *_ in rows if int(above) in family} - family
-        if not below:
-            break
-        family |= below
-    for pid, _, *words in rows:
-        if int(pid) in family and words and words[0].startswith(f"{sys.executable} -m pvmc"):
-            found.append(int(pid))
-    return found
+    parents, programs = {}, {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended just now
+            parents[int(directory.name)] = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
+            programs[int(directory.name)] = (directory / "cmdline").read_text().split("\0")[:3]
+
+    def below(process: int) -> bool:
+        return process == launcher or (process in parents and below(parents[process]))
+
+    return [process for process, words in programs.items() if words == PVMC and below(process)]
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("ranks", [2, 3])
 @pytest.mark.parametrize("root", [True, False])
 def test_a_rank_that_is_killed_ends_the_run(
