@@ -12,14 +12,14 @@ TFI = {
 RING = {
     "lattice": {"kind": "chain", "length": 40},
     "hamiltonian": {"model": "heisenberg"},
-    "sampler": {"walkers": 1008, "block_width": 63, "samples": 1008, "sweep": 40, "burn_in": 1},
+    "sampler": {"walkers": 1008, "block_width": 72, "samples": 1008, "sweep": 40, "burn_in": 1},
 }
 """Heisenberg ring of 40 sites, 1008 samples."""
 
 SQUARE = {
     "lattice": {"kind": "rectangle", "size": [10, 10]},
     "hamiltonian": {"model": "heisenberg"},
-    "sampler": {"walkers": 1008, "block_width": 63, "samples": 1008, "sweep": 100, "burn_in": 1},
+    "sampler": {"walkers": 1008, "block_width": 72, "samples": 1008, "sweep": 100, "burn_in": 1},
 }
 """Heisenberg square lattice of 10 x 10 sites, 1008 samples."""
 

@@ -176,9 +176,10 @@ class Recorder:
         Raises:
             StorageError: the file cannot be written.
         """
-        self.writer.finish("finished" if reason.finished else "stopped", reason.message)
+        told = reason.kind != "iterations"
+        self.writer.finish("finished" if reason.finished else "stopped", reason.message if told else "")
         self.reporter.close()
-        if reason.kind != "iterations":
+        if told:
             remedy = "" if reason.finished else "; go on with --resume"
             print(f"stopped: {reason.message}{remedy}", flush=True)
 

@@ -74,7 +74,8 @@ def table(text: str) -> dict[str, str]:
 
 def test_run_writes_all_that_happened(capsys: pytest.CaptureFixture[str]) -> None:
     output_of(capsys, "run", "chain.toml")
-    assert sorted(path.name for path in Path("runs/chain").iterdir()) == [f"checkpoint-{ITERATIONS:08d}.h5", "run.h5"]
+    names = sorted(path.name for path in Path("runs/chain").iterdir())
+    assert names == [f"checkpoint-{ITERATIONS:08d}.h5", "run.h5"]
     run = open_run("runs/chain")
     assert run.status() == "finished"
     np.testing.assert_array_equal(run.iteration, np.arange(ITERATIONS))
