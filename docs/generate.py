@@ -94,7 +94,8 @@ def _section_parts(section: type[Section], heading: bool = True) -> Iterator[str
 def _table(section: type[Section]) -> str:
     lines = ["| key | allowed | default | meaning |", "|---|---|---|---|"]
     for name, field in ordered_fields(section).items():
-        words = _escaped(meaning(section, name).rstrip(".")).replace("|", "\\|")
+        text = " ".join(meaning(section, name).split())  # a row of a table is one line
+        words = _escaped(text.rstrip(".")).replace("|", "\\|")
         lines.append(f"| `{name}` | {allowed_values(field)} | {_default(field, meaning(section, name))} | {words} |")
     return "\n".join(lines) + "\n"
 

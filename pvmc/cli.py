@@ -210,10 +210,21 @@ def _add_status(subparsers) -> None:  # type: ignore[no-untyped-def]
         subparsers,
         "status",
         commands.status,
-        "say how far a run or fit is, from its files alone; safe while it runs",
-        "pvmc status runs/h40a2",
+        "say how far runs or fits are and how good, from their files alone; safe while they run",
+        "pvmc status runs/h40a2 --watch",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run or fit")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="directories or files of runs or fits; several make a table"
+    )
+    parser.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+        help="show it again every so many seconds (2) until the runs are over; Ctrl-C leaves, and stops no run",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object for each, in a line")
 
 
 def _add_plot(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -339,6 +350,13 @@ def _positive_number(text: str) -> float:
     if not 0.0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number > 0, not '{text}'")
     return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        return _positive_number(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; runs come before --watch") from None
 
 
 def _positive(text: str) -> int:

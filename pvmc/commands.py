@@ -146,14 +146,31 @@ def _directory(options: argparse.Namespace) -> Path:
 
 def status(options: argparse.Namespace) -> int:
     """``pvmc status``."""
-    from pvmc.analysis.summary import fit_status_text, status_text
-    from pvmc.io.fit_file import is_fit, open_fit
-    from pvmc.io.reader import open_run
+    from pvmc.analysis.status import exit_code, read_all, shown
 
-    if is_fit(options.run):
-        print(fit_status_text(open_fit(options.run)))
-        return 0
-    print(status_text(open_run(options.run)))
+    if options.watch is not None:
+        return _watch(options)
+    facts = read_all(options.runs)
+    print(shown(facts, options.json))
+    return exit_code(facts)
+
+
+def _watch(options: argparse.Namespace) -> int:
+    """``pvmc status --watch``."""
+    from datetime import UTC, datetime
+
+    from pvmc.analysis.status import read_all, shown
+    from pvmc.watching import Frame, watch
+
+    def frame() -> Frame:
+        facts = read_all(options.runs)
+        if all(one.over for one in facts):  # for a moment also a run that goes back to an earlier iteration
+            time.sleep(1.0)
+            facts = read_all(options.runs)
+        head = "" if options.json else f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+        return Frame(head + shown(facts, options.json), last=all(one.over for one in facts))
+
+    watch(frame, options.watch, gap="" if options.json else "\n")
     return 0
 
 

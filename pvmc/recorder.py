@@ -90,7 +90,8 @@ class Recorder:
             self._introduce(ranks)
             run = self.job.config.run
             exact = self.reference.energy if self.reference else None
-            self.reporter = reporter(run.iterations, self.job.lattice.n_sites, exact)
+            first = self.resumption.iteration if self.resumption else 0
+            self.reporter = reporter(run.iterations, self.job.lattice.n_sites, exact, first=first)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 _CLOCK_SLACK = 60.0
+_OVER = ("Z", "X")
+"""States of a process that is over and that its parent has not asked for: a killed launcher leaves such ranks."""
 
 
 def process_alive(pid: int, since: float) -> bool:
@@ -23,16 +25,26 @@ def process_alive(pid: int, since: float) -> bool:
         return False
     except PermissionError:
         pass  # it exists and is another user's
-    started = _process_start(pid)
+    fields = _process_fields(pid)
+    if fields and fields[0] in _OVER:
+        return False
+    started = _process_start(fields)
     return started is None or started <= since + _CLOCK_SLACK
 
 
-def _process_start(pid: int) -> float | None:
+def _process_fields(pid: int) -> list[str]:
+    """What the system tells of a process, from its state on; empty where it does not."""
+    try:
+        # The command's name before the state is in brackets, and may contain anything.
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _process_start(fields: list[str]) -> float | None:
     """When a process began (seconds of Unix time); None where the system does not tell."""
     try:
-        # Fields after the command's name, which is in brackets and may contain anything; the start is field 22.
-        ticks = float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
         boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
-        return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+        return float(boot.split()[1]) + float(fields[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, StopIteration):
         return None

@@ -21,7 +21,7 @@ from pvmc.io.checkpoint import CheckpointFile, list_checkpoints
 from pvmc.io.hdf5 import read_hdf5
 from pvmc.io.process import process_alive
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS
-from pvmc.io.session import Session
+from pvmc.io.session import Session, merged
 
 RESULTS = "a results file of pvmc"
 """What the file should be, in messages."""
@@ -101,6 +101,11 @@ class Run:
     @property
     def reference_energy_per_site(self) -> float | None:
         return None if self.reference_energy is None else self.reference_energy / self.n_sites
+
+    @property
+    def starts(self) -> tuple[Session, ...]:
+        """The sessions, with those of one process, which went back a few iterations, as one."""
+        return merged(self.sessions)
 
     def saved_iterations(self) -> NDArray[np.int64]:
         """Iterations after which the parameters were saved, (n_saved,)."""

@@ -10,6 +10,7 @@ from pvmc.parallel.communicator import (
 from pvmc.parallel.ending import note_exit_code, run_main
 from pvmc.parallel.launch import Launcher, describe_mpi, describe_threads, launcher, limit_threads, mpi_library, world
 from pvmc.parallel.node import Node, node_of, oversubscription
+from pvmc.parallel.terminal import on_terminal
 
 __all__ = [
     "Communicator",
@@ -25,6 +26,7 @@ __all__ = [
     "mpi_library",
     "node_of",
     "note_exit_code",
+    "on_terminal",
     "oversubscription",
     "require_identical",
     "run_main",

@@ -112,6 +112,19 @@ def test_process_that_is_gone_means_dead(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_process_that_is_over_and_not_asked_for_means_dead(tmp_path: Path) -> None:
+    """Killed ranks stay like this where nobody takes over what their launcher has left."""
+    over = subprocess.Popen([sys.executable, "-c", ""])
+    results = writer(tmp_path / "run", pid=over.pid)
+    end = time.monotonic() + 20
+    while open_run(tmp_path / "run").status() == "running" and time.monotonic() < end:
+        time.sleep(0.05)
+    assert open_run(tmp_path / "run").status() == "dead"
+    over.wait()
+    results.finish("finished")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_other_process_with_the_same_number_means_dead(tmp_path: Path) -> None:
     with writer(tmp_path / "run", created="2001-02-03T04:05:06+00:00"):
         assert open_run(tmp_path / "run").status() == "dead"
