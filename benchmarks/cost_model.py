@@ -49,14 +49,19 @@ class Machine:
         inside: link between ranks of a node.
         between: link between nodes; None for a single node, whose cores more ranks share.
         call: seconds that every collective costs a rank on top of its messages.
-        adding: seconds to add a byte of one array to another.
+        adding: seconds to add a byte of one array to another, for arrays of some numbers of bytes: (bytes, seconds).
     """
 
     cores: int
     inside: Link
     between: Link | None
     call: float
-    adding: float
+    adding: tuple[tuple[float, float], ...]
+
+    def add_seconds(self, n_bytes: int) -> float:
+        """Seconds to add an array to another: large ones leave the cache, and their memory is new each time."""
+        known, each = zip(*self.adding, strict=True)
+        return n_bytes * float(np.interp(math.log(max(n_bytes, 1)), np.log(known), each))
 
     def turns(self, ranks: int) -> float:
         """How many ranks take turns on a core."""
@@ -111,12 +116,12 @@ def collective_seconds(collective: Collective, ranks: int, machine: Machine) -> 
     """
     if ranks == 1:
         return 0.0
-    adding = 0.0 if collective.kind == "broadcast" else machine.adding
+    adding = 0.0 if collective.kind == "broadcast" else machine.add_seconds(collective.n_bytes)
     seconds = machine.call
     for link, size in machine.levels(ranks):
         n, rounds, share = collective.n_bytes, steps(size), 1 - 1 / size
-        tree = rounds * (link.latency + n / link.bandwidth + n * adding)
-        scattered = 2 * rounds * link.latency + share * n * (2 / link.bandwidth + adding)
+        tree = rounds * (link.latency + n / link.bandwidth + adding)
+        scattered = 2 * rounds * link.latency + share * (2 * n / link.bandwidth + adding)
         seconds += min(tree, scattered)
     return seconds * machine.turns(ranks)
 
@@ -158,6 +163,12 @@ def fit_link(n_bytes: Sequence[int], seconds: Sequence[float]) -> Link:
     n = np.asarray(n_bytes, dtype=float)
     latency, per_byte = _relative_fit([n**0, n], seconds)
     return Link(latency, 1 / per_byte if per_byte > 0 else math.inf)
+
+
+def invert_reduce(n_bytes: int, seconds: float, link: Link, call: float) -> float:
+    """Seconds that adding takes in a reduction to the root of two ranks that took so long: the model, solved for it."""
+    rest = seconds - call - n_bytes / link.bandwidth
+    return max(0.0, rest - link.latency, 2 * (rest - 2 * link.latency))
 
 
 def _relative_fit(columns: Sequence[np.ndarray], values: Sequence[float]) -> list[float]:

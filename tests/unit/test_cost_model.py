@@ -18,8 +18,8 @@ from pvmc.parallel import SerialCommunicator
 from pvmc.parallel.communicator import AWAKE_SECONDS
 from pvmc.simulation import initial_state
 
-MACHINE = Machine(cores=4, inside=Link(1e-6, 1e9), between=Link(2e-6, 1e10), call=0.0, adding=0.0)
-FREE = Machine(cores=4, inside=Link(0.0, math.inf), between=Link(0.0, math.inf), call=0.0, adding=0.0)
+MACHINE = Machine(cores=4, inside=Link(1e-6, 1e9), between=Link(2e-6, 1e10), call=0.0, adding=((1, 0.0),))
+FREE = Machine(cores=4, inside=Link(0.0, math.inf), between=Link(0.0, math.inf), call=0.0, adding=((1, 0.0),))
 LAYOUT = Layout(width=64, draws=8, blocks=16, block_seconds=0.01, spread=0.0)
 CASE = Case(n_parameters=100, is_complex=True, layouts=(LAYOUT,), rank_seconds=0.0, root_seconds=0.0)
 
@@ -96,10 +96,25 @@ def test_collectives_by_hand() -> None:
     assert seconds(0, 64) == pytest.approx(2e-6 + 4 * 2e-6)  # sixteen nodes
     assert seconds(1000, 2) == pytest.approx(1e-6 + 1e-6)  # a tree
     assert seconds(10**9, 4) == pytest.approx(4e-6 + 0.75 * 2)  # scattered parts
-    adding = replace(MACHINE, adding=1e-9)
+    adding = replace(MACHINE, adding=((1, 1e-9),))
     assert seconds(10**9, 4, adding) == pytest.approx(seconds(10**9, 4))  # a broadcast adds nothing
     assert seconds(10**9, 4, adding, "reduce") == pytest.approx(4e-6 + 0.75 * 3)
     assert seconds(0, 2, replace(MACHINE, call=1e-5)) == pytest.approx(1.1e-5)
+
+
+def test_adding_grows_beyond_the_cache() -> None:
+    machine = replace(MACHINE, adding=((100, 1e-9), (10_000, 3e-9)))
+    assert machine.add_seconds(10) == pytest.approx(1e-8)
+    assert machine.add_seconds(1000) == pytest.approx(2e-6)  # half way, in the logarithm
+    assert machine.add_seconds(100_000) == pytest.approx(3e-4)
+
+
+def test_the_time_of_adding_is_found_from_that_of_a_reduction() -> None:
+    for n_bytes, each in ((1000, 1e-9), (10**7, 2e-10)):
+        machine = replace(MACHINE, adding=((1, each),), call=1e-5)
+        seconds = cost_model.collective_seconds(Collective("reduce", n_bytes), 2, machine)
+        assert cost_model.invert_reduce(n_bytes, seconds, machine.inside, 1e-5) == pytest.approx(n_bytes * each)
+    assert cost_model.invert_reduce(8, 0.0, MACHINE.inside, 1e-5) == 0.0
 
 
 def test_ranks_take_turns_on_a_single_node() -> None:

@@ -1,0 +1,257 @@
+"""How pvmc scales: measurements on this machine, the cost model fitted to them, and what it says of 1 to 4096 ranks.
+
+    python benchmarks/scaling.py [--read benchmarks/results/scaling_<machine>.json]
+
+``make scaling``.  Writes the numbers, docs/scaling.md and docs/figures/scaling.png; with ``--read`` only the last two,
+from numbers that are there.  Runs alternate, and of each kind the quieter half counts: the runs in which other
+processes took the smallest share of the machine's cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import single_precision
+from cases import CHECKS, LAYOUTS, ROOT_CASES, SCALING_CASES, SCALING_SAMPLES, cut
+from cost_model import fit_link, fit_root, invert_reduce
+from run import ROOT, job_of, launcher, toml
+from scaling_figure import draw
+from scaling_page import markdown
+from threadpoolctl import threadpool_limits
+
+from pvmc.driver import iterate
+from pvmc.io import provenance
+from pvmc.parallel import SerialCommunicator, describe_mpi
+from pvmc.simulation import initial_state
+
+QUIET = 0.1
+"""Share of the cores that others may take when a measurement begins."""
+
+WORK = ("sampling", "local_energies", "derivatives", "products")
+"""Phases of a rank's own blocks."""
+
+
+def main() -> None:
+    """Measure unless told to read; write."""
+    name = re.sub(r"\W+", "_", provenance.cpu_model()).strip("_").lower()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    results = ROOT / "benchmarks" / "results" / f"scaling_{name}.json"
+    parser.add_argument("--output", type=Path, default=results, help="the numbers")
+    parser.add_argument("--read", type=Path, help="take the numbers from this file")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait in all for a quiet machine")
+    options = parser.parse_args()
+    if options.read is None:
+        numbers = measure(Patience(options.patience))
+        options.output.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    else:
+        numbers = json.loads(options.read.read_text(encoding="utf-8"))
+    page, figure = ROOT / "docs" / "scaling.md", ROOT / "docs" / "figures" / "scaling.png"
+    page.write_text(markdown(numbers), encoding="utf-8")
+    draw(numbers, figure)
+    print(f"wrote {page} and {figure}")
+
+
+@dataclass
+class Patience:
+    """How long to wait, in all, for moments in which other processes leave the cores alone."""
+
+    left: float
+
+    def wait(self) -> None:
+        """Wait for such a moment, or until there is no patience left."""
+        while self.left > 0:
+            before, start = processor_seconds(), time.perf_counter()
+            time.sleep(0.3)
+            waited = time.perf_counter() - start
+            if processor_seconds() - before < QUIET * waited * (os.cpu_count() or 1):
+                return
+            self.left -= waited
+
+
+def measure(patience: Patience) -> dict:
+    """All numbers."""
+    start = time.perf_counter()
+    numbers: dict = {
+        "date": date.today().isoformat(),
+        "load": os.getloadavg()[0],
+        "machine": provenance.collect(describe_mpi()["library"]) | {"cores": len(os.sched_getaffinity(0))},
+    }
+    for private in ("pid", "host", "command_line"):
+        numbers["machine"].pop(private, None)
+    with threadpool_limits(1):
+        numbers["single_precision"] = step("single precision", lambda: single_precision.measure(patience.wait))
+        patience.wait()
+        numbers["messages"] = step("messages", messages)
+        numbers["root"] = step("root", lambda: root_seconds(patience))
+        numbers["cases"] = {name: step(name, lambda name=name: layouts(name, patience)) for name in SCALING_CASES}
+    numbers["checks"] = {name: step(name, lambda name=name: check(name, patience)) for name in CHECKS}
+    numbers["seconds"] = time.perf_counter() - start
+    return numbers
+
+
+def step(name: str, function: Callable[[], dict]) -> dict:
+    """A part of the measurement, announced."""
+    start = time.perf_counter()
+    found = function()
+    print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+    return found
+
+
+def messages() -> dict:
+    """Messages between two ranks, and the model's constants from them."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "messages.json"
+        mpiexec = launcher(2)[0]
+        command = [mpiexec, "-n", "2", sys.executable, str(Path(__file__).with_name("messages.py")), str(path)]
+        subprocess.run(command, check=True)
+        found = json.loads(path.read_text(encoding="utf-8"))
+    link = fit_link(found["n_bytes"], found["ping_pong"])
+    small = statistics.median(found["allreduce"][:3] + found["reduce"][:3] + found["broadcast"][:3])
+    call = max(0.0, small - link.latency)
+    each = [
+        (n, invert_reduce(n, seconds, link, call) / n)
+        for n, seconds in zip(found["n_bytes"], found["reduce"], strict=True)
+        if n >= 32768
+    ]
+    return found | {"link": asdict(link), "call": call, "adding": each}
+
+
+@dataclass
+class Timed:
+    """Seconds of the phases of the iterations of a job on one rank, after two that warm up."""
+
+    job_steps: object
+    rows: list[dict[str, float]]
+
+    @classmethod
+    def of(cls, tables: dict) -> Timed:
+        job, comm = job_of(tables), SerialCommunicator()
+        steps = iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm)
+        for _ in range(2):
+            next(steps)
+        return cls(steps, [])
+
+    def add(self) -> None:
+        """One more iteration."""
+        self.rows.append(next(self.job_steps).seconds)  # type: ignore[call-overload]
+
+    def work(self) -> np.ndarray:
+        """Of a rank's own blocks, and of what it does besides."""
+        return np.array([sum(row[phase] for phase in WORK) for row in self.rows])
+
+    def root(self) -> np.ndarray:
+        """Of what is rank 0's alone."""
+        return np.array([row["reducing"] + row["solving"] for row in self.rows])
+
+
+def root_seconds(patience: Patience) -> dict:
+    """Seconds of rank 0 alone for numbers of parameters, and the fit."""
+    found = {}
+    for n_parameters, tables in ROOT_CASES.items():
+        timed = Timed.of(cut(tables, 64, 1, 1))
+        patience.wait()
+        for _ in range(15 if int(n_parameters) < 500 else 4):
+            timed.add()
+        found[n_parameters] = undisturbed(timed.root())
+    return {"seconds": found, "fit": asdict(fit_root([int(k) for k in found], list(found.values())))}
+
+
+def layouts(name: str, patience: Patience) -> dict:
+    """Blocks of all layouts of a case, and those of its checks."""
+    wanted = [(width, draws, SCALING_SAMPLES // (width * draws)) for width, draws in LAYOUTS[name]]
+    wanted += [(width, draws, blocks) for case, width, draws, blocks, *_ in CHECKS.values() if case == name]
+    found: dict[tuple[int, int], dict] = {}
+    for width, draws, _ in wanted:
+        if (width, draws) not in found:
+            found[width, draws] = block(SCALING_CASES[name], width, draws, patience)
+    job = job_of(SCALING_CASES[name])
+    return {
+        "n_parameters": job.ansatz.n_parameters,
+        "is_complex": bool(np.issubdtype(job.ansatz.dtype, np.complexfloating)),
+        "blocks": [{"width": width, "draws": draws} | row for (width, draws), row in found.items()],
+    }
+
+
+def block(tables: dict, width: int, draws: int, patience: Patience) -> dict[str, float]:
+    """Seconds of a block, their spread, and seconds of a rank besides its blocks."""
+    few, many = 1, 3
+    pair = [Timed.of(cut(tables, width, draws, blocks)) for blocks in (few, many)]
+    patience.wait()
+    start = time.perf_counter()
+    while len(pair[0].rows) < 5 or (len(pair[0].rows) < 25 and time.perf_counter() - start < 1.0):
+        for timed in pair:
+            timed.add()
+    one, three = (timed.work() for timed in pair)
+    seconds = (undisturbed(three) - undisturbed(one)) / (many - few)
+    low, middle = np.quantile(one, [0.25, 0.5])
+    return {
+        "seconds": seconds,
+        "spread": float(middle - low) / 0.674,  # of a normal distribution; its upper half has the others' work too
+        "rank": max(0.0, undisturbed(one) - seconds),
+        "root": undisturbed(pair[0].root()),
+    }
+
+
+def undisturbed(seconds: np.ndarray) -> float:
+    """The lower quartile: what others do on the machine only adds."""
+    return float(np.quantile(seconds, 0.25))
+
+
+def check(name: str, patience: Patience) -> dict:
+    """The same work on one and two ranks, on one rank twice at the same time, and on four ranks, in turns."""
+    case, width, draws, blocks, iterations, repeats = CHECKS[name]
+    tables = cut(SCALING_CASES[case], width, draws, blocks)
+    kinds = {"1": (1, 1), "2": (2, 1), "twins": (1, 2), "4": (4, 1)}
+    found: dict[str, list] = {kind: [] for kind in kinds}
+    for turn in range(repeats):
+        for kind, (ranks, copies) in kinds.items():
+            if kind == "4" and turn % 2:
+                continue
+            patience.wait()
+            found[kind] += bench(tables, ranks, iterations, copies)
+    return {"case": case, "width": width, "draws": draws, "blocks": blocks, "runs": found}
+
+
+def bench(tables: dict, ranks: int, iterations: int, copies: int = 1) -> list[dict]:
+    """What ``pvmc bench`` measures in processes started at the same time, and the others' share of the cores."""
+    with tempfile.TemporaryDirectory() as directory:
+        config = Path(directory) / "case.toml"
+        config.write_text(toml(tables), encoding="utf-8")
+        outputs = [Path(directory) / f"{copy}.json" for copy in range(copies)]
+        arguments = ["bench", str(config), "--iterations", str(iterations), "--json"]
+        before = processor_seconds()
+        start = time.perf_counter()
+        started = [
+            subprocess.Popen([*launcher(ranks), *arguments, str(output)], stdout=subprocess.DEVNULL)
+            for output in outputs
+        ]
+        if any([process.wait() for process in started]):
+            raise RuntimeError(f"pvmc bench failed on {ranks} ranks")
+        others = (processor_seconds() - before) / (time.perf_counter() - start) / (os.cpu_count() or 1)
+        found = [json.loads(output.read_text(encoding="utf-8")) for output in outputs]
+    return [{"seconds": row["seconds"], "phases": row["phases"], "others": max(0.0, others)} for row in found]
+
+
+def processor_seconds() -> float:
+    """Of this machine since it started, time taken by a hypervisor included, less that of this process and its own."""
+    words = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+    user, nice, system, _, _, irq, soft_irq, steal = (int(word) for word in words[1:9])
+    busy = (user + nice + system + irq + soft_irq + steal) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(os.times()[:4])
+
+
+if __name__ == "__main__":
+    main()

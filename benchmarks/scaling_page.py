@@ -1,0 +1,287 @@
+"""The page docs/scaling.md, from the numbers of scaling.py."""
+
+from __future__ import annotations
+
+from cases import CHECKS, SCALING_CASES
+from cost_model import Parts, collectives, iteration, strong_efficiency, weak_efficiency
+from page import table
+from scaling_model import (
+    NETWORK,
+    NODE_CORES,
+    RANKS,
+    check_case,
+    cluster,
+    curve_case,
+    quiet,
+    quieter_half,
+    root_cost,
+    this_machine,
+)
+
+_NAMES = {
+    "rounding": "whole blocks (ranks that own one block less wait)",
+    "slowest": "the slowest rank",
+    "rank": "what every rank does whatever its share (tables of psi, bookkeeping)",
+    "latency": "the latency of the collectives",
+    "reduction": "the sum of the K^2/2 moments",
+    "root": "rank 0 alone, which solves (Amdahl)",
+    "waking": "ranks that sleep while they wait, and wake late",
+}
+
+_MODEL = """An iteration of stochastic reconfiguration on P ranks takes
+
+    T(P) = ceil(blocks / P) t_block + sigma_block sqrt(blocks / P) m(P) + t_rank + collectives(P) + t_root(K) + waking(P)
+
+with t_block the time of one block of walkers (sampling, local energies, derivatives, products) and sigma_block its spread,
+m(P) the mean maximum of P normal deviates, t_rank what every rank does whatever its share, t_root what rank 0 does alone
+(it unpacks the moments and solves S x = F), and waking(P) what waiting ranks lose by sleeping between two looks for
+messages.  Where samples are to be shared by more ranks than there are blocks, blocks are made of fewer walkers, or walkers
+draw fewer samples each; both cost more per sample, and the fastest of the measured layouts is taken at each P.  The model
+is `benchmarks/cost_model.py`; its test compares the collectives with those that the driver really sends.
+"""
+
+
+def markdown(numbers: dict) -> str:
+    """The whole page."""
+    machine = numbers["machine"]
+    return "\n".join(
+        [
+            "# Scaling\n",
+            "Written by `make scaling` from `benchmarks/results/scaling_*.json`, which it measures; do not edit.\n",
+            f"{machine['cpu_model']}, {machine['cores']} cores usable; {machine['mpi_library']}; numpy "
+            f"{machine['numpy_version']}, numba {machine['numba_version']}; {numbers['date']}, measured in "
+            f"{numbers['seconds']:.0f} s.  Load average when it began: {numbers['load']:.1f}.\n",
+            "## Model\n",
+            _MODEL,
+            _collectives(numbers),
+            "## Two ranks\n",
+            _two_ranks(numbers),
+            "## Prediction and measurement\n",
+            _checks(numbers),
+            "## Up to 4096 ranks\n",
+            _cluster(numbers),
+            "## Single precision\n",
+            _single(numbers["single_precision"]),
+        ]
+    )
+
+
+def _collectives(numbers: dict) -> str:
+    machine, root = this_machine(numbers), root_cost(numbers)
+    case = curve_case(numbers, next(iter(SCALING_CASES)))
+    sent = collectives(case.n_parameters, machine.cores, is_complex=case.is_complex)
+    rows = [
+        [kind, ", ".join(_bytes(one.n_bytes) + (" (every 10th)" if one.times < 1 else "") for one in some)]
+        for kind in ("allreduce", "broadcast", "reduce")
+        if (some := [one for one in sent if one.kind == kind])
+    ]
+    measured = numbers["root"]["seconds"]
+    adding = ", ".join(f"{each * 1e9:.2f} at {_bytes(n)}" for n, each in machine.adding)
+    return "\n".join(
+        [
+            f"Collectives of an iteration with {case.n_parameters} complex parameters:\n",
+            table(["kind", "messages"], rows),
+            f"Measured between two ranks of this machine: latency {machine.inside.latency * 1e6:.1f} us and "
+            f"{machine.inside.bandwidth / 1e9:.1f} GB/s one way, {machine.call * 1e6:.1f} us that any collective costs "
+            f"besides (Python and MPI's non-blocking calls), and nanoseconds per byte to add int64 arrays: {adding}.  "
+            "Arrays beyond the cache cost more, since MPI and numpy take new memory for each.\n",
+            "Rank 0 alone, in milliseconds, and the fit "
+            f"{root.constant * 1e3:.2g} + {root.square * 1e9:.2g} (K/1000)^2 + {root.cube * 1e12:.2g} (K/1000)^3 "
+            "(complex parameters):\n",
+            table(
+                ["K", *measured],
+                [
+                    ["measured", *(f"{seconds * 1e3:.2f}" for seconds in measured.values())],
+                    ["fit", *(f"{root(int(k)) * 1e3:.2f}" for k in measured)],
+                ],
+            ),
+        ]
+    )
+
+
+def _bytes(n: float) -> str:
+    return f"{n:.0f} B" if n < 1e4 else f"{n / 1e3:.0f} kB" if n < 1e6 else f"{n / 1e6:.0f} MB"
+
+
+def _two_ranks(numbers: dict) -> str:
+    rows, parts = [], []
+    for check in CHECKS:
+        runs = numbers["checks"][check]["runs"]
+        one, two, twins = (quiet(runs[kind]) for kind in ("1", "2", "twins"))
+        others = max(run["others"] for kind in ("1", "2", "twins") for run in quieter_half(runs[kind]))
+        efficiency, limit = one / (2 * two), one / twins
+        spread = [min(pair) / max(pair) for pair in zip(*(_range(runs[kind]) for kind in ("1", "2")), strict=True)]
+        del spread
+        rows.append(
+            [
+                check,
+                *(f"{1e3 * seconds:.2f}" for seconds in (one, two, twins)),
+                f"{efficiency:.2f}",
+                f"{limit:.2f}",
+                f"{efficiency / limit:.2f}",
+                f"{others:.0%}",
+                len(quieter_half(runs["2"])),
+            ]
+        )
+        serial = sum(quiet(runs["1"], phase) for phase in ("reducing", "solving", "output")) / 2
+        losses = [one / 2, max(0.0, twins - one) / 2, serial, two - max(twins, one) / 2 - serial]
+        waiting = quiet(runs["2"], "reducing") - quiet(runs["1"], "reducing")
+        parts.append([check, *(f"{loss / two:.1%}" for loss in losses), f"{waiting / two:.1%}"])
+    return "\n".join(
+        [
+            "The same work in total on one rank and on two, and two independent processes of one rank at the same time: "
+            "how much those slow each other down is the machine's own limit.  Runs alternate; medians in milliseconds "
+            "per iteration over the quieter half of each kind, that is the runs in which other processes took least of "
+            "the cores (column others: the worst of those that count).\n",
+            table(
+                [
+                    "case",
+                    "1 rank/ms",
+                    "2 ranks/ms",
+                    "1 rank, twice/ms",
+                    "efficiency",
+                    "machine's limit",
+                    "relative",
+                    "others",
+                    "runs",
+                ],
+                rows,
+            ),
+            "What an iteration of two ranks is made of: half of the time of one rank, what the cores slow each other "
+            "down (memory, clock, shared units), half of the work of rank 0 alone, which is not shared out, and the "
+            "rest: messages, unequal blocks, tables that each rank makes, and noise (negative where the twins were "
+            "disturbed more than the pair).  The last column is what the reduction takes longer than on one rank, "
+            "with the wait for the slower rank.\n",
+            table(["case", "work", "cores together", "rank 0", "rest", "reduction and wait"], parts),
+        ]
+    )
+
+
+def _range(runs: list[dict]) -> tuple[float, float]:
+    seconds = [run["seconds"] for run in quieter_half(runs)]
+    return min(seconds), max(seconds)
+
+
+def _checks(numbers: dict) -> str:
+    machine, rows = this_machine(numbers), []
+    for check in CHECKS:
+        case, runs = check_case(numbers, check), numbers["checks"][check]["runs"]
+        for ranks in (1, 2, 4):
+            parts, measured = iteration(case, ranks, machine), quiet(runs[str(ranks)])
+            low, high = _range(runs[str(ranks)])
+            rows.append(
+                [
+                    check,
+                    ranks,
+                    f"{1e3 * parts.total:.2f}",
+                    f"{1e3 * measured:.2f}",
+                    f"{1e3 * low:.2f} - {1e3 * high:.2f}",
+                    f"{parts.total / measured:.2f}",
+                ]
+            )
+    return "\n".join(
+        [
+            "Milliseconds per iteration.  Predicted from the time of single blocks, the messages, the fit of rank 0's "
+            "work, and by how much the cores slow each other down; four ranks take turns on "
+            f"{machine.cores} cores.  Times of {machine.cores} cores that others use too scatter: the ranges are those "
+            "of the runs that count.\n",
+            table(["case", "ranks", "predicted", "measured", "range", "ratio"], rows),
+        ]
+    )
+
+
+def _cluster(numbers: dict) -> str:
+    machine, shown = cluster(numbers), [ranks for ranks in RANKS if ranks in (1, 4, 16, 64, 256, 1024, 4096)]
+    rows, texts = [], []
+    for name in SCALING_CASES:
+        case = curve_case(numbers, name)
+        for kind, efficiency in (("strong", strong_efficiency), ("weak", weak_efficiency)):
+            values = [f"{efficiency(case, ranks, machine):.2f}" for ranks in shown]
+            rows.append([f"{name}, K = {case.n_parameters}", kind, *values])
+        texts.append(_limits(name, case, machine))
+    return "\n".join(
+        [
+            f"Nodes of {NODE_CORES} cores like this machine's, a rank on each, and between nodes "
+            f"{NETWORK.latency * 1e6:.0f} us and {NETWORK.bandwidth / 1e9:.0f} GB/s: assumptions, the constants "
+            "`NETWORK` and `NODE_CORES` of `benchmarks/scaling_model.py`.  Efficiency is relative to one rank, at 8192 "
+            "samples in total (strong) or on each rank (weak), with the model's best layout; cores that slow each other "
+            "down are not counted.\n",
+            table(["case", "scaling", *map(str, shown)], rows),
+            "![Efficiency and parts of an iteration](figures/scaling.png)\n",
+            "Lines are the model; circles are two ranks of this machine relative to two separate processes.\n",
+            *texts,
+        ]
+    )
+
+
+def _limits(name: str, case, machine) -> str:  # type: ignore[no-untyped-def]
+    good = max(ranks for ranks in RANKS if strong_efficiency(case, ranks, machine) >= 0.5)
+    there, last = iteration(case, good, machine), iteration(case, RANKS[-1], machine)
+    weak = iteration(case.weak(RANKS[-1]), RANKS[-1], machine)
+    fastest = min(RANKS, key=lambda ranks: iteration(case, ranks, machine).total)
+    quickest = iteration(case, fastest, machine).total
+    return (
+        f"**{name}** (K = {case.n_parameters}).  8192 samples keep an efficiency of one half up to {good} ranks; the "
+        f"largest loss there is {_loss(there)}, on {RANKS[-1]} ranks {_loss(last)}.  An iteration is fastest on "
+        f"{fastest} ranks, {1e3 * quickest:.2g} ms against {iteration(case, 1, machine).total:.2g} s on one.  With 8192 "
+        f"samples on each of {RANKS[-1]} ranks the largest loss is {_loss(weak)}.\n"
+    )
+
+
+def _loss(parts: Parts) -> str:
+    name = parts.largest_loss
+    return f"{_NAMES[name]}, {getattr(parts, name) / parts.total:.0%} of the iteration"
+
+
+def _single(found: dict) -> str:
+    kernels = [
+        [
+            "real" if row["planes"] == 1 else "complex",
+            row["hidden"],
+            *(f"{row[f'{kind}_{what}']:.3f}" for kind in ("ratio", "update") for what in ("64", "32")),
+            *(f"{row[f'{kind}_gain']:.2f}" for kind in ("ratio", "update")),
+        ]
+        for row in found["kernels"]
+    ]
+    cases = [
+        [
+            name,
+            f"{row['share']:.0%}",
+            f"{row['kernels']:.0%}",
+            *(f"{row[k]:.2f}" for k in ("gain", "bound", "all_bound")),
+        ]
+        for name, row in found["iterations"].items()
+    ]
+    best, bound = (max(row[key] for row in found["iterations"].values()) for key in ("gain", "bound"))
+    offered = best >= found["worth_it"]
+    verdict = (
+        f"The best case gains {best:.2f}, which reaches the {found['worth_it']} asked for: the option is worth building."
+        if offered
+        else f"The best case gains {best:.2f} (at most {bound:.2f}), and {found['worth_it']} was asked for: a second set "
+        "of kernels, tolerances and tests costs more than that, and the option is left out."
+    )
+    return "\n".join(
+        [
+            f"What sampling in float32 could gain: the ratio and the update of an RBM with {found['lanes']} numbers to a "
+            "vector instead of half as many, 64 walkers on one core (`benchmarks/single_precision.py`).  Nanoseconds per "
+            "(hidden unit, walker), and the gain as the median of alternating runs:\n",
+            table(
+                [
+                    "weights",
+                    "hidden",
+                    "ratio, 64",
+                    "ratio, 32",
+                    "update, 64",
+                    "update, 32",
+                    "ratio gain",
+                    "update gain",
+                ],
+                kernels,
+            ),
+            "An iteration gains less: the share of sampling in it, and of these kernels in sampling; the gain if they "
+            "alone were faster, the bound if all of sampling were (random numbers, look-ups, tables), and the bound if "
+            "the local energies were too, which would then lose their digits:\n",
+            table(["case", "sampling", "kernels in it", "gain", "bound", "bound with local energies"], cases),
+            verdict + "\n",
+        ]
+    )
