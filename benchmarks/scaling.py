@@ -1,10 +1,10 @@
 """How pvmc scales: measurements on this machine, the cost model fitted to them, and what it says of 1 to 4096 ranks.
 
-    python benchmarks/scaling.py [--read benchmarks/results/scaling_<machine>.json]
+    python benchmarks/scaling.py [--parts messages checks]
 
-``make scaling``.  Writes the numbers, docs/scaling.md and docs/figures/scaling.png; with ``--read`` only the last two,
-from numbers that are there.  Runs alternate, and of each kind the quieter half counts: the runs in which other
-processes took the smallest share of the machine's cores.
+``make scaling``.  Writes the numbers, docs/scaling.md and docs/figures/scaling.png; with ``--parts`` only the parts
+named are measured, and the others are those of the file; none for the page and the figure alone.  Runs alternate, and
+of each kind the quieter half counts: the runs in which other processes took the smallest share of the cores.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -40,6 +40,9 @@ from pvmc.simulation import initial_state
 QUIET = 0.1
 """Share of the cores that others may take when a measurement begins."""
 
+PARTS = ("single_precision", "messages", "root", "cases", "checks")
+"""What is measured."""
+
 WORK = ("sampling", "local_energies", "derivatives", "products")
 """Phases of a rank's own blocks."""
 
@@ -50,14 +53,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     results = ROOT / "benchmarks" / "results" / f"scaling_{name}.json"
     parser.add_argument("--output", type=Path, default=results, help="the numbers")
-    parser.add_argument("--read", type=Path, help="take the numbers from this file")
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS, help="what to measure; default: all")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait in all for a quiet machine")
     options = parser.parse_args()
-    if options.read is None:
-        numbers = measure(Patience(options.patience))
+    numbers = json.loads(options.output.read_text(encoding="utf-8")) if set(options.parts) < set(PARTS) else {}
+    if options.parts:
+        measure(numbers, options.parts, Patience(options.patience))
         options.output.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    else:
-        numbers = json.loads(options.read.read_text(encoding="utf-8"))
     page, figure = ROOT / "docs" / "scaling.md", ROOT / "docs" / "figures" / "scaling.png"
     page.write_text(markdown(numbers), encoding="utf-8")
     draw(numbers, figure)
@@ -81,25 +83,24 @@ class Patience:
             self.left -= waited
 
 
-def measure(patience: Patience) -> dict:
-    """All numbers."""
+def measure(numbers: dict, parts: Sequence[str], patience: Patience) -> None:
+    """Put the numbers of the parts into the table."""
     start = time.perf_counter()
-    numbers: dict = {
-        "date": date.today().isoformat(),
-        "load": os.getloadavg()[0],
-        "machine": provenance.collect(describe_mpi()["library"]) | {"cores": len(os.sched_getaffinity(0))},
-    }
+    numbers |= {"date": date.today().isoformat(), "load": os.getloadavg()[0]}
+    numbers["machine"] = provenance.collect(describe_mpi()["library"]) | {"cores": len(os.sched_getaffinity(0))}
     for private in ("pid", "host", "command_line"):
         numbers["machine"].pop(private, None)
-    with threadpool_limits(1):
-        numbers["single_precision"] = step("single precision", lambda: single_precision.measure(patience.wait))
-        patience.wait()
-        numbers["messages"] = step("messages", messages)
-        numbers["root"] = step("root", lambda: root_seconds(patience))
-        numbers["cases"] = {name: step(name, lambda name=name: layouts(name, patience)) for name in SCALING_CASES}
-    numbers["checks"] = {name: step(name, lambda name=name: check(name, patience)) for name in CHECKS}
+    measures: dict[str, Callable[[], dict]] = {
+        "single_precision": lambda: single_precision.measure(patience.wait),
+        "messages": lambda: messages(patience),
+        "root": lambda: root_seconds(patience),
+        "cases": lambda: {name: layouts(name, patience) for name in SCALING_CASES},
+        "checks": lambda: {name: check(name, patience) for name in CHECKS},
+    }
+    for part in parts:
+        with threadpool_limits(1):
+            numbers[part] = step(part, measures[part])
     numbers["seconds"] = time.perf_counter() - start
-    return numbers
 
 
 def step(name: str, function: Callable[[], dict]) -> dict:
@@ -110,8 +111,9 @@ def step(name: str, function: Callable[[], dict]) -> dict:
     return found
 
 
-def messages() -> dict:
+def messages(patience: Patience) -> dict:
     """Messages between two ranks, and the model's constants from them."""
+    patience.wait()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "messages.json"
         mpiexec = launcher(2)[0]

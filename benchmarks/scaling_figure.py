@@ -28,7 +28,7 @@ _PARTS = {
 def draw(numbers: dict, path: Path) -> None:
     """Write the figure."""
     with matplotlib.rc_context(style.RC):
-        figure = Figure(figsize=(style.PAGE_WIDTH, 128 * style.MM), layout="constrained")
+        figure = Figure(figsize=(style.PAGE_WIDTH, 142 * style.MM), layout="constrained")
         (strong, weak), parts = figure.subplots(2, 2)
         machine = cluster(numbers)
         for index, name in enumerate(SCALING_CASES):
@@ -40,12 +40,13 @@ def draw(numbers: dict, path: Path) -> None:
         _points(strong, numbers)
         _efficiency_axes(strong, "(a) 8192 samples in total")
         _efficiency_axes(weak, "(b) 8192 samples on each rank")
-        strong.legend(loc="lower left", handlelength=3.2, labelspacing=0.3)
+        weak.legend(loc="lower left", handlelength=3.2, labelspacing=0.3)
         first, *_, last = SCALING_CASES
         for axes, name, letter in zip(parts, (first, last), "cd", strict=True):
             _parts(axes, curve_case(numbers, name), machine)
             axes.set_title(f"({letter}) {name}, 8192 samples in total", fontsize=9)
-        parts[1].legend(loc="upper right", handlelength=3.2, labelspacing=0.25, fontsize=7.5)
+        handles, labels = parts[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=3.2, labelspacing=0.3)
         parts[0].set_ylabel("seconds per iteration")
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, metadata={"Software": None})
@@ -76,7 +77,7 @@ def _parts(axes: Axes, case: Case, machine: Machine) -> None:
         axes.plot(RANKS, np.where(values > 0, values, np.nan), color=colour, dashes=dashes, label=label)
     axes.set_yscale("log")
     top = rows[0].total
-    axes.set_ylim(top * 1e-5, top * 3)
+    axes.set_ylim(top * 2e-5, top * 3)
     _rank_axis(axes)
 
 

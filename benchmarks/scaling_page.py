@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cases import CHECKS, SCALING_CASES
-from cost_model import Parts, collectives, iteration, strong_efficiency, weak_efficiency
+from cost_model import Case, Machine, Parts, collectives, iteration, strong_efficiency, weak_efficiency
 from page import table
 from scaling_model import (
     NETWORK,
@@ -30,14 +30,16 @@ _NAMES = {
 
 _MODEL = """An iteration of stochastic reconfiguration on P ranks takes
 
-    T(P) = ceil(blocks / P) t_block + sigma_block sqrt(blocks / P) m(P) + t_rank + collectives(P) + t_root(K) + waking(P)
+    T(P) = ceil(blocks / P) t_block + sigma_block sqrt(blocks / P) m(P) + t_rank
+         + collectives(P) + t_root(K) + waking(P)
 
-with t_block the time of one block of walkers (sampling, local energies, derivatives, products) and sigma_block its spread,
-m(P) the mean maximum of P normal deviates, t_rank what every rank does whatever its share, t_root what rank 0 does alone
-(it unpacks the moments and solves S x = F), and waking(P) what waiting ranks lose by sleeping between two looks for
-messages.  Where samples are to be shared by more ranks than there are blocks, blocks are made of fewer walkers, or walkers
-draw fewer samples each; both cost more per sample, and the fastest of the measured layouts is taken at each P.  The model
-is `benchmarks/cost_model.py`; its test compares the collectives with those that the driver really sends.
+with t_block the time of one block of walkers (sampling, local energies, derivatives, products) and sigma_block its
+spread, m(P) the mean maximum of P normal deviates, t_rank what every rank does whatever its share, t_root what rank 0
+does alone (it unpacks the moments and solves S x = F), and waking(P) what waiting ranks lose by sleeping between two
+looks for messages.  Where samples are to be shared by more ranks than there are blocks, blocks are made of fewer
+walkers, or walkers draw fewer samples each; both cost more per sample, and the fastest of the measured layouts is taken
+at each P.  The model is `benchmarks/cost_model.py`; its test compares the collectives with those that the driver really
+sends.
 """
 
 
@@ -110,8 +112,6 @@ def _two_ranks(numbers: dict) -> str:
         one, two, twins = (quiet(runs[kind]) for kind in ("1", "2", "twins"))
         others = max(run["others"] for kind in ("1", "2", "twins") for run in quieter_half(runs[kind]))
         efficiency, limit = one / (2 * two), one / twins
-        spread = [min(pair) / max(pair) for pair in zip(*(_range(runs[kind]) for kind in ("1", "2")), strict=True)]
-        del spread
         rows.append(
             [
                 check,
@@ -129,10 +129,10 @@ def _two_ranks(numbers: dict) -> str:
         parts.append([check, *(f"{loss / two:.1%}" for loss in losses), f"{waiting / two:.1%}"])
     return "\n".join(
         [
-            "The same work in total on one rank and on two, and two independent processes of one rank at the same time: "
-            "how much those slow each other down is the machine's own limit.  Runs alternate; medians in milliseconds "
-            "per iteration over the quieter half of each kind, that is the runs in which other processes took least of "
-            "the cores (column others: the worst of those that count).\n",
+            "The same work in total on one rank and on two, and two independent processes of one rank at the same "
+            "time: how much those slow each other down is the machine's own limit.  Runs alternate; medians in "
+            "milliseconds per iteration over the quieter half of each kind, that is the runs in which other processes "
+            "took least of the cores (column others: the worst of those that count).\n",
             table(
                 [
                     "case",
@@ -204,8 +204,8 @@ def _cluster(numbers: dict) -> str:
             f"Nodes of {NODE_CORES} cores like this machine's, a rank on each, and between nodes "
             f"{NETWORK.latency * 1e6:.0f} us and {NETWORK.bandwidth / 1e9:.0f} GB/s: assumptions, the constants "
             "`NETWORK` and `NODE_CORES` of `benchmarks/scaling_model.py`.  Efficiency is relative to one rank, at 8192 "
-            "samples in total (strong) or on each rank (weak), with the model's best layout; cores that slow each other "
-            "down are not counted.\n",
+            "samples in total (strong) or on each rank (weak), with the model's best layout; that cores slow each "
+            "other down is not counted.\n",
             table(["case", "scaling", *map(str, shown)], rows),
             "![Efficiency and parts of an iteration](figures/scaling.png)\n",
             "Lines are the model; circles are two ranks of this machine relative to two separate processes.\n",
@@ -214,8 +214,10 @@ def _cluster(numbers: dict) -> str:
     )
 
 
-def _limits(name: str, case, machine) -> str:  # type: ignore[no-untyped-def]
+def _limits(name: str, case: Case, machine: Machine) -> str:
+    """In words: how far 8192 samples reach, and what stops them."""
     good = max(ranks for ranks in RANKS if strong_efficiency(case, ranks, machine) >= 0.5)
+    alone = iteration(case, 1, machine).total
     there, last = iteration(case, good, machine), iteration(case, RANKS[-1], machine)
     weak = iteration(case.weak(RANKS[-1]), RANKS[-1], machine)
     fastest = min(RANKS, key=lambda ranks: iteration(case, ranks, machine).total)
@@ -223,8 +225,8 @@ def _limits(name: str, case, machine) -> str:  # type: ignore[no-untyped-def]
     return (
         f"**{name}** (K = {case.n_parameters}).  8192 samples keep an efficiency of one half up to {good} ranks; the "
         f"largest loss there is {_loss(there)}, on {RANKS[-1]} ranks {_loss(last)}.  An iteration is fastest on "
-        f"{fastest} ranks, {1e3 * quickest:.2g} ms against {iteration(case, 1, machine).total:.2g} s on one.  With 8192 "
-        f"samples on each of {RANKS[-1]} ranks the largest loss is {_loss(weak)}.\n"
+        f"{fastest} ranks, {1e3 * quickest:.3g} ms against {1e3 * alone:.3g} on one.  With 8192 samples "
+        f" on each of {RANKS[-1]} ranks the largest loss is {_loss(weak)}.\n"
     )
 
 
@@ -252,19 +254,20 @@ def _single(found: dict) -> str:
         ]
         for name, row in found["iterations"].items()
     ]
+    wanted = found["worth_it"]
     best, bound = (max(row[key] for row in found["iterations"].values()) for key in ("gain", "bound"))
-    offered = best >= found["worth_it"]
-    verdict = (
-        f"The best case gains {best:.2f}, which reaches the {found['worth_it']} asked for: the option is worth building."
-        if offered
-        else f"The best case gains {best:.2f} (at most {bound:.2f}), and {found['worth_it']} was asked for: a second set "
-        "of kernels, tolerances and tests costs more than that, and the option is left out."
-    )
+    if best >= wanted:
+        verdict = f"The best case gains {best:.2f}, and {wanted} was asked for: the option is worth building."
+    else:
+        verdict = (
+            f"The best case gains {best:.2f} (all of sampling: {bound:.2f}), and {wanted} was asked for: a second set "
+            "of kernels, tolerances and tests costs more than that, and the option is left out."
+        )
     return "\n".join(
         [
-            f"What sampling in float32 could gain: the ratio and the update of an RBM with {found['lanes']} numbers to a "
-            "vector instead of half as many, 64 walkers on one core (`benchmarks/single_precision.py`).  Nanoseconds per "
-            "(hidden unit, walker), and the gain as the median of alternating runs:\n",
+            f"What sampling in float32 could gain: the ratio and the update of an RBM with {found['lanes']} numbers to "
+            "a vector instead of half as many, 64 walkers on one core (`benchmarks/single_precision.py`).  Nanoseconds "
+            "per (hidden unit, walker), and the gain as the median of alternating runs:\n",
             table(
                 [
                     "weights",
