@@ -4,7 +4,7 @@
 
 ``make scaling``.  Writes the numbers, docs/scaling.md and docs/figures/scaling.png; with ``--parts`` only the parts
 named are measured, and the others are those of the file; none for the page and the figure alone.  Runs alternate, and
-of each kind the quieter half counts: the runs in which other processes took the smallest share of the cores.
+iterations count in which no rank lost its core to another process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -27,12 +27,14 @@ import numpy as np
 import single_precision
 from cases import CHECKS, LAYOUTS, ROOT_CASES, SCALING_CASES, SCALING_SAMPLES, cut
 from cost_model import fit_link, fit_root, invert_reduce
+from iterations import lost_cores
 from run import ROOT, job_of, launcher, toml
 from scaling_figure import draw
+from scaling_model import undisturbed
 from scaling_page import markdown
 from threadpoolctl import threadpool_limits
 
-from pvmc.driver import iterate
+from pvmc.driver import StepRecord, iterate
 from pvmc.io import provenance
 from pvmc.parallel import SerialCommunicator, describe_mpi
 from pvmc.simulation import initial_state
@@ -43,12 +45,15 @@ QUIET = 0.1
 PARTS = ("single_precision", "messages", "root", "cases", "checks")
 """What is measured."""
 
+RUN_SECONDS = 2.0
+"""For how long iterations are timed in one run."""
+
 WORK = ("sampling", "local_energies", "derivatives", "products")
 """Phases of a rank's own blocks."""
 
 
 def main() -> None:
-    """Measure unless told to read; write."""
+    """Measure, write."""
     name = re.sub(r"\W+", "_", provenance.cpu_model()).strip("_").lower()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     results = ROOT / "benchmarks" / "results" / f"scaling_{name}.json"
@@ -56,7 +61,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS, help="what to measure; default: all")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait in all for a quiet machine")
     options = parser.parse_args()
-    numbers = json.loads(options.output.read_text(encoding="utf-8")) if set(options.parts) < set(PARTS) else {}
+    numbers = json.loads(options.output.read_text(encoding="utf-8")) if options.output.is_file() else {}
     if options.parts:
         measure(numbers, options.parts, Patience(options.patience))
         options.output.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
@@ -135,8 +140,8 @@ def messages(patience: Patience) -> dict:
 class Timed:
     """Seconds of the phases of the iterations of a job on one rank, after two that warm up."""
 
-    job_steps: object
-    rows: list[dict[str, float]]
+    steps: Iterator[StepRecord]
+    rows: list[dict]
 
     @classmethod
     def of(cls, tables: dict) -> Timed:
@@ -148,15 +153,17 @@ class Timed:
 
     def add(self) -> None:
         """One more iteration."""
-        self.rows.append(next(self.job_steps).seconds)  # type: ignore[call-overload]
+        before = lost_cores()
+        seconds = next(self.steps).seconds
+        self.rows.append({"phases": seconds, "seconds": sum(seconds.values()), "lost": lost_cores() - before})
 
-    def work(self) -> np.ndarray:
+    def work(self) -> list[float]:
         """Of a rank's own blocks, and of what it does besides."""
-        return np.array([sum(row[phase] for phase in WORK) for row in self.rows])
+        return [sum(row["phases"][phase] for phase in WORK) for row in undisturbed(self.rows)]
 
-    def root(self) -> np.ndarray:
+    def root(self) -> float:
         """Of what is rank 0's alone."""
-        return np.array([row["reducing"] + row["solving"] for row in self.rows])
+        return statistics.median(row["phases"]["reducing"] + row["phases"]["solving"] for row in undisturbed(self.rows))
 
 
 def root_seconds(patience: Patience) -> dict:
@@ -167,7 +174,7 @@ def root_seconds(patience: Patience) -> dict:
         patience.wait()
         for _ in range(15 if int(n_parameters) < 500 else 4):
             timed.add()
-        found[n_parameters] = undisturbed(timed.root())
+        found[n_parameters] = timed.root()
     return {"seconds": found, "fit": asdict(fit_root([int(k) for k in found], list(found.values())))}
 
 
@@ -197,24 +204,19 @@ def block(tables: dict, width: int, draws: int, patience: Patience) -> dict[str,
         for timed in pair:
             timed.add()
     one, three = (timed.work() for timed in pair)
-    seconds = (undisturbed(three) - undisturbed(one)) / (many - few)
+    seconds = (statistics.median(three) - statistics.median(one)) / (many - few)
     low, middle = np.quantile(one, [0.25, 0.5])
     return {
         "seconds": seconds,
         "spread": float(middle - low) / 0.674,  # of a normal distribution; its upper half has the others' work too
-        "rank": max(0.0, undisturbed(one) - seconds),
-        "root": undisturbed(pair[0].root()),
+        "rank": max(0.0, statistics.median(one) - seconds),
+        "root": pair[0].root(),
     }
-
-
-def undisturbed(seconds: np.ndarray) -> float:
-    """The lower quartile: what others do on the machine only adds."""
-    return float(np.quantile(seconds, 0.25))
 
 
 def check(name: str, patience: Patience) -> dict:
     """The same work on one and two ranks, on one rank twice at the same time, and on four ranks, in turns."""
-    case, width, draws, blocks, iterations, repeats = CHECKS[name]
+    case, width, draws, blocks, repeats = CHECKS[name]
     tables = cut(SCALING_CASES[case], width, draws, blocks)
     kinds = {"1": (1, 1), "2": (2, 1), "twins": (1, 2), "4": (4, 1)}
     found: dict[str, list] = {kind: [] for kind in kinds}
@@ -223,28 +225,26 @@ def check(name: str, patience: Patience) -> dict:
             if kind == "4" and turn % 2:
                 continue
             patience.wait()
-            found[kind] += bench(tables, ranks, iterations, copies)
-    return {"case": case, "width": width, "draws": draws, "blocks": blocks, "runs": found}
+            found[kind] += timed_iterations(tables, ranks, copies)
+    return {"case": case, "width": width, "draws": draws, "blocks": blocks, "iterations": found}
 
 
-def bench(tables: dict, ranks: int, iterations: int, copies: int = 1) -> list[dict]:
-    """What ``pvmc bench`` measures in processes started at the same time, and the others' share of the cores."""
+def timed_iterations(tables: dict, ranks: int, copies: int) -> list[dict]:
+    """Iterations of processes started at the same time, see iterations.py."""
     with tempfile.TemporaryDirectory() as directory:
         config = Path(directory) / "case.toml"
         config.write_text(toml(tables), encoding="utf-8")
         outputs = [Path(directory) / f"{copy}.json" for copy in range(copies)]
-        arguments = ["bench", str(config), "--iterations", str(iterations), "--json"]
-        before = processor_seconds()
-        start = time.perf_counter()
-        started = [
-            subprocess.Popen([*launcher(ranks), *arguments, str(output)], stdout=subprocess.DEVNULL)
-            for output in outputs
-        ]
+        command = [*python(ranks), str(Path(__file__).with_name("iterations.py")), str(config)]
+        started = [subprocess.Popen([*command, str(output), str(RUN_SECONDS)]) for output in outputs]
         if any([process.wait() for process in started]):
-            raise RuntimeError(f"pvmc bench failed on {ranks} ranks")
-        others = (processor_seconds() - before) / (time.perf_counter() - start) / (os.cpu_count() or 1)
-        found = [json.loads(output.read_text(encoding="utf-8")) for output in outputs]
-    return [{"seconds": row["seconds"], "phases": row["phases"], "others": max(0.0, others)} for row in found]
+            raise RuntimeError(f"iterations.py failed on {ranks} ranks")
+        return [row for output in outputs for row in json.loads(output.read_text(encoding="utf-8"))]
+
+
+def python(ranks: int) -> list[str]:
+    """The command that starts Python on a number of ranks."""
+    return [word for word in launcher(ranks) if word not in ("-m", "pvmc")]
 
 
 def processor_seconds() -> float:

@@ -55,9 +55,9 @@ def draw(numbers: dict, path: Path) -> None:
 def _points(axes: Axes, numbers: dict) -> None:
     """What two ranks reach of what two separate processes do: the machine's own limit divided out."""
     for check, (name, *_) in CHECKS.items():
-        runs = numbers["checks"][check]["runs"]
+        rows = numbers["checks"][check]["iterations"]
         colour, _ = style.curve(list(SCALING_CASES).index(name))
-        reached = quiet(runs["twins"]) / (2 * quiet(runs["2"]))
+        reached = quiet(rows["twins"]) / (2 * quiet(rows["2"]))
         axes.plot([2], [reached], "o", color=colour, markersize=3.5, markerfacecolor="white", zorder=3)
 
 

@@ -42,10 +42,9 @@ def curve_case(numbers: dict, name: str) -> Case:
 def check_case(numbers: dict, check: str) -> Case:
     """What was measured on several ranks, on this machine."""
     name, width, draws, blocks = CHECKS[check][:4]
-    runs = numbers["checks"][check]["runs"]
-    sharing = max(1.0, quiet(runs["twins"]) / quiet(runs["1"]))
-    case = _case(numbers, name, [(width, draws, blocks)])
-    return replace(case, sharing=sharing, root_seconds=case.root_seconds + quiet(runs["1"], "output"))
+    rows = numbers["checks"][check]["iterations"]
+    sharing = max(1.0, quiet(rows["twins"]) / quiet(rows["1"]))
+    return replace(_case(numbers, name, [(width, draws, blocks)]), sharing=sharing)
 
 
 def _case(numbers: dict, name: str, wanted: list[tuple[int, int, int]]) -> Case:
@@ -61,11 +60,12 @@ def _case(numbers: dict, name: str, wanted: list[tuple[int, int, int]]) -> Case:
     )
 
 
-def quieter_half(runs: list[dict]) -> list[dict]:
-    """The runs in which others took the smallest share of the cores."""
-    return sorted(runs, key=lambda run: run["others"])[: (len(runs) + 1) // 2]
+def undisturbed(rows: list[dict]) -> list[dict]:
+    """The iterations in which no rank lost its core; where they are too few, the fastest quarter of all."""
+    found = [row for row in rows if row["lost"] == 0]
+    return found if len(found) >= 3 else sorted(rows, key=lambda row: row["seconds"])[: max(1, len(rows) // 4)]
 
 
-def quiet(runs: list[dict], phase: str | None = None) -> float:
-    """Median seconds of an iteration, or of a phase, over the quieter half of the runs."""
-    return statistics.median(run["seconds"] if phase is None else run["phases"][phase] for run in quieter_half(runs))
+def quiet(rows: list[dict], phase: str | None = None) -> float:
+    """Median seconds of an undisturbed iteration, or of a phase of it."""
+    return statistics.median(row["seconds"] if phase is None else row["phases"][phase] for row in undisturbed(rows))

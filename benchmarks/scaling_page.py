@@ -13,10 +13,12 @@ from scaling_model import (
     cluster,
     curve_case,
     quiet,
-    quieter_half,
     root_cost,
     this_machine,
+    undisturbed,
 )
+
+KINDS = ("1", "2", "twins")
 
 _NAMES = {
     "rounding": "whole blocks (ranks that own one block less wait)",
@@ -108,9 +110,9 @@ def _bytes(n: float) -> str:
 def _two_ranks(numbers: dict) -> str:
     rows, parts = [], []
     for check in CHECKS:
-        runs = numbers["checks"][check]["runs"]
-        one, two, twins = (quiet(runs[kind]) for kind in ("1", "2", "twins"))
-        others = max(run["others"] for kind in ("1", "2", "twins") for run in quieter_half(runs[kind]))
+        runs = numbers["checks"][check]["iterations"]
+        one, two, twins = (quiet(runs[kind]) for kind in KINDS)
+        counts = " ".join(f"{sum(row['lost'] == 0 for row in runs[kind])}/{len(runs[kind])}" for kind in KINDS)
         efficiency, limit = one / (2 * two), one / twins
         rows.append(
             [
@@ -119,20 +121,20 @@ def _two_ranks(numbers: dict) -> str:
                 f"{efficiency:.2f}",
                 f"{limit:.2f}",
                 f"{efficiency / limit:.2f}",
-                f"{others:.0%}",
-                len(quieter_half(runs["2"])),
+                counts,
             ]
         )
-        serial = sum(quiet(runs["1"], phase) for phase in ("reducing", "solving", "output")) / 2
+        serial = sum(quiet(runs["1"], phase) for phase in ("reducing", "solving")) / 2
         losses = [one / 2, max(0.0, twins - one) / 2, serial, two - max(twins, one) / 2 - serial]
         waiting = quiet(runs["2"], "reducing") - quiet(runs["1"], "reducing")
         parts.append([check, *(f"{loss / two:.1%}" for loss in losses), f"{waiting / two:.1%}"])
     return "\n".join(
         [
             "The same work in total on one rank and on two, and two independent processes of one rank at the same "
-            "time: how much those slow each other down is the machine's own limit.  Runs alternate; medians in "
-            "milliseconds per iteration over the quieter half of each kind, that is the runs in which other processes "
-            "took least of the cores (column others: the worst of those that count).\n",
+            "time: how much those slow each other down is the machine's own limit, and the efficiency relative to it "
+            "is what pvmc makes of that.  Runs of 2 s alternate.  Medians in milliseconds per iteration over those "
+            "iterations in which no rank lost its core to another process (the column undisturbed counts them, for "
+            "one rank, two, and the two processes); where there are fewer than three, over the fastest quarter.\n",
             table(
                 [
                     "case",
@@ -142,8 +144,7 @@ def _two_ranks(numbers: dict) -> str:
                     "efficiency",
                     "machine's limit",
                     "relative",
-                    "others",
-                    "runs",
+                    "undisturbed",
                 ],
                 rows,
             ),
@@ -158,14 +159,14 @@ def _two_ranks(numbers: dict) -> str:
 
 
 def _range(runs: list[dict]) -> tuple[float, float]:
-    seconds = [run["seconds"] for run in quieter_half(runs)]
+    seconds = [run["seconds"] for run in undisturbed(runs)]
     return min(seconds), max(seconds)
 
 
 def _checks(numbers: dict) -> str:
     machine, rows = this_machine(numbers), []
     for check in CHECKS:
-        case, runs = check_case(numbers, check), numbers["checks"][check]["runs"]
+        case, runs = check_case(numbers, check), numbers["checks"][check]["iterations"]
         for ranks in (1, 2, 4):
             parts, measured = iteration(case, ranks, machine), quiet(runs[str(ranks)])
             low, high = _range(runs[str(ranks)])
@@ -184,7 +185,7 @@ def _checks(numbers: dict) -> str:
             "Milliseconds per iteration.  Predicted from the time of single blocks, the messages, the fit of rank 0's "
             "work, and by how much the cores slow each other down; four ranks take turns on "
             f"{machine.cores} cores.  Times of {machine.cores} cores that others use too scatter: the ranges are those "
-            "of the runs that count.\n",
+            "of the iterations that count.\n",
             table(["case", "ranks", "predicted", "measured", "range", "ratio"], rows),
         ]
     )
