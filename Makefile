@@ -118,7 +118,7 @@ $(PEER)/.installed:
 	$(PEER)/bin/python -m pip install --disable-pip-version-check --quiet 'netket==3.23'
 	@touch $@
 
-# Needs a quiet machine; waits a minute for one.
+# Needs a quiet machine; waits some seconds for one.
 scaling: $(INSTALLED)
 	$(BIN)/python benchmarks/scaling.py
 

@@ -1,8 +1,10 @@
-"""Times the iterations of an input for some seconds, one by one, with how often a rank lost its core in each.
+"""Times the iterations of an input for some seconds, one by one.
 
     mpiexec -n 2 python benchmarks/iterations.py case.toml times.json 2.0
 
-Where others compute on the machine too, the iterations in which no rank lost its core are those of a quiet one.
+Where others compute on the machine too, wall times say little.  So every row also has how often a rank lost its core in
+the iteration, and the processor time that the ranks took: that of the busiest is what the iteration lasts on cores that
+are free (a rank that waits sleeps).
 """
 
 from __future__ import annotations
@@ -40,15 +42,15 @@ def main() -> None:
     rows: list[dict] = []
     for number in itertools.count():
         comm.barrier()
-        switches, start = lost_cores(), time.perf_counter()
+        switches, busy, start = lost_cores(), time.process_time(), time.perf_counter()
         found = next(steps).seconds
-        times = [time.perf_counter() - start, *found.values()]
-        all_times = comm.max(np.array(times)).tolist()
+        times = [time.perf_counter() - start, time.process_time() - busy, *found.values()]
+        wall, busiest, *phases = comm.max(np.array(times)).tolist()
+        together = float(comm.sum(np.array([times[1]]))[0])
         lost = int(comm.sum(np.array([lost_cores() - switches], dtype=np.int64))[0])
         if number >= WARM_UP:
-            rows.append(
-                {"seconds": all_times[0], "lost": lost, "phases": dict(zip(PHASES, all_times[1:], strict=True))}
-            )
+            row = {"seconds": wall, "busiest": busiest, "together": together, "lost": lost}
+            rows.append(row | {"phases": dict(zip(PHASES, phases, strict=True))})
         enough = len(rows) >= AT_LEAST and sum(row["seconds"] for row in rows) > seconds
         if comm.broadcast_object(enough):
             break

@@ -4,7 +4,7 @@
 
 ``make scaling``.  Writes the numbers, docs/scaling.md and docs/figures/scaling.png; with ``--parts`` only the parts
 named are measured, and the others are those of the file; none for the page and the figure alone.  Runs alternate, and
-iterations count in which no rank lost its core to another process.
+times are processor times where others compute on the machine too, see iterations.py.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ import numpy as np
 import single_precision
 from cases import CHECKS, LAYOUTS, ROOT_CASES, SCALING_CASES, SCALING_SAMPLES, cut
 from cost_model import fit_link, fit_root, invert_reduce
-from iterations import lost_cores
 from run import ROOT, job_of, launcher, toml
 from scaling_figure import draw
-from scaling_model import undisturbed
 from scaling_page import markdown
 from threadpoolctl import threadpool_limits
 
@@ -45,7 +43,7 @@ QUIET = 0.1
 PARTS = ("single_precision", "messages", "root", "cases", "checks")
 """What is measured."""
 
-RUN_SECONDS = 2.0
+RUN_SECONDS = 1.5
 """For how long iterations are timed in one run."""
 
 WORK = ("sampling", "local_energies", "derivatives", "products")
@@ -59,7 +57,7 @@ def main() -> None:
     results = ROOT / "benchmarks" / "results" / f"scaling_{name}.json"
     parser.add_argument("--output", type=Path, default=results, help="the numbers")
     parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS, help="what to measure; default: all")
-    parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait in all for a quiet machine")
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds to wait in all for a quiet machine")
     options = parser.parse_args()
     numbers = json.loads(options.output.read_text(encoding="utf-8")) if options.output.is_file() else {}
     if options.parts:
@@ -141,7 +139,7 @@ class Timed:
     """Seconds of the phases of the iterations of a job on one rank, after two that warm up."""
 
     steps: Iterator[StepRecord]
-    rows: list[dict]
+    rows: list[dict[str, float]]
 
     @classmethod
     def of(cls, tables: dict) -> Timed:
@@ -152,18 +150,19 @@ class Timed:
         return cls(steps, [])
 
     def add(self) -> None:
-        """One more iteration."""
-        before = lost_cores()
+        """One more iteration: phases as long as they were in processor time, when others took the core now and then."""
+        busy, start = time.process_time(), time.perf_counter()
         seconds = next(self.steps).seconds
-        self.rows.append({"phases": seconds, "seconds": sum(seconds.values()), "lost": lost_cores() - before})
+        share = min(1.0, (time.process_time() - busy) / (time.perf_counter() - start))
+        self.rows.append({phase: share * spent for phase, spent in seconds.items()})
 
     def work(self) -> list[float]:
         """Of a rank's own blocks, and of what it does besides."""
-        return [sum(row["phases"][phase] for phase in WORK) for row in undisturbed(self.rows)]
+        return [sum(row[phase] for phase in WORK) for row in self.rows]
 
     def root(self) -> float:
         """Of what is rank 0's alone."""
-        return statistics.median(row["phases"]["reducing"] + row["phases"]["solving"] for row in undisturbed(self.rows))
+        return statistics.median(row["reducing"] + row["solving"] for row in self.rows)
 
 
 def root_seconds(patience: Patience) -> dict:
@@ -205,10 +204,10 @@ def block(tables: dict, width: int, draws: int, patience: Patience) -> dict[str,
             timed.add()
     one, three = (timed.work() for timed in pair)
     seconds = (statistics.median(three) - statistics.median(one)) / (many - few)
-    low, middle = np.quantile(one, [0.25, 0.5])
+    low, high = np.quantile(one, [0.25, 0.75])
     return {
         "seconds": seconds,
-        "spread": float(middle - low) / 0.674,  # of a normal distribution; its upper half has the others' work too
+        "spread": float(high - low) / 1.349,  # of a normal distribution; the tails have other causes
         "rank": max(0.0, statistics.median(one) - seconds),
         "root": pair[0].root(),
     }

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from cases import CHECKS, SCALING_CASES
+from cases import CHECKS, SCALING_CASES, SCALING_SAMPLES
 from cost_model import Case, Machine, iteration, strong_efficiency, weak_efficiency
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scaling_model import RANKS, cluster, curve_case, quiet
+from scaling_model import RANKS, busy, cluster, curve_case
 
 from pvmc.analysis import style
 
@@ -54,10 +54,12 @@ def draw(numbers: dict, path: Path) -> None:
 
 def _points(axes: Axes, numbers: dict) -> None:
     """What two ranks reach of what two separate processes do: the machine's own limit divided out."""
-    for check, (name, *_) in CHECKS.items():
+    for check, (name, width, draws, blocks, _) in CHECKS.items():
+        if width * draws * blocks != SCALING_SAMPLES:
+            continue
         rows = numbers["checks"][check]["iterations"]
         colour, _ = style.curve(list(SCALING_CASES).index(name))
-        reached = quiet(rows["twins"]) / (2 * quiet(rows["2"]))
+        reached = busy(rows["twins"], 2) / (2 * busy(rows["2"], 2))
         axes.plot([2], [reached], "o", color=colour, markersize=3.5, markerfacecolor="white", zorder=3)
 
 

@@ -43,7 +43,8 @@ def check_case(numbers: dict, check: str) -> Case:
     """What was measured on several ranks, on this machine."""
     name, width, draws, blocks = CHECKS[check][:4]
     rows = numbers["checks"][check]["iterations"]
-    sharing = max(1.0, quiet(rows["twins"]) / quiet(rows["1"]))
+    cores = numbers["machine"]["cores"]
+    sharing = max(1.0, busy(rows["twins"], cores) / busy(rows["1"], cores))
     return replace(_case(numbers, name, [(width, draws, blocks)]), sharing=sharing)
 
 
@@ -66,6 +67,16 @@ def undisturbed(rows: list[dict]) -> list[dict]:
     return found if len(found) >= 3 else sorted(rows, key=lambda row: row["seconds"])[: max(1, len(rows) // 4)]
 
 
-def quiet(rows: list[dict], phase: str | None = None) -> float:
-    """Median seconds of an undisturbed iteration, or of a phase of it."""
-    return statistics.median(row["seconds"] if phase is None else row["phases"][phase] for row in undisturbed(rows))
+def wall(rows: list[dict]) -> float:
+    """Median seconds of an undisturbed iteration."""
+    return statistics.median(row["seconds"] for row in undisturbed(rows))
+
+
+def busy(rows: list[dict], cores: int) -> float:
+    """Median seconds of an iteration by processor time: of the busiest rank, or of all of them on these cores."""
+    return statistics.median(max(row["busiest"], row["together"] / cores) for row in rows)
+
+
+def phase(rows: list[dict], name: str) -> float:
+    """Median seconds of a phase, less the share of the time in which the busiest rank did not have a core."""
+    return statistics.median(row["phases"][name] * min(1.0, row["busiest"] / row["seconds"]) for row in rows)

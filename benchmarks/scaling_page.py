@@ -9,13 +9,14 @@ from scaling_model import (
     NETWORK,
     NODE_CORES,
     RANKS,
+    busy,
     check_case,
     cluster,
     curve_case,
-    quiet,
+    phase,
     root_cost,
     this_machine,
-    undisturbed,
+    wall,
 )
 
 KINDS = ("1", "2", "twins")
@@ -108,59 +109,37 @@ def _bytes(n: float) -> str:
 
 
 def _two_ranks(numbers: dict) -> str:
-    rows, parts = [], []
+    rows, parts, cores = [], [], numbers["machine"]["cores"]
     for check in CHECKS:
         runs = numbers["checks"][check]["iterations"]
-        one, two, twins = (quiet(runs[kind]) for kind in KINDS)
+        one, two, twins = (busy(runs[kind], cores) for kind in KINDS)
+        by_wall = [wall(runs[kind]) for kind in KINDS]
         counts = " ".join(f"{sum(row['lost'] == 0 for row in runs[kind])}/{len(runs[kind])}" for kind in KINDS)
-        efficiency, limit = one / (2 * two), one / twins
-        rows.append(
-            [
-                check,
-                *(f"{1e3 * seconds:.2f}" for seconds in (one, two, twins)),
-                f"{efficiency:.2f}",
-                f"{limit:.2f}",
-                f"{efficiency / limit:.2f}",
-                counts,
-            ]
-        )
-        serial = sum(quiet(runs["1"], phase) for phase in ("reducing", "solving")) / 2
-        losses = [one / 2, max(0.0, twins - one) / 2, serial, two - max(twins, one) / 2 - serial]
-        waiting = quiet(runs["2"], "reducing") - quiet(runs["1"], "reducing")
-        parts.append([check, *(f"{loss / two:.1%}" for loss in losses), f"{waiting / two:.1%}"])
+        times = [f"{1e3 * seconds:.2f}" for seconds in (one, two, twins)]
+        shares = [one / (2 * two), one / twins, twins / (2 * two), by_wall[0] / (2 * by_wall[1])]
+        rows.append([check, *times, *(f"{share:.2f}" for share in shares), counts])
+        serial = sum(phase(runs["1"], name) for name in ("reducing", "solving")) / 2
+        losses = [one / 2, (twins - one) / 2, serial, two - twins / 2 - serial]
+        parts.append([check, *(f"{loss / two:.1%}" for loss in losses)])
+    head = ["case", "1 rank/ms", "2 ranks/ms", "twins/ms", "efficiency", "machine's limit", "relative to it"]
     return "\n".join(
         [
-            "The same work in total on one rank and on two, and two independent processes of one rank at the same "
-            "time: how much those slow each other down is the machine's own limit, and the efficiency relative to it "
-            "is what pvmc makes of that.  Runs of 2 s alternate.  Medians in milliseconds per iteration over those "
-            "iterations in which no rank lost its core to another process (the column undisturbed counts them, for "
-            "one rank, two, and the two processes); where there are fewer than three, over the fastest quarter.\n",
-            table(
-                [
-                    "case",
-                    "1 rank/ms",
-                    "2 ranks/ms",
-                    "1 rank, twice/ms",
-                    "efficiency",
-                    "machine's limit",
-                    "relative",
-                    "undisturbed",
-                ],
-                rows,
-            ),
+            "The same work in total on one rank and on two, and the whole work in each of two independent processes "
+            "of one rank at the same time (twins): how much those slow each other down is the machine's own limit, and "
+            "the efficiency relative to it is what pvmc makes of that.  Runs of some seconds alternate.  Medians in milliseconds "
+            "per iteration by processor time of the busiest rank, which is what an iteration lasts where the cores are "
+            "free, since others may compute on this machine at the same time; where they do, two ranks look longer for "
+            "each other's messages, so that their efficiency is rather too low.  By wall clock: the efficiency from the "
+            "iterations in which no rank lost its core to another process (the last column counts them, for one rank, "
+            "two, and the twins) or, where there are fewer than three, from the fastest quarter; without such "
+            "iterations it says little.\n",
+            table([*head, "by wall clock", "undisturbed"], rows),
             "What an iteration of two ranks is made of: half of the time of one rank, what the cores slow each other "
             "down (memory, clock, shared units), half of the work of rank 0 alone, which is not shared out, and the "
-            "rest: messages, unequal blocks, tables that each rank makes, and noise (negative where the twins were "
-            "disturbed more than the pair).  The last column is what the reduction takes longer than on one rank, "
-            "with the wait for the slower rank.\n",
-            table(["case", "work", "cores together", "rank 0", "rest", "reduction and wait"], parts),
+            "rest: messages, looking for them, unequal blocks, tables that each rank makes, and noise.\n",
+            table(["case", "work", "cores together", "rank 0", "rest"], parts),
         ]
     )
-
-
-def _range(runs: list[dict]) -> tuple[float, float]:
-    seconds = [run["seconds"] for run in undisturbed(runs)]
-    return min(seconds), max(seconds)
 
 
 def _checks(numbers: dict) -> str:
@@ -168,25 +147,19 @@ def _checks(numbers: dict) -> str:
     for check in CHECKS:
         case, runs = check_case(numbers, check), numbers["checks"][check]["iterations"]
         for ranks in (1, 2, 4):
-            parts, measured = iteration(case, ranks, machine), quiet(runs[str(ranks)])
-            low, high = _range(runs[str(ranks)])
-            rows.append(
-                [
-                    check,
-                    ranks,
-                    f"{1e3 * parts.total:.2f}",
-                    f"{1e3 * measured:.2f}",
-                    f"{1e3 * low:.2f} - {1e3 * high:.2f}",
-                    f"{parts.total / measured:.2f}",
-                ]
-            )
+            found = runs[str(ranks)]
+            predicted, measured = iteration(case, ranks, machine).total, busy(found, machine.cores)
+            times = [predicted, measured, min(row["seconds"] for row in found), wall(found)]
+            row = [check, ranks, *(f"{1e3 * seconds:.2f}" for seconds in times)]
+            rows.append([*row, f"{predicted / measured:.2f}"])
+    head = ["case", "ranks", "predicted", "measured", "fastest by wall clock", "undisturbed by wall clock", "ratio"]
     return "\n".join(
         [
             "Milliseconds per iteration.  Predicted from the time of single blocks, the messages, the fit of rank 0's "
-            "work, and by how much the cores slow each other down; four ranks take turns on "
-            f"{machine.cores} cores.  Times of {machine.cores} cores that others use too scatter: the ranges are those "
-            "of the iterations that count.\n",
-            table(["case", "ranks", "predicted", "measured", "range", "ratio"], rows),
+            "work, and by how much the twins slow each other down; four ranks take turns on "
+            f"{machine.cores} cores.  Measured by processor time as above, of four ranks that of all together over the "
+            "cores: less than the time that passes, since a core that waits for rank 0 does not count.\n",
+            table(head, rows),
         ]
     )
 
@@ -209,7 +182,9 @@ def _cluster(numbers: dict) -> str:
             "other down is not counted.\n",
             table(["case", "scaling", *map(str, shown)], rows),
             "![Efficiency and parts of an iteration](figures/scaling.png)\n",
-            "Lines are the model; circles are two ranks of this machine relative to two separate processes.\n",
+            "Lines are the model; the circle is two ranks of this machine relative to two separate processes.  The "
+            "spread of a block's time is that of this machine, whose other users add to it: the loss to the slowest "
+            "rank is rather too high.\n",
             *texts,
         ]
     )
@@ -227,7 +202,7 @@ def _limits(name: str, case: Case, machine: Machine) -> str:
         f"**{name}** (K = {case.n_parameters}).  8192 samples keep an efficiency of one half up to {good} ranks; the "
         f"largest loss there is {_loss(there)}, on {RANKS[-1]} ranks {_loss(last)}.  An iteration is fastest on "
         f"{fastest} ranks, {1e3 * quickest:.3g} ms against {1e3 * alone:.3g} on one.  With 8192 samples "
-        f" on each of {RANKS[-1]} ranks the largest loss is {_loss(weak)}.\n"
+        f"on each of {RANKS[-1]} ranks the largest loss is {_loss(weak)}.\n"
     )
 
 
