@@ -251,10 +251,11 @@ class Parts:
     def total(self) -> float:
         return sum(getattr(self, part.name) for part in fields(self))
 
-    @property
-    def largest_loss(self) -> str:
-        """The part that costs most, work not counted."""
-        return max((part.name for part in fields(self) if part.name != "work"), key=lambda name: getattr(self, name))
+    def losses(self, even_work: float) -> dict[str, float]:
+        """What is not work, by part; "smaller" is what blocks cost more than ``even_work``, an even share of theirs
+        in the layout that is best for one rank."""
+        others = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "work"}
+        return {"smaller": max(0.0, self.work - even_work)} | others
 
 
 def iteration(case: Case, ranks: int, machine: Machine) -> Parts:

@@ -22,12 +22,13 @@ from scaling_model import (
 KINDS = ("1", "2", "twins")
 
 _NAMES = {
-    "rounding": "whole blocks (ranks that own one block less wait)",
+    "smaller": "blocks that are smaller and cost more per sample",
+    "rounding": "whole blocks: ranks that own one block less wait",
     "slowest": "the slowest rank",
-    "rank": "what every rank does whatever its share (tables of psi, bookkeeping)",
+    "rank": "what every rank does whatever its share: tables of psi, bookkeeping",
     "latency": "the latency of the collectives",
     "reduction": "the sum of the K^2/2 moments",
-    "root": "rank 0 alone, which solves (Amdahl)",
+    "root": "rank 0 alone, which solves: Amdahl",
     "waking": "ranks that sleep while they wait, and wake late",
 }
 
@@ -126,12 +127,12 @@ def _two_ranks(numbers: dict) -> str:
         [
             "The same work in total on one rank and on two, and the whole work in each of two independent processes "
             "of one rank at the same time (twins): how much those slow each other down is the machine's own limit, and "
-            "the efficiency relative to it is what pvmc makes of that.  Runs of some seconds alternate.  Medians in milliseconds "
-            "per iteration by processor time of the busiest rank, which is what an iteration lasts where the cores are "
-            "free, since others may compute on this machine at the same time; where they do, two ranks look longer for "
-            "each other's messages, so that their efficiency is rather too low.  By wall clock: the efficiency from the "
-            "iterations in which no rank lost its core to another process (the last column counts them, for one rank, "
-            "two, and the twins) or, where there are fewer than three, from the fastest quarter; without such "
+            "the efficiency relative to it is what pvmc makes of that.  Runs of some seconds alternate.  Medians in "
+            "milliseconds per iteration by processor time of the busiest rank, which is what an iteration lasts where the "
+            "cores are free, since others may compute on this machine at the same time; where they do, two ranks look longer "
+            "for each other's messages, so that their efficiency is rather too low.  By wall clock: the efficiency "
+            "from the iterations in which no rank lost its core to another process (the last column counts them, for "
+            "one rank, two, and the twins) or, where there are fewer than three, from the fastest quarter; without such "
             "iterations it says little.\n",
             table([*head, "by wall clock", "undisturbed"], rows),
             "What an iteration of two ranks is made of: half of the time of one rank, what the cores slow each other "
@@ -193,22 +194,26 @@ def _cluster(numbers: dict) -> str:
 def _limits(name: str, case: Case, machine: Machine) -> str:
     """In words: how far 8192 samples reach, and what stops them."""
     good = max(ranks for ranks in RANKS if strong_efficiency(case, ranks, machine) >= 0.5)
-    alone = iteration(case, 1, machine).total
-    there, last = iteration(case, good, machine), iteration(case, RANKS[-1], machine)
-    weak = iteration(case.weak(RANKS[-1]), RANKS[-1], machine)
     fastest = min(RANKS, key=lambda ranks: iteration(case, ranks, machine).total)
-    quickest = iteration(case, fastest, machine).total
+    alone, quickest = (iteration(case, ranks, machine).total for ranks in (1, fastest))
+    weak = _losses(iteration(case.weak(RANKS[-1]), RANKS[-1], machine), iteration(case, 1, machine).work)
     return (
-        f"**{name}** (K = {case.n_parameters}).  8192 samples keep an efficiency of one half up to {good} ranks; the "
-        f"largest loss there is {_loss(there)}, on {RANKS[-1]} ranks {_loss(last)}.  An iteration is fastest on "
-        f"{fastest} ranks, {1e3 * quickest:.3g} ms against {1e3 * alone:.3g} on one.  With 8192 samples "
-        f"on each of {RANKS[-1]} ranks the largest loss is {_loss(weak)}.\n"
+        f"**{name}** (K = {case.n_parameters}).  8192 samples keep an efficiency of one half up to {good} ranks.  The "
+        f"largest losses on {2 * good} ranks: {_strong_losses(case, 2 * good, machine)}; on {RANKS[-1]}: "
+        f"{_strong_losses(case, RANKS[-1], machine)}.  An iteration is fastest on {fastest} ranks, "
+        f"{1e3 * quickest:.3g} ms against {1e3 * alone:.3g} on one.  With 8192 samples on each of {RANKS[-1]} ranks: "
+        f"{weak}.\n"
     )
 
 
-def _loss(parts: Parts) -> str:
-    name = parts.largest_loss
-    return f"{_NAMES[name]}, {getattr(parts, name) / parts.total:.0%} of the iteration"
+def _strong_losses(case: Case, ranks: int, machine: Machine) -> str:
+    return _losses(iteration(case, ranks, machine), iteration(case, 1, machine).work / ranks)
+
+
+def _losses(parts: Parts, even_work: float) -> str:
+    losses = parts.losses(even_work)
+    largest = sorted(losses, key=losses.__getitem__, reverse=True)[:2]
+    return " and ".join(f"{_NAMES[part]} ({losses[part] / parts.total:.0%} of the iteration)" for part in largest)
 
 
 def _single(found: dict) -> str:
