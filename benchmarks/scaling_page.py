@@ -46,6 +46,16 @@ at each P.  The model is `benchmarks/cost_model.py`; its test compares the colle
 sends.
 """
 
+_TWO_RANKS = """The same work in total on one rank and on two, and the whole work in each of two independent processes
+of one rank at the same time (twins): how much those slow each other down is the machine's own limit, and the efficiency
+relative to it is what pvmc makes of that.  Runs of some seconds alternate.  Medians in milliseconds per iteration by
+processor time of the busiest rank, which is what an iteration lasts where the cores are free, since others may compute
+on this machine at the same time; where they do, two ranks look longer for each other's messages, so that their
+efficiency is rather too low.  By wall clock: the efficiency from the iterations in which no rank lost its core to
+another process (the last column counts them, for one rank, two, and the twins) or, where there are fewer than three,
+from the fastest quarter; without such iterations it says little.
+"""
+
 
 def markdown(numbers: dict) -> str:
     """The whole page."""
@@ -125,15 +135,7 @@ def _two_ranks(numbers: dict) -> str:
     head = ["case", "1 rank/ms", "2 ranks/ms", "twins/ms", "efficiency", "machine's limit", "relative to it"]
     return "\n".join(
         [
-            "The same work in total on one rank and on two, and the whole work in each of two independent processes "
-            "of one rank at the same time (twins): how much those slow each other down is the machine's own limit, and "
-            "the efficiency relative to it is what pvmc makes of that.  Runs of some seconds alternate.  Medians in "
-            "milliseconds per iteration by processor time of the busiest rank, which is what an iteration lasts where the "
-            "cores are free, since others may compute on this machine at the same time; where they do, two ranks look longer "
-            "for each other's messages, so that their efficiency is rather too low.  By wall clock: the efficiency "
-            "from the iterations in which no rank lost its core to another process (the last column counts them, for "
-            "one rank, two, and the twins) or, where there are fewer than three, from the fastest quarter; without such "
-            "iterations it says little.\n",
+            _TWO_RANKS,
             table([*head, "by wall clock", "undisturbed"], rows),
             "What an iteration of two ranks is made of: half of the time of one rank, what the cores slow each other "
             "down (memory, clock, shared units), half of the work of rank 0 alone, which is not shared out, and the "
