@@ -56,7 +56,7 @@ help:
 	@echo 'make validation  docs/validation.md: small systems against exact diagonalisation; some minutes'
 	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/benchmarks.md'
 	@echo 'make scaling     docs/scaling.md: cost model, 1 to 4096 ranks, against measurements here; some 5 minutes'
-	@echo 'make bench-peer  the same cases in NetKet, in an environment of its own, .venv-peer'
+	@echo 'make bench-peer  the same cases side by side with NetKet (in .venv-peer), then make bench'
 	@echo 'make clean       remove .venv and caches; keeps runs/'
 
 install: $(INSTALLED)
@@ -108,7 +108,7 @@ validation: $(INSTALLED)
 	$(BIN)/pvmc validate-physics configs/validation/*.toml --markdown docs/validation.md
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/run.py --peer benchmarks/results/peer.json
+	$(BIN)/python benchmarks/run.py
 
 # Never a dependency: NetKet and jax have an environment of their own.
 PEER := .venv-peer
@@ -123,8 +123,7 @@ scaling: $(INSTALLED)
 	$(BIN)/python benchmarks/scaling.py
 
 bench-peer: $(INSTALLED) $(PEER)/.installed
-	XLA_FLAGS=--xla_cpu_multi_thread_eigen=false taskset -c 0 \
-	    $(PEER)/bin/python benchmarks/peer.py --output benchmarks/results/peer.json
+	$(BIN)/python benchmarks/run.py --peer-python $(PEER)/bin/python
 	$(MAKE) --no-print-directory bench
 
 clean:

@@ -12,14 +12,14 @@ TFI = {
 RING = {
     "lattice": {"kind": "chain", "length": 40},
     "hamiltonian": {"model": "heisenberg"},
-    "sampler": {"walkers": 1008, "block_width": 63, "samples": 1008, "sweep": 40, "burn_in": 1},
+    "sampler": {"walkers": 1008, "block_width": 72, "samples": 1008, "sweep": 40, "burn_in": 1},
 }
 """Heisenberg ring of 40 sites, 1008 samples."""
 
 SQUARE = {
     "lattice": {"kind": "rectangle", "size": [10, 10]},
     "hamiltonian": {"model": "heisenberg"},
-    "sampler": {"walkers": 1008, "block_width": 63, "samples": 1008, "sweep": 100, "burn_in": 1},
+    "sampler": {"walkers": 1008, "block_width": 72, "samples": 1008, "sweep": 100, "burn_in": 1},
 }
 """Heisenberg square lattice of 10 x 10 sites, 1008 samples."""
 
@@ -73,7 +73,7 @@ LAYOUTS: dict[str, list[tuple[int, int]]] = {
 
 CHECKS: dict[str, tuple[str, int, int, int, int]] = {
     "ring N = 40, alpha = 4, 8192 samples": ("ring N = 40, alpha = 4", 64, 8, 16, 3),
-    "ring N = 40, alpha = 4, 1008 samples": ("ring N = 40, alpha = 4", 63, 1, 16, 3),
+    "ring N = 40, alpha = 4, 1008 samples": ("ring N = 40, alpha = 4", 72, 1, 14, 3),
     "square 10 x 10, alpha = 4, 2048 samples": ("square 10 x 10, alpha = 4", 64, 8, 4, 2),
     "ring N = 44, no symmetry, 2048 samples": ("ring N = 44, no symmetry", 64, 8, 4, 2),
 }

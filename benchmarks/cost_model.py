@@ -84,7 +84,7 @@ class Collective(NamedTuple):
 
 
 def collectives(n_parameters: int, ranks: int, *, is_complex: bool) -> list[Collective]:
-    """Those of an iteration with exact sums and the dense solver, in their order; that of the output last."""
+    """Those of an iteration with exact sums and the dense solver, in their order; those of the run itself last."""
     number = 16 if is_complex else 8
     rows = n_parameters + 2
     return [
@@ -98,9 +98,10 @@ def collectives(n_parameters: int, ranks: int, *, is_complex: bool) -> list[Coll
         Collective("reduce", number * (rows * (rows + 1) // 2)),  # packed triangle of the moments
         Collective("broadcast", 8),  # has the solution failed?
         Collective("broadcast", number * n_parameters),  # the direction
-        Collective("broadcast", 24),  # what is reported of it
+        Collective("broadcast", 40),  # what is reported of it
         Collective("allreduce", 8 * ranks, 1 / CHECK_INTERVAL),  # are the parameters the same?
         Collective("broadcast", 8),  # has the output failed?
+        Collective("allreduce", 24),  # does the run stop, or save its state?
     ]
 
 

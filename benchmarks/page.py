@@ -1,4 +1,4 @@
-"""The page docs/benchmarks.md, from the numbers of run.py and peer.py."""
+"""The page docs/benchmarks.md, from the numbers of run.py."""
 
 from __future__ import annotations
 
@@ -29,15 +29,21 @@ def markdown(numbers: dict, peer: dict | None) -> str:
         "log-derivatives; in brackets the share of the same core's matrix product (dgemm).\n",
         _kernels(numbers["kernels"]),
         "## One core\n",
-        _rates(numbers["rates"], peer),
+        _rates(numbers["rates"]),
         "## An iteration of stochastic reconfiguration\n",
-        _iterations(numbers["iterations"], peer),
+        "1008 samples, one core: what the phases take, and their shares of the iteration.  Kernels are sampling, local "
+        "energies and derivatives; linear algebra is products and solving.\n",
+        _iterations(numbers["iterations"]),
     ]
     if peer:
-        parts.append(
-            f"NetKet {peer['netket']} on jax {peer['jax']}, the same models, ansatz, samples and sweeps, one thread "
-            "on the same kind of core, compilation not counted (`make bench-peer`).\n"
-        )
+        parts += [
+            "## Beside NetKet\n",
+            f"NetKet {peer['netket']} on jax {peer['jax']}: the same models, ansatz, samples and sweeps, on one core "
+            f"of {peer['cpu']}, compilation not counted.  `make bench-peer` ({peer['date']}) measures each case in "
+            "pvmc just before and just after NetKet, on the same core; the ratio is to the mean of the two.  NetKet's "
+            "log-derivatives and S come by automatic differentiation and matrix products of jax.\n",
+            _beside(peer["cases"]),
+        ]
     start = numbers["start"]
     parts += [
         "## Two ranks\n",
@@ -70,37 +76,36 @@ def _kernels(rows: list[dict]) -> str:
     )
 
 
-def _rates(cases: dict[str, dict], peer: dict | None) -> str:
-    head = ["case", "local energies/s", "proposals/s"]
-    other = peer["rates"] if peer else {}
-    if other:
-        head += ["NetKet: local energies/s", "proposals/s", "ratios"]
-    rows = []
-    for case, found in cases.items():
-        row: list[object] = [case, *(f"{found[name]:.3g}" for name in ("local energies", "proposals"))]
-        if other and case in other:
-            theirs = [other[case][name] for name in ("local energies", "proposals")]
-            row += [f"{rate:.3g}" for rate in theirs]
-            row.append(", ".join(f"{found[n] / t:.1f}" for n, t in zip(found, theirs, strict=True)))
-        elif other:
-            row += ["-"] * 3
-        rows.append(row)
-    return table(head, rows)
+def _rates(cases: dict[str, dict]) -> str:
+    rows = ([case, f"{found['local energies']:.3g}", f"{found['proposals']:.3g}"] for case, found in cases.items())
+    return table(["case", "local energies/s", "proposals/s"], rows)
 
 
-def _iterations(cases: dict[str, dict], peer: dict | None) -> str:
-    phases = ["sampling", "local_energies", "derivatives", "products", "reducing", "solving", "output"]
+def _iterations(cases: dict[str, dict]) -> str:
+    phases = list(next(iter(cases.values()))["phases"])
     head = ["case", "s per iteration", *(name.replace("_", " ") for name in phases), "memory/MB"]
-    head += ["NetKet/s", "ratio"] if peer else []
     rows = []
     for case, found in cases.items():
-        row: list[object] = [case, f"{found['seconds']:.4f}", *(f"{found['phases'][name]:.4f}" for name in phases)]
-        row.append(f"{found['memory'] / 1e6:.0f}")
-        if peer:
-            theirs = peer["iterations"].get(case)
-            row += [f"{theirs:.4f}", f"{theirs / found['seconds']:.1f}"] if theirs else ["-", "-"]
-        rows.append(row)
+        shares = [f"{seconds:.4f} ({seconds / found['seconds']:.0%})" for seconds in found["phases"].values()]
+        rows.append([case, f"{found['seconds']:.4f}", *shares, f"{found['memory'] / 1e6:.0f}"])
     return table(head, rows)
+
+
+def _beside(cases: dict[str, dict]) -> str:
+    rows = []
+    for case, found in cases.items():
+        ours, theirs = found["pvmc"], found["netket"]
+        if "seconds" in theirs:
+            mine = sum(one["seconds"] for one in ours) / len(ours)
+            rows.append([case, "s per iteration", f"{mine:.4g}", f"{theirs['seconds']:.4g}", theirs["seconds"] / mine])
+            memory = max(one["memory"] for one in ours) / 1e6, theirs["memory"] / 1e6
+            rows.append(["", "memory/MB", *(f"{size:.0f}" for size in memory), memory[1] / memory[0]])
+            continue
+        for name in ("local energies", "proposals"):
+            mine = sum(one[name] for one in ours) / len(ours)
+            rows.append([case, f"{name}/s", f"{mine:.3g}", f"{theirs[name]:.3g}", mine / theirs[name]])
+    head = ["case", "what", "pvmc", "NetKet", "ratio"]
+    return table(head, ([*row[:4], f"{row[4]:.3g}"] for row in rows))
 
 
 def _two_ranks(one: dict[str, dict], two: dict[str, dict]) -> str:

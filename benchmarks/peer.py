@@ -1,6 +1,6 @@
-"""The cases of run.py in NetKet (netket==3.23, an environment of its own): ``make bench-peer``.  Never a dependency.
+"""A case of cases.py in NetKet (netket==3.23, an environment of its own); never a dependency.
 
-XLA_FLAGS=--xla_cpu_multi_thread_eigen=false taskset -c 0 python benchmarks/peer.py --output peer.json
+``make bench-peer`` calls it once for each case, and measures pvmc before and after it on the same core.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -24,17 +25,17 @@ REPEATS = 3
 
 
 def main() -> None:
-    """Measure all cases."""
+    """Measure one case and write its numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=[*KERNEL_CASES, *ITERATION_CASES], required=True, help="case of cases.py")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
-    numbers = {"netket": version("netket"), "jax": version("jax"), "rates": {}, "iterations": {}}
-    for case, tables in KERNEL_CASES.items():
-        numbers["rates"][case] = rates(tables)
-        print(case, numbers["rates"][case], flush=True)
-    for case, tables in ITERATION_CASES.items():
-        numbers["iterations"][case] = iteration(tables)
-        print(case, numbers["iterations"][case], flush=True)
+    numbers: dict[str, object] = {"netket": version("netket"), "jax": version("jax")}
+    if options.case in KERNEL_CASES:
+        numbers |= rates(KERNEL_CASES[options.case])
+    else:
+        numbers["seconds"] = iteration(ITERATION_CASES[options.case])
+    numbers["memory"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     options.output.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
 
 

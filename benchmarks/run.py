@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,16 @@ def main() -> None:
     name = re.sub(r"\W+", "_", provenance.cpu_model()).strip("_").lower()
     results = ROOT / "benchmarks" / "results"
     parser.add_argument("--output", type=Path, default=results / f"{name}.json", help="the numbers")
-    parser.add_argument("--peer", type=Path, default=results / "peer.json", help="those of peer.py, if any")
+    parser.add_argument("--peer-python", type=Path, help="Python with NetKet: compare with it, and do nothing else")
+    parser.add_argument("--peer", type=Path, default=results / f"{name}_peer.json", help="numbers of that comparison")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", help="the page")
     options = parser.parse_args()
+    if options.peer_python:
+        with threadpool_limits(1):
+            compared = compare(options.peer_python)
+        options.peer.write_text(json.dumps(compared, indent=2) + "\n", encoding="utf-8")
+        print(f"wrote {options.peer}")
+        return
     with threadpool_limits(1):
         numbers = {
             "date": date.today().isoformat(),
@@ -130,6 +138,36 @@ def rates(tables: dict) -> dict[str, float]:
     found = {"local energies": width / energies, "proposals": n_steps * width / sweep}
     print("rates", found, flush=True)
     return found
+
+
+def compare(python: Path) -> dict[str, object]:
+    """Every case in NetKet, and in pvmc just before and just after it, all on one core."""
+    core = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    environment = os.environ | {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+    found: dict[str, object] = {"date": date.today().isoformat(), "cpu": provenance.cpu_model(), "cases": {}}
+    for case, tables in {**KERNEL_CASES, **ITERATION_CASES}.items():
+        measure = rates if case in KERNEL_CASES else partial(bench, ranks=1)
+        before = measure(tables)
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            command = [str(python), str(Path(__file__).with_name("peer.py")), "--case", case, "--output", file.name]
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+            theirs = json.loads(Path(file.name).read_text(encoding="utf-8"))
+        ours = [before, measure(tables)]
+        found["cases"][case] = {"pvmc": ours, "netket": theirs}  # type: ignore[index]
+        found |= {"netket": theirs["netket"], "jax": theirs["jax"]}
+        print(case, ratios_to(ours, theirs), flush=True)
+    return found
+
+
+def ratios_to(ours: list[dict], theirs: dict) -> dict[str, float]:
+    """How many times faster pvmc is, by the mean of its two measurements; and its memory over NetKet's."""
+    if "seconds" in theirs:
+        seconds = sum(found["seconds"] for found in ours) / 2
+        memory = max(found["memory"] for found in ours) / theirs["memory"]
+        return {"iteration": theirs["seconds"] / seconds, "memory": memory}
+    names = ("local energies", "proposals")
+    return {name: sum(found[name] for found in ours) / 2 / theirs[name] for name in names}
 
 
 def toml(tables: dict) -> str:

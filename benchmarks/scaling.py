@@ -62,11 +62,19 @@ def main() -> None:
     numbers = json.loads(options.output.read_text(encoding="utf-8")) if options.output.is_file() else {}
     if options.parts:
         measure(numbers, options.parts, Patience(options.patience))
-        options.output.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+        options.output.write_text(text(numbers), encoding="utf-8")
     page, figure = ROOT / "docs" / "scaling.md", ROOT / "docs" / "figures" / "scaling.png"
     page.write_text(markdown(numbers), encoding="utf-8")
     draw(numbers, figure)
     print(f"wrote {page} and {figure}")
+
+
+def text(numbers: dict) -> str:
+    """The numbers as JSON, an iteration to a line, with four digits."""
+    rounded = json.loads(json.dumps(numbers), parse_float=lambda word: float(f"{float(word):.4g}"))
+    pretty = json.dumps(rounded, indent=1)
+    one_line = re.sub(r'\{\s+"seconds": [^{}]*"phases": \{[^{}]*\}\s+\}', lambda row: " ".join(row[0].split()), pretty)
+    return one_line + "\n"
 
 
 @dataclass

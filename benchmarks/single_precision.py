@@ -38,7 +38,6 @@ from simd32 import (
 from threadpoolctl import threadpool_limits
 
 from pvmc.ansatz import hidden_units
-from pvmc.ansatz.hidden_units import complex_product
 from pvmc.ansatz.vector_math import aligned_empty, kernel
 
 WIDTH = 64
@@ -53,6 +52,12 @@ GAP, DIVISOR = 1e-5, 1e-30
 
 inlined: Any = numba.njit(fastmath={"contract", "nsz", "arcp"}, error_model="numpy", forceinline=True)
 """As ``kernel``, and never a call: one of a short loop costs as much as the loop."""
+
+
+@inlined
+def complex_product(x: Any, y: Any) -> Any:
+    """As in hidden_units, whose own is not called: code that it caches would need the vectors of this directory."""
+    return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
 
 
 @kernel

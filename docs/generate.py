@@ -1,4 +1,4 @@
-"""Writes the pages that are generated from the source: docs/config.md and docs/hdf5.md.
+"""Writes what is generated from the source: docs/config.md, docs/hdf5.md, and the job scripts of jobs/.
 
 python docs/generate.py           write them
 python docs/generate.py --check   write nothing; exit code 1 when a page is out of date
@@ -16,8 +16,10 @@ from pydantic.fields import FieldInfo
 from pvmc.config import Section, allowed_values, meaning, ordered_fields, section_classes, shown
 from pvmc.io.schema import schema_markdown
 from pvmc.job import JobConfig
+from pvmc.submission import Array, Script, array, render
 
 DOCS = Path(__file__).resolve().parent
+JOBS = DOCS.parent / "jobs"
 
 CONFIG_HEAD = """\
 # The input file
@@ -33,7 +35,34 @@ the other way round.
 
 def pages() -> dict[Path, str]:
     """The generated pages: path -> text."""
-    return {DOCS / "config.md": config_markdown(), DOCS / "hdf5.md": schema_markdown()}
+    return {
+        DOCS / "config.md": config_markdown(),
+        DOCS / "hdf5.md": schema_markdown(),
+        JOBS / "run.sbatch": job_script("run.sbatch"),
+        JOBS / "array_alpha.sbatch": job_script("array_alpha.sbatch", array.alphas("1,2,4")),
+        JOBS / "array_seeds.sbatch": job_script("array_seeds.sbatch", array.seeds("1-8")),
+    }
+
+
+def job_script(name: str, elements: Array | None = None) -> str:
+    """An example of what `pvmc submit` writes, for the directory of the repository, wherever that is."""
+    option = {None: [], "alpha": ["--array-alpha"], "seed": ["--array-seeds"]}[elements and elements.word]
+    values = [elements.indices] if elements else []
+    config, file, tasks, limit = "configs/heisenberg_chain.toml", f"jobs/{name}", 8, "01:00:00"
+    command = ["pvmc", "submit", config, "--ntasks", str(tasks), "--time", limit, *option, *values, "--write", file]
+    return render(
+        Script(
+            config=config,
+            output="runs/heisenberg_chain",
+            name="heisenberg_chain",
+            file=file,
+            written_by=command,
+            example=True,
+            ntasks=tasks,
+            time=limit,
+            array=elements,
+        )
+    )
 
 
 def config_markdown() -> str:
@@ -100,14 +129,14 @@ def _inner_sections() -> dict[type[Section], list[str]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pages, or check them; the exit code."""
-    parser = argparse.ArgumentParser(description="Write the generated pages of docs/.")
+    parser = argparse.ArgumentParser(description="Write the generated pages of docs/ and scripts of jobs/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a page is out of date")
     check = parser.parse_args(arguments).check
     stale = [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if not check:
             path.write_text(pages()[path], encoding="utf-8")
-        print(f"docs/{path.name}: {'out of date; run python docs/generate.py' if check else 'written'}")
+        print(f"{path.parent.name}/{path.name}: {'out of date; run python docs/generate.py' if check else 'written'}")
     return 1 if check and stale else 0
 
 

@@ -23,9 +23,10 @@ from pvmc.errors import StorageError
 from pvmc.io import provenance
 from pvmc.job import Job
 from pvmc.parallel import Communicator, describe_mpi, limit_threads, node_of, oversubscription
+from pvmc.recorder import RunRequest, describe, open_results, series
 from pvmc.resources import bytes_in_words, memory_per_rank
 from pvmc.sampler import Metropolis
-from pvmc.simulation import RunRequest, describe, initial_state, open_results, series
+from pvmc.simulation import initial_state
 
 PHASES = (*driver.PHASES, "output")
 """What an iteration does."""

@@ -25,9 +25,9 @@ EXAMPLE_MODELS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``pvmc``; the exit code (see :mod:`pvmc.errors`)."""
     command = _parsed(arguments)  # before the imports: --help needs none
-    from pvmc.parallel import run_main
+    from pvmc.parallel import note_exit_code, run_main
 
-    return run_main(command)
+    return note_exit_code(run_main(command))
 
 
 def _parsed(arguments: Sequence[str] | None) -> Callable[[], int]:
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_new(subparsers)
     _add_validate(subparsers)
     _add_run(subparsers)
+    _add_submit(subparsers)
     _add_fit(subparsers)
     _add_status(subparsers)
     _add_plot(subparsers)
@@ -142,6 +143,51 @@ def _add_run(subparsers) -> None:  # type: ignore[no-untyped-def]
         "--output", type=Path, metavar="DIR", help="directory of the results; default: runs/NAME of the input file"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already in DIR")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in DIR from its last checkpoint, on any number of ranks; CONFIG may be DIR itself",
+    )
+    parser.add_argument(
+        "--time-limit",
+        metavar="TIME",
+        help="stop before so much wall time is over, with the state saved (exit code 75): 90 (minutes), 24:00:00, 2h",
+    )
+
+
+def _add_submit(subparsers) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        subparsers,
+        "submit",
+        commands.submit,
+        "write a SLURM job script for a run, which goes on after its time limit; with --go submit it",
+        "pvmc submit configs/heisenberg_chain.toml --ntasks 16 --time 12:00:00 --set ansatz.alpha=4 --go",
+    )
+    _add_config(parser)
+    text: dict[str, str] = {  # options of sbatch that are handed on, and what they are
+        "--time": "time limit, such as 12:00:00 or 2-00 (two days)",
+        "--partition": "SLURM's partition (queue); default: that of the site",
+        "--account": "account to charge; default: yours",
+        "--mem-per-cpu": "memory, such as 2G; default: by the sizes of the job",
+        "--name": "name of the job and its log; default: that of the input file",
+    }
+    parser.add_argument("--ntasks", type=_positive, required=True, metavar="P", help="ranks")
+    parser.add_argument("--nodes", type=_positive, metavar="N", help="nodes; default: as SLURM finds room")
+    for option, meaning in text.items():
+        parser.add_argument(option, required=option == "--time", metavar="TEXT", help=meaning)
+    parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the results; default: runs/NAME")
+    arrays = parser.add_mutually_exclusive_group()
+    arrays.add_argument("--array-alpha", metavar="LIST", help="a job array over ansatz.alpha, such as 1,2,4")
+    arrays.add_argument("--array-seeds", metavar="A-B", help="a job array over run.seed, such as 1-8")
+    parser.add_argument(
+        "--launcher",
+        choices=("mpiexec", "srun-pmi2", "srun-pmix"),
+        default="mpiexec",
+        help="what starts the ranks: mpiexec (default), or srun with MPICH (pmi2) or Open MPI (pmix)",
+    )
+    parser.add_argument("--write", type=Path, metavar="FILE", help="the script; default: CONFIG with .sbatch")
+    parser.add_argument("--overwrite", action="store_true", help="replace another script of this name")
+    parser.add_argument("--go", action="store_true", help="submit it")
 
 
 def _add_fit(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -164,10 +210,21 @@ def _add_status(subparsers) -> None:  # type: ignore[no-untyped-def]
         subparsers,
         "status",
         commands.status,
-        "say how far a run or fit is, from its files alone; safe while it runs",
-        "pvmc status runs/h40a2",
+        "say how far runs or fits are and how good, from their files alone; safe while they run",
+        "pvmc status runs/h40a2 --watch",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run or fit")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="directories or files of runs or fits; several make a table"
+    )
+    parser.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+        help="show it again every so many seconds (2) until the runs are over; Ctrl-C leaves, and stops no run",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object for each, in a line")
 
 
 def _add_plot(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -293,6 +350,13 @@ def _positive_number(text: str) -> float:
     if not 0.0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number > 0, not '{text}'")
     return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        return _positive_number(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; runs come before --watch") from None
 
 
 def _positive(text: str) -> int:

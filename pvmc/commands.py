@@ -6,12 +6,14 @@ Every function takes the parsed command line and returns the exit code; errors a
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pvmc.errors import InputError
 
 if TYPE_CHECKING:
+    from pvmc.config import RawInput
     from pvmc.job import Job
     from pvmc.parallel import Communicator
 
@@ -36,8 +38,8 @@ def validate(options: argparse.Namespace) -> int:
     """``pvmc validate``."""
     from pvmc.config import to_toml
     from pvmc.job import load_job
+    from pvmc.recorder import describe
     from pvmc.resources import memory_table
-    from pvmc.simulation import describe
 
     job = load_job(options.config, options.set)
     print(to_toml(job.config))
@@ -48,11 +50,56 @@ def validate(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Collective. ``pvmc run``."""
-    from pvmc.simulation import RunRequest
+    started = time.monotonic()
+    from pvmc.recorder import RunRequest
     from pvmc.simulation import run as carry_out
 
+    if options.time_limit is not None:
+        from pvmc.runtime import parse_duration
+
+        parse_duration(options.time_limit)
+        options.set.append(f'run.time.limit="{options.time_limit}"')
+    if options.resume and options.overwrite:
+        raise InputError("--resume goes on with the run that --overwrite would replace: give one of them")
     job, text, comm = _shared_job(options)
-    carry_out(RunRequest(job, text, _directory(options), options.overwrite), comm)
+    request = RunRequest(job, text, _directory(options), options.overwrite, options.resume, started)
+    return carry_out(request, comm)
+
+
+def submit(options: argparse.Namespace) -> int:
+    """``pvmc submit``."""
+    import shlex
+    import sys
+
+    from pvmc.submission import Request, array, check, find_sbatch, prepare, render
+    from pvmc.submission import submit as hand_over
+
+    elements = array.alphas(options.array_alpha) if options.array_alpha is not None else None
+    if options.array_seeds is not None:
+        elements = array.seeds(options.array_seeds)
+    file = options.write or options.config.with_suffix(".sbatch")
+    request = Request(
+        config=options.config,
+        ntasks=options.ntasks,
+        time=options.time,
+        file=file,
+        output=_directory(options),
+        command=["pvmc", *sys.argv[1:]],
+        overrides=options.set,
+        nodes=options.nodes,
+        partition=options.partition,
+        account=options.account,
+        memory=options.mem_per_cpu,
+        name=options.name,
+        launcher=options.launcher,
+        array=elements,
+    )
+    text = render(check(request))
+    if options.go:
+        find_sbatch()  # before anything is written
+    prepare(text, file, options.overwrite)
+    print(f"wrote {file}", flush=True)
+    print(f"submitted as job {hand_over(file)}" if options.go else f"next: sbatch {shlex.quote(str(file))}")
     return 0
 
 
@@ -68,32 +115,62 @@ def fit(options: argparse.Namespace) -> int:
 
 def _shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
     """Collective. The job, built alike on every rank from what rank 0 read; the file's text; the ranks."""
-    from pvmc.config import read_input, validate
+    from pvmc.config import validate
     from pvmc.errors import on_every_rank
     from pvmc.job import JobConfig, build_job
     from pvmc.parallel import world
 
     comm = world()
-    raw = comm.root_value(lambda: read_input(options.config, options.set))
+    raw = comm.root_value(lambda: _input(options))
     with on_every_rank():
         job = build_job(validate(JobConfig, raw), raw)
     return job, raw.text, comm
 
 
+def _input(options: argparse.Namespace) -> RawInput:
+    """The input file, or with --resume DIR that of the run there, with what --set overrides."""
+    from pvmc.config import overridden, read_input
+
+    if getattr(options, "resume", False) and options.config.is_dir():
+        from pvmc.resumption import stored_input
+
+        return overridden(stored_input(options.config), options.set)
+    return read_input(options.config, options.set)
+
+
 def _directory(options: argparse.Namespace) -> Path:
+    if getattr(options, "resume", False) and options.config.is_dir():
+        return options.output or options.config
     return options.output or Path("runs") / options.config.stem
 
 
 def status(options: argparse.Namespace) -> int:
     """``pvmc status``."""
-    from pvmc.analysis.summary import fit_status_text, status_text
-    from pvmc.io.fit_file import is_fit, open_fit
-    from pvmc.io.reader import open_run
+    from pvmc.analysis.status import exit_code, read_all, shown
 
-    if is_fit(options.run):
-        print(fit_status_text(open_fit(options.run)))
-        return 0
-    print(status_text(open_run(options.run)))
+    if options.watch is not None:
+        return _watch(options)
+    facts = read_all(options.runs)
+    print(shown(facts, options.json))
+    return exit_code(facts)
+
+
+def _watch(options: argparse.Namespace) -> int:
+    """``pvmc status --watch``."""
+    from datetime import UTC, datetime
+
+    from pvmc.analysis.status import read_all, shown
+    from pvmc.watching import Frame, watch
+
+    def frame() -> Frame:
+        facts = read_all(options.runs)
+        if all(one.over for one in facts):  # for a moment also a run that goes back to an earlier iteration
+            time.sleep(1.0)
+            facts = read_all(options.runs)
+        head = "" if options.json else f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+        return Frame(head + shown(facts, options.json), last=all(one.over for one in facts))
+
+    watch(frame, options.watch, gap="" if options.json else "\n")
     return 0
 
 
@@ -138,7 +215,7 @@ def exact(options: argparse.Namespace) -> int:
     from pvmc.ansatz import Projected
     from pvmc.exact.reference import LANCZOS_SITES
     from pvmc.job import load_job
-    from pvmc.simulation import exact_energy
+    from pvmc.recorder import exact_energy
 
     job = load_job(options.config, options.set)
     config = job.config
@@ -163,7 +240,7 @@ def check_ansatz(options: argparse.Namespace) -> int:
     from pvmc.ansatz.contract import check_ansatz, failed, table
     from pvmc.errors import InputError
     from pvmc.job import load_job
-    from pvmc.simulation import describe
+    from pvmc.recorder import describe
 
     job = load_job(options.config, options.set)
     checks = check_ansatz(job.ansatz, job.config.run.seed)
@@ -203,8 +280,6 @@ def bench(options: argparse.Namespace) -> int:
 
 def warmup(options: argparse.Namespace) -> int:
     """``pvmc warmup``."""
-    import time
-
     from pvmc.compilation import all_jobs, start_compiler, warm_up
     from pvmc.job import load_job
 

@@ -17,7 +17,7 @@ from pvmc.estimators import EnergyStatistics, estimate, reduce_moments
 from pvmc.hamiltonians import Operator
 from pvmc.parallel import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
-from pvmc.sr import Solver, Step
+from pvmc.sr import CALM, Caution, Solver, Step
 
 PHASES = ("sampling", "local_energies", "derivatives", "products", "reducing", "solving")
 """What an iteration does: Metropolis steps, local energies, log-derivatives, the products of their rows in S and F,
@@ -60,6 +60,7 @@ class StepRecord:
         energy: statistics of the local energy at the parameters before the step.
         step: the SR step.
         state: the state after the step.
+        walker_energies: mean local energy of each walker of this rank, real part, (n_walkers,); None of enumerations.
         seconds: wall time on this rank of each of the PHASES.
     """
 
@@ -67,6 +68,7 @@ class StepRecord:
     energy: EnergyStatistics
     step: Step
     state: State
+    walker_energies: npt.NDArray[np.float64] | None
     seconds: dict[str, float]
 
 
@@ -79,11 +81,12 @@ def iterate(
     comm: Communicator,
     *,
     exact_sums: bool = True,
+    caution: Caution = CALM,
 ) -> Iterator[StepRecord]:
     """Collective. Stochastic reconfiguration from a state onwards, one record per iteration, without end.
 
     Carleo & Troyer, Science 355, 602 (2017), supplementary text, eqs. (S4)-(S7).  With ``exact_sums`` the states are
-    the same to the last bit at any number of ranks.
+    the same to the last bit at any number of ranks; ``caution`` is looked at in every iteration.
 
     Raises:
         NumericalError: the energy or the step is not finite, or the ranks' parameters differ; on every rank.
@@ -110,12 +113,13 @@ def iterate(
             infinite_temperature=operator.infinite_temperature_energy,
         )
         clock.lap("reducing")
-        step = solver.solve(moments, iteration, comm)
+        step = solver.solve(moments, iteration, comm, caution)
         state = state.updated(walk.walkers, step)
         clock.lap("solving")
         if iteration % CHECK_INTERVAL == 0:
             require_identical(comm, state.theta, f"the parameters after iteration {iteration}")
-        yield StepRecord(iteration, moments.energy, step, state, clock.phases(batch.seconds))
+        energies = None if batch.weights is not None else batch.energies.real.mean(axis=0)
+        yield StepRecord(iteration, moments.energy, step, state, energies, clock.phases(batch.seconds))
 
 
 class _Stopwatch:

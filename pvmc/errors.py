@@ -34,6 +34,10 @@ class NumericalError(PvmcError):
     exit_code = 3
 
 
+class DifferentRanks(NumericalError):
+    """Ranks that must hold the same numbers do not: nothing that they compute together can be trusted any more."""
+
+
 class StorageError(PvmcError):
     """A file cannot be read or written."""
 

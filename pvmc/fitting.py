@@ -23,9 +23,10 @@ from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, SerialCommunicator, describe_mpi, limit_threads
+from pvmc.recorder import describe
 from pvmc.rng import Stream, generator
 from pvmc.sampler import advance
-from pvmc.simulation import describe, initial_parameters
+from pvmc.simulation import initial_parameters
 
 LINES_PER_FIT = 25
 """About how many lines a fit prints."""

@@ -17,6 +17,7 @@ from pvmc.fit import FitSpec
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
 from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, LatticeSpec
+from pvmc.runtime import CheckpointSpec, ConvergenceSpec, TimeSpec
 from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
 from pvmc.sr import Solver, SRSpec
 
@@ -34,6 +35,14 @@ class RunSpec(Section):
     """BLAS threads of each rank"""
     reproducible: bool = True
     """the same bits at any number of ranks (of one kind of processor), by sums of integers"""
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    """how often the state is saved"""
+    time: TimeSpec = TimeSpec()
+    """when to stop for lack of time"""
+    stop: ConvergenceSpec | None = None
+    """criteria by which the run ends early; default: none"""
+    retries: int = Field(default=3, ge=0, le=100)
+    """times that a run whose numbers go bad goes back and tries again with more caution, before it gives up"""
     reference: Literal["auto", "none"] | float = "auto"
     """exact total energy to compare with: auto (found where one is known or cheap), none, or a number"""
 

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pvmc.analysis.summary import duration
+from pvmc.parallel import on_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +34,9 @@ class Reporter(Protocol):
         ...
 
 
-def reporter(n_iterations: int, n_sites: int, exact: float | None, stream: TextIO | None = None) -> Reporter:
+def reporter(
+    n_iterations: int, n_sites: int, exact: float | None, stream: TextIO | None = None, first: int = 0
+) -> Reporter:
     """A reporter for a terminal where the stream is one, else one for a log.
 
     Args:
@@ -41,15 +44,16 @@ def reporter(n_iterations: int, n_sites: int, exact: float | None, stream: TextI
         n_sites: N; energies are shown per site.
         exact: exact total energy, or None.
         stream: where to write; standard output unless given.
+        first: iterations that a resumed run has behind it.
     """
     stream = stream or sys.stdout
     table = _Table(n_iterations, n_sites, exact)
-    if not stream.isatty():
+    if not on_terminal(stream):
         return _Log(table, stream)
     from rich.console import Console  # a log starts without it
 
     console = Console(file=stream, highlight=False)
-    return _Log(table, stream) if console.is_dumb_terminal else _LiveBar(table, console)
+    return _Log(table, stream) if console.is_dumb_terminal else _LiveBar(table, console, first)
 
 
 class _Table:
@@ -61,6 +65,7 @@ class _Table:
         self.width = max(len("iteration"), 2 * len(str(n_iterations)) + 1)
         self.every = math.ceil(n_iterations / LINES_PER_RUN)
         self.last_row = time.monotonic()
+        self.last: int | None = None  # iteration
 
     @property
     def head(self) -> str:
@@ -87,26 +92,34 @@ class _Table:
         return f"{_number(mean):>12} +-{error:.1e}"
 
     def is_due(self, record: StepRecord) -> bool:
-        """Whether this record gets a row: the first, the last, every few, and one after a long silence."""
+        """Whether this record gets a row: the first (also of a resumed run, and of one that went back), the last, every
+        few, and one after a long silence."""
         number = record.iteration + 1
         silence = time.monotonic() - self.last_row
-        due = number in (1, self.n_iterations) or number % self.every == 0 or silence > LONGEST_SILENCE
+        begins = self.last is None or record.iteration <= self.last
+        due = begins or number == self.n_iterations or number % self.every == 0 or silence > LONGEST_SILENCE
+        self.last = record.iteration
         if due:
             self.last_row = time.monotonic()
         return due
 
 
 class _Clock:
-    """Extrapolates the time left from the iterations after the first, which loads the kernels."""
+    """Extrapolates the time left from the iterations after the first, which loads the kernels.
+
+    Of a resumed run these are its own; a run that goes back a few iterations is measured anew from there.
+    """
 
     def __init__(self, n_iterations: int):
         self.n_iterations = n_iterations
-        self.first: int | None = None
+        self.first = self.last = -1
         self.started = 0.0
 
     def left(self, iteration: int) -> float:
         """Seconds until the last iteration ends; NaN while there is nothing to go by."""
-        if self.first is None:
+        begins = self.last < 0 or iteration <= self.last
+        self.last = iteration
+        if begins:
             self.first, self.started = iteration, time.monotonic()
             return math.nan
         seconds = (time.monotonic() - self.started) / (iteration - self.first)
@@ -133,7 +146,7 @@ class _Log:
 class _LiveBar:
     """The lines of the log, cut to the terminal's width, above a bar that every iteration moves."""
 
-    def __init__(self, table: _Table, console: Console):
+    def __init__(self, table: _Table, console: Console, first: int = 0):
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
 
@@ -148,7 +161,7 @@ class _LiveBar:
             transient=True,
             refresh_per_second=5,
         )
-        self.task = self.progress.add_task("", total=table.n_iterations)
+        self.task = self.progress.add_task("", total=table.n_iterations, completed=first)
         self.progress.start()
 
     def show(self, record: StepRecord) -> None:

@@ -24,8 +24,12 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """The sum; Python and its libraries come on top."""
-        return self.samples + self.derivatives + self.geometric_tensor + self.tables
+        """What is there at the same time; Python and its libraries come on top.
+
+        While log-derivatives are made there are a chunk's product and the packed sums, not yet the rest of S.
+        """
+        together = self.derivatives + 3 * self.geometric_tensor // 7
+        return self.samples + self.tables + max(together, self.geometric_tensor)
 
 
 def memory_per_rank(job: Job, ranks: int) -> Memory:
@@ -36,10 +40,14 @@ def memory_per_rank(job: Job, ranks: int) -> Memory:
     item = np.dtype(ansatz.dtype).itemsize
     n_parameters, n_sites = ansatz.n_parameters, ansatz.n_sites
     return Memory(
-        samples=sampler.memory(n_blocks, n_sites, ansatz.lookup_size),
-        derivatives=_rows_in_chunk(job) * n_parameters * _bytes_of_derivative(job) + 24 * n_samples,
-        # A chunk's product and the packed sums; rank 0's sums of all, their matrix, S and its scaled copy.
-        geometric_tensor=5 * n_parameters**2 * item,
+        # Local energies of all draws, and of a block's the flips' amplitudes, ratios and which are wanted.
+        samples=sampler.memory(n_blocks, n_sites, ansatz.lookup_size)
+        + 24 * n_samples
+        + 33 * sampler.width * len(job.operator.flips),
+        # A chunk's rows, and once more: centred, or their parts side by side.
+        derivatives=2 * _rows_in_chunk(job) * n_parameters * _bytes_of_derivative(job),
+        # The packed sums, S, its scaled copy and the factor of that; before, a chunk's product and the sums.
+        geometric_tensor=7 * n_parameters**2 * item // 2,
         tables=ansatz.table_bytes,
     )
 
@@ -51,10 +59,10 @@ def _rows_in_chunk(job: Job) -> int:
 
 
 def _bytes_of_derivative(job: Job) -> int:
-    """Bytes for each O_k of a configuration: complex ones are there twice, as the parts of real products may be."""
+    """Bytes of each O_k of a configuration."""
     theta = job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS))
     is_complex = np.issubdtype(job.ansatz.at(theta).dtype, np.complexfloating)  # also of some real parameters
-    return 32 if is_complex else 8
+    return 16 if is_complex else 8
 
 
 def memory_table(job: Job, ranks: int | None = None) -> str:
@@ -62,6 +70,7 @@ def memory_table(job: Job, ranks: int | None = None) -> str:
     n_blocks = job.sampler.n_blocks
     counts = [ranks] if ranks else [2**k for k in range(n_blocks.bit_length()) if 2**k <= n_blocks][:8]
     lines = ["# memory of the largest rank, without Python and its libraries (about 200 MB):"]
+    lines.append("# (the total counts what is there at the same time: most of S when O is gone)")
     lines.append(f"#{'ranks':>6}{'total':>11}{'samples':>11}{'O':>11}{'S':>11}{'tables':>11}")
     for count in counts:
         if count > n_blocks:

@@ -141,10 +141,11 @@ def _draw_errors(axis: Axes, runs: Sequence[Run], labels: Sequence[str]) -> None
         colour, dashes = style.curve(index)
         iterations, energies = _iterations(run), run.series["energy"]
         every = relative_error(energies, run.reference_energy)
-        mean = relative_error(running_mean(energies), run.reference_energy)
+        measured = np.isfinite(energies)  # one that is not would take the mean of all others with it
+        mean = relative_error(running_mean(energies[measured]), run.reference_energy)
         largest = max(largest, float(_finite(every).max()))
         axis.plot(iterations, every, color=colour, alpha=0.3, linewidth=0.5, label=f"_{label}, every iteration")
-        axis.plot(iterations, mean, color=colour, dashes=dashes, label=label, zorder=3)
+        axis.plot(iterations[measured], mean, color=colour, dashes=dashes, label=label, zorder=3)
     decades = np.floor(np.log10(smallest / 2)), np.ceil(np.log10(max(largest, smallest)))
     axis.set_ylim(10.0 ** decades[0], 10.0 ** decades[1])
     axis.set_yscale("log")

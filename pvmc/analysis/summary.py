@@ -1,57 +1,25 @@
-"""How far a run is and how good, in a few lines: what ``pvmc status`` prints."""
+"""How far a run is and how good, in a few lines: what ``pvmc status`` prints of one run."""
 
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pvmc.analysis.series import plateau
-
-if TYPE_CHECKING:
-    from pvmc.io.fit_file import Fit
-    from pvmc.io.reader import Run
-
-LAST = 100
-"""Averages are over at most this many iterations, and over at most the second half of a run."""
+from pvmc.analysis.facts import Facts, FitFacts, RunFacts, Unreadable
 
 
-def status_text(run: Run) -> str:
-    """A few aligned lines: state, progress, energy, quality of the sampling, times, and where the run is.
-
-    Energies are per site, averaged over the last iterations; the error accounts for their correlation (see
-    :func:`pvmc.binning.plateau`).
-    """
-    state = run.status()
-    lines = [("run", str(run.path)), ("state", f"{state}: {run.message}" if run.message else state)]
-    lines += _progress(run, state)
-    lines += _accuracy(run)
-    lines += _origin(run)
+def status_text(facts: Facts) -> str:
+    """A few aligned lines: of a run state, progress, energy, quality of the sampling, times, and where it is."""
+    if isinstance(facts, Unreadable):
+        return facts.message
+    lines = _fit(facts) if isinstance(facts, FitFacts) else _run(facts)
     return "\n".join(f"{name:<16} {text}" for name, text in lines)
 
 
-def fit_status_text(fit: Fit) -> str:
-    """A few aligned lines: progress, cost and infidelity of a fit, times, and where it is."""
-    epochs, seconds = fit.series["epoch"], fit.series["seconds"][1:]
-    done, planned = int(epochs[-1]), int(tomllib.loads(str(fit.attributes["config"]))["fit"]["epochs"])
-    lines = [
-        ("fit", str(fit.path)),
-        ("epoch", f"{done}/{planned} ({100 * done // planned} %)"),
-        ("cost", f"{fit.series['cost'][-1]:.4g}"),
-        ("infidelity", f"{fit.series['infidelity'][-1]:.4g}"),
-    ]
-    if seconds.size:
-        lines.append(("per epoch", f"{float(np.median(seconds[-LAST:])):.3g} s"))
-    return "\n".join(f"{name:<16} {text}" for name, text in lines)
-
-
-def duration(seconds: float) -> str:
+def duration(seconds: float | None) -> str:
     """Seconds in words short enough for a column: 42s, 3m20s, 5h04m, 2d07h; "-" for what is no time."""
-    if not math.isfinite(seconds) or seconds < 0:
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return "-"
     whole = round(seconds)
     for larger, smaller, large_name, small_name in ((86400, 3600, "d", "h"), (3600, 60, "h", "m"), (60, 1, "m", "s")):
@@ -60,51 +28,79 @@ def duration(seconds: float) -> str:
     return f"{whole}s"
 
 
-def _progress(run: Run, state: str) -> Iterator[tuple[str, str]]:
-    done, planned = len(run.iteration), int(run.attributes["n_iterations"])
-    yield "iteration", f"{done}/{planned} ({100 * done // planned} %)"
-    seconds = run.series["seconds"][1:]  # the first loads the kernels
-    seconds = seconds[np.isfinite(seconds)]
-    if not seconds.size:
+def checkpoint_text(facts: RunFacts) -> str:
+    """The last checkpoint: its iteration, and how long ago it was written."""
+    if facts.checkpoint is None:
+        return "none"
+    return f"iteration {facts.checkpoint}, {duration(facts.checkpoint_age)} ago"
+
+
+def _fit(facts: FitFacts) -> Iterator[tuple[str, str]]:
+    yield "fit", facts.path
+    yield "epoch", _share(facts.epoch, facts.epochs)
+    yield "cost", f"{facts.cost:.4g}"
+    yield "infidelity", f"{facts.infidelity:.4g}"
+    if facts.seconds_per_epoch is not None:
+        yield "per epoch", f"{facts.seconds_per_epoch:.3g} s"
+
+
+def _run(facts: RunFacts) -> Iterator[tuple[str, str]]:
+    yield "run", facts.path
+    yield "state", f"{facts.state}: {facts.message}" if facts.message else facts.state
+    if facts.go_on:
+        yield "go on with", facts.go_on
+    yield from _progress(facts)
+    yield from _accuracy(facts)
+    for symptom in facts.symptoms:
+        yield "warning", symptom.text
+    yield from _origin(facts)
+
+
+def _progress(facts: RunFacts) -> Iterator[tuple[str, str]]:
+    yield "iteration", _share(facts.iteration, facts.iterations)
+    if facts.seconds_per_iteration is not None:
+        yield "per iteration", f"{facts.seconds_per_iteration:.3g} s"
+    if facts.seconds_left is not None:
+        yield "time left", duration(facts.seconds_left)
+    if facts.state != "finished":
+        yield "last checkpoint", checkpoint_text(facts)
+
+
+def _accuracy(facts: RunFacts) -> Iterator[tuple[str, str]]:
+    if facts.energy is None or facts.energy_error is None:
         return
-    typical = float(np.median(seconds[-LAST:]))
-    yield "per iteration", f"{typical:.3g} s"
-    if state == "running":
-        yield "time left", duration(typical * (planned - done))
+    bound = "; still drifting: the error is a lower bound" if facts.drifting else ""
+    averaged = f"(last {facts.averaged} iterations{bound})"
+    yield "E/N", f"{facts.energy:.8f} +- {facts.energy_error:.1e} {facts.energy_units} {averaged}"
+    if facts.exact is not None:
+        yield "exact E/N", f"{facts.exact:.8f} {facts.energy_units} ({facts.exact_method})"
+    if facts.exact:
+        scale = abs(facts.exact)
+        yield "relative error", f"{(facts.energy - facts.exact) / scale:.2e} +- {facts.energy_error / scale:.1e}"
+    yield "variance/N", _measured(facts.variance, ".3g")
+    yield "acceptance", _measured(facts.acceptance, ".3g")
+    yield "R-hat", _measured(facts.r_hat, ".3f")
 
 
-def _accuracy(run: Run) -> Iterator[tuple[str, str]]:
-    measured = np.isfinite(run.energy_per_site)
-    last = min(LAST, int(measured.sum()) // 2)
-    if last < 2:
-        return
-    energy = plateau(run.energy_per_site[measured], last)
-    bound = "" if energy.converged else "; still drifting: the error is a lower bound"
-    yield "E/N", f"{energy.mean:.8f} +- {energy.error:.1e} {run.energy_units} (last {energy.n} iterations{bound})"
-    exact = run.reference_energy_per_site
-    if exact is not None:
-        yield "exact E/N", f"{exact:.8f} {run.energy_units} ({run.reference_method})"
-    if exact:
-        relative, error = (energy.mean - exact) / abs(exact), energy.error / abs(exact)
-        yield "relative error", f"{relative:.2e} +- {error:.1e}"
-    for name, series, scale in (("variance/N", "variance", run.n_sites), ("acceptance", "acceptance", 1)):
-        yield name, f"{_mean(run, series, last) / scale:.3g}"
-    yield "R-hat", f"{_mean(run, 'r_hat', last):.3f}"
+def _origin(facts: RunFacts) -> Iterator[tuple[str, str]]:
+    yield "where", f"{_count(facts.ranks, 'rank')}, rank 0 on {facts.host}"
+    if facts.sessions:
+        yield "sessions", f"{facts.sessions}, {facts.core_hours:.3g} core-hours"
+    yield "started", _moment(facts.started)
+    if facts.ended:
+        yield "ended", _moment(facts.ended)
 
 
-def _mean(run: Run, series: str, last: int) -> float:
-    """Mean over the last iterations in which the quantity was measured; NaN where it never was."""
-    values = run.series[series][-last:]
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if values.size else math.nan
+def _share(done: int, planned: int) -> str:
+    return f"{done}/{planned} ({100 * done // max(1, planned)} %)"
 
 
-def _origin(run: Run) -> Iterator[tuple[str, str]]:
-    ranks = int(run.attributes["ranks"])
-    yield "where", f"{ranks} rank{'s' if ranks > 1 else ''}, rank 0 on {run.attributes['host']}"
-    yield "started", _moment(str(run.attributes["created"]))
-    if run.ended:
-        yield "ended", _moment(run.ended)
+def _measured(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _moment(text: str) -> str:

@@ -33,7 +33,7 @@ from pvmc.ansatz.simd import (
     transpose_square,
     without,
 )
-from pvmc.ansatz.vector_math import aligned_zeros, kernel
+from pvmc.ansatz.vector_math import aligned_zeros, inlined, kernel
 
 Vector: TypeAlias = Any
 VectorPair: TypeAlias = Any
@@ -134,7 +134,7 @@ def complex_factor(rows: Floats, way: int, tanh: Floats, start: int, j: int) -> 
     return tile(rows, j) - x * s + y * t, tile(rows, size + j) - x * t - y * s
 
 
-@kernel
+@inlined
 def ratio_real(rows: Floats, way: int, tanh: Floats, walker: int) -> float:
     """prod_j (C_j - T_j S_j).  Four products run side by side, so that none waits for the last."""
     size = rows.shape[2]
@@ -162,7 +162,7 @@ def folded(product: VectorPair, distance: int) -> VectorPair:
     return complex_product(product, (rotated(product[0], distance), rotated(product[1], distance)))
 
 
-@kernel
+@inlined
 def ratio_complex(rows: Floats, way: int, tanh: Floats, walker: int) -> tuple[float, float]:
     """As :func:`ratio_real`, by real and imaginary part."""
     size = rows.shape[2]
@@ -182,7 +182,7 @@ def ratio_complex(rows: Floats, way: int, tanh: Floats, walker: int) -> tuple[fl
     return first_lane(product[0]), first_lane(product[1])
 
 
-@kernel
+@inlined
 def ratio(rows: Floats, way: int, tanh: Floats, walker: int) -> tuple[float, float]:
     """prod_j (C_j - T_j S_j) of real or complex weights."""
     if tanh.shape[1] == 1:

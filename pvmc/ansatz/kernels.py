@@ -89,14 +89,22 @@ def relative_signs(spins: Spins, sites: Integers, lane: int, sign: Floats) -> No
 
 
 @kernel
-def visible_factors(visible: Floats, spins: Spins, sites: Integers, lane: int) -> tuple[complex, complex]:
-    """exp(-2 sum a_i s_i) over the set for the pattern of the given lane, and for the opposite one."""
+def visible_factors(visible: Floats, spins: Spins, sites: Integers, lane: int, factors: Floats) -> None:
+    """exp(-2 sum a_i s_i) over the set for the pattern of the given lane, and for the opposite: rows 1, 2 of (3, 2)."""
     exponent = 0j
     for m in range(len(sites)):
         site = sites[m]
         spin = spins[site, lane]
         exponent += complex(visible[site, 0] * spin, visible[site, 1] * spin if visible.shape[1] == 2 else 0.0)
-    return (cmath.exp(-exponent), cmath.exp(exponent)) if exponent != 0j else (1.0 + 0j, 1.0 + 0j)
+    same, opposite = (cmath.exp(-exponent), cmath.exp(exponent)) if exponent != 0j else (1.0 + 0j, 1.0 + 0j)
+    factors[1, 0], factors[1, 1] = same.real, same.imag
+    factors[2, 0], factors[2, 1] = opposite.real, opposite.imag
+
+
+@kernel
+def way_of(sign: float) -> int:
+    """Which row of a pattern a walker takes: 1 for sign +1, 2 for -1.  No branch, which nobody could predict."""
+    return int(1 + np.int64(sign < 0.0))
 
 
 @kernel
@@ -112,7 +120,7 @@ def set_ratios(
     out: Floats,
 ) -> None:
     """Ratios of the pending walkers for one set into ``out``, (2, L), 0 for the others; then none is pending."""
-    width = len(pending)
+    width, factors = len(pending), np.empty((3, 2))
     for walker in range(width):
         out[0, walker] = out[1, walker] = 0.0
     for lane in range(width):
@@ -120,13 +128,13 @@ def set_ratios(
             continue
         compose_rows(table, spins, sites, lane, rows)
         relative_signs(spins, sites, lane, sign)
-        same, opposite = visible_factors(visible, spins, sites, lane)
+        visible_factors(visible, spins, sites, lane, factors)
         for walker in range(lane, width):
             if pending[walker] and sign[walker] != 0.0:
                 pending[walker] = False
-                product = ratio(rows, 1 if sign[walker] > 0.0 else 2, tanh, walker)
-                factor = same if sign[walker] > 0.0 else opposite
-                out[0, walker], out[1, walker] = complex_product(product, (factor.real, factor.imag))
+                way = way_of(sign[walker])
+                product = ratio(rows, way, tanh, walker)
+                out[0, walker], out[1, walker] = complex_product(product, (factors[way, 0], factors[way, 1]))
 
 
 @kernel
@@ -229,7 +237,7 @@ def metropolis(
         return 0, False
     rows, tanh = new_pattern(n_planes, n_hidden), new_walkers(width, n_planes, n_hidden)
     read_lookup(lookup, tanh)
-    sign, pending = np.empty(width), np.empty(width, dtype=np.bool_)
+    sign, pending, factors = np.empty(width), np.empty(width, dtype=np.bool_), np.empty((3, 2))
     done, fine = 0, True
     while done < len(chosen) and fine:
         k = chosen[done]
@@ -242,14 +250,14 @@ def metropolis(
                 continue
             compose_rows(table, spins, members, lane, rows)
             relative_signs(spins, members, lane, sign)
-            same, opposite = visible_factors(visible, spins, members, lane)
+            visible_factors(visible, spins, members, lane, factors)
             for walker in range(lane, width):
                 if not pending[walker] or sign[walker] == 0.0:
                     continue
                 pending[walker] = False
-                way, factor = (1, same) if sign[walker] > 0.0 else (2, opposite)
+                way = way_of(sign[walker])
                 product = ratio(rows, way, tanh, walker)
-                real, imaginary = complex_product(product, (factor.real, factor.imag))
+                real, imaginary = complex_product(product, (factors[way, 0], factors[way, 1]))
                 # not (u >= weight): a walker that leaves a node of psi has an overflowing weight, be it inf or NaN.
                 if not uniforms[done, walker] >= real * real + imaginary * imaginary:
                     accepted[walker] += 1
@@ -286,7 +294,7 @@ def move_walkers(
         for walker in range(lane, width):
             if pending[walker] and sign[walker] != 0.0:
                 pending[walker] = False
-                fine = update(rows, 1 if sign[walker] > 0.0 else 2, tanh, walker) and fine
+                fine = update(rows, way_of(sign[walker]), tanh, walker) and fine
                 for m in range(len(sites)):
                     spins[sites[m], walker] = -spins[sites[m], walker]
     return fine

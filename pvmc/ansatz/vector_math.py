@@ -37,6 +37,9 @@ whole_registers()
 kernel: Any = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 """Decorator of every kernel: fused multiply-adds are welcome, inf and NaN keep their meaning, x/0 takes no branch."""
 
+inlined: Any = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy", forceinline=True)
+"""As :data:`kernel`, for what is called so often, with so little to do, that the call itself would count."""
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 SATURATED = 20.0

@@ -4,7 +4,7 @@ The sections themselves live with the nouns that they describe (``pvmc.lattice.C
 input is :class:`pvmc.job.JobConfig`.
 """
 
-from pvmc.config.reading import RawInput, read_input, validate
+from pvmc.config.reading import RawInput, overridden, read_input, validate
 from pvmc.config.section import LARGEST_SHOWN, InWords, KeyProblem, Section, inside_key, meaning, ordered_fields, shown
 from pvmc.config.words import allowed_values, section_classes
 from pvmc.config.writing import to_toml
@@ -19,6 +19,7 @@ __all__ = [
     "inside_key",
     "meaning",
     "ordered_fields",
+    "overridden",
     "read_input",
     "section_classes",
     "shown",

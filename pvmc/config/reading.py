@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,23 @@ def read_input(path: Path, overrides: Sequence[str] = ()) -> RawInput:
         InputError: the file cannot be read; an override lacks ``=`` or a key, or its path runs through a value.
     """
     tables, text = _read(path)
-    overridden: set[str] = set()
+    return overridden(RawInput(tables, str(path), text), overrides)
+
+
+def overridden(raw: RawInput, overrides: Sequence[str]) -> RawInput:
+    """An input with each ``key.path=value`` put in.
+
+    Raises:
+        InputError: an override lacks ``=`` or a key, or its path runs through a value.
+    """
+    tables, keys = copy.deepcopy(raw.tables), set(raw.overridden)
     for override in overrides:
         key, equals, word = override.partition("=")
         parts = [part.strip() for part in key.split(".")]
         if not equals or not word.strip() or not all(parts):
             raise InputError(f"{OVERRIDE_FLAG} {shown(override)}: must be KEY=VALUE, such as ansatz.alpha=2")
-        overridden.add(_put(tables, parts, _parsed_value(word.strip())))
-    return RawInput(tables, str(path), text, frozenset(overridden))
+        keys.add(_put(tables, parts, _parsed_value(word.strip())))
+    return replace(raw, tables=tables, overridden=frozenset(keys))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:

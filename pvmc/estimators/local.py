@@ -220,6 +220,9 @@ def collect(
 
 _NOTHING, _OUT_OF_RANGE, _NOT_FINITE = 0, 1, 2
 
+_ROUNDING = 2.0**-46
+"""Relative accuracy of a mean of squares, with room for 2^7 roundings."""
+
 
 def _added(matrix: MomentMatrix, chunk: Chunk, weights: Floats | None) -> int:
     """Add a chunk; what is wrong with it."""
@@ -253,7 +256,8 @@ def _overall_reference(
     _require(bool(np.all(np.isfinite(total))))
     size = len(total) // 3
     mean = total[: 2 * size].view(np.complex128)
-    mean_square = total[2 * size :] - np.abs(mean) ** 2
+    # The difference knows nothing below the rounding of both, such as the energy's variance close to an eigenstate.
+    mean_square = np.maximum(total[2 * size :] - np.abs(mean) ** 2, _ROUNDING * total[2 * size :])
     return Reference.of(mean if np.iscomplexobj(rows) else mean.real.copy(), mean_square)
 
 

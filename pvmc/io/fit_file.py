@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pvmc.errors import InputError, StorageError
+from pvmc.io.hdf5 import read_hdf5
 from pvmc.io.storage import reason
 
 FILE_NAME = "fit.h5"
@@ -156,27 +157,23 @@ def open_fit(path: str | os.PathLike[str]) -> Fit:
     location = fit_file(path)
     if not location.is_file():
         raise InputError(f"{location} does not exist")
-    try:
-        if not h5py.is_hdf5(location):
-            raise InputError(f"{location} is not a fit of pvmc")
-        with h5py.File(location, "r", swmr=True, locking="best-effort") as file:
-            layout = file.attrs.get("fit_layout")
-            if layout is None or layout > LAYOUT:
-                raise InputError(f"{location} is not a fit of pvmc, or one of a newer version")
-            rows = min(len(file["series"][name]) for name in SERIES)
-            if not rows:
-                raise InputError(f"{location} holds no epoch yet")
-            theta = file["parameters/theta"]
-            blocks = {
-                str(name): (slice(*theta.attrs[f"{name}_slice"].tolist()), tuple(theta.attrs[f"{name}_shape"].tolist()))
-                for name in theta.attrs["block_names"]
-            }
-            series = {name: file["series"][name][:rows] for name in SERIES}
-            return Fit(location, dict(file.attrs), series, theta[:], blocks)
-    except KeyError as error:
-        raise StorageError(f"{location} is damaged: {error.args[0]}") from error
-    except (OSError, RuntimeError) as error:
-        raise StorageError(f"cannot read {location}: {reason(error)}") from error
+    return read_hdf5(location, lambda file: _fit(file, location), "a fit of pvmc")
+
+
+def _fit(file: h5py.File, location: Path) -> Fit:
+    layout = file.attrs.get("fit_layout")
+    if layout is None or layout > LAYOUT:
+        raise InputError(f"{location} is not a fit of pvmc, or one of a newer version")
+    rows = min(len(file["series"][name]) for name in SERIES)
+    if not rows:
+        raise InputError(f"{location} holds no epoch yet")
+    theta = file["parameters/theta"]
+    blocks = {
+        str(name): (slice(*theta.attrs[f"{name}_slice"].tolist()), tuple(theta.attrs[f"{name}_shape"].tolist()))
+        for name in theta.attrs["block_names"]
+    }
+    series = {name: file["series"][name][:rows] for name in SERIES}
+    return Fit(location, dict(file.attrs), series, theta[:], blocks)
 
 
 def _require_free(path: Path, overwrite: bool) -> None:

@@ -6,8 +6,7 @@ import os
 import socket
 import time
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pvmc.errors import InputError, StorageError
-from pvmc.io.schema import FILE_NAME, ITERATION, SCHEMA_VERSION, SERIES
-from pvmc.io.storage import reason
+from pvmc.io.checkpoint import CheckpointFile, list_checkpoints
+from pvmc.io.hdf5 import read_hdf5
+from pvmc.io.process import process_alive
+from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS
+from pvmc.io.session import Session, merged
+
+RESULTS = "a results file of pvmc"
+"""What the file should be, in messages."""
 
 _QUIET_SECONDS = 300.0
 _QUIET_ITERATIONS = 10
-_CLOCK_SLACK = 60.0
+_NEEDED = {"pvmc_version", "created", "config", "host", "pid", "ranks", "n_sites", "n_parameters", "n_iterations"}
+_NEEDED |= {"energy_units"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Run:
         reference_method: where the reference comes from.
         message: why the run stopped or failed; else empty.
         ended: when it ended (ISO 8601, UTC); empty for one that had not.
+        sessions: the starts of the run, this or the last one last; empty in files of versions that had none.
     """
 
     path: Path
@@ -47,6 +54,7 @@ class Run:
     reference_method: str
     message: str
     ended: str
+    sessions: tuple[Session, ...] = ()
 
     @property
     def name(self) -> str:
@@ -68,8 +76,15 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The input as nested dictionaries."""
-        return tomllib.loads(self.config_text)
+        """The input as nested dictionaries.
+
+        Raises:
+            StorageError: the text in the file is not TOML.
+        """
+        try:
+            return tomllib.loads(self.config_text)
+        except tomllib.TOMLDecodeError as error:
+            raise StorageError(f"{self.path} is damaged: its input is not TOML: {error}") from error
 
     @property
     def iteration(self) -> NDArray[np.int64]:
@@ -87,10 +102,14 @@ class Run:
     def reference_energy_per_site(self) -> float | None:
         return None if self.reference_energy is None else self.reference_energy / self.n_sites
 
+    @property
+    def starts(self) -> tuple[Session, ...]:
+        """The sessions, with those of one process, which went back a few iterations, as one."""
+        return merged(self.sessions)
+
     def saved_iterations(self) -> NDArray[np.int64]:
         """Iterations after which the parameters were saved, (n_saved,)."""
-        with _opened(self.path) as file:
-            return _saved_iterations(file)
+        return read_hdf5(self.path, _saved_iterations, RESULTS)
 
     def parameters(self, iteration: int = -1) -> NDArray[Any]:
         """The flat parameter vector (K,), float64 or complex128, as saved after ``iteration`` (-1: the last saved).
@@ -98,7 +117,8 @@ class Run:
         Raises:
             InputError: nothing was saved then.
         """
-        with _opened(self.path) as file:
+
+        def read(file: h5py.File) -> NDArray[Any]:
             saved = _saved_iterations(file)
             if not saved.size:
                 raise InputError(f"{self.path} holds no saved parameters yet")
@@ -108,14 +128,24 @@ class Run:
             theta: NDArray[Any] = file["parameters/theta"][rows[-1]]
             return theta
 
+        return read_hdf5(self.path, read, RESULTS)
+
     def parameter_blocks(self) -> dict[str, tuple[slice, tuple[int, ...]]]:
         """The named parts of the flat vector: name -> (slice, shape)."""
-        with _opened(self.path) as file:
-            attributes = dict(file["parameters/theta"].attrs)
-        return {
-            str(name): (slice(*attributes[f"{name}_slice"].tolist()), tuple(attributes[f"{name}_shape"].tolist()))
-            for name in attributes["block_names"]
-        }
+        return read_hdf5(self.path, _parameter_blocks, RESULTS)
+
+    def parameter_dtype(self) -> np.dtype[Any]:
+        """Type of the parameters, float64 or complex128."""
+        return read_hdf5(self.path, lambda file: np.dtype(file["parameters/theta"].dtype), RESULTS)
+
+    def last_checkpoint(self) -> CheckpointFile | None:
+        """The newest checkpoint beside the results, by its name (it is not opened); None where there is none.
+
+        Raises:
+            StorageError: the directory cannot be read.
+        """
+        found = list_checkpoints(self.path.parent)
+        return found[0] if found else None
 
     def status(self) -> str:
         """How the run is doing now: "running", "finished", "stopped", "failed" or "dead".
@@ -125,13 +155,13 @@ class Run:
         """
         alive = self._alive()
         # Read after the look-up: a run that ended in between has said so in the file.
-        with _opened(self.path) as file:
-            stored = _text(file["state/status"][()])
+        stored = read_hdf5(self.path, lambda file: _text(file["state/status"][()]), RESULTS)
         return stored if stored != "running" or alive else "dead"
 
     def _alive(self) -> bool:
         if self.attributes["host"] == socket.gethostname():
-            return _process_alive(int(self.attributes["pid"]), str(self.attributes["created"]))
+            started = self.sessions[-1].started if self.sessions else str(self.attributes["created"])
+            return process_alive(int(self.attributes["pid"]), _seconds(started))
         seconds = self.series["seconds"]
         longest = float(np.nanmax(seconds)) if np.isfinite(seconds).any() else 0.0
         quiet = time.time() - self.path.stat().st_mtime
@@ -150,50 +180,26 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     """
     location = Path(path)
     file_path = location / FILE_NAME if location.is_dir() else location
-    with _opened(file_path) as file:
-        _require_ours(file, file_path)
-        reference = file["reference"].attrs
-        energy = reference.get("energy")
-        return Run(
-            path=file_path,
-            attributes={name: _plain(value) for name, value in file.attrs.items()},
-            series=_read_series(file),
-            reference_energy=None if energy is None else float(energy),
-            reference_method=str(reference.get("method", "")),
-            message=_text(file["state/message"][()]),
-            ended=_text(file["state/ended"][()]),
-        )
+    return read_hdf5(file_path, lambda file: _run(file, file_path), RESULTS)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading; errors of the file system and of HDF5 in one line."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
-    try:
-        if not h5py.is_hdf5(path):
-            with path.open("rb"):  # not HDF5, or not readable?
-                raise InputError(f"{path} is not a results file of pvmc")
-        with _open_hdf5(path) as file:
-            yield file
-    except KeyError as error:
-        raise StorageError(f"{path} is damaged: {error.args[0]}") from error
-    except (OSError, RuntimeError) as error:
-        raise StorageError(f"cannot read {path}: {reason(error)}") from error
-
-
-def _open_hdf5(path: Path) -> h5py.File:
-    # A growing or killed file opens only in SWMR mode, which skips HDF5's check for a file that is cut short (an
-    # incomplete copy) and may read zeros from it: so that mode is for those files alone.
-    return h5py.File(path, "r", swmr=_marked_as_being_written(path), locking="best-effort")
-
-
-def _marked_as_being_written(path: Path) -> bool:
-    """Whether the HDF5 superblock (format version 2 or 3) says that a writer has not closed the file."""
-    with path.open("rb") as file:
-        superblock = file.read(12)
-    version, flags = superblock[8], superblock[11]
-    return version >= 2 and flags != 0
+def _run(file: h5py.File, path: Path) -> Run:
+    _require_ours(file, path)
+    attributes = _attributes(file)
+    if not all(isinstance(file[name], h5py.Group) for name in ("reference", "series", "state")):
+        raise ValueError("a group is something else")
+    reference = file["reference"].attrs
+    energy = reference.get("energy")
+    return Run(
+        path=path,
+        attributes=attributes,
+        series=_read_series(file, path),
+        reference_energy=None if energy is None else float(energy),
+        reference_method=_text(reference.get("method", "")),
+        message=_text(file["state/message"][()]),
+        ended=_text(file["state/ended"][()]),
+        sessions=_sessions(file),
+    )
 
 
 def _require_ours(file: h5py.File, path: Path) -> None:
@@ -207,17 +213,60 @@ def _require_ours(file: h5py.File, path: Path) -> None:
         )
 
 
-def _read_series(file: h5py.File) -> dict[str, NDArray[Any]]:
+def _attributes(file: h5py.File) -> dict[str, str | int]:
+    """Attributes of the root; ValueError unless what this module and its users count on is there."""
+    values = dict(file.attrs.items())
+    types: dict[type, tuple[type, ...]] = {int: (np.integer,), str: (str, bytes)}
+    for needed in ROOT_ATTRIBUTES:
+        if needed.name in _NEEDED and not isinstance(values.get(needed.name), types[needed.type]):
+            trouble = "of another type" if needed.name in values else "missing"
+            raise ValueError(f"attribute {needed.name} is {trouble}")
+    if min(values[name] for name in ("n_sites", "n_parameters", "n_iterations", "ranks", "pid")) < 0:
+        raise ValueError("an attribute that counts something is negative")
+    _seconds(_text(values["created"]))
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _read_series(file: h5py.File, path: Path) -> dict[str, NDArray[Any]]:
     """All series, cut to the rows that are complete."""
     # The count before the rows: of a growing file, later reads can only hold more.
     done = int(file["state/iterations_done"][()])
     group = file["series"]
-    names = [quantity.name for quantity in (ITERATION, *SERIES) if quantity.name in group]
-    rows = min([done, *(group[name].shape[0] for name in names)])
-    series = {name: group[name][:rows] for name in names}
+    known = [quantity for quantity in (ITERATION, *SERIES) if quantity.name in group]
+    for quantity in known:
+        if group[quantity.name].ndim != 1 or group[quantity.name].dtype != quantity.dtype:
+            raise ValueError(f"series/{quantity.name} is not a column of {quantity.dtype}")
+    rows = min([done, *(group[quantity.name].shape[0] for quantity in known)])
+    if rows < 0 or not {ITERATION.name, "energy", "seconds"} <= {quantity.name for quantity in known}:
+        raise ValueError("its series are not complete")
+    series = {quantity.name: group[quantity.name][:rows] for quantity in known}
     if (np.diff(series[ITERATION.name]) <= 0).any():
-        raise StorageError(f"{file.filename} is damaged: its iterations are out of order (an incomplete copy?)")
-    return series
+        raise StorageError(f"{path} is damaged: its iterations are out of order (an incomplete copy?)")
+    # What an earlier version did not record counts as not measured.
+    return {quantity.name: series.get(quantity.name, np.full(rows, quantity.fill)) for quantity in (ITERATION, *SERIES)}
+
+
+def _sessions(file: h5py.File) -> tuple[Session, ...]:
+    """The starts of the run; none in files of an earlier version."""
+    if "sessions" not in file:
+        return ()
+    columns = [file[f"sessions/{field.name}"][:].tolist() for field in SESSIONS]
+    kinds: dict[str, Callable[[Any], Any]] = {"S": _text, "i": int, "f": float}
+    rows = [
+        Session(**{field.name: kinds[field.dtype[0]](value) for field, value in zip(SESSIONS, row, strict=True)})
+        for row in zip(*columns, strict=True)
+    ]
+    for session in rows:
+        _seconds(session.started)
+    return tuple(rows)
+
+
+def _parameter_blocks(file: h5py.File) -> dict[str, tuple[slice, tuple[int, ...]]]:
+    attributes = file["parameters/theta"].attrs
+    return {
+        str(name): (slice(*attributes[f"{name}_slice"].tolist()), tuple(attributes[f"{name}_shape"].tolist()))
+        for name in attributes["block_names"]
+    }
 
 
 def _saved_iterations(file: h5py.File) -> NDArray[np.int64]:
@@ -225,27 +274,9 @@ def _saved_iterations(file: h5py.File) -> NDArray[np.int64]:
     return saved[saved >= 0]  # a kill can leave a last row that was made but still holds the fill value, -1
 
 
-def _process_alive(pid: int, created: str) -> bool:
-    """Whether the process that created the file is still there; a later one with the same number is not it."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it exists and is another user's
-    started = _process_start(pid)
-    return started is None or started <= datetime.fromisoformat(created).timestamp() + _CLOCK_SLACK
-
-
-def _process_start(pid: int) -> float | None:
-    """When a process began (seconds of Unix time); None where the system does not tell."""
-    try:
-        # Fields after the command's name, which is in brackets and may contain anything; the start is field 22.
-        ticks = float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
-        return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
+def _seconds(moment: str) -> float:
+    """An ISO 8601 time in seconds of Unix time; ValueError where it is none."""
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def _plain(value: Any) -> str | int:

@@ -2,12 +2,14 @@
 
 The file is in HDF5's single-writer, multiple-reader (SWMR) mode.  In that mode neither datasets nor attributes can be
 added, so everything is laid out first, under a temporary name; then the file takes its name and rows are appended.
-Nothing here knows of MPI: rank 0 writes, the others have no writer.
+A run that goes on is laid out anew too, and the rows that it keeps are copied: a kill or a full disk at any moment
+leaves the old file or the new one, both whole.  Nothing here knows of MPI: rank 0 writes, the others have no writer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 import time
@@ -19,25 +21,17 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from pvmc.errors import InputError, StorageError
-from pvmc.io.schema import (
-    FILE_NAME,
-    ITERATION,
-    ROOT_ATTRIBUTES,
-    SCHEMA_VERSION,
-    SERIES,
-    SERIES_CHUNK,
-    STATE,
-    STATUSES,
-    THETA_CHUNK_BYTES,
-    Quantity,
-)
-from pvmc.io.storage import reason
+from pvmc.io.earlier import Earlier, read_earlier
+from pvmc.io.hdf5 import stored_length
+from pvmc.io.layout import ParameterBlocks, laid_out, require_schema, space, stored
+from pvmc.io.schema import FILE_NAME, SCHEMA_VERSION, SERIES, STATUSES
+from pvmc.io.session import Session
+from pvmc.io.storage import reason, remove_leftovers, sync_directory, temporary_path
 
-ParameterBlocks = Mapping[str, tuple[slice, tuple[int, ...]]]
-
+_NO_RESERVING = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # a file system that cannot
 _MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
@@ -57,6 +51,8 @@ class ResultsWriter:
         overwrite: replace the results that are already in ``directory``.
         patience: seconds that a row may wait in memory for the ones after it; a write costs more than an iteration of
             a small system.  0 writes each row at once.
+        threads: threads per rank, for the record.
+        earlier: the rows of the same run that are kept; see :meth:`resume`.
 
     Raises:
         InputError: ``directory`` holds results, or things that are not a run's, and ``overwrite`` is off.
@@ -75,35 +71,91 @@ class ResultsWriter:
         reference_method: str = "",
         overwrite: bool = False,
         patience: float = 0.0,
+        threads: int = 1,
+        earlier: Earlier | None = None,
     ):
-        given = {"schema_version": SCHEMA_VERSION, "created": _now(), **attributes}
-        _require_schema(given)
+        now = _now()
+        given = {"schema_version": SCHEMA_VERSION, "created": now, **attributes}
+        require_schema(given)
         self.path = Path(directory) / FILE_NAME
-        _require_free(self.path, overwrite)
-        temporary = self.path.with_name(f".{FILE_NAME}.{os.getpid()}")
+        _require_free(self.path, overwrite or earlier is not None)
         self._rows = self._saved = 0
         self._waiting: list[tuple[int, Mapping[str, float]]] = []
-        self._patience, self._written = patience, time.monotonic()
+        self._patience, self._began = patience, time.monotonic()
+        self._written = self._began
         self._last_iteration: int | None = None
         self._file: h5py.File | None = None
-        image = _laid_out(
-            given, parameter_blocks, np.dtype(parameter_dtype), _reference(reference_energy, reference_method)
-        )
+        sessions = [*(earlier.sessions if earlier else []), _session(given, now, threads, earlier)]
+        reference = _reference(reference_energy, reference_method, earlier)
+        image = laid_out(given, parameter_blocks, np.dtype(parameter_dtype), reference, sessions)
+        self._empty = self._reserved = len(image)
+        temporary = temporary_path(self.path)
         try:
             with self._storage():
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+                remove_leftovers(self.path.parent, FILE_NAME)
                 temporary.write_bytes(image)
                 # Not every file system of a cluster has locks; one writer per file is our own rule.
                 self._file = h5py.File(temporary, "r+", libver="latest", locking="best-effort")
                 # Held open: a handle that is closed writes out what it has cached, and there a failure goes unnoticed.
                 self._datasets = _datasets(self._file)
                 self._file.swmr_mode = True
+                if earlier is not None:
+                    self._take_over(earlier)
+                self._sync()
                 os.replace(temporary, self.path)
+                sync_directory(self.path.parent)
         except BaseException:
             self._abandon()
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+
+    @classmethod
+    def resume(
+        cls,
+        directory: str | os.PathLike[str],
+        iteration: int,
+        attributes: Mapping[str, str | int],
+        *,
+        parameter_blocks: ParameterBlocks,
+        parameter_dtype: DTypeLike,
+        reference_energy: float | None = None,
+        reference_method: str = "",
+        patience: float = 0.0,
+        threads: int = 1,
+    ) -> Self:
+        """The results file of a run that is over or was killed, open for appending from an iteration on.
+
+        Rows and parameters from ``iteration`` on, which the run will write again, are gone; the state is "running",
+        ``/sessions`` has a new row, and ``created`` is as it was.  Until all this is on the disk, the old file stays.
+
+        Args:
+            directory: the run's directory.
+            iteration: the first iteration to come, as in the checkpoint.
+            attributes: as for a new run; what changed since then is recorded.
+            parameter_blocks, parameter_dtype: as for a new run.
+            reference_energy, reference_method: as for a new run; None keeps what the file has.
+            patience, threads: as for a new run.
+
+        Raises:
+            InputError: there is no results file, or its parameters are of another ansatz.
+            StorageError: the file cannot be read or written, or lacks rows before ``iteration``.
+            ValueError: ``attributes`` do not match the schema.
+        """
+        earlier = read_earlier(Path(directory) / FILE_NAME, iteration)
+        earlier.require_same(parameter_blocks, np.dtype(parameter_dtype))
+        return cls(
+            directory,
+            {**attributes, "created": earlier.run.attributes["created"]},
+            parameter_blocks=parameter_blocks,
+            parameter_dtype=parameter_dtype,
+            reference_energy=reference_energy,
+            reference_method=reference_method,
+            patience=patience,
+            threads=threads,
+            earlier=earlier,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -140,20 +192,65 @@ class ResultsWriter:
         if time.monotonic() - self._written >= self._patience:
             self._write_waiting()
 
+    def flush(self) -> None:
+        """Forces all rows and parameters so far to the disk, where they survive a crash of the machine too.
+
+        To be called before a checkpoint is written: a run that goes on from it needs all rows before it.
+
+        Raises:
+            StorageError: the file cannot be written; the rows written before are safe.
+        """
+        self._write_waiting()
+        with self._storage():
+            self._sync()
+
     def _write_waiting(self) -> None:
         """Writes the rows that wait in memory."""
         if not self._waiting:
             return
-        file, first, last = self._opened(), self._rows, self._rows + len(self._waiting)
+        columns: dict[str, list[float]] = {"iteration": [iteration for iteration, _ in self._waiting]}
+        for quantity in SERIES:
+            columns[quantity.name] = [values.get(quantity.name, quantity.fill) for _, values in self._waiting]
         with self._storage():
-            _set_rows(self._datasets["series/iteration"], first, [iteration for iteration, _ in self._waiting])
-            for quantity in SERIES:
-                rows = [values.get(quantity.name, quantity.fill) for _, values in self._waiting]
-                _set_rows(self._datasets[f"series/{quantity.name}"], first, rows)
-            file.flush()
-            # A row counts only once it is all in the file: readers stop at this number, so they never see a torn row.
-            self._set_state("iterations_done", last)
-        self._rows, self._waiting, self._written = last, [], time.monotonic()
+            self._reserve(self._rows + len(self._waiting), self._saved)
+            self._write_rows(columns, len(self._waiting))
+            self._set_session("seconds", time.monotonic() - self._began)
+        self._waiting, self._written = [], time.monotonic()
+
+    def _reserve(self, rows: int, saved: int) -> None:
+        """Takes the disk space for so many rows and saved parameters, before HDF5 wants to write there.
+
+        HDF5 crashes, if only when the process ends, where it cannot write a new chunk or its index (a full disk or
+        quota; seen with 2.0); a system call that cannot have the space is a plain error.
+        """
+        theta = self._datasets["parameters/theta"]
+        size = self._empty + space(rows, saved, theta.shape[1], theta.dtype)
+        if size <= self._reserved:
+            return
+        try:
+            os.posix_fallocate(self._opened().id.get_vfd_handle(), self._reserved, size - self._reserved)
+        except OSError as error:
+            if error.errno not in _NO_RESERVING:
+                raise
+        self._reserved = size
+
+    def _write_rows(self, columns: Mapping[str, ArrayLike], count: int) -> None:
+        for name, values in columns.items():
+            _set_rows(self._datasets[f"series/{name}"], self._rows, values)
+        self._opened().flush()
+        # A row counts only once it is all in the file: readers stop at this number, so they never see a torn row.
+        self._set_state("iterations_done", self._rows + count)
+        self._rows += count
+
+    def _take_over(self, earlier: Earlier) -> None:
+        """Copies the rows of the run's first part; they come before all of this one."""
+        if not earlier.iteration:
+            return
+        self._reserve(earlier.iteration, len(earlier.saved))
+        self._write_rows(earlier.series, earlier.iteration)
+        self._last_iteration = earlier.iteration - 1
+        for batch in earlier.parameters():
+            self._write_parameters(earlier.saved[self._saved : self._saved + len(batch)], batch)
 
     def save_parameters(self, iteration: int, theta: ArrayLike) -> None:
         """Adds the parameter vector (K,) as it is after ``iteration`` to ``/parameters``.
@@ -162,7 +259,7 @@ class ResultsWriter:
             ValueError: wrong shape, or complex values for real parameters.
             StorageError: the file cannot be written.
         """
-        file = self._opened()
+        self._opened()
         dataset = self._datasets["parameters/theta"]
         vector = np.asarray(theta)
         if vector.shape != dataset.shape[1:]:
@@ -170,12 +267,17 @@ class ResultsWriter:
         if not np.can_cast(vector.dtype, dataset.dtype, casting="safe"):
             raise ValueError(f"parameters of type {vector.dtype}, expected {dataset.dtype}")
         with self._storage():
-            _set_rows(dataset, self._saved, vector[np.newaxis])
-            file.flush()
-            # After the vector: a saved iteration number says that its vector is complete.
-            _set_rows(self._datasets["parameters/iteration"], self._saved, [iteration])
-            file.flush()
-        self._saved += 1
+            self._reserve(self._rows, self._saved + 1)
+            self._write_parameters([iteration], vector[np.newaxis])
+
+    def _write_parameters(self, iterations: ArrayLike, theta: NDArray[Any]) -> None:
+        file, dataset = self._opened(), self._datasets["parameters/theta"]
+        _set_rows(dataset, self._saved, theta.astype(dataset.dtype, copy=False))  # HDF5 makes no complex from real
+        file.flush()
+        # After the vectors: a saved iteration number says that its vector is complete.
+        _set_rows(self._datasets["parameters/iteration"], self._saved, iterations)
+        file.flush()
+        self._saved += len(theta)
 
     def finish(self, status: str, message: str = "") -> None:
         """Records how the run ended ("finished", "stopped" or "failed", and why), and closes the file."""
@@ -186,14 +288,29 @@ class ResultsWriter:
         with self._storage():
             self._set_state("message", message)
             self._set_state("ended", _now())
+            self._set_session("seconds", time.monotonic() - self._began)
+            self._set_session("outcome", status)
             self._set_state("status", status)
             file.close()
         self._file = None
+        with contextlib.suppress(OSError):  # it does no harm
+            os.truncate(self.path, stored_length(self.path))  # gives back what was reserved and not used
 
     def _set_state(self, name: str, value: str | int) -> None:
-        dataset = self._datasets[f"state/{name}"]
-        dataset[()] = _clipped(value, dataset.dtype.itemsize) if isinstance(value, str) else value
+        self._set(f"state/{name}", (), value)
+
+    def _set_session(self, name: str, value: str | float) -> None:
+        self._set(f"sessions/{name}", -1, value)
+
+    def _set(self, name: str, where: int | tuple[()], value: str | float) -> None:
+        dataset = self._datasets[name]
+        dataset[where] = stored(value, f"S{dataset.dtype.itemsize}")
         dataset.flush()
+
+    def _sync(self) -> None:
+        file = self._opened()
+        file.flush()
+        os.fsync(file.id.get_vfd_handle())
 
     def _opened(self) -> h5py.File:
         if self._file is None:
@@ -224,77 +341,6 @@ class ResultsWriter:
             file.close()
 
 
-def _laid_out(
-    attributes: Mapping[str, str | int],
-    blocks: ParameterBlocks,
-    dtype: np.dtype[Any],
-    reference: dict[str, float | str],
-) -> bytes:
-    """The bytes of a results file without rows.
-
-    It is made in memory: HDF5 crashes where it cannot write the first pieces of a file (a full disk or quota), while
-    plain bytes are written with a plain error.
-    """
-    with h5py.File(FILE_NAME, "w", libver="latest", driver="core", backing_store=False) as file:
-        file.attrs.update(attributes)
-        _create_series(file.create_group("series"), str(attributes["energy_units"]))
-        _create_parameters(file.create_group("parameters"), blocks, dtype, int(attributes["n_parameters"]))
-        _create_state(file.create_group("state"))
-        file.create_group("reference").attrs.update(reference)
-        file.flush()
-        return bytes(file.id.get_file_image())
-
-
-def _create_series(group: h5py.Group, energy_units: str) -> None:
-    scale = _growing(group, ITERATION, energy_units)
-    scale.make_scale(ITERATION.name)
-    for quantity in SERIES:
-        axis = _growing(group, quantity, energy_units).dims[0]
-        axis.label = ITERATION.name
-        axis.attach_scale(scale)
-
-
-def _create_parameters(group: h5py.Group, blocks: ParameterBlocks, dtype: np.dtype[Any], n_parameters: int) -> None:
-    if dtype not in (np.dtype(np.float64), np.dtype(np.complex128)):
-        raise ValueError(f"parameters of type {dtype}, expected float64 or complex128")
-    saved = _growing(group, ITERATION, "")
-    saved.attrs["description"] = "SR iteration after which the row of theta was saved"
-    position = group.create_dataset("parameter", data=np.arange(n_parameters))
-    position.attrs.update(units="1", description="position in the flat parameter vector")
-    chunk = (max(1, THETA_CHUNK_BYTES // max(1, n_parameters * dtype.itemsize)), n_parameters)
-    theta = group.create_dataset("theta", (0, n_parameters), dtype, maxshape=(None, n_parameters), chunks=chunk)
-    theta.attrs.update(units="1", description="flat vector of the variational parameters")
-    for axis, scale, label in zip(theta.dims, (saved, position), ("saved", "parameter"), strict=True):
-        scale.make_scale(scale.name.rpartition("/")[2])
-        axis.label = label
-        axis.attach_scale(scale)
-    theta.attrs["block_names"] = list(blocks)
-    for name, (part, shape) in blocks.items():
-        theta.attrs[f"{name}_slice"] = np.array([part.start, part.stop], dtype=np.int64)
-        theta.attrs[f"{name}_shape"] = np.array(shape, dtype=np.int64)
-
-
-def _create_state(group: h5py.Group) -> None:
-    initial = {"status": b"running", "message": b"", "ended": b"", "iterations_done": 0}
-    for field in STATE:
-        # With its value, so that its place in the file is given: in SWMR mode only the content may change.
-        dataset = group.create_dataset(field.name, (), _storage_dtype(field.dtype), data=initial[field.name])
-        dataset.attrs["description"] = field.description
-
-
-def _reference(energy: float | None, method: str) -> dict[str, float | str]:
-    return {} if energy is None else {"energy": float(energy), "method": method}
-
-
-def _growing(group: h5py.Group, quantity: Quantity, energy_units: str) -> h5py.Dataset:
-    """A new dataset (0,) that grows along its axis."""
-    dataset = group.create_dataset(
-        quantity.name, (0,), quantity.dtype, maxshape=(None,), chunks=(SERIES_CHUNK,), fillvalue=quantity.fill
-    )
-    dataset.attrs.update(units=quantity.units_in(energy_units), description=quantity.description)
-    return dataset
-
-
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     """Handles of all datasets, by path."""
     return {f"{group}/{name}": file[group][name] for group in file for name in file[group]}
@@ -307,29 +353,25 @@ def _set_rows(dataset: h5py.Dataset, first: int, values: ArrayLike) -> None:
     dataset[first:] = rows
 
 
-def _storage_dtype(name: str) -> DTypeLike:
-    return h5py.string_dtype("utf-8", int(name[1:])) if name.startswith("S") else name
+def _session(attributes: Mapping[str, Any], started: str, threads: int, earlier: Earlier | None) -> Session:
+    return Session(
+        started=started if earlier else str(attributes["created"]),
+        first_iteration=earlier.iteration if earlier else 0,
+        ranks=int(attributes["ranks"]),
+        threads=threads,
+        host=str(attributes["host"]),
+        pid=int(attributes["pid"]),
+    )
 
 
-def _clipped(text: str, length: int) -> bytes:
-    """UTF-8 bytes of ``text``, at most ``length`` and ending at a whole character."""
-    return text.encode(errors="replace")[:length].decode(errors="ignore").encode()
+def _reference(energy: float | None, method: str, earlier: Earlier | None) -> dict[str, float | str]:
+    if energy is None and earlier is not None:
+        energy, method = earlier.run.reference_energy, earlier.run.reference_method
+    return {} if energy is None else {"energy": float(energy), "method": method}
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _require_schema(attributes: Mapping[str, str | int]) -> None:
-    """Raises ValueError unless exactly the attributes of the schema are there, each of its type."""
-    types = {attribute.name: attribute.type for attribute in ROOT_ATTRIBUTES}
-    if missing := sorted(types.keys() - attributes.keys()):
-        raise ValueError(f"attributes missing: {', '.join(missing)}")
-    if unknown := sorted(attributes.keys() - types.keys()):
-        raise ValueError(f"attributes that are not in the schema: {', '.join(unknown)}")
-    for name, value in attributes.items():
-        if not isinstance(value, types[name] if types[name] is str else (int, np.integer)):
-            raise ValueError(f"attribute {name} = {value!r}, expected {types[name].__name__}")
 
 
 def _require_free(path: Path, overwrite: bool) -> None:

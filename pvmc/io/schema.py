@@ -1,6 +1,6 @@
-"""The layout of ``run.h5``, stated once.
+"""The layout of ``run.h5`` and of checkpoints, stated once.
 
-The writer creates the file from it, the reader reads by it, and docs/hdf5.md is generated from it.
+The writers create the files from it, the readers read by it, and docs/hdf5.md is generated from it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute of the file's root, set once at creation."""
+    """An attribute of the file's root, set at each start of the run."""
 
     name: str
     type: type[str] | type[int]
@@ -65,7 +65,8 @@ class Attribute:
 
 @dataclass(frozen=True)
 class StateField:
-    """A scalar dataset of ``/state``: what may change while the run goes on (attributes may not, in SWMR mode).
+    """A scalar dataset of ``/state``, or one of ``/sessions``: what may change while the run goes on (attributes may
+    not, in SWMR mode).
 
     Attributes:
         name: name of the dataset.
@@ -93,6 +94,7 @@ SERIES = (
     Quantity("shift", "float64", "1", "diagonal regularisation lambda of the SR matrix"),
     Quantity("force_norm", "float64", "energy", "2-norm of the force vector F"),
     Quantity("update_norm", "float64", "1", "2-norm of the parameter update"),
+    Quantity("update_angle", "float64", "rad", "angle by which the update turns the state, gamma sqrt(x^dagger S x)"),
     Quantity("solve_residual", "float64", "1", "relative residual of the regularised SR equations"),
     Quantity("seconds", "float64", "s", "wall time of the iteration"),
     Quantity("seconds_sampling", "float64", "s", "of it, Metropolis sampling"),
@@ -107,7 +109,7 @@ SERIES = (
 ROOT_ATTRIBUTES = (
     Attribute("schema_version", int, "version of this layout"),
     Attribute("pvmc_version", str, "version of pvmc"),
-    Attribute("created", str, "when the file was created (ISO 8601, UTC)"),
+    Attribute("created", str, "when the run was first started (ISO 8601, UTC)"),
     Attribute("config", str, "the whole input as it was used, defaults filled in (TOML)"),
     Attribute("config_source", str, "the text of the user's own input file"),
     Attribute("command_line", str, "the command that started the run"),
@@ -137,6 +139,39 @@ STATE = (
     StateField("iterations_done", "int64", "complete rows of /series; rows past it may be torn and are not to be read"),
 )
 
+SESSIONS = (
+    StateField("started", "S32", "when this start of the run began (ISO 8601, UTC)"),
+    StateField("first_iteration", "int64", "its first SR iteration: 0, or where it went on from a checkpoint"),
+    StateField("ranks", "int64", "its number of MPI ranks"),
+    StateField("threads", "int64", "threads of each rank; wall time x ranks x threads is the time of the cores"),
+    StateField("host", "S256", "host name of rank 0"),
+    StateField("pid", "int64", "process id of rank 0"),
+    StateField("seconds", "float64", "wall time from its start to what it wrote last"),
+    StateField("outcome", "S16", "how it ended: as /state/status, or killed; running while it does"),
+)
+"""Datasets of ``/sessions``, with one row for each start of the run.  Rows are only changed, never added, in SWMR mode:
+a start lays the file out anew."""
+
+CHECKPOINT_LAYOUT = 1
+"""Raised when a reader of the older layout of checkpoints would misread the new one."""
+
+CHECKPOINT_HEADER = 512
+"""Bytes of text at the start of a checkpoint."""
+
+CHECKPOINT = (
+    ("theta", "float64 or complex128 (K,)", "the flat parameter vector"),
+    ("spins", "int8 (n_blocks, N, lanes)", "+-1, walkers of all ranks in the order of their blocks"),
+    ("solver", "group of numeric arrays", "what the solver remembers from step to step; may be empty"),
+    ("config", "text", "the whole input of the run, defaults filled in (TOML)"),
+)
+"""Name, type and meaning of what a checkpoint holds."""
+
+CHECKPOINT_ATTRIBUTES = (
+    Attribute("iteration", int, "number of the next SR iteration"),
+    Attribute("checkpoint_layout", int, "version of this layout"),
+)
+"""Attributes of a checkpoint's root that are always there; seed, versions and machine come beside them."""
+
 _INTRODUCTION = """\
 # The results file
 
@@ -164,11 +199,34 @@ Attributes, present when known: `energy` (total, in units of energy) and `method
 """
 
 
+_SESSIONS = """\
+One row for each start of the run: the first, and each that went on from a checkpoint.
+"""
+
+_CHECKPOINT = """\
+# Checkpoints
+
+`checkpoint-<iteration>.h5`, layout version {version}: all that the next iteration needs.  The last two are kept.  A
+file is written under another name, forced to the disk, and only then given its own, so that one that is there is whole.
+
+The first {header} bytes (HDF5's "user block") are text, filled up with blanks:
+
+    pvmc checkpoint
+    layout {version}
+    length <bytes that follow the header>
+    blake2b <256-bit digest of the three lines above and of the bytes that follow, in hexadecimal>
+
+The digest is compared before anything else is read.  To h5py and h5dump the file is HDF5 as usual.
+"""
+
+
 def schema_markdown() -> str:
-    """The page docs/hdf5.md: every group, dataset and attribute of the results file."""
+    """The page docs/hdf5.md: every group, dataset and attribute of the results file and of checkpoints."""
     series = [(q.name, q.dtype, q.units, q.description) for q in (ITERATION, *SERIES)]
     attributes = [(a.name, a.type.__name__, a.description) for a in ROOT_ATTRIBUTES]
     state = [(s.name, s.dtype, s.description) for s in STATE]
+    sessions = [(s.name, s.dtype, s.description) for s in SESSIONS]
+    always = [(a.name, a.type.__name__, a.description) for a in CHECKPOINT_ATTRIBUTES]
     parts = (
         _INTRODUCTION.format(file=FILE_NAME, version=SCHEMA_VERSION),
         "## /series: one row per SR iteration, axis `iteration`\n",
@@ -178,10 +236,17 @@ def schema_markdown() -> str:
         _PARAMETERS,
         "## /state: scalars that change while the run goes on\n",
         _table(("dataset", "type", "meaning"), state),
+        "## /sessions: the starts of the run, axis `session`\n",
+        _SESSIONS,
+        _table(("dataset", "type", "meaning"), sessions),
         "## /reference: the exact ground-state energy\n",
         _REFERENCE,
         "## Attributes of the root\n",
         _table(("attribute", "type", "meaning"), attributes),
+        _CHECKPOINT.format(version=CHECKPOINT_LAYOUT, header=CHECKPOINT_HEADER),
+        _table(("name", "type, shape", "meaning"), CHECKPOINT),
+        "Attributes of the root; besides these the seed, versions and machine that wrote it:\n",
+        _table(("attribute", "type", "meaning"), always),
     )
     return "\n".join(parts)
 

@@ -7,9 +7,10 @@ from pvmc.parallel.communicator import (
     block_range,
     require_identical,
 )
-from pvmc.parallel.ending import run_main
+from pvmc.parallel.ending import note_exit_code, run_main
 from pvmc.parallel.launch import Launcher, describe_mpi, describe_threads, launcher, limit_threads, mpi_library, world
 from pvmc.parallel.node import Node, node_of, oversubscription
+from pvmc.parallel.terminal import on_terminal
 
 __all__ = [
     "Communicator",
@@ -24,6 +25,8 @@ __all__ = [
     "limit_threads",
     "mpi_library",
     "node_of",
+    "note_exit_code",
+    "on_terminal",
     "oversubscription",
     "require_identical",
     "run_main",

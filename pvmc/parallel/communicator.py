@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.errors import NumericalError, PvmcError
+from pvmc.errors import DifferentRanks, PvmcError
 
 T = TypeVar("T")
 Array = npt.NDArray[Any]
@@ -359,7 +359,7 @@ def require_identical(comm: Communicator, array: Array, what: str) -> None:
         what: its name in the message.
 
     Raises:
-        NumericalError: some rank differs from rank 0 (raised on every rank, collective).
+        DifferentRanks: some rank differs from rank 0 (raised on every rank, collective).
     """
     content = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8)
     content.update(f"{array.dtype.str} {array.shape}".encode())
@@ -368,7 +368,7 @@ def require_identical(comm: Communicator, array: Array, what: str) -> None:
     hashes = comm.sum(hashes)
     different = np.flatnonzero(hashes != hashes[0])
     if different.size:
-        error = NumericalError(
+        error = DifferentRanks(
             f"{what} differs between ranks: {', '.join(map(str, different))} against rank 0. "
             "All nodes must have the same kind of processor and the same libraries"
         )

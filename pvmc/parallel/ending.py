@@ -53,6 +53,22 @@ def run_main(main: Callable[[], int]) -> int:
         return _leave(1, f"{details}pvmc: error: {type(error).__name__}: {error} (a bug: please report it)")
 
 
+EXIT_FILE = "PVMC_EXIT_FILE"
+"""Variable with the name of a file for the exit code: ``srun -K1`` may not hand it on."""
+
+
+def note_exit_code(code: int) -> int:
+    """The code; the first rank writes it to the file that PVMC_EXIT_FILE names, if it does.
+
+    An abort does not come here: then the file stays as it was, and the launcher's code counts.
+    """
+    path = os.environ.get(EXIT_FILE)
+    if path and _print_rank() == 0:
+        with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:  # no reason to fail a run
+            file.write(f"{code}\n")
+    return code
+
+
 def _leave(code: int, message: str = "", only_first: bool = False) -> int:
     """Print this rank's message; abort a world of several ranks, else return the code."""
     comm = _running_world()

@@ -13,6 +13,7 @@ import threadpoolctl
 
 from pvmc.errors import InputError
 from pvmc.parallel.communicator import Communicator, MpiCommunicator, SerialCommunicator
+from pvmc.parallel.language import speaks_with
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def world() -> Communicator:
             "and the MPI library that this launcher belongs to, or set MPI4PY_LIBMPI to that library's file"
         ) from error
     if not mpi.Is_initialized():
+        if started_by is not None:
+            _require_common_language(started_by, mpi)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # mpi4py warns of what is refused below
             mpi.Init_thread(mpi.THREAD_FUNNELED)
@@ -94,14 +97,24 @@ def world() -> Communicator:
     return comm
 
 
+def _require_common_language(started_by: Launcher, mpi: Any) -> None:
+    several = started_by.size is not None and started_by.size > 1
+    if not speaks_with(mpi.Get_library_version(), os.environ, several):
+        raise _different_mpis(started_by, f"({_library_name(mpi)}) does not know its language")
+
+
 def _require_one_world(started_by: Launcher, size: int, library: str) -> None:
-    if started_by.size is None or started_by.size == size:
-        return
-    raise _start_error(
-        f"{started_by.name} started {started_by.size} processes, but the MPI library ({library}) sees {size}: "
-        "launcher and library belong to different MPIs, and each process would do the whole run. Use this library's "
-        "own mpiexec (for srun: --mpi=pmi2 with MPICH, --mpi=pmix with Open MPI), or point MPI4PY_LIBMPI to the "
-        "launcher's library; PVMC_NO_MPI=1 runs independent copies on purpose"
+    if started_by.size is not None and started_by.size != size:
+        raise _different_mpis(started_by, f"({library}) sees {size}")
+
+
+def _different_mpis(started_by: Launcher, problem: str) -> InputError:
+    count = "this process" if started_by.size in (None, 1) else f"{started_by.size} processes"
+    return _start_error(
+        f"{started_by.name} started {count}, but the MPI library {problem}: launcher and library belong to different "
+        "MPIs, and each process would do the whole run. Use this library's own mpiexec (for srun: --mpi=pmi2 with "
+        "MPICH, --mpi=pmix with Open MPI), or point MPI4PY_LIBMPI to the launcher's library; PVMC_NO_MPI=1 runs "
+        "independent copies on purpose"
     )
 
 

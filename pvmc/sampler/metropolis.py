@@ -83,6 +83,8 @@ class Metropolis:
         lanes = self.width * self.replicas
         longest = 1 if self.tempering else max(1, self.burn_in, self.discard)  # sweeps in one go
         walkers = 2 * n_blocks * lanes * n_sites
+        if self.tempering:  # ln psi for swaps takes three more arrays of the size of a look-up
+            walkers += 24 * lanes * lookup_size
         return walkers + 8 * lanes * (lookup_size + longest * self.sweep)
 
     def describe(self) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
 
 from pvmc.config import Section
-from pvmc.sr.dense import DenseSolver, Solver, Step
+from pvmc.sr.dense import CALM, Caution, DenseSolver, Solver, Step
 from pvmc.sr.schedule import Schedule
 
-__all__ = ["SRSpec", "Schedule", "Solver", "Step"]
+__all__ = ["CALM", "Caution", "SRSpec", "Schedule", "Solver", "Step"]
 
 
 class SRSpec(Section):
@@ -27,6 +28,13 @@ class SRSpec(Section):
     cutoff: float = Field(default=1e-8, gt=0.0, lt=1.0)
     """smallest eigenvalue kept by pinv, relative to the largest, of S scaled to a unit diagonal"""
 
+    largest_angle: float | None = Field(default=None, gt=0.0)
+    """largest gamma sqrt(x^dagger S x), the angle in radians by which a step turns the state; longer ones get a larger
+    shift, then a lower gamma (healthy steps stay below 0.1); default: no limit"""
+    reject_rise: float | None = Field(default=None, gt=0.0)
+    """take back steps after which the energy is higher by more than so many errors, up to 3 times; default: never"""
+
     def build(self) -> Solver:
         """The solver."""
-        return DenseSolver(self.solver, self.learning_rate, self.shift, self.floor, self.cutoff)
+        largest = math.inf if self.largest_angle is None else self.largest_angle
+        return DenseSolver(self.solver, self.learning_rate, self.shift, self.floor, self.cutoff, largest)

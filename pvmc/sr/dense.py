@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from scipy.linalg import blas
 from pvmc.errors import NumericalError
 from pvmc.estimators import Moments
 from pvmc.parallel import Communicator
+from pvmc.sr.safety import capped_learning_rate, metric_norm
 from pvmc.sr.schedule import Schedule
 
 
@@ -27,6 +29,7 @@ class Step:
         residual: |S x - F| / |F| of the regularised system, in the unit diagonal scaling that was solved.
         n_frozen: directions with S_kk = 0, which do not change psi and were left alone.
         force_norm: |F|.
+        angle: gamma sqrt(x^dagger S x), by which the step turns the state, in radians.
     """
 
     direction: npt.NDArray[Any]
@@ -35,12 +38,42 @@ class Step:
     residual: float
     n_frozen: int
     force_norm: float
+    angle: float
+
+
+class Caution(Protocol):
+    """How much more careful than its schedules a solver shall be."""
+
+    @property
+    def shift_factor(self) -> float:
+        """What to multiply the shift by."""
+        ...
+
+    @property
+    def rate_factor(self) -> float:
+        """What to multiply the learning rate by."""
+        ...
+
+
+@dataclass(frozen=True)
+class Calm:
+    """No more caution than the schedules have."""
+
+    shift_factor: float = 1.0
+    rate_factor: float = 1.0
+
+
+CALM = Calm()
+
+
+Report: TypeAlias = tuple[float, int, float, float, float]
+"""What the root says of its solution: residual, frozen directions, |F|, sqrt(x^dagger S x), and the shift it took."""
 
 
 class Solver(Protocol):
     """What turns the moments of an iteration into a step."""
 
-    def solve(self, moments: Moments, iteration: int, comm: Communicator) -> Step:
+    def solve(self, moments: Moments, iteration: int, comm: Communicator, caution: Caution = CALM) -> Step:
         """Collective. The SR step of an iteration."""
         ...
 
@@ -57,6 +90,8 @@ class DenseSolver:
         floor: added to every S_kk, relative to the largest S_kk; holds directions that hardly change psi, which a
             relative shift leaves free to drift; used by "cholesky".
         cutoff: eigenvalues of the scaled S below cutoff times the largest are dropped; used by "pinv".
+        largest_angle: largest angle in radians by which a step may turn the state: where it is longer, the shift is
+            raised, and where that does not help, gamma is lowered.
     """
 
     method: Literal["cholesky", "pinv"]
@@ -64,32 +99,48 @@ class DenseSolver:
     shift: Schedule
     floor: float
     cutoff: float
+    largest_angle: float = math.inf
 
-    def solve(self, moments: Moments, iteration: int, comm: Communicator) -> Step:
+    def solve(self, moments: Moments, iteration: int, comm: Communicator, caution: Caution = CALM) -> Step:
         """Collective. The SR step; raises NumericalError on every rank where the system cannot be solved."""
-        shift = self.shift(iteration) if self.method == "cholesky" else 0.0
-        solution = comm.on_root(lambda: self._solve_scaled(moments.tensor, moments.force, shift))
-        direction, report = np.zeros(moments.n_parameters, dtype=moments.dtype), np.zeros(3)
+        shift = self.shift(iteration) * caution.shift_factor if self.method == "cholesky" else 0.0
+        rate = self.learning_rate(iteration) * caution.rate_factor
+        solution = comm.on_root(lambda: self._solve_within(moments, shift, rate))
+        direction, report = np.zeros(moments.n_parameters, dtype=moments.dtype), np.zeros(5)
         if solution is not None:
             direction[:], report[:] = solution
         direction = comm.broadcast(direction)
-        residual, n_frozen, force_norm = comm.broadcast(report).tolist()
-        return Step(direction, self.learning_rate(iteration), shift, residual, int(n_frozen), force_norm)
+        residual, n_frozen, force_norm, norm, shift = comm.broadcast(report).tolist()
+        rate = capped_learning_rate(rate, norm, self.largest_angle)
+        return Step(direction, rate, shift, residual, int(n_frozen), force_norm, rate * norm)
 
-    def _solve_scaled(
-        self, tensor: npt.NDArray[Any], force: npt.NDArray[Any], shift: float
-    ) -> tuple[npt.NDArray[Any], tuple[float, int, float]]:
-        """The direction and (residual, frozen directions, |F|).
+    def _solve_within(self, moments: Moments, shift: float, rate: float) -> tuple[npt.NDArray[Any], Report]:
+        """The solution with the smallest shift, of this one and up to 1000 times it, that keeps to the largest angle.
+
+        A step so long comes from directions in which S is next to zero and badly known: to shorten it would keep it
+        pointing there, a larger shift turns it away.
+        """
+        for factor in (1.0, 10.0, 100.0, 1000.0):
+            direction, report = self._solve_scaled(moments, factor * shift)
+            if rate * report[3] <= self.largest_angle or shift == 0.0:
+                break
+        return direction, report
+
+    def _solve_scaled(self, moments: Moments, shift: float) -> tuple[npt.NDArray[Any], Report]:
+        """The direction and its report.
 
         Solve with unit diagonal: S_kk (1 + lambda) becomes 1 + lambda, whatever the parameters' scales.
 
-        A direction with S_kk = 0 (such as a visible bias at fixed magnetisation) does not change psi: it is frozen.
+        A direction with S_kk = 0 up to rounding (such as a visible bias at fixed magnetisation) does not change psi: it
+        is frozen.
         """
+        tensor, force = moments.tensor, moments.force
         if not (np.all(np.isfinite(tensor)) and np.all(np.isfinite(force))):
             raise NumericalError("S or F is not finite: psi left the range of numbers; lower sr.learning_rate")
         variances = tensor.diagonal().real
         largest = float(np.max(variances, initial=0.0))
-        active = variances > np.finfo(float).eps ** 2 * largest
+        rounding = np.finfo(float).eps * np.abs(moments.derivative_mean)
+        active = variances > np.maximum(np.finfo(float).eps ** 2 * largest, (8.0 * rounding) ** 2)
         direction = np.zeros_like(force)
         residual = 0.0
         if active.any():
@@ -107,7 +158,8 @@ class DenseSolver:
             residual = float(np.linalg.norm(_product(scaled, solution) - right)) / norm if norm > 0 else 0.0
         if not np.all(np.isfinite(direction)):
             raise NumericalError("the SR system has no finite solution; raise sr.shift or lower sr.learning_rate")
-        return direction, (residual, int(len(active) - active.sum()), float(np.linalg.norm(force)))
+        n_frozen, norm = int(len(active) - active.sum()), metric_norm(tensor, direction)
+        return direction, (residual, n_frozen, float(np.linalg.norm(force)), norm, shift)
 
     def _pinv(self, lower: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArray[Any]:
         try:

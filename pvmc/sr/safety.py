@@ -17,7 +17,7 @@ def metric_norm(tensor: npt.NDArray[Any], direction: npt.NDArray[Any]) -> float:
 
     Args:
         tensor: lower triangle of S, float64 or complex128 (K, K), what is above it zero (as
-            :func:`pvmc.estimators.quantum_geometric_tensor` returns it).
+            in :class:`pvmc.estimators.Moments`).
         direction: x, (K,).
     """
     # x^dagger (L + L^dagger - D) x = 2 Re x^dagger L x - x^dagger D x

@@ -11,7 +11,7 @@ from pvmc.config import RawInput, read_input, validate
 from pvmc.errors import InputError, StorageError, on_every_rank
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, limit_threads
-from pvmc.simulation import describe
+from pvmc.recorder import describe
 from pvmc.validation.check import Report
 from pvmc.validation.suite import validate_physics
 from pvmc.validation.system import require_small

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import pvmc
+from pvmc.analysis.facts import run_facts
 from pvmc.analysis.summary import status_text
 from pvmc.benchmark import PHASES
 from pvmc.cli import main
@@ -73,7 +74,8 @@ def table(text: str) -> dict[str, str]:
 
 def test_run_writes_all_that_happened(capsys: pytest.CaptureFixture[str]) -> None:
     output_of(capsys, "run", "chain.toml")
-    assert sorted(path.name for path in Path("runs/chain").iterdir()) == ["run.h5"]
+    names = sorted(path.name for path in Path("runs/chain").iterdir())
+    assert names == [f"checkpoint-{ITERATIONS:08d}.h5", "run.h5"]
     run = open_run("runs/chain")
     assert run.status() == "finished"
     np.testing.assert_array_equal(run.iteration, np.arange(ITERATIONS))
@@ -131,7 +133,7 @@ def test_existing_results_are_kept_unless_told_otherwise(capsys: pytest.CaptureF
     error = capsys.readouterr().err
     assert error == "pvmc: error: runs/chain/run.h5 exists; choose another --output or pass --overwrite\n"
     assert (file.read_bytes(), file.stat().st_mtime_ns) == (before, changed)
-    assert [path.name for path in file.parent.iterdir()] == ["run.h5"]
+    assert sorted(path.name for path in file.parent.iterdir()) == [f"checkpoint-{ITERATIONS:08d}.h5", "run.h5"]
     output_of(capsys, "run", "chain.toml", "--set", "run.seed=2", "--overwrite")
     assert open_run(file).config["run"]["seed"] == 2
 
@@ -163,13 +165,13 @@ def test_status_while_a_run_goes_on(capsys: pytest.CaptureFixture[str], monkeypa
     series = {name: values[:8].copy() for name, values in run.series.items()}
     series["seconds"][:] = [100.0, 3.0, 2.0, 4.0, 3.0, 3.0, 2.0, 4.0]
     monkeypatch.setattr(Run, "status", lambda self: "running")
-    status = table(status_text(replace(run, series=series, ended="")))
+    status = table(status_text(run_facts(replace(run, series=series, ended=""))))
     assert status["iteration"] == "8/12 (66 %)"
     assert status["per iteration"] == "3 s", "the median, without the first, which loads the kernels"
     assert status["time left"] == "12s"
     assert "ended" not in status
     nothing_yet = {name: values[:0] for name, values in run.series.items()}
-    status = table(status_text(replace(run, series=nothing_yet, ended="")))
+    status = table(status_text(run_facts(replace(run, series=nothing_yet, ended=""))))
     assert status["iteration"] == "0/12 (0 %)"
     assert status.keys().isdisjoint({"E/N", "per iteration", "time left"})
 
@@ -178,7 +180,7 @@ def test_status_says_why_a_run_failed(capsys: pytest.CaptureFixture[str], monkey
     output_of(capsys, "run", "chain.toml")
     monkeypatch.setattr(Run, "status", lambda self: "failed")
     failed = replace(open_run("runs/chain"), message="the energy is not finite", reference_energy=None)
-    status = table(status_text(failed))
+    status = table(status_text(run_facts(failed)))
     assert status["state"] == "failed: the energy is not finite"
     assert status.keys().isdisjoint({"exact E/N", "relative error"})
 

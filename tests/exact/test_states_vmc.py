@@ -13,7 +13,8 @@ from pvmc.exact.basis import Basis
 from pvmc.exact.lanczos import sparse_matrix
 from pvmc.job import Job, JobConfig, RawInput, build_job
 from pvmc.parallel import SerialCommunicator
-from pvmc.simulation import find_job_reference, initial_state
+from pvmc.recorder import find_job_reference
+from pvmc.simulation import initial_state
 from tests.helpers import energy_of, state_vector
 
 SAMPLER = {"walkers": 128, "block_width": 128, "samples": 512}

@@ -190,7 +190,7 @@ MISTAKES: list[tuple[Callable[[Job, pytest.MonkeyPatch], Job], set[str]]] = [
     (_wrong_amplitudes, {"local energies"}),
     (_wrong_walk, {"sampled distribution"}),
     (_wrong_claim, {"sampled distribution", "sampled energy"}),
-    (_wrong_tensor, {"matrix S"}),
+    (_wrong_tensor, {"matrix S", "SR equations"}),
     (_wrong_shift, {"SR equations"}),
     (_uphill, {"SR equations", "small SR step", "final energy", "energy of the final psi"}),
 ]

@@ -14,7 +14,8 @@ from pvmc.errors import InputError
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, SerialCommunicator, block_range
-from pvmc.simulation import RunRequest, initial_state, run
+from pvmc.recorder import RunRequest
+from pvmc.simulation import initial_state, run
 
 pytestmark = pytest.mark.mpi
 

@@ -125,10 +125,10 @@ def test_a_mixture_is_the_same_whatever_the_order_of_its_runs() -> None:
     assert np.any(chosen >= N_SITES) and np.any(chosen < N_SITES)
     first = start("random", range(1), 16, RING, None, 4).spins[0]
     second = first.copy()
-    accepted = metropolis._steps(psi, first, psi.lookup(first), chosen, uniforms)
+    accepted = metropolis._propose(psi, first, psi.lookup(first), chosen, uniforms)
     one_by_one = np.zeros(16, dtype=np.int64)
     for k in range(200):
-        one_by_one += metropolis._steps(psi, second, psi.lookup(second), chosen[k : k + 1], uniforms[k : k + 1])
+        one_by_one += metropolis._propose(psi, second, psi.lookup(second), chosen[k : k + 1], uniforms[k : k + 1])
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(accepted, one_by_one)
 

@@ -16,6 +16,7 @@ from pvmc.driver import CHECK_INTERVAL, iterate
 from pvmc.job import JobConfig, build_job
 from pvmc.parallel import SerialCommunicator
 from pvmc.parallel.communicator import AWAKE_SECONDS
+from pvmc.runtime import Signals, StopWatcher
 from pvmc.simulation import initial_state
 
 MACHINE = Machine(cores=4, inside=Link(1e-6, 1e9), between=Link(2e-6, 1e10), call=0.0, adding=((1, 0.0),))
@@ -66,8 +67,9 @@ def test_the_collectives_are_those_of_the_driver(weights: str) -> None:
     job, comm = build_job(validate(JobConfig, raw), raw), Recording()
     steps = iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm)
     comm.sent.clear()
-    next(steps)  # iteration 0 compares the parameters
+    step = next(steps)  # iteration 0 compares the parameters
     comm.on_root(lambda: None)  # the output of an iteration
+    StopWatcher(10, Signals()).decide(0, step.energy, comm)
     expected = cost_model.collectives(job.ansatz.n_parameters, 1, is_complex=weights == "complex")
     assert comm.sent == [(collective.kind, collective.n_bytes) for collective in expected]
 

@@ -21,6 +21,7 @@ from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import SerialCommunicator
+from pvmc.recorder import find_job_reference
 from tests.helpers import energy_of
 
 COMM = SerialCommunicator()
@@ -96,7 +97,7 @@ def test_a_run_starts_from_a_fit_at_the_fitted_energy(fitted: Path, tmp_path: Pa
     basis = Basis.enumerate(8, 0)
     expected = energy_of(job.ansatz.at(theta), sparse_matrix(job.operator, basis), basis.spins)
     assert first.energy.mean.real == pytest.approx(expected, abs=1e-12)
-    exact = simulation.find_job_reference(job)
+    exact = find_job_reference(job)
     assert exact is not None and abs(expected / exact.energy - 1) < 1e-3
 
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,13 @@ from pvmc.parallel import (
     run_main,
     world,
 )
+from pvmc.parallel.language import speaks_with
 
 HANG_SECONDS = 60
 """A job that has not ended by then hangs; each of those below takes less than a second."""
+
+SECONDS = 20
+"""In which a failure of one rank ends all; about two, on a machine with nothing else to do."""
 
 _LAUNCHER_VARIABLES = re.compile("PMI|PMIX|OMPI_COMM|MV2_COMM|SLURM|PALS|PVMC")
 
@@ -221,10 +226,45 @@ def test_launcher_of_another_mpi_is_refused(mpiexec: str, rank: int, speaks: boo
         done = run_python(ONE_OF_FOUR, **variables)
         assert done.returncode == 2, done.stderr
         if speaks:
-            assert re.fullmatch(r"pvmc: error: .* started 4 processes, but .* sees 1: .*\n", done.stderr), done.stderr
+            problem = r"(sees 1|does not know its language)"
+            line = rf"pvmc: error: .* started 4 processes, but .* {problem}: .*\n"
+            assert re.fullmatch(line, done.stderr), done.stderr
             assert "mpiexec" in done.stderr and "MPI4PY_LIBMPI" in done.stderr
         else:
             assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("rank", "speaks"), [(0, True), (1, False)])
+def test_launcher_of_a_language_that_the_library_does_not_know(mpiexec: str, rank: int, speaks: bool) -> None:
+    """MPICH would abort when it starts, in its own words, each process for itself."""
+    if not mpi_library().startswith("MPICH"):
+        pytest.skip(f"{mpi_library()} may know it")
+    variables = {"OMPI_COMM_WORLD_RANK": str(rank), "OMPI_COMM_WORLD_SIZE": "2", "PMIX_NAMESPACE": "a@1"}
+    done = run_python(ONE_OF_FOUR, **variables, PMIX_RANK=str(rank))
+    assert (done.returncode, done.stderr.count("\n")) == (2, int(speaks)), done.stderr
+    assert not speaks or "started 2 processes, but the MPI library (MPICH" in done.stderr
+
+
+OPEN_MPI, MPICH = "Open MPI v5.0.11, package: ...", "MPICH Version:      5.0.2\nMPICH configure:    --with-pm=hydra\n"
+
+
+@pytest.mark.parametrize(
+    ("description", "variables", "several", "speaks"),
+    [
+        (OPEN_MPI, {"PMIX_RANK": "0", "PMIX_NAMESPACE": "a"}, True, True),
+        (OPEN_MPI, {"PMI_RANK": "0", "PMI_SIZE": "2"}, True, False),
+        (OPEN_MPI, {"PMI_RANK": "0", "PMI_SIZE": "1"}, False, True),
+        (OPEN_MPI.replace("v5", "v4"), {"PMI_RANK": "0", "PMI_SIZE": "2"}, True, True),  # built with it, perhaps
+        (MPICH, {"PMI_RANK": "0", "PMI_FD": "7"}, True, True),
+        (MPICH, {"PMIX_RANK": "0", "PMIX_NAMESPACE": "a"}, True, False),
+        (MPICH, {"PMIX_RANK": "0", "PMIX_NAMESPACE": "a"}, False, False),
+        (MPICH, {"PMIX_RANK": "0", "PMI_FD": "7"}, True, True),  # mpiexec within a job of another launcher
+        (MPICH + "--with-pmix=/usr", {"PMIX_RANK": "0", "PMIX_NAMESPACE": "a"}, True, True),
+        ("Intel(R) MPI Library 2021", {"PMIX_RANK": "0"}, True, True),
+    ],
+)
+def test_languages(description: str, variables: dict[str, str], several: bool, speaks: bool) -> None:
+    assert speaks_with(description, variables, several) == speaks
 
 
 # Ends of one process --------------------------------------------------------------------------------------------------
@@ -378,19 +418,46 @@ def test_wrong_command_line_before_mpi_is_one_message(mpiexec: str) -> None:
     assert done.stderr.count("pvmc: error: --set needs KEY=VALUE") == 1 and "[rank" not in done.stderr
 
 
-def test_killed_rank_ends_all(mpiexec: str) -> None:
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("struck", [0, 1])
+def test_killed_rank_ends_all_within_seconds(mpiexec: str, ranks: int, struck: int) -> None:
+    """As by the system for lack of memory: the rank says nothing, and the others wait for it inside MPI."""
+    begin = time.monotonic()
     done = run_python(
-        """
+        f"""
         def main():
             comm = world()
-            if comm.rank == 1:
+            comm.barrier()
+            if comm.rank == {struck}:
                 os.kill(os.getpid(), 9)
             comm.barrier()
         sys.exit(run_main(main))
         """,
-        *(mpiexec, "-n", "3"),
+        *(mpiexec, "-n", str(ranks)),
     )
-    assert done.returncode != 0
+    assert done.returncode not in (0, 75), done.stderr
+    assert time.monotonic() - begin < SECONDS
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_exception_on_one_rank_ends_all_within_seconds(mpiexec: str, ranks: int) -> None:
+    begin = time.monotonic()
+    done = run_python(
+        """
+        def main():
+            comm = world()
+            comm.barrier()
+            if comm.rank == comm.size - 1:
+                raise RuntimeError("one of us")
+            time.sleep(3600)
+        sys.exit(run_main(main))
+        """,
+        *(mpiexec, "-n", str(ranks)),
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("RuntimeError: one of us (a bug: please report it)\n") == 1
+    assert f"[rank {ranks - 1}] Traceback" in done.stderr
+    assert time.monotonic() - begin < SECONDS
 
 
 def test_all_ranks_return_the_code_of_main(mpiexec: str) -> None:

@@ -86,6 +86,15 @@ def test_curves_are_the_energies_of_the_runs(runs: Sequence[Run]) -> None:
         assert np.asarray(mean.get_ydata())[-1] == pytest.approx(last, rel=1e-9)
 
 
+def test_energies_that_are_not_finite_leave_the_mean_of_the_others(runs: Sequence[Run]) -> None:
+    """Such as the last ones of a run that failed."""
+    runs[0].series["energy"][-3:] = np.nan
+    figure = convergence_figure(runs[:1])
+    (mean,) = lines(figure.axes[2], runs[0].name)
+    assert len(np.asarray(mean.get_xdata())) == 997
+    assert np.isfinite(np.asarray(mean.get_ydata())).all()
+
+
 def test_axes_and_legend(runs: Sequence[Run]) -> None:
     figure = convergence_figure(runs)
     energies, zoom, errors = figure.axes

@@ -8,6 +8,10 @@ import math
 import os
 import pty
 import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,6 +82,61 @@ def test_time_left_leaves_the_first_iteration_out(monkeypatch: pytest.MonkeyPatc
     assert math.isnan(clock.left(7))
     assert clock.left(8) == pytest.approx(2.0 * 11)
     assert clock.left(9) == pytest.approx(2.0 * 10)
+
+
+def test_time_left_of_a_run_that_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its iterations are done again: they are measured from there, whatever was done before."""
+    now = iter([1000.0, 1002.0, 1100.0, 1103.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    clock = progress._Clock(20)
+    assert math.isnan(clock.left(0))
+    assert clock.left(1) == pytest.approx(2.0 * 18)
+    assert math.isnan(clock.left(0))
+    assert clock.left(1) == pytest.approx(3.0 * 18)
+
+
+def test_a_run_that_goes_back_shows_where_it_is() -> None:
+    stream = io.StringIO()
+    reporter = progress.reporter(1000, N_SITES, None, stream)
+    for iteration in (0, 1, 2, 0, 1, 2, 2, 3):
+        reporter.show(record(iteration))
+    numbers = [int(line.split("/")[0]) for line in stream.getvalue().splitlines()[1:]]
+    assert numbers == [1, 1, 3]
+
+
+def test_a_resumed_run_shows_its_first_iteration() -> None:
+    stream = io.StringIO()
+    reporter = progress.reporter(1000, N_SITES, None, stream, first=503)
+    for iteration in range(503, 523):
+        reporter.show(record(iteration))
+    rows = [line.split() for line in stream.getvalue().splitlines()[1:]]
+    assert [row[0] for row in rows] == ["504/1000", "520/1000"]
+    assert rows[0][-1] == "-" and rows[1][-1] != "-"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+def test_a_terminal_of_open_mpi_is_one_if_that_of_the_launcher_is() -> None:
+    """It gives each rank a terminal, also where its own output goes into a file."""
+    outer, inner = pty.openpty()
+    code = "import sys; from pvmc.parallel import on_terminal; sys.stderr.write(str(on_terminal(sys.stdout)))"
+    # The shell stands for the launcher: python's parent, with the output that is its own.
+    inside = f"(exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} >{os.ttyname(inner)}); true"
+    for variables, launchers, expected in (
+        ({}, subprocess.DEVNULL, "True"),
+        ({"OMPI_COMM_WORLD_RANK": "0"}, subprocess.DEVNULL, "False"),
+        ({"OMPI_COMM_WORLD_RANK": "0"}, inner, "True"),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", inside],
+            stdout=launchers,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | variables | {"PYTHONPATH": str(Path(progress.__file__).parents[1])},
+            check=True,
+        )
+        assert done.stderr == expected
+    os.close(inner)
+    os.close(outer)
 
 
 def shown_on_terminal(columns: int, kind: str, n_iterations: int, monkeypatch: pytest.MonkeyPatch) -> str:

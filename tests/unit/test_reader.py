@@ -8,6 +8,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 
 from pvmc.errors import InputError, StorageError
 from pvmc.io import provenance, schema
+from pvmc.io.checkpoint import Checkpoint, write_checkpoint
+from pvmc.io.hdf5 import lookup3
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 
@@ -109,6 +112,19 @@ def test_process_that_is_gone_means_dead(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_process_that_is_over_and_not_asked_for_means_dead(tmp_path: Path) -> None:
+    """Killed ranks stay like this where nobody takes over what their launcher has left."""
+    over = subprocess.Popen([sys.executable, "-c", ""])
+    results = writer(tmp_path / "run", pid=over.pid)
+    end = time.monotonic() + 20
+    while open_run(tmp_path / "run").status() == "running" and time.monotonic() < end:
+        time.sleep(0.05)
+    assert open_run(tmp_path / "run").status() == "dead"
+    over.wait()
+    results.finish("finished")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_other_process_with_the_same_number_means_dead(tmp_path: Path) -> None:
     with writer(tmp_path / "run", created="2001-02-03T04:05:06+00:00"):
         assert open_run(tmp_path / "run").status() == "dead"
@@ -172,6 +188,191 @@ def test_damaged_files_are_one_line(directory: Path) -> None:
         del file["state"]
     with pytest.raises(StorageError, match=r"run\.h5 is damaged: "):
         open_run(directory)
+
+
+READING = """
+import sys
+from pvmc.errors import InputError, StorageError
+from pvmc.io.reader import open_run
+for path in sys.argv[1:]:
+    print(path, end=" ", flush=True)  # first: a crash is then known by its file
+    said = []
+    try:
+        run = open_run(path)
+        for read in (run.status, run.saved_iterations, run.parameter_blocks, run.parameters, lambda: run.config):
+            try:
+                read()
+            except (InputError, StorageError) as error:
+                said.append(str(error))
+    except (InputError, StorageError) as error:
+        said.append(str(error))
+    print("refused" if said else "read", "in several lines" * any("\\n" in line for line in said), flush=True)
+"""
+
+
+def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
+    """A file cut short, or with 1 to 64 bytes changed, most of them where there is something other than zeros."""
+    if rng.random() < 0.2:
+        return whole[: int(rng.integers(len(whole)))]
+    content = bytearray(whole)
+    written = np.flatnonzero(np.frombuffer(whole, np.uint8))
+    for _ in range(int(rng.choice([1, 1, 2, 8, 64]))):
+        position = int(rng.choice(written) if rng.random() < 0.8 else rng.integers(len(whole)))
+        content[position] = int(rng.integers(256))
+    return bytes(content)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_damaged_files_neither_crash_nor_hang(directory: Path, tmp_path: Path, killed: bool) -> None:
+    """Read in another process, as HDF5 may crash; one that a kill has left used to hang for minutes in HDF5."""
+    if killed:
+        growing = writer(tmp_path / "growing")
+        for iteration in range(12):
+            growing.append(iteration, {"energy": -7.0})
+            growing.save_parameters(iteration, np.full(6, iteration))
+        whole = (tmp_path / "growing" / "run.h5").read_bytes()
+        growing.finish("finished")
+        assert whole[11] != 0  # not closed
+    else:
+        whole = (directory / "run.h5").read_bytes()
+    rng = np.random.default_rng(20170210 + killed)
+    paths = [tmp_path / f"{number}.h5" for number in range(100)]
+    for path in paths:
+        path.write_bytes(damaged(whole, rng))
+    command = [sys.executable, "-c", READING, *(str(path) for path in paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, ""), lines[-1]
+    outcomes = [line.split(" ", 1)[1].strip() for line in lines]
+    assert len(outcomes) == 100 and set(outcomes) == {"read", "refused"}
+    assert outcomes.count("refused") > 40
+
+
+@pytest.mark.parametrize("header", [bytes(16), b"\1" + bytes(7) + b"\xff" * 8, bytes(8) + b"\xff" * 8])
+def test_damaged_heap_of_texts_does_not_hang(directory: Path, header: bytes) -> None:
+    """HDF5 has no checksum there, and takes a step of length zero again and again."""
+    path = directory / "run.h5"
+    content = path.read_bytes()
+    first = content.index(b"GCOL") + 16  # the header of the first text
+    path.write_bytes(content[:first] + header + content[first + 16 :])
+    command = [sys.executable, "-c", READING, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, f"{path} refused", "")
+    with pytest.raises(StorageError, match=r"run\.h5: the heap of texts at byte \d+ is damaged"):
+        open_run(path)
+
+
+def change(path: Path, name: str, value: Any) -> None:
+    with h5py.File(path, "r+") as file:
+        if name.startswith("@"):
+            file.attrs[name[1:]] = value
+        else:
+            del file[name]
+            if value is not None:
+                file[name] = value
+
+
+WRONG: list[tuple[str, Any]] = [
+    ("series/energy", np.zeros((12, 2))),
+    ("series/energy", ["text"] * 12),
+    ("series/energy", None),
+    ("series/iteration", np.zeros(12)),
+    ("series", np.zeros(3)),
+    ("series", None),
+    ("state/iterations_done", -3),
+    ("state/iterations_done", "many"),
+    ("state/iterations_done", np.zeros(3)),
+    ("state", 3),
+    ("reference", 3),
+    ("sessions", 3),
+    ("sessions/ranks", None),
+    ("sessions/ranks", ["two"]),
+    ("sessions/ranks", np.zeros(5)),
+    ("sessions/started", [b"yesterday"]),
+    ("@n_sites", "four"),
+    ("@n_sites", -4),
+    ("@config", 3),
+    ("@created", "yesterday"),
+    ("@host", np.zeros(3)),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_wrong_types_are_one_line(directory: Path, name: str, value: Any) -> None:
+    change(directory / "run.h5", name, value)
+    with pytest.raises(StorageError, match=r"run\.h5 is damaged: ") as caught:
+        open_run(directory)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("parameters/theta", np.zeros(12)), ("parameters/iteration", "text"), ("parameters", 1), ("@config", "= 3")],
+)
+def test_wrong_types_met_later_are_one_line(directory: Path, name: str, value: Any) -> None:
+    change(directory / "run.h5", name, value)
+    run = open_run(directory)
+    with pytest.raises(StorageError, match=r"run\.h5 is damaged: "):
+        run.parameter_blocks()
+        run.parameters()
+        _ = run.config
+
+
+def test_attribute_that_is_missing(directory: Path) -> None:
+    with h5py.File(directory / "run.h5", "r+") as file:
+        del file.attrs["n_sites"]
+    with pytest.raises(StorageError, match="is damaged: attribute n_sites is missing"):
+        open_run(directory)
+
+
+def test_killed_and_cut_short(tmp_path: Path) -> None:
+    """HDF5 in SWMR mode reads zeros from the part that is missing."""
+    results = writer(tmp_path / "run")
+    results.append(0, {"energy": -1.0})
+    path = tmp_path / "run" / "run.h5"
+    path.write_bytes(path.read_bytes()[:60_000])
+    with pytest.raises(StorageError, match=r"cannot read .*run\.h5: "):
+        open_run(path)
+    results.finish("finished")
+
+
+def test_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.h5")
+    with pytest.raises(InputError, match="is not a results file of pvmc"):
+        open_run(tmp_path)
+
+
+def test_checksum_is_that_of_hdf5(directory: Path) -> None:
+    superblock = (directory / "run.h5").read_bytes()[:48]
+    assert lookup3(superblock[:-4]) == int.from_bytes(superblock[-4:], "little")
+    # Test values of the author of the hash.
+    assert lookup3(b"") == 0xDEADBEEF
+    assert lookup3(b"Four score and seven years ago") == 0x17770551
+
+
+def test_sessions_and_last_checkpoint(directory: Path) -> None:
+    run = open_run(directory)
+    assert run.last_checkpoint() is None
+    (session,) = run.sessions
+    assert (session.pid, session.first_iteration, session.outcome) == (os.getpid(), 0, "finished")
+    assert session.started == run.attributes["created"]
+    for iteration in (7, 12):
+        path = write_checkpoint(directory, Checkpoint(iteration, np.zeros(6), np.ones((1, 4, 2), np.int8)))
+    path.write_text("not even looked at")
+    last = run.last_checkpoint()
+    assert last is not None and (last.path, last.iteration) == (path, 12)
+    assert abs(datetime.now(UTC) - last.written) < timedelta(minutes=1)
+
+
+def test_run_that_was_resumed_is_alive_though_it_began_before_its_process(tmp_path: Path) -> None:
+    writer(tmp_path / "run", created="2001-02-03T04:05:06+00:00").finish("stopped")
+    blank = {
+        item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in ("schema_version", "created")
+    }
+    given = {**blank, **provenance.collect(), "energy_units": "J", "n_parameters": 6}
+    results = ResultsWriter.resume(tmp_path / "run", 0, given, parameter_blocks=BLOCKS, parameter_dtype=np.float64)
+    assert open_run(tmp_path / "run").status() == "running"
+    results.finish("finished")
 
 
 def test_reading_needs_neither_mpi_nor_matplotlib() -> None:

@@ -1,0 +1,242 @@
+"""How a run or a fit is doing, as plain numbers: what ``pvmc status`` shows as text, as a table or as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import shlex
+import time
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pvmc.analysis.series import plateau
+from pvmc.analysis.symptoms import Symptom, mean_of_last, symptoms
+from pvmc.io.schema import FILE_NAME
+
+if TYPE_CHECKING:
+    from pvmc.io.fit_file import Fit
+    from pvmc.io.reader import Run
+
+LAST = 100
+"""Averages are over at most this many iterations, and over at most the second half of a run."""
+
+SILENCE = 300.0
+"""Seconds without a change of its file after which a fit counts as over."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run at one moment.  Energies are per site; None is what is not known.
+
+    Attributes:
+        path: the results file.
+        state: "running", "finished", "stopped", "failed" or "dead".
+        message: why it is no longer running; may be empty.
+        iteration: iterations done.
+        iterations: iterations planned.
+        energy, energy_error: mean over the last iterations and its error, which accounts for their correlation.
+        energy_units: their unit.
+        averaged: number of these iterations.
+        drifting: whether the error is a lower bound, because the energy still drifts.
+        exact, exact_method: the exact energy, and where it comes from.
+        variance, acceptance, r_hat: means over the same iterations; the variance per site.
+        seconds_per_iteration: median over the last iterations.
+        seconds_left: until the last iteration, of a running run.
+        checkpoint: the iteration that the last checkpoint goes on from, counted from 0: as many are done.
+        checkpoint_age: seconds since it was written.
+        sessions: number of starts.
+        core_hours: of all of them.
+        ranks, host: of the last start.
+        started, ended: moments (ISO 8601, UTC); ``ended`` is empty for a run that did not say so.
+        symptoms: what is wrong with the last iterations.
+        go_on: the command that goes on with it; empty where there is nothing to go on with.
+    """
+
+    path: str
+    state: str
+    message: str
+    iteration: int
+    iterations: int
+    energy: float | None
+    energy_error: float | None
+    energy_units: str
+    averaged: int
+    drifting: bool
+    exact: float | None
+    exact_method: str
+    variance: float | None
+    acceptance: float | None
+    r_hat: float | None
+    seconds_per_iteration: float | None
+    seconds_left: float | None
+    checkpoint: int | None
+    checkpoint_age: float | None
+    sessions: int
+    core_hours: float
+    ranks: int
+    host: str
+    started: str
+    ended: str
+    symptoms: tuple[Symptom, ...]
+    go_on: str
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state != "running"
+
+
+@dataclass(frozen=True)
+class FitFacts:
+    """A fit at one moment."""
+
+    path: str
+    epoch: int
+    epochs: int
+    cost: float
+    infidelity: float
+    seconds_per_epoch: float | None
+    over: bool
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What is neither a run nor a fit, or cannot be read."""
+
+    path: str
+    message: str
+    exit_code: int
+    over: bool = True
+
+
+Facts = RunFacts | FitFacts | Unreadable
+
+_KINDS: dict[type, str] = {RunFacts: "run", FitFacts: "fit", Unreadable: "unreadable"}
+
+
+def read_facts(path: str | os.PathLike[str]) -> RunFacts | FitFacts:
+    """The facts of the run or fit in a directory or file.
+
+    Raises:
+        InputError: there is none.
+        StorageError: it cannot be read.
+    """
+    from pvmc.io.fit_file import is_fit, open_fit
+    from pvmc.io.reader import open_run
+
+    if is_fit(Path(path)):
+        return fit_facts(open_fit(path))
+    facts = run_facts(open_run(path))
+    # One that ended while it was looked at: its file now has the last rows, and why.
+    return run_facts(open_run(path)) if facts.over and not facts.ended else facts
+
+
+def run_facts(run: Run) -> RunFacts:
+    """The facts of a run.
+
+    Raises:
+        StorageError: its files cannot be read any more.
+    """
+    state = run.status()
+    measured = np.isfinite(run.energy_per_site)
+    last = min(LAST, int(measured.sum()) // 2)
+    energy = plateau(run.energy_per_site[measured], last) if last >= 2 else None
+    done, planned = len(run.iteration), int(run.attributes["n_iterations"])
+    typical = _seconds_per_iteration(run)
+    checkpoint = run.last_checkpoint() if run.path.name == FILE_NAME else None
+    variance = mean_of_last(run, "variance", last) if energy else None
+    return RunFacts(
+        path=str(run.path),
+        state=state,
+        message=_message(run, state, done >= planned),
+        iteration=done,
+        iterations=planned,
+        energy=energy.mean if energy else None,
+        energy_error=energy.error if energy else None,
+        energy_units=run.energy_units,
+        averaged=energy.n if energy else 0,
+        drifting=energy is not None and not energy.converged,
+        exact=run.reference_energy_per_site,
+        exact_method=run.reference_method,
+        variance=None if variance is None else variance / run.n_sites,
+        acceptance=mean_of_last(run, "acceptance", last) if energy else None,
+        r_hat=mean_of_last(run, "r_hat", last) if energy else None,
+        seconds_per_iteration=typical,
+        seconds_left=typical * max(0, planned - done) if state == "running" and typical is not None else None,
+        checkpoint=checkpoint.iteration if checkpoint else None,
+        checkpoint_age=max(0.0, _age(checkpoint.written)) if checkpoint else None,
+        sessions=len(run.starts),
+        core_hours=sum(session.core_seconds for session in run.sessions) / 3600,
+        ranks=int(run.attributes["ranks"]),
+        host=str(run.attributes["host"]),
+        started=str(run.attributes["created"]),
+        ended=run.ended,
+        symptoms=tuple(symptoms(run, min(LAST, (done + 1) // 2))),
+        go_on=_command(run) if state in ("stopped", "failed", "dead") else "",
+    )
+
+
+def fit_facts(fit: Fit) -> FitFacts:
+    """The facts of a fit."""
+    epochs, seconds = fit.series["epoch"], fit.series["seconds"][1:]
+    done, planned = int(epochs[-1]), int(tomllib.loads(str(fit.attributes["config"]))["fit"]["epochs"])
+    return FitFacts(
+        path=str(fit.path),
+        epoch=done,
+        epochs=planned,
+        cost=float(fit.series["cost"][-1]),
+        infidelity=float(fit.series["infidelity"][-1]),
+        seconds_per_epoch=float(np.median(seconds[-LAST:])) if seconds.size else None,
+        over=done >= planned or time.time() - fit.path.stat().st_mtime > SILENCE,
+    )
+
+
+def _seconds_per_iteration(run: Run) -> float | None:
+    """Of the last start, which may have another number of ranks than those before; without its first iteration, which
+    loads the kernels.  Of all starts where the last has got no further."""
+    first = run.sessions[-1].first_iteration if run.sessions else 0
+    for rows in (run.series["seconds"][first + 1 :], run.series["seconds"][1:]):
+        rows = rows[np.isfinite(rows)]
+        if rows.size:
+            return float(np.median(rows[-LAST:]))
+    return None
+
+
+def _age(moment: datetime) -> float:
+    return (datetime.now(UTC) - moment).total_seconds()
+
+
+def _message(run: Run, state: str, all_done: bool) -> str:
+    """Why a run is over; nothing for one that has simply come to its end."""
+    if state == "dead":
+        return f"process {run.attributes['pid']} on {run.attributes['host']} is gone (killed, or its node went down)"
+    return "" if state == "finished" and all_done else run.message
+
+
+def _command(run: Run) -> str:
+    """The command that goes on with a run, on as many ranks as before; empty for a file of another name."""
+    if run.path.name != FILE_NAME:
+        return ""
+    ranks = int(run.attributes["ranks"])
+    launcher = f"mpiexec -n {ranks} " if ranks > 1 else ""
+    return f"{launcher}pvmc run {shlex.quote(str(run.path.parent))} --resume"
+
+
+def as_json(facts: Facts) -> str:
+    """The facts as a JSON object in one line; null is what is not known or not a number."""
+    values = {name: _plain(value) for name, value in dataclasses.asdict(facts).items()}
+    if isinstance(facts, RunFacts):
+        values["warnings"] = [symptom.text for symptom in facts.symptoms]
+        del values["symptoms"]
+    return json.dumps({"kind": _KINDS[type(facts)], **values}, allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,162 @@
+"""Going on with a run: its last checkpoint, and whether the input is still that of the run."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pvmc.config import RawInput, shown, to_toml, validate
+from pvmc.driver import State
+from pvmc.errors import InputError, StorageError
+from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
+from pvmc.io.reader import Run, open_run
+from pvmc.io.schema import FILE_NAME
+from pvmc.job import Job, JobConfig
+from pvmc.parallel import Communicator, block_range
+from pvmc.sampler import Walkers
+
+FREE_KEYS = ("checkpoint", "iterations", "reference", "retries", "save_every", "stop", "threads_per_rank", "time")
+"""Keys of [run] that a resumed run may have changed: none of them changes an iteration."""
+
+LARGEST_LISTED = 5
+"""Differences that a message names."""
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What a run goes on from.
+
+    Attributes:
+        checkpoint: its state; None where it was stopped before the first checkpoint, and begins anew.
+        passed_over: one line for each newer checkpoint that cannot be used.
+        source: the text of the input file that the run was started with.
+    """
+
+    checkpoint: Checkpoint | None
+    passed_over: list[str]
+    source: str
+
+    @property
+    def iteration(self) -> int:
+        """The first iteration to come."""
+        return self.checkpoint.iteration if self.checkpoint else 0
+
+
+def find_resumption(directory: Path, job: Job) -> Resumption:
+    """What the run in a directory goes on from.  For the root alone.
+
+    Raises:
+        InputError: there is no run, or its input is another one.
+        StorageError: its files cannot be read, or no checkpoint is good, or none fits.
+    """
+    run = _existing(directory)
+    checkpoint, passed_over = latest_checkpoint(directory)
+    require_same_input(checkpoint.config if checkpoint else run.config_text, job.config, directory)
+    if checkpoint is not None:
+        _require_fit(checkpoint, job)
+    return Resumption(checkpoint, passed_over, str(run.attributes["config_source"]))
+
+
+def stored_input(directory: Path) -> RawInput:
+    """The input of the run in a directory, as it was resolved.  For the root alone.
+
+    Raises:
+        InputError: there is no run.
+        StorageError: it cannot be read.
+    """
+    run = _existing(directory)
+    return RawInput(tomllib.loads(run.config_text), str(run.path), str(run.attributes["config_source"]))
+
+
+def _existing(directory: Path) -> Run:
+    if not (directory / FILE_NAME).exists():
+        raise InputError(f"{directory}: holds no run to go on with (no {FILE_NAME}); leave out --resume to start one")
+    return open_run(directory)
+
+
+def require_same_input(old: str, config: JobConfig, directory: Path) -> None:
+    """Refuse an input that would lead to other iterations than those of the run.
+
+    Args:
+        old: the input of the run (TOML), every default written out.
+        config: the input now.
+        directory: of the run, for the message.
+
+    Raises:
+        InputError: names the keys that differ, with both values.
+    """
+    before = dict(_entries(_with_defaults(old)))
+    after = dict(_entries(tomllib.loads(to_toml(config))))
+    free = tuple(f"run.{key}" for key in FREE_KEYS)
+    differences = [
+        f"{key} = {_words(before, key)} there, {_words(after, key)} now"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and not key.startswith(free) and not key.startswith("fit.")
+    ]
+    if differences:
+        listed = "; ".join(differences[:LARGEST_LISTED]) + ("; ..." if len(differences) > LARGEST_LISTED else "")
+        raise InputError(
+            f"{directory} cannot go on with another input: {listed}. Undo the change, or start a new run with another "
+            "--output (ansatz.start_from takes over the parameters)"
+        )
+
+
+def _with_defaults(text: str) -> dict[str, Any]:
+    """The tables of a stored input, with keys that are newer than it at their defaults."""
+    tables = tomllib.loads(text)
+    try:
+        return tomllib.loads(to_toml(validate(JobConfig, RawInput(tables, "the stored input"))))
+    except InputError:  # of a version that knew other keys: compared as it stands
+        return tables
+
+
+def _entries(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _words(entries: Mapping[str, Any], key: str) -> str:
+    return shown(entries[key]) if key in entries else "not given"
+
+
+def _require_fit(checkpoint: Checkpoint, job: Job) -> None:
+    theta, spins = checkpoint.theta, checkpoint.spins
+    if theta.shape != (job.ansatz.n_parameters,) or theta.dtype != job.ansatz.dtype:
+        raise StorageError(
+            f"the checkpoint holds {theta.size} {theta.dtype} parameters, this input has {job.ansatz.n_parameters} "
+            f"{job.ansatz.dtype} ones"
+        )
+    if len(spins) != job.sampler.n_blocks or spins.shape[1] != job.lattice.n_sites:
+        raise StorageError(
+            f"the checkpoint holds {len(spins)} blocks of walkers of {spins.shape[1]} spins, this input has "
+            f"{job.sampler.n_blocks} of {job.lattice.n_sites}"
+        )
+
+
+def resumed_state(checkpoint: Checkpoint | None, job: Job, comm: Communicator) -> State:
+    """Collective. The state of a checkpoint that the root has read, dealt out to any number of ranks.
+
+    Args:
+        checkpoint: on the root; not looked at elsewhere.
+        job: the job.
+        comm: the ranks.
+    """
+    shape = np.zeros(4, dtype=np.int64)
+    if checkpoint is not None:
+        shape[:] = checkpoint.iteration, *checkpoint.spins.shape
+    iteration, *layout = comm.broadcast(shape).tolist()
+    theta, spins = np.empty(job.ansatz.n_parameters, dtype=job.ansatz.dtype), np.empty(layout, dtype=np.int8)
+    if checkpoint is not None:
+        theta[:], spins[:] = checkpoint.theta, checkpoint.spins
+    comm.broadcast(theta)
+    comm.broadcast(spins)
+    mine = block_range(job.sampler.n_blocks, comm.rank, comm.size)
+    return State(iteration, theta, Walkers(spins[mine.start : mine.stop].copy(), mine.start))

@@ -1,0 +1,97 @@
+"""A text that is shown again and again: on a terminal in place, elsewhere as one block after another."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is shown at a time.
+
+    Attributes:
+        text: one or more lines, without the last line break.
+        last: whether nothing more will come.
+    """
+
+    text: str
+    last: bool
+
+
+class _Screen(Protocol):
+    """Where frames are shown.  A context manager."""
+
+    def show(self, text: str) -> None: ...
+
+
+def watch(read: Callable[[], Frame], seconds: float, stream: TextIO | None = None, gap: str = "\n") -> None:
+    """Show frames until the last one, or until the user has seen enough (Ctrl-C).
+
+    Args:
+        read: the frame now.
+        seconds: time between two of them.
+        stream: where to show them; standard output unless given.
+        gap: what stands between two blocks.
+    """
+    stream = stream or sys.stdout
+    with contextlib.suppress(KeyboardInterrupt), _screen(stream, gap) as screen:
+        while not (frame := read()).last:
+            screen.show(frame.text)
+            time.sleep(seconds)
+        screen.show(frame.text)
+
+
+@contextlib.contextmanager
+def _screen(stream: TextIO, gap: str) -> Iterator[_Screen]:
+    if not stream.isatty():
+        yield _Blocks(stream, gap)
+        return
+    from rich.console import Console  # a pipe starts without it
+
+    console = Console(file=stream, highlight=False)
+    if console.is_dumb_terminal:
+        yield _Blocks(stream, gap)
+        return
+    with _Redrawn(console) as screen:
+        yield screen
+
+
+class _Blocks:
+    """One block after another, each written out at once."""
+
+    def __init__(self, stream: TextIO, gap: str):
+        self._stream, self._gap = stream, gap
+        self._before = ""
+
+    def show(self, text: str) -> None:
+        print(f"{self._before}{text}", file=self._stream, flush=True)
+        self._before = self._gap
+
+
+class _Redrawn:
+    """Frames that replace each other, cut to the terminal; the last one stays."""
+
+    def __init__(self, console: Console):
+        from rich.live import Live
+
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+
+    def __enter__(self) -> _Redrawn:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, text: str) -> None:
+        from rich.text import Text
+
+        self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
