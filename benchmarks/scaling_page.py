@@ -19,6 +19,8 @@ from scaling_model import (
     wall,
 )
 
+from pvmc.driver import PHASES
+
 KINDS = ("1", "2", "twins")
 
 _NAMES = {
@@ -141,8 +143,20 @@ def _two_ranks(numbers: dict) -> str:
             "down (memory, clock, shared units), half of the work of rank 0 alone, which is not shared out, and the "
             "rest: messages, looking for them, unequal blocks, tables that each rank makes, and noise.\n",
             table(["case", "work", "cores together", "rank 0", "rest"], parts),
+            "Where it is lost: milliseconds of each phase on two ranks, the slower of them, less half of those on one.  "
+            "Sampling holds the tables of psi, which every rank makes, and the wait for the first chunk of rank 0; "
+            "reducing and solving hold the work of rank 0 and the waits for it.\n",
+            _phases(numbers),
         ]
     )
+
+
+def _phases(numbers: dict) -> str:
+    rows = []
+    for check in CHECKS:
+        one, two = (numbers["checks"][check]["iterations"][ranks] for ranks in ("1", "2"))
+        rows.append([check, *(f"{1e3 * (phase(two, name) - phase(one, name) / 2):.2f}" for name in PHASES)])
+    return table(["case", *(name.replace("_", " ") for name in PHASES)], rows)
 
 
 def _checks(numbers: dict) -> str:
