@@ -143,7 +143,7 @@ def _two_ranks(numbers: dict) -> str:
             "down (memory, clock, shared units), half of the work of rank 0 alone, which is not shared out, and the "
             "rest: messages, looking for them, unequal blocks, tables that each rank makes, and noise.\n",
             table(["case", "work", "cores together", "rank 0", "rest"], parts),
-            "Where it is lost: milliseconds of each phase on two ranks, the slower of them, less half of those on one.  "
+            "Where it is lost: milliseconds of each phase on two ranks (the slower), less half of those on one.  "
             "Sampling holds the tables of psi, which every rank makes, and the wait for the first chunk of rank 0; "
             "reducing and solving hold the work of rank 0 and the waits for it.\n",
             _phases(numbers),
