@@ -43,7 +43,7 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run test lint test-serial test-mpi docs validation bench bench-peer clean
+.PHONY: help install run test lint test-serial test-mpi docs validation bench bench-peer scaling clean
 .DEFAULT_GOAL := help
 
 help:
@@ -55,6 +55,7 @@ help:
 	@echo 'make docs        generated pages of docs/'
 	@echo 'make validation  docs/validation.md: small systems against exact diagonalisation; some minutes'
 	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/benchmarks.md'
+	@echo 'make scaling     docs/scaling.md: cost model, 1 to 4096 ranks, against measurements here; some 5 minutes'
 	@echo 'make bench-peer  the same cases side by side with NetKet (in .venv-peer), then make bench'
 	@echo 'make clean       remove .venv and caches; keeps runs/'
 
@@ -116,6 +117,10 @@ $(PEER)/.installed:
 	$(PYTHON) -m venv $(PEER)
 	$(PEER)/bin/python -m pip install --disable-pip-version-check --quiet 'netket==3.23'
 	@touch $@
+
+# Needs a quiet machine; waits some seconds for one.
+scaling: $(INSTALLED)
+	$(BIN)/python benchmarks/scaling.py
 
 bench-peer: $(INSTALLED) $(PEER)/.installed
 	$(BIN)/python benchmarks/run.py --peer-python $(PEER)/bin/python
