@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from pvmc import sampler
 from pvmc.config import RawInput
 from pvmc.driver import State
+from pvmc.errors import NumericalError
 from pvmc.estimators import estimate, reduce_moments
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, Node, SerialCommunicator
@@ -57,7 +59,9 @@ def run_kernels(job: Job, state: State, copies: int | None = None) -> None:
     real = not np.issubdtype(job.ansatz.dtype, np.complexfloating)
     alone = SerialCommunicator()
     batch = estimate(draws, job.operator, psi, len(state.theta), alone, real_parameters=real)
-    reduce_moments(batch, alone, n_sites=job.lattice.n_sites, infinite_temperature=0.0)
+    moments = reduce_moments(batch, alone, n_sites=job.lattice.n_sites, infinite_temperature=0.0)
+    with contextlib.suppress(NumericalError):  # S of so few configurations may have no solution
+        job.solver.solve(moments, 0, alone)
 
 
 def warm_up(job: Job) -> None:

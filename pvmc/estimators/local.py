@@ -88,13 +88,15 @@ def estimate(
         NumericalError: a local energy or log-derivative is not finite; on every rank.
     """
     measurement = Measurement(draws, operator, psi, n_parameters)
-    weights, n_samples = None, int(comm.sum(np.array([measurement.energies.size], dtype=np.int64))[0])
+    n_chunks = len(measurement.starts) * draws.n_blocks
+    n_samples, all_chunks = comm.sum(np.array([measurement.energies.size, n_chunks], dtype=np.int64)).tolist()
+    weights = None
     if draws.log_weights is not None:
         weights, n_samples = _normalised(draws.log_weights, comm)
     matrix = collect(
         measurement.chunks,
         comm,
-        n_chunks=len(measurement.starts) * draws.n_blocks,
+        n_chunks=all_chunks,
         n_samples=n_samples,
         is_complex=np.issubdtype(psi.dtype, np.complexfloating),
         real_parameters=real_parameters,
@@ -186,7 +188,7 @@ def collect(
     Args:
         chunks: makes the chunks, the same ones at every call.
         comm: the ranks.
-        n_chunks: chunks of this rank, at least 1.
+        n_chunks: chunks over all ranks.
         n_samples: configurations over all ranks.
         is_complex: whether the rows are complex.
         real_parameters: whether theta is real.
@@ -196,7 +198,6 @@ def collect(
     Raises:
         NumericalError: rows that are not finite; on every rank.
     """
-    all_chunks = int(comm.sum(np.array([n_chunks], dtype=np.int64))[0])
     settings = {"is_complex": is_complex, "real_parameters": real_parameters, "exact": exact_sums}
     if weights is None:
         # The root's first chunk tells all where rows are centred, and how they are scaled.
@@ -205,14 +206,14 @@ def collect(
         for chunk in chunks():
             if matrix is None:
                 reference = Reference.of_rows(chunk.rows).broadcast(comm)
-                matrix = MomentMatrix(reference, n_samples, all_chunks, margin=MARGIN, **settings)
+                matrix = MomentMatrix(reference, n_samples, n_chunks, margin=MARGIN, **settings)
             problem = max(problem, _added(matrix, chunk, None))
         assert matrix is not None, "a rank owns at least one block"
         if _worst(problem, comm) == _NOTHING:
             return matrix
     # Where that chunk was not typical, or weights are to be known first: the means of all tell, at the price of a walk.
     reference = _overall_reference(chunks, weights, n_samples, comm)
-    matrix = MomentMatrix(reference, n_samples, all_chunks, margin=8.0 * all_chunks, **settings)
+    matrix = MomentMatrix(reference, n_samples, n_chunks, margin=8.0 * n_chunks, **settings)
     problem = max(_added(matrix, chunk, weights) for chunk in chunks())
     assert _worst(problem, comm) == _NOTHING, "no chunk holds more than all of them"
     return matrix

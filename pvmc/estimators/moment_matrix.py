@@ -64,7 +64,10 @@ class Reference:
 
     def broadcast(self, comm: Communicator) -> Reference:
         """Collective.  The root's, on every rank."""
-        return Reference(comm.broadcast(self.centre.copy()), comm.broadcast(self.exponents.copy()))
+        message = np.concatenate([self.centre.view(np.float64), self.exponents.astype(np.float64)])
+        n_centre = 2 * len(self.centre) if np.iscomplexobj(self.centre) else len(self.centre)
+        centre, exponents = np.split(comm.broadcast(message), [n_centre])
+        return Reference(centre.view(self.centre.dtype), exponents.astype(np.int64))
 
 
 class MomentMatrix:
@@ -91,7 +94,7 @@ class MomentMatrix:
         margin: float,
     ):
         self.reference, self.exact = reference, exact
-        self._n_chunks = n_chunks
+        self._n_samples, self._n_chunks = n_samples, n_chunks
         self._is_real = real_parameters or not is_complex
         size = len(reference.exponents)
         bits = (BITS - int(np.ceil(np.log2(n_samples * margin)))) // 2
@@ -146,15 +149,20 @@ class MomentMatrix:
             rows = np.concatenate([rows.real, rows.imag], axis=1)
         return np.asarray(blas.dsyrk(1.0, rows.T, trans=1, lower=1))
 
-    def reduce(self, comm: Communicator) -> Numbers | None:
-        """Collective.  The sum over all ranks on the root: lower triangle, Fortran order; None elsewhere."""
-        total = comm.sum_to_root(self._sums)
+    def covariances(self, comm: Communicator) -> tuple[Numbers, Numbers, Numbers]:
+        """Collective.  <O>, the force <E O*> - <E><O*> and <O* O> - <O*><O> of all ranks, on the root; empty elsewhere.
+
+        Returns:
+            (K,), (K,), and (K, K) in Fortran order, the upper triangle zero.
+        """
+        total, k = comm.sum_to_root(self._sums), self.n_parameters
         if total is None:
-            return None
-        size = len(self._scales)
-        matrix = np.zeros((size, size), dtype=self.dtype, order="F")
-        unpack_triangle(total, 1.0 / self._scales if self.exact else np.ones(size), _planes(matrix))
-        return matrix
+            return np.empty(0), np.empty(0), np.empty((0, 0))
+        scales = 1.0 / self._scales if self.exact else np.ones(k + 2)
+        shift, force = np.empty((2, k + 1), dtype=self.dtype)
+        tensor = np.zeros((k, k), dtype=self.dtype, order="F")
+        unpack_covariances(total, scales, 1.0 / self._n_samples, *map(_planes, (shift, force, tensor)))
+        return self.reference.centre[:-1] + shift[:-1], force[:-1], tensor
 
 
 @kernel
@@ -181,25 +189,48 @@ def add_scaled_triangle(matrix: Floats, scales: Floats, sums: Integers) -> None:
 
 
 @kernel
-def unpack_triangle(sums: npt.NDArray[Any], scales: Floats, matrix: Floats) -> None:
-    """The inverse of packing: matrix[j, i, plane] = sums times both scales, for i >= j."""
-    position = 0
-    for j in range(matrix.shape[0]):
-        for i in range(j, matrix.shape[0]):
-            for plane in range(matrix.shape[2]):
-                matrix[j, i, plane] = sums[position, plane] * (scales[i] * scales[j])
+def unpack_covariances(
+    sums: npt.NDArray[Any], scales: Floats, weight: float, shift: Floats, force: Floats, tensor: Floats
+) -> None:
+    """Means and covariances from packed sums of x* x^T, x = (1, O - c, E - c).
+
+    Args:
+        sums: (n_pairs, n_planes), triangle i >= j column by column.
+        scales: float64 (K + 2,); a sum is the number times the scales of row and column.
+        weight: 1 / n.
+        shift: <x> of O - c and E - c, (K + 1, n_planes), written.
+        force: <E O*> - <E><O*>, (K + 1, n_planes), written; the last is the variance of E.
+        tensor: <O_i* O_j> - <O_i*><O_j>, indices (j, i, plane), i >= j, written.
+    """
+    size, n_planes = len(scales), sums.shape[1]
+    for i in range(1, size):  # the first column is <x>*
+        factor = weight * scales[i] * scales[0]
+        shift[i - 1, 0] = sums[i, 0] * factor
+        if n_planes == 2:
+            shift[i - 1, 1] = -sums[i, 1] * factor
+    position = size
+    for j in range(1, size):
+        column = weight * scales[j]
+        for i in range(j, size):
+            factor = column * scales[i]
+            real = sums[position, 0] * factor - shift[i - 1, 0] * shift[j - 1, 0]
+            imaginary = 0.0
+            if n_planes == 2:
+                real -= shift[i - 1, 1] * shift[j - 1, 1]
+                imaginary = sums[position, 1] * factor
+                imaginary -= shift[i - 1, 0] * shift[j - 1, 1] - shift[i - 1, 1] * shift[j - 1, 0]
+            if i == size - 1:  # E* O_j, of which the force is the conjugate
+                force[j - 1, 0] = real
+                if n_planes == 2:
+                    force[j - 1, 1] = -imaginary
+            else:
+                tensor[j - 1, i - 1, 0] = real
+                if n_planes == 2:
+                    tensor[j - 1, i - 1, 1] = imaginary
             position += 1
 
 
-@kernel
-def subtract_outer(matrix: Numbers, vector: Numbers) -> None:
-    """Subtract conj(v_i) v_j from the triangle i >= j of a matrix in Fortran order."""
-    for j in range(len(vector)):
-        for i in range(j, len(vector)):
-            matrix[i, j] -= np.conj(vector[i]) * vector[j]
-
-
-def _planes(matrix: Numbers) -> Floats:
-    """A matrix in Fortran order as float64 (column, row, real and imaginary part)."""
-    columns = matrix.T
+def _planes(array: Numbers) -> Floats:
+    """A matrix in Fortran order as float64 (column, row, real and imaginary part); a vector as (row, part)."""
+    columns = array.T
     return columns.view(np.float64).reshape(*columns.shape, -1)

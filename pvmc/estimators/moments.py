@@ -13,7 +13,6 @@ import numpy as np
 from pvmc.ansatz.base import Floats, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.local import Batch
-from pvmc.estimators.moment_matrix import subtract_outer
 from pvmc.estimators.statistics import EnergyStatistics, block_sums, energy_statistics, exact_statistics
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.parallel import Communicator
@@ -71,7 +70,7 @@ def reduce_moments(batch: Batch, comm: Communicator, *, n_sites: int, infinite_t
         )
     else:
         energy = exact_statistics(mean, _variance(batch, mean, comm), batch.n_samples, n_sites, infinite_temperature)
-    derivative_mean, force, tensor = _covariances(batch, comm)
+    derivative_mean, force, tensor = batch.matrix.covariances(comm)
     return Moments(energy, derivative_mean, force, tensor, batch.matrix.n_parameters, batch.matrix.dtype)
 
 
@@ -95,17 +94,3 @@ def _variance(batch: Batch, mean: complex, comm: Communicator) -> float:
     squares: Floats = np.abs(alive - mean) ** 2 * batch.weights
     partials = block_sums(squares, batch.n_blocks)[:, None]
     return float(sum_of_blocks(partials, comm, batch.matrix.exact)[0]) / batch.n_samples
-
-
-def _covariances(batch: Batch, comm: Communicator) -> tuple[Numbers, Numbers, Numbers]:
-    """Collective. <O>, F and the lower triangle of S on the root; empty elsewhere."""
-    matrix = batch.matrix.reduce(comm)
-    if matrix is None:
-        return np.empty(0), np.empty(0), np.empty((0, 0))
-    matrix /= batch.n_samples
-    shift = matrix[1:, 0].conj()  # <x> of O - c and E - c
-    mean = batch.matrix.reference.centre[:-1] + shift[:-1]
-    force = matrix[-1, 1:-1].conj() - shift[:-1].conj() * shift[-1]
-    tensor = matrix[1:-1, 1:-1].copy(order="F")
-    subtract_outer(tensor, shift[:-1])
-    return mean, force, tensor

@@ -9,8 +9,9 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
-from scipy.linalg import blas
+from scipy.linalg import blas, get_lapack_funcs
 
+from pvmc.ansatz.vector_math import kernel
 from pvmc.errors import NumericalError
 from pvmc.estimators import Moments
 from pvmc.parallel import Communicator
@@ -106,11 +107,13 @@ class DenseSolver:
         shift = self.shift(iteration) * caution.shift_factor if self.method == "cholesky" else 0.0
         rate = self.learning_rate(iteration) * caution.rate_factor
         solution = comm.on_root(lambda: self._solve_within(moments, shift, rate))
-        direction, report = np.zeros(moments.n_parameters, dtype=moments.dtype), np.zeros(5)
+        # One message: what is reported of it behind the direction.
+        message = np.zeros(moments.n_parameters * moments.dtype.itemsize // 8 + 5)
+        direction, report = message[:-5].view(moments.dtype), message[-5:]
         if solution is not None:
             direction[:], report[:] = solution
-        direction = comm.broadcast(direction)
-        residual, n_frozen, force_norm, norm, shift = comm.broadcast(report).tolist()
+        comm.broadcast(message)
+        residual, n_frozen, force_norm, norm, shift = report.tolist()
         rate = capped_learning_rate(rate, norm, self.largest_angle)
         return Step(direction, rate, shift, residual, int(n_frozen), force_norm, rate * norm)
 
@@ -135,9 +138,9 @@ class DenseSolver:
         is frozen.
         """
         tensor, force = moments.tensor, moments.force
-        if not (np.all(np.isfinite(tensor)) and np.all(np.isfinite(force))):
-            raise NumericalError("S or F is not finite: psi left the range of numbers; lower sr.learning_rate")
         variances = tensor.diagonal().real
+        if not (np.all(np.isfinite(variances)) and np.all(np.isfinite(force))):
+            raise NumericalError("S or F is not finite: psi left the range of numbers; lower sr.learning_rate")
         largest = float(np.max(variances, initial=0.0))
         rounding = np.finfo(float).eps * np.abs(moments.derivative_mean)
         active = variances > np.maximum(np.finfo(float).eps ** 2 * largest, (8.0 * rounding) ** 2)
@@ -146,16 +149,17 @@ class DenseSolver:
         if active.any():
             scale = 1.0 / np.sqrt(variances[active])
             kept = tensor if active.all() else np.asfortranarray(tensor[np.ix_(active, active)])
-            scaled = kept * scale[:, None] * scale
             right = force[active] * scale
             if self.method == "cholesky":
-                scaled[np.diag_indices_from(scaled)] += shift + self.floor * largest * scale**2
-                solution = _cholesky(scaled, right, shift)
+                extra = shift + self.floor * largest * scale**2
+                solution = _cholesky(_scaled(kept, scale, extra), right, shift)
             else:
-                solution = self._pinv(scaled, right)
+                extra = np.zeros_like(scale)
+                solution = self._pinv(_scaled(kept, scale, extra), right)
             direction[active] = scale * solution
             norm = float(np.linalg.norm(right))
-            residual = float(np.linalg.norm(_product(scaled, solution) - right)) / norm if norm > 0 else 0.0
+            left = scale * _product(kept, scale * solution) + extra * solution
+            residual = float(np.linalg.norm(left - right)) / norm if norm > 0 else 0.0
         if not np.all(np.isfinite(direction)):
             raise NumericalError("the SR system has no finite solution; raise sr.shift or lower sr.learning_rate")
         n_frozen, norm = int(len(active) - active.sum()), metric_norm(tensor, direction)
@@ -177,11 +181,31 @@ def _product(lower: npt.NDArray[Any], vector: npt.NDArray[Any]) -> npt.NDArray[A
     return np.asarray(blas.dsymv(1.0, lower, vector, lower=1))
 
 
+def _scaled(lower: npt.NDArray[Any], scale: npt.NDArray[np.float64], extra: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The lower triangle times the scales of row and column, with ``extra`` added to the diagonal; Fortran order."""
+    scaled = np.empty_like(lower, order="F")
+    scale_triangle(lower, scale, scaled)
+    scaled[np.diag_indices_from(scaled)] += extra
+    return scaled
+
+
+@kernel
+def scale_triangle(lower: npt.NDArray[Any], scale: npt.NDArray[np.float64], scaled: npt.NDArray[Any]) -> None:
+    """scaled[i, j] = lower[i, j] times both scales for i >= j, and 0 above."""
+    for j in range(len(scale)):
+        scaled[:j, j] = 0.0
+        for i in range(j, len(scale)):
+            scaled[i, j] = lower[i, j] * (scale[i] * scale[j])
+
+
 def _cholesky(lower: npt.NDArray[Any], right: npt.NDArray[Any], shift: float) -> npt.NDArray[Any]:
-    try:
-        factor = scipy.linalg.cho_factor(lower, lower=True, check_finite=False)
-    except scipy.linalg.LinAlgError:
+    """The solution; the matrix is overwritten by its factor."""
+    functions: Any = get_lapack_funcs(("potrf", "potrs"), (lower,))
+    factorise, solve = functions
+    factor, failed_at = factorise(lower, lower=1, clean=0, overwrite_a=1)
+    if failed_at:
         raise NumericalError(
             f"S with relative shift {shift:.3g} is not positive definite; raise sr.shift.minimum or sampler.samples"
-        ) from None
-    return np.asarray(scipy.linalg.cho_solve(factor, right, check_finite=False))
+        )
+    solution, _ = solve(factor, right, lower=1)
+    return np.asarray(solution)
