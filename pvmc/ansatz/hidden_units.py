@@ -5,7 +5,7 @@ LANES (:mod:`pvmc.ansatz.simd`), so that each walker costs only what it needs: n
 update where a proposal is rejected.  Rows are filled up to a multiple of LANES with units of T = 0, C = 1, S = 0, which
 change nothing.  Shapes, with ``size`` the filled-up number of hidden units:
 
-    rows   (3, n_planes, size)    C, S and -S of one pattern
+    rows   (3, n_planes, size)    C, S and -S of one pattern; (3 n, n_planes, size) of n patterns
     way    1 for a walker whose spins on the flipped set are those of the pattern, 2 for the opposite ones: which S
     tanh   (L, n_planes, size)    T of all walkers; functions of one walker take its number, since a view of an array
                                   costs as much as some hidden units
@@ -53,11 +53,12 @@ def filled_up(n_hidden: int) -> int:
 
 
 @kernel
-def new_pattern(n_planes: int, n_hidden: int) -> Floats:
-    """Rows of a pattern, (3, n_planes, size), of which only those of hidden units remain to be written."""
+def new_pattern(n_planes: int, n_hidden: int, count: int = 1) -> Floats:
+    """Rows of some patterns, (3 count, n_planes, size), of which only those of hidden units remain to be written."""
     size = filled_up(n_hidden)
-    rows = aligned_zeros(3 * n_planes * size).reshape(3, n_planes, size)
-    rows[0, 0, n_hidden:] = 1.0
+    rows = aligned_zeros(3 * count * n_planes * size).reshape(3 * count, n_planes, size)
+    for pattern in range(count):
+        rows[3 * pattern, 0, n_hidden:] = 1.0
     return rows
 
 
@@ -119,35 +120,36 @@ def tile(array: Floats, position: int) -> Vector:
 
 
 @kernel
-def real_factor(rows: Floats, way: int, tanh: Floats, start: int, j: int) -> Vector:
+def real_factor(rows: Floats, pattern: int, way: int, tanh: Floats, start: int, j: int) -> Vector:
     """C - T S of LANES hidden units from j, of the walker whose T begins at ``start``."""
     size = rows.shape[2]
-    return tile(rows, j) - tile(tanh, start + j) * tile(rows, way * size + j)
+    return tile(rows, pattern * size + j) - tile(tanh, start + j) * tile(rows, (pattern + way) * size + j)
 
 
 @kernel
-def complex_factor(rows: Floats, way: int, tanh: Floats, start: int, j: int) -> VectorPair:
+def complex_factor(rows: Floats, pattern: int, way: int, tanh: Floats, start: int, j: int) -> VectorPair:
     """As :func:`real_factor`."""
     size = rows.shape[2]
     x, y = tile(tanh, start + j), tile(tanh, start + size + j)
-    s, t = tile(rows, 2 * way * size + j), tile(rows, (2 * way + 1) * size + j)
-    return tile(rows, j) - x * s + y * t, tile(rows, size + j) - x * t - y * s
+    cosh, sinh = 2 * pattern * size + j, 2 * (pattern + way) * size + j
+    s, t = tile(rows, sinh), tile(rows, sinh + size)
+    return tile(rows, cosh) - x * s + y * t, tile(rows, cosh + size) - x * t - y * s
 
 
 @inlined
-def ratio_real(rows: Floats, way: int, tanh: Floats, walker: int) -> float:
+def ratio_real(rows: Floats, pattern: int, way: int, tanh: Floats, walker: int) -> float:
     """prod_j (C_j - T_j S_j).  Four products run side by side, so that none waits for the last."""
     size = rows.shape[2]
     start = walker * size
     first, second, third, fourth = splat(1.0), splat(1.0), splat(1.0), splat(1.0)
     grouped = size - size % (4 * LANES)
     for j in range(0, grouped, 4 * LANES):
-        first = first * real_factor(rows, way, tanh, start, j)
-        second = second * real_factor(rows, way, tanh, start, j + LANES)
-        third = third * real_factor(rows, way, tanh, start, j + 2 * LANES)
-        fourth = fourth * real_factor(rows, way, tanh, start, j + 3 * LANES)
+        first = first * real_factor(rows, pattern, way, tanh, start, j)
+        second = second * real_factor(rows, pattern, way, tanh, start, j + LANES)
+        third = third * real_factor(rows, pattern, way, tanh, start, j + 2 * LANES)
+        fourth = fourth * real_factor(rows, pattern, way, tanh, start, j + 3 * LANES)
     for j in range(grouped, size, LANES):
-        first = first * real_factor(rows, way, tanh, start, j)
+        first = first * real_factor(rows, pattern, way, tanh, start, j)
     product = (first * second) * (third * fourth)
     product = product * rotated(product, LANES // 2)
     product = product * rotated(product, LANES // 4)
@@ -163,17 +165,17 @@ def folded(product: VectorPair, distance: int) -> VectorPair:
 
 
 @inlined
-def ratio_complex(rows: Floats, way: int, tanh: Floats, walker: int) -> tuple[float, float]:
+def ratio_complex(rows: Floats, pattern: int, way: int, tanh: Floats, walker: int) -> tuple[float, float]:
     """As :func:`ratio_real`, by real and imaginary part."""
     size = rows.shape[2]
     start = 2 * walker * size
     first, second = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
     grouped = size - size % (2 * LANES)
     for j in range(0, grouped, 2 * LANES):
-        first = complex_product(first, complex_factor(rows, way, tanh, start, j))
-        second = complex_product(second, complex_factor(rows, way, tanh, start, j + LANES))
+        first = complex_product(first, complex_factor(rows, pattern, way, tanh, start, j))
+        second = complex_product(second, complex_factor(rows, pattern, way, tanh, start, j + LANES))
     for j in range(grouped, size, LANES):
-        first = complex_product(first, complex_factor(rows, way, tanh, start, j))
+        first = complex_product(first, complex_factor(rows, pattern, way, tanh, start, j))
     product = complex_product(first, second)
     product = folded(product, LANES // 2)
     product = folded(product, LANES // 4)
@@ -183,11 +185,11 @@ def ratio_complex(rows: Floats, way: int, tanh: Floats, walker: int) -> tuple[fl
 
 
 @inlined
-def ratio(rows: Floats, way: int, tanh: Floats, walker: int) -> tuple[float, float]:
-    """prod_j (C_j - T_j S_j) of real or complex weights."""
+def ratio(rows: Floats, way: int, tanh: Floats, walker: int, pattern: int = 0) -> tuple[float, float]:
+    """prod_j (C_j - T_j S_j) of real or complex weights; C is the row ``pattern`` of those of several patterns."""
     if tanh.shape[1] == 1:
-        return ratio_real(rows, way, tanh, walker), 0.0
-    return ratio_complex(rows, way, tanh, walker)
+        return ratio_real(rows, pattern, way, tanh, walker), 0.0
+    return ratio_complex(rows, pattern, way, tanh, walker)
 
 
 @kernel

@@ -41,6 +41,9 @@ from pvmc.ansatz.hidden_units import (
 from pvmc.ansatz.simd import LANES, lanes_below, load, splat, store
 from pvmc.ansatz.vector_math import kernel
 
+CACHED_NUMBERS = 4096
+"""Numbers of C and S that are used at a time: 32 KiB, and the T of a walker beside them, in the first-level cache."""
+
 LARGEST_LOG_RATIO = 300.0
 """Bound on |ln |ratio|| up to which plain products, and their squares, stay inside the range of float64."""
 
@@ -175,8 +178,11 @@ def ratios(
     n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
     if is_saturated(lookup, n_planes):
         return False
-    rows, tanh = new_pattern(n_planes, n_hidden), new_walkers(width, n_planes, n_hidden)
+    tanh = new_walkers(width, n_planes, n_hidden)
     read_lookup(lookup, tanh)
+    if len(sites) == len(offsets) - 1:
+        return single_site_ratios(table, visible, growth, largest, spins, tanh, sites, wanted, out)
+    rows = new_pattern(n_planes, n_hidden)
     sign, pending, found = np.empty(width), np.empty(width, dtype=np.bool_), np.empty((2, width))
     for k in range(len(offsets) - 1):
         members = sites[offsets[k] : offsets[k + 1]]
@@ -190,6 +196,49 @@ def ratios(
                 if not np.isfinite(found[plane, walker]):
                     return False
                 out[k, walker, plane] = found[plane, walker]
+    return True
+
+
+@kernel
+def single_site_ratios(
+    table: Floats,
+    visible: Floats,
+    growth: Floats,
+    largest: float,
+    spins: Spins,
+    tanh: Floats,
+    sites: Integers,
+    wanted: Booleans,
+    out: Floats,
+) -> bool:
+    """As :func:`ratios` where each set is one site: one pattern for all walkers.
+
+    A few sites at a time, as many as the first-level cache has room for, so that a walker's T is fetched once for all.
+    """
+    n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
+    together = max(1, CACHED_NUMBERS // (3 * n_planes * n_hidden))
+    rows, factors = new_pattern(n_planes, n_hidden, together), np.empty((together, 3, 2))
+    for first in range(0, len(sites), together):
+        count = min(together, len(sites) - first)
+        for k in range(count):
+            member = sites[first + k : first + k + 1]
+            if not is_bounded(growth, largest, member):
+                return False
+            compose_rows(table, spins, member, 0, rows[3 * k : 3 * k + 3])
+            visible_factors(visible, spins, member, 0, factors[k])
+        for walker in range(width):
+            for k in range(count):
+                site = sites[first + k]
+                real, imaginary = 0.0, 0.0
+                if wanted[first + k, walker]:
+                    way = way_of(float(spins[site, walker] * spins[site, 0]))
+                    product = ratio(rows, way, tanh, walker, 3 * k)
+                    real, imaginary = complex_product(product, (factors[k, way, 0], factors[k, way, 1]))
+                    if not (np.isfinite(real) and np.isfinite(imaginary)):
+                        return False
+                out[first + k, walker, 0] = real
+                if n_planes == 2:
+                    out[first + k, walker, 1] = imaginary
     return True
 
 
