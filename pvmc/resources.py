@@ -26,9 +26,10 @@ class Memory:
     def total(self) -> int:
         """What is there at the same time; Python and its libraries come on top.
 
-        While log-derivatives are made there are a chunk's product and the packed sums, not yet the rest of S.
+        While log-derivatives are made there are a chunk's rows, and either their copy or the rows' product and the packed
+        sums, which are 3/5 of what S takes in the end.
         """
-        together = self.derivatives + 3 * self.geometric_tensor // 7
+        together = self.derivatives // 2 + max(self.derivatives // 2, 3 * self.geometric_tensor // 5)
         return self.samples + self.tables + max(together, self.geometric_tensor)
 
 
@@ -46,8 +47,8 @@ def memory_per_rank(job: Job, ranks: int) -> Memory:
         + 33 * sampler.width * len(job.operator.flips),
         # A chunk's rows, and once more: centred, or their parts side by side.
         derivatives=2 * _rows_in_chunk(job) * n_parameters * _bytes_of_derivative(job),
-        # The packed sums, S, its scaled copy and the factor of that; before, a chunk's product and the sums.
-        geometric_tensor=7 * n_parameters**2 * item // 2,
+        # The packed sums, S, and its scaled copy that becomes the factor; before, a chunk's product and the sums.
+        geometric_tensor=5 * n_parameters**2 * item // 2,
         tables=ansatz.table_bytes,
     )
 

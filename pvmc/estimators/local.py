@@ -251,8 +251,11 @@ def _overall_reference(
     for chunk in chunks():
         rows = chunk.rows[1:]
         weight = np.ones(rows.shape[1]) if weights is None else weights[chunk.block, chunk.draws].reshape(-1)
-        rows, weight = rows[:, weight > 0], weight[weight > 0]
-        partials.append(np.concatenate([(rows @ weight).astype(np.complex128).view(float), np.abs(rows) ** 2 @ weight]))
+        if not np.all(weight > 0):
+            rows, weight = np.ascontiguousarray(rows[:, weight > 0]), weight[weight > 0]
+        planes = rows.view(np.float64).reshape(*rows.shape, -1)
+        squares = np.einsum("knp,knp,n->k", planes, planes, weight)
+        partials.append(np.concatenate([(rows @ weight).astype(np.complex128).view(float), squares]))
     total = sum_of_blocks(np.array(partials), comm, exact=True) / n_samples
     _require(bool(np.all(np.isfinite(total))))
     size = len(total) // 3
