@@ -3,8 +3,8 @@
     OPENBLAS_NUM_THREADS=1 python benchmarks/kernels.py --hidden 40 160 320 --width 16 32 64 128 256
 
 Prints, per block width and number of hidden units, the best of several runs in nanoseconds per element: one (flip,
-hidden unit, walker) for ratios, updates and Metropolis steps, one (hidden unit, walker) for the look-up, and one
-(parameter, walker) for the log-derivatives.  GF/s counts multiplications, additions and divisions.
+hidden unit, walker) for ratios, their products alone, updates and Metropolis steps, one (hidden unit, walker) for the
+look-up, and one (parameter, walker) for the log-derivatives.  GF/s counts multiplications, additions and divisions.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pvmc.ansatz.vector_math import kernel
 from pvmc.flips import FlipSets
 
 FLOPS = {("ratios", 1): 4, ("ratios", 2): 16, ("update", 1): 7, ("update", 2): 30}
+FLOPS |= {("products", planes): FLOPS["ratios", planes] for planes in (1, 2)}
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,26 @@ def time_update(case: Case, repeats: int) -> float:
     return best_time(lambda: update_both_ways(rows, tanh), repeats) / (2 * case.n_hidden * case.width)
 
 
+def time_products(case: Case, repeats: int) -> float:
+    """Seconds per (hidden unit, walker) of the products over hidden units alone, the loop inside ratios."""
+    rows = hidden_units.new_pattern(case.n_planes, case.n_hidden)
+    rows[1] = 0.01
+    tanh = hidden_units.new_walkers(case.width, case.n_planes, case.n_hidden)
+    hidden_units.read_lookup(case.state.lookup(case.spins), tanh)
+    return best_time(lambda: products(rows, tanh), repeats) / (20 * case.n_hidden * case.width)
+
+
+@kernel
+def products(rows: np.ndarray, tanh: np.ndarray) -> float:
+    """Those of all walkers, 20 times."""
+    total = 0.0
+    for _ in range(20):
+        for walker in range(0, len(tanh) - 1, 2):
+            one, other = hidden_units.ratio_pair(rows, 1, tanh, walker, walker + 1)
+            total += one[0] + other[0]
+    return total
+
+
 @kernel
 def update_both_ways(rows: np.ndarray, tanh: np.ndarray) -> None:
     """Every walker there and back."""
@@ -138,7 +159,7 @@ def report(case: Case, repeats: int) -> str:
     """One line of the table."""
     dgemm = dgemm_rate(repeats)
     cells = [f"{case.state.dtype.name:>10} {case.n_hidden:>5} {case.width:>5}"]
-    for name, timer in (("ratios", time_ratios), ("update", time_update)):
+    for name, timer in (("ratios", time_ratios), ("products", time_products), ("update", time_update)):
         nanoseconds = 1e9 * timer(case, repeats)
         rate = FLOPS[name, case.n_planes] / nanoseconds
         cells.append(f"{nanoseconds:7.3f} {rate:5.1f} {100 * rate / dgemm:4.0f}%")
@@ -159,7 +180,8 @@ def main() -> None:
     parser.add_argument("--pairs", action="store_true", help="bonds at fixed magnetisation instead of single flips")
     parser.add_argument("--repeats", type=int, default=7, help="samples of which the best counts (default 7)")
     arguments = parser.parse_args()
-    heads = ["     dtype     M     L", " ratios  GF/s dgemm", " update  GF/s dgemm", "sweep (accept)"]
+    kernels = [f"{name:>7}  GF/s dgemm" for name in ("ratios", "product", "update")]
+    heads = ["     dtype     M     L", *kernels, "sweep (accept)"]
     print(" | ".join([*heads, " lookup", "log-der.", " dgemm"]))
     with threadpool_limits(1):
         for dtype in (np.complex128, np.float64):

@@ -33,6 +33,7 @@ from kernels import (
     time_log_derivatives,
     time_lookup,
     time_metropolis,
+    time_products,
     time_ratios,
     time_update,
 )
@@ -92,6 +93,7 @@ def kernel_table() -> list[dict[str, object]]:
         for pairs in (False, True):
             case = make_case(40, 160, 64, dtype, pairs)
             ratios, ratios_dgemm = beside_dgemm(time_ratios, case)
+            product, product_dgemm = beside_dgemm(time_products, case)
             update, update_dgemm = beside_dgemm(time_update, case)
             rows.append(
                 {
@@ -100,6 +102,8 @@ def kernel_table() -> list[dict[str, object]]:
                     "dgemm": max(ratios_dgemm, update_dgemm),
                     "ratios": 1e9 * ratios,
                     "ratios_share": 1e-9 * FLOPS["ratios", case.n_planes] / ratios / ratios_dgemm,
+                    "products": 1e9 * product,
+                    "products_share": 1e-9 * FLOPS["products", case.n_planes] / product / product_dgemm,
                     "update": 1e9 * update,
                     "update_share": 1e-9 * FLOPS["update", case.n_planes] / update / update_dgemm,
                     "sweep": 1e9 * time_metropolis(case, REPEATS)[0],

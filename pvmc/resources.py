@@ -26,7 +26,7 @@ class Memory:
     def total(self) -> int:
         """What is there at the same time; Python and its libraries come on top.
 
-        While log-derivatives are made there are a chunk's rows, and either their copy or the rows' product and the packed
+        While log-derivatives are made there are a chunk's rows, and either their copy or their product and the packed
         sums, which are 3/5 of what S takes in the end.
         """
         together = self.derivatives // 2 + max(self.derivatives // 2, 3 * self.geometric_tensor // 5)

@@ -5,7 +5,7 @@ LANES (:mod:`pvmc.ansatz.simd`), so that each walker costs only what it needs: n
 update where a proposal is rejected.  Rows are filled up to a multiple of LANES with units of T = 0, C = 1, S = 0, which
 change nothing.  Shapes, with ``size`` the filled-up number of hidden units:
 
-    rows   (3, n_planes, size)    C, S and -S of one pattern; (3 n, n_planes, size) of n patterns
+    rows   (3, n_planes, size)    C, S and -S of one pattern
     way    1 for a walker whose spins on the flipped set are those of the pattern, 2 for the opposite ones: which S
     tanh   (L, n_planes, size)    T of all walkers; functions of one walker take its number, since a view of an array
                                   costs as much as some hidden units
@@ -53,12 +53,11 @@ def filled_up(n_hidden: int) -> int:
 
 
 @kernel
-def new_pattern(n_planes: int, n_hidden: int, count: int = 1) -> Floats:
-    """Rows of some patterns, (3 count, n_planes, size), of which only those of hidden units remain to be written."""
+def new_pattern(n_planes: int, n_hidden: int) -> Floats:
+    """Rows of a pattern, (3, n_planes, size), of which only those of hidden units remain to be written."""
     size = filled_up(n_hidden)
-    rows = aligned_zeros(3 * count * n_planes * size).reshape(3 * count, n_planes, size)
-    for pattern in range(count):
-        rows[3 * pattern, 0, n_hidden:] = 1.0
+    rows = aligned_zeros(3 * n_planes * size).reshape(3, n_planes, size)
+    rows[0, 0, n_hidden:] = 1.0
     return rows
 
 
@@ -119,43 +118,51 @@ def tile(array: Floats, position: int) -> Vector:
     return load(array, position, lanes_below(LANES))
 
 
-@kernel
-def real_factor(rows: Floats, pattern: int, way: int, tanh: Floats, start: int, j: int) -> Vector:
-    """C - T S of LANES hidden units from j, of the walker whose T begins at ``start``."""
-    size = rows.shape[2]
-    return tile(rows, pattern * size + j) - tile(tanh, start + j) * tile(rows, (pattern + way) * size + j)
-
-
-@kernel
-def complex_factor(rows: Floats, pattern: int, way: int, tanh: Floats, start: int, j: int) -> VectorPair:
-    """As :func:`real_factor`."""
-    size = rows.shape[2]
-    x, y = tile(tanh, start + j), tile(tanh, start + size + j)
-    cosh, sinh = 2 * pattern * size + j, 2 * (pattern + way) * size + j
-    s, t = tile(rows, sinh), tile(rows, sinh + size)
-    return tile(rows, cosh) - x * s + y * t, tile(rows, cosh + size) - x * t - y * s
-
-
 @inlined
-def ratio_real(rows: Floats, pattern: int, way: int, tanh: Floats, walker: int) -> float:
-    """prod_j (C_j - T_j S_j).  Four products run side by side, so that none waits for the last."""
+def real_pair(rows: Floats, way: int, tanh: Floats, a: int, b: int) -> tuple[float, float]:
+    """prod_j (C_j - T_j S_j) of two walkers that go the same way: C and S are fetched once for both."""
     size = rows.shape[2]
-    start = walker * size
     first, second, third, fourth = splat(1.0), splat(1.0), splat(1.0), splat(1.0)
-    grouped = size - size % (4 * LANES)
-    for j in range(0, grouped, 4 * LANES):
-        first = first * real_factor(rows, pattern, way, tanh, start, j)
-        second = second * real_factor(rows, pattern, way, tanh, start, j + LANES)
-        third = third * real_factor(rows, pattern, way, tanh, start, j + 2 * LANES)
-        fourth = fourth * real_factor(rows, pattern, way, tanh, start, j + 3 * LANES)
-    for j in range(grouped, size, LANES):
-        first = first * real_factor(rows, pattern, way, tanh, start, j)
-    product = (first * second) * (third * fourth)
+    paired = size - size % (2 * LANES)
+    for j in range(0, paired, 2 * LANES):  # two products for each, so that none waits for the last
+        c, s = tile(rows, j), tile(rows, way * size + j)
+        first = first * (c - tile(tanh, a * size + j) * s)
+        second = second * (c - tile(tanh, b * size + j) * s)
+        c, s = tile(rows, j + LANES), tile(rows, way * size + j + LANES)
+        third = third * (c - tile(tanh, a * size + j + LANES) * s)
+        fourth = fourth * (c - tile(tanh, b * size + j + LANES) * s)
+    for j in range(paired, size, LANES):
+        c, s = tile(rows, j), tile(rows, way * size + j)
+        first = first * (c - tile(tanh, a * size + j) * s)
+        second = second * (c - tile(tanh, b * size + j) * s)
+    return real_total(first * third), real_total(second * fourth)
+
+
+@kernel
+def real_total(product: Vector) -> float:
+    """The product of all lanes."""
     product = product * rotated(product, LANES // 2)
     product = product * rotated(product, LANES // 4)
     if LANES == 8:
         product = product * rotated(product, 1)
     return first_lane(product)
+
+
+@inlined
+def complex_pair(
+    rows: Floats, way: int, tanh: Floats, a: int, b: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """As :func:`real_pair`, each by real and imaginary part."""
+    size = rows.shape[2]
+    first, second = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
+    for j in range(0, size, LANES):
+        c, d = tile(rows, j), tile(rows, size + j)
+        s, t = tile(rows, 2 * way * size + j), tile(rows, (2 * way + 1) * size + j)
+        x, y = tile(tanh, 2 * a * size + j), tile(tanh, (2 * a + 1) * size + j)
+        first = complex_product(first, (c - x * s + y * t, d - x * t - y * s))
+        x, y = tile(tanh, 2 * b * size + j), tile(tanh, (2 * b + 1) * size + j)
+        second = complex_product(second, (c - x * s + y * t, d - x * t - y * s))
+    return complex_total(first), complex_total(second)
 
 
 @kernel
@@ -164,19 +171,9 @@ def folded(product: VectorPair, distance: int) -> VectorPair:
     return complex_product(product, (rotated(product[0], distance), rotated(product[1], distance)))
 
 
-@inlined
-def ratio_complex(rows: Floats, pattern: int, way: int, tanh: Floats, walker: int) -> tuple[float, float]:
-    """As :func:`ratio_real`, by real and imaginary part."""
-    size = rows.shape[2]
-    start = 2 * walker * size
-    first, second = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
-    grouped = size - size % (2 * LANES)
-    for j in range(0, grouped, 2 * LANES):
-        first = complex_product(first, complex_factor(rows, pattern, way, tanh, start, j))
-        second = complex_product(second, complex_factor(rows, pattern, way, tanh, start, j + LANES))
-    for j in range(grouped, size, LANES):
-        first = complex_product(first, complex_factor(rows, pattern, way, tanh, start, j))
-    product = complex_product(first, second)
+@kernel
+def complex_total(product: VectorPair) -> tuple[float, float]:
+    """The product of all lanes."""
     product = folded(product, LANES // 2)
     product = folded(product, LANES // 4)
     if LANES == 8:
@@ -185,11 +182,14 @@ def ratio_complex(rows: Floats, pattern: int, way: int, tanh: Floats, walker: in
 
 
 @inlined
-def ratio(rows: Floats, way: int, tanh: Floats, walker: int, pattern: int = 0) -> tuple[float, float]:
-    """prod_j (C_j - T_j S_j) of real or complex weights; C is the row ``pattern`` of those of several patterns."""
+def ratio_pair(
+    rows: Floats, way: int, tanh: Floats, a: int, b: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """prod_j (C_j - T_j S_j) of two walkers, of real or complex weights, by real and imaginary part."""
     if tanh.shape[1] == 1:
-        return ratio_real(rows, pattern, way, tanh, walker), 0.0
-    return ratio_complex(rows, pattern, way, tanh, walker)
+        first, second = real_pair(rows, way, tanh, a, b)
+        return (first, 0.0), (second, 0.0)
+    return complex_pair(rows, way, tanh, a, b)
 
 
 @kernel

@@ -33,16 +33,13 @@ from pvmc.ansatz.hidden_units import (
     is_saturated,
     new_pattern,
     new_walkers,
-    ratio,
+    ratio_pair,
     read_lookup,
     update,
     write_lookup,
 )
 from pvmc.ansatz.simd import LANES, lanes_below, load, splat, store
 from pvmc.ansatz.vector_math import kernel
-
-CACHED_NUMBERS = 4096
-"""Numbers of C and S that are used at a time: 32 KiB, and the T of a walker beside them, in the first-level cache."""
 
 LARGEST_LOG_RATIO = 300.0
 """Bound on |ln |ratio|| up to which plain products, and their squares, stay inside the range of float64."""
@@ -105,9 +102,37 @@ def visible_factors(visible: Floats, spins: Spins, sites: Integers, lane: int, f
 
 
 @kernel
-def way_of(sign: float) -> int:
-    """Which row of a pattern a walker takes: 1 for sign +1, 2 for -1.  No branch, which nobody could predict."""
-    return int(1 + np.int64(sign < 0.0))
+def line_up(pending: Booleans, sign: Floats, lane: int, queue: Integers) -> tuple[int, int]:
+    """Put the pending walkers of a pattern, from ``lane`` on, in line; then they are not pending any more.
+
+    Returns:
+        n and m: those whose spins are the pattern's are queue[:n]; those that have the opposite ones queue[n:m].  The
+        queue must have room for one more than there are walkers.
+    """
+    n = 0
+    for walker in range(lane, len(pending)):  # no branches, which nobody could predict
+        queue[n] = walker
+        n += np.int64(pending[walker] and sign[walker] > 0.0)
+    same = n
+    for walker in range(lane, len(pending)):
+        queue[n] = walker
+        n += np.int64(pending[walker] and sign[walker] < 0.0)
+    for walker in range(lane, len(pending)):
+        pending[walker] = pending[walker] and sign[walker] == 0.0
+    return same, n
+
+
+@kernel
+def pattern_ratios(
+    rows: Floats, factors: Floats, tanh: Floats, queue: Integers, first: int, last: int, way: int, out: Floats
+) -> None:
+    """Ratios of the walkers queue[first:last], which all go this way, into ``out``, (2, L); two at a time."""
+    factor = (factors[way, 0], factors[way, 1])
+    for i in range(first, last, 2):
+        a, b = queue[i], queue[min(i + 1, last - 1)]
+        one, other = ratio_pair(rows, way, tanh, a, b)
+        out[0, a], out[1, a] = complex_product(one, factor)
+        out[0, b], out[1, b] = complex_product(other, factor)
 
 
 @kernel
@@ -123,7 +148,7 @@ def set_ratios(
     out: Floats,
 ) -> None:
     """Ratios of the pending walkers for one set into ``out``, (2, L), 0 for the others; then none is pending."""
-    width, factors = len(pending), np.empty((3, 2))
+    width, factors, queue = len(pending), np.empty((3, 2)), np.empty(len(pending) + 1, dtype=np.int64)
     for walker in range(width):
         out[0, walker] = out[1, walker] = 0.0
     for lane in range(width):
@@ -132,12 +157,9 @@ def set_ratios(
         compose_rows(table, spins, sites, lane, rows)
         relative_signs(spins, sites, lane, sign)
         visible_factors(visible, spins, sites, lane, factors)
-        for walker in range(lane, width):
-            if pending[walker] and sign[walker] != 0.0:
-                pending[walker] = False
-                way = way_of(sign[walker])
-                product = ratio(rows, way, tanh, walker)
-                out[0, walker], out[1, walker] = complex_product(product, (factors[way, 0], factors[way, 1]))
+        same, both = line_up(pending, sign, lane, queue)
+        pattern_ratios(rows, factors, tanh, queue, 0, same, 1, out)
+        pattern_ratios(rows, factors, tanh, queue, same, both, 2, out)
 
 
 @kernel
@@ -180,8 +202,6 @@ def ratios(
         return False
     tanh = new_walkers(width, n_planes, n_hidden)
     read_lookup(lookup, tanh)
-    if len(sites) == len(offsets) - 1:
-        return single_site_ratios(table, visible, growth, largest, spins, tanh, sites, wanted, out)
     rows = new_pattern(n_planes, n_hidden)
     sign, pending, found = np.empty(width), np.empty(width, dtype=np.bool_), np.empty((2, width))
     for k in range(len(offsets) - 1):
@@ -191,54 +211,14 @@ def ratios(
         for walker in range(width):
             pending[walker] = wanted[k, walker]
         set_ratios(table, visible, spins, tanh, members, pending, rows, sign, found)
-        for walker in range(width):
-            for plane in range(n_planes):
-                if not np.isfinite(found[plane, walker]):
-                    return False
-                out[k, walker, plane] = found[plane, walker]
-    return True
-
-
-@kernel
-def single_site_ratios(
-    table: Floats,
-    visible: Floats,
-    growth: Floats,
-    largest: float,
-    spins: Spins,
-    tanh: Floats,
-    sites: Integers,
-    wanted: Booleans,
-    out: Floats,
-) -> bool:
-    """As :func:`ratios` where each set is one site: one pattern for all walkers.
-
-    A few sites at a time, as many as the first-level cache has room for, so that a walker's T is fetched once for all.
-    """
-    n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
-    together = max(1, CACHED_NUMBERS // (3 * n_planes * n_hidden))
-    rows, factors = new_pattern(n_planes, n_hidden, together), np.empty((together, 3, 2))
-    for first in range(0, len(sites), together):
-        count = min(together, len(sites) - first)
-        for k in range(count):
-            member = sites[first + k : first + k + 1]
-            if not is_bounded(growth, largest, member):
-                return False
-            compose_rows(table, spins, member, 0, rows[3 * k : 3 * k + 3])
-            visible_factors(visible, spins, member, 0, factors[k])
-        for walker in range(width):
-            for k in range(count):
-                site = sites[first + k]
-                real, imaginary = 0.0, 0.0
-                if wanted[first + k, walker]:
-                    way = way_of(float(spins[site, walker] * spins[site, 0]))
-                    product = ratio(rows, way, tanh, walker, 3 * k)
-                    real, imaginary = complex_product(product, (factors[k, way, 0], factors[k, way, 1]))
-                    if not (np.isfinite(real) and np.isfinite(imaginary)):
-                        return False
-                out[first + k, walker, 0] = real
-                if n_planes == 2:
-                    out[first + k, walker, 1] = imaginary
+        largest_found = 0.0
+        for plane in range(n_planes):
+            for walker in range(width):
+                value = found[plane, walker]
+                out[k, walker, plane] = value
+                largest_found = largest_found if abs(value) <= largest_found else abs(value)  # NaN too
+        if not largest_found < np.inf:
+            return False
     return True
 
 
@@ -287,6 +267,7 @@ def metropolis(
     rows, tanh = new_pattern(n_planes, n_hidden), new_walkers(width, n_planes, n_hidden)
     read_lookup(lookup, tanh)
     sign, pending, factors = np.empty(width), np.empty(width, dtype=np.bool_), np.empty((3, 2))
+    queue, found = np.empty(width + 1, dtype=np.int64), np.empty((2, width))
     done, fine = 0, True
     while done < len(chosen) and fine:
         k = chosen[done]
@@ -300,13 +281,12 @@ def metropolis(
             compose_rows(table, spins, members, lane, rows)
             relative_signs(spins, members, lane, sign)
             visible_factors(visible, spins, members, lane, factors)
-            for walker in range(lane, width):
-                if not pending[walker] or sign[walker] == 0.0:
-                    continue
-                pending[walker] = False
-                way = way_of(sign[walker])
-                product = ratio(rows, way, tanh, walker)
-                real, imaginary = complex_product(product, (factors[way, 0], factors[way, 1]))
+            same, both = line_up(pending, sign, lane, queue)
+            pattern_ratios(rows, factors, tanh, queue, 0, same, 1, found)
+            pattern_ratios(rows, factors, tanh, queue, same, both, 2, found)
+            for i in range(both):
+                walker, way = queue[i], 1 if i < same else 2
+                real, imaginary = found[0, walker], found[1, walker]
                 # not (u >= weight): a walker that leaves a node of psi has an overflowing weight, be it inf or NaN.
                 if not uniforms[done, walker] >= real * real + imaginary * imaginary:
                     accepted[walker] += 1
@@ -343,7 +323,7 @@ def move_walkers(
         for walker in range(lane, width):
             if pending[walker] and sign[walker] != 0.0:
                 pending[walker] = False
-                fine = update(rows, way_of(sign[walker]), tanh, walker) and fine
+                fine = update(rows, 1 if sign[walker] > 0.0 else 2, tanh, walker) and fine
                 for m in range(len(sites)):
                     spins[sites[m], walker] = -spins[sites[m], walker]
     return fine

@@ -83,7 +83,7 @@ def test_what_is_not_asked_for_stays_out_or_follows_from_the_input() -> None:
 def test_much_memory_is_asked_for_where_it_is_needed() -> None:
     text = written("--set", "lattice.length=60", "--set", "ansatz.alpha=2", "--set", "ansatz.symmetry=none")
     (memory,) = (line for line in directives(text) if line.startswith("--mem-per-cpu"))
-    assert int(memory.removeprefix("--mem-per-cpu=").removesuffix("G")) > 2, "two and a half complex matrices of 7200^2 and more"
+    assert int(memory.removeprefix("--mem-per-cpu=").removesuffix("G")) > 2, "2.5 complex matrices of 7200^2 and more"
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

@@ -142,11 +142,16 @@ def test_products_and_updates(dtype: Any, n_hidden: int) -> None:
     if dtype == np.complex128:
         shift, theta = shift + 0.5j * rng.normal(size=n_hidden), theta + 1j * rng.normal(size=theta.shape)
     rows, tanh = pattern_and_walkers(shift, theta)
+    before = tanh.copy()
     for walker in range(WIDTH):
         way = 1 + walker % 2
         moved = theta[:, walker] - shift * (-1) ** (way - 1)
-        expected = (np.cosh(moved) / np.cosh(theta[:, walker])).prod()
-        assert complex(*hidden_units.ratio(rows, way, tanh, walker)) == pytest.approx(complex(expected), rel=1e-11)
+        beside = (walker + 1) % WIDTH
+        expected = [
+            (np.cosh(theta[:, w] - shift * (-1) ** (way - 1)) / np.cosh(theta[:, w])).prod() for w in (walker, beside)
+        ]
+        for one, other in zip(hidden_units.ratio_pair(rows, way, before, walker, beside), expected, strict=True):
+            assert complex(*one) == pytest.approx(complex(other), rel=1e-11)
         assert hidden_units.update(rows, way, tanh, walker)
         np.testing.assert_allclose(joined(tanh[walker, :, :n_hidden]), np.tanh(moved), rtol=1e-11, atol=1e-12)
         np.testing.assert_array_equal(tanh[walker, :, n_hidden:], 0.0)
