@@ -112,11 +112,11 @@ def line_up(pending: Booleans, sign: Floats, lane: int, queue: Integers) -> tupl
     n = 0
     for walker in range(lane, len(pending)):  # no branches, which nobody could predict
         queue[n] = walker
-        n += np.int64(pending[walker] and sign[walker] > 0.0)
+        n += int(pending[walker] and sign[walker] > 0.0)
     same = n
     for walker in range(lane, len(pending)):
         queue[n] = walker
-        n += np.int64(pending[walker] and sign[walker] < 0.0)
+        n += int(pending[walker] and sign[walker] < 0.0)
     for walker in range(lane, len(pending)):
         pending[walker] = pending[walker] and sign[walker] == 0.0
     return same, n
