@@ -60,27 +60,9 @@ def complex_product(x: Any, y: Any) -> Any:
     return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
 
 
-@kernel
-def real_factor(rows: Any, way: int, tanh: Any, start: int, j: int) -> Any:
-    """C - T S of LANES hidden units."""
-    return load(rows, j) - load(tanh, start + j) * load(rows, way * rows.shape[2] + j)
-
-
 @inlined
-def ratio_real(rows: Any, way: int, tanh: Any, walker: int) -> float:
-    """As in hidden_units."""
-    size = rows.shape[2]
-    start = walker * size
-    first, second, third, fourth = splat(1.0), splat(1.0), splat(1.0), splat(1.0)
-    grouped = size - size % (4 * LANES)
-    for j in range(0, grouped, 4 * LANES):
-        first = first * real_factor(rows, way, tanh, start, j)
-        second = second * real_factor(rows, way, tanh, start, j + LANES)
-        third = third * real_factor(rows, way, tanh, start, j + 2 * LANES)
-        fourth = fourth * real_factor(rows, way, tanh, start, j + 3 * LANES)
-    for j in range(grouped, size, LANES):
-        first = first * real_factor(rows, way, tanh, start, j)
-    product = (first * second) * (third * fourth)
+def real_total(product: Any) -> float:
+    """The product of all lanes."""
     if LANES == 16:
         product = product * turned_8(product)
     product = product * turned_4(product)
@@ -89,28 +71,29 @@ def ratio_real(rows: Any, way: int, tanh: Any, walker: int) -> float:
     return first_lane(product)
 
 
-@kernel
-def complex_factor(rows: Any, way: int, tanh: Any, start: int, j: int) -> Any:
-    """As :func:`real_factor`."""
+@inlined
+def real_pair(rows: Any, way: int, tanh: Any, a: int, b: int) -> tuple[float, float]:
+    """As in hidden_units."""
     size = rows.shape[2]
-    x, y = load(tanh, start + j), load(tanh, start + size + j)
-    s, t = load(rows, 2 * way * size + j), load(rows, (2 * way + 1) * size + j)
-    return load(rows, j) - x * s + y * t, load(rows, size + j) - x * t - y * s
+    first, second, third, fourth = splat(1.0), splat(1.0), splat(1.0), splat(1.0)
+    paired = size - size % (2 * LANES)
+    for j in range(0, paired, 2 * LANES):
+        c, s = load(rows, j), load(rows, way * size + j)
+        first = first * (c - load(tanh, a * size + j) * s)
+        second = second * (c - load(tanh, b * size + j) * s)
+        c, s = load(rows, j + LANES), load(rows, way * size + j + LANES)
+        third = third * (c - load(tanh, a * size + j + LANES) * s)
+        fourth = fourth * (c - load(tanh, b * size + j + LANES) * s)
+    for j in range(paired, size, LANES):
+        c, s = load(rows, j), load(rows, way * size + j)
+        first = first * (c - load(tanh, a * size + j) * s)
+        second = second * (c - load(tanh, b * size + j) * s)
+    return real_total(first * third), real_total(second * fourth)
 
 
 @inlined
-def ratio_complex(rows: Any, way: int, tanh: Any, walker: int) -> tuple[float, float]:
-    """As in hidden_units."""
-    size = rows.shape[2]
-    start = 2 * walker * size
-    first, second = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
-    grouped = size - size % (2 * LANES)
-    for j in range(0, grouped, 2 * LANES):
-        first = complex_product(first, complex_factor(rows, way, tanh, start, j))
-        second = complex_product(second, complex_factor(rows, way, tanh, start, j + LANES))
-    for j in range(grouped, size, LANES):
-        first = complex_product(first, complex_factor(rows, way, tanh, start, j))
-    product = complex_product(first, second)
+def complex_total(product: Any) -> tuple[float, float]:
+    """As :func:`real_total`."""
     if LANES == 16:
         product = complex_product(product, (turned_8(product[0]), turned_8(product[1])))
     product = complex_product(product, (turned_4(product[0]), turned_4(product[1])))
@@ -120,11 +103,27 @@ def ratio_complex(rows: Any, way: int, tanh: Any, walker: int) -> tuple[float, f
 
 
 @inlined
-def ratio(rows: Any, way: int, tanh: Any, walker: int) -> tuple[float, float]:
+def complex_pair(rows: Any, way: int, tanh: Any, a: int, b: int) -> Any:
+    """As in hidden_units."""
+    size = rows.shape[2]
+    first, second = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
+    for j in range(0, size, LANES):
+        c, d = load(rows, j), load(rows, size + j)
+        s, t = load(rows, 2 * way * size + j), load(rows, (2 * way + 1) * size + j)
+        x, y = load(tanh, 2 * a * size + j), load(tanh, (2 * a + 1) * size + j)
+        first = complex_product(first, (c - x * s + y * t, d - x * t - y * s))
+        x, y = load(tanh, 2 * b * size + j), load(tanh, (2 * b + 1) * size + j)
+        second = complex_product(second, (c - x * s + y * t, d - x * t - y * s))
+    return complex_total(first), complex_total(second)
+
+
+@inlined
+def ratio_pair(rows: Any, way: int, tanh: Any, a: int, b: int) -> Any:
     """As in hidden_units."""
     if tanh.shape[1] == 1:
-        return ratio_real(rows, way, tanh, walker), 0.0
-    return ratio_complex(rows, way, tanh, walker)
+        first, second = real_pair(rows, way, tanh, a, b)
+        return (first, 0.0), (second, 0.0)
+    return complex_pair(rows, way, tanh, a, b)
 
 
 @kernel
@@ -166,8 +165,9 @@ def ratios_64(rows: Any, tanh: Any) -> float:
     """Both ratios of every walker, summed."""
     total = 0.0
     for way in (1, 2):
-        for walker in range(len(tanh)):
-            total += hidden_units.ratio(rows, way, tanh, walker)[0]
+        for walker in range(0, len(tanh), 2):
+            one, other = hidden_units.ratio_pair(rows, way, tanh, walker, walker + 1)
+            total += one[0] + other[0]
     return total
 
 
@@ -176,8 +176,9 @@ def ratios_32(rows: Any, tanh: Any) -> float:
     """As :func:`ratios_64`."""
     total = 0.0
     for way in (1, 2):
-        for walker in range(len(tanh)):
-            total += ratio(rows, way, tanh, walker)[0]
+        for walker in range(0, len(tanh), 2):
+            one, other = ratio_pair(rows, way, tanh, walker, walker + 1)
+            total += one[0] + other[0]
     return total
 
 
