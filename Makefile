@@ -54,7 +54,7 @@ help:
 	@echo 'make test-serial make test-mpi   one part of the tests'
 	@echo 'make docs        generated pages of docs/'
 	@echo 'make validation  docs/validation.md: small systems against exact diagonalisation; some minutes'
-	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/benchmarks.md'
+	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/benchmarks.md; then make scaling'
 	@echo 'make scaling     docs/scaling.md: cost model, 1 to 4096 ranks, against measurements here; some 5 minutes'
 	@echo 'make bench-peer  the same cases side by side with NetKet (in .venv-peer), then make bench'
 	@echo 'make clean       remove .venv and caches; keeps runs/'
@@ -109,6 +109,7 @@ validation: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
+	$(MAKE) --no-print-directory scaling
 
 # Never a dependency: NetKet and jax have an environment of their own.
 PEER := .venv-peer
