@@ -262,17 +262,10 @@ def validate_physics(options: argparse.Namespace) -> int:
 
 
 def bench(options: argparse.Namespace) -> int:
-    """``pvmc bench``."""
+    """Collective. ``pvmc bench``."""
     from pvmc.benchmark import bench
-    from pvmc.config import read_input, validate
-    from pvmc.errors import on_every_rank
-    from pvmc.job import JobConfig, build_job
-    from pvmc.parallel import world
 
-    comm = world()
-    raw = comm.root_value(lambda: read_input(options.config, options.set))
-    with on_every_rank():
-        job = build_job(validate(JobConfig, raw), raw)
+    job, _, comm = _shared_job(options)
     timing = bench(job, comm, options.iterations)
     comm.on_root(lambda: timing.report(options.json))
     return 0

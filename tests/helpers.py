@@ -5,13 +5,17 @@ Configurations are enumerated so that bit i of the row is set where s_i = -1; si
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from scipy import sparse, stats
 
 from pvmc.ansatz import RBM, WaveFunction
@@ -191,6 +195,26 @@ def enumerated_moments(rbm: RBM, theta: Numbers, operator: Operator, spins: Spin
 def full_tensor(lower: Numbers) -> Numbers:
     """A Hermitian matrix from its lower triangle."""
     return lower + np.tril(lower, -1).conj().T
+
+
+# Disks ----------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def mounted_disk(disk: Path, size: str) -> Iterator[Path]:
+    """A file system of its own in a new directory, of a size such as "512k"; a skip where none can be mounted."""
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        pytest.skip(f"cannot mount a small disk: {error}")
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 # Statistics -----------------------------------------------------------------------------------------------------------

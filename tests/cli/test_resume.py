@@ -18,6 +18,7 @@ from pvmc.cli import main
 from pvmc.errors import PvmcError
 from pvmc.io.checkpoint import latest_checkpoint, list_checkpoints
 from pvmc.io.reader import open_run
+from tests.helpers import mounted_disk
 
 ROOT = Path(pvmc.__file__).parents[1]
 SHORT, LONGER, ENDLESS = 12, 20, 10**6
@@ -215,17 +216,8 @@ def test_results_without_the_rows_of_the_checkpoint(capsys: pytest.CaptureFixtur
 @pytest.fixture
 def small_disk(directory: Path) -> Iterator[Path]:
     """A file system of half a MB."""
-    disk = directory / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        pytest.skip(f"cannot mount a small disk: {error}")
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted_disk(directory / "disk", "512k") as disk:
+        yield disk
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(capsys: pytest.CaptureFixture[str], small_disk: Path) -> None:

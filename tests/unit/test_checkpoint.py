@@ -27,6 +27,7 @@ from pvmc.io.checkpoint import (
     remove_checkpoints,
     write_checkpoint,
 )
+from tests.helpers import mounted_disk
 
 K, SHAPE = 6, (3, 4, 8)
 
@@ -262,17 +263,8 @@ def run_writing(script: str, directory: Path) -> list[str]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        pytest.skip(f"cannot mount a small disk: {error}")
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted_disk(tmp_path / "disk", "1m") as disk:
+        yield disk
 
 
 def test_full_disk_leaves_the_last_checkpoints(small_disk: Path) -> None:
