@@ -11,6 +11,7 @@ from pvmc.estimators.local import CHUNK_COLUMNS
 from pvmc.job import Job
 from pvmc.parallel import block_range
 from pvmc.rng import Stream, generator
+from pvmc.runtime import STATES_KEPT
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Memory:
     derivatives: int
     geometric_tensor: int
     tables: int
+    states: int
+    """Walkers and parameters of the last iterations, to go back to where the numbers go bad."""
 
     @property
     def total(self) -> int:
@@ -30,7 +33,7 @@ class Memory:
         sums, which are 3/5 of what S takes in the end.
         """
         together = self.derivatives // 2 + max(self.derivatives // 2, 3 * self.geometric_tensor // 5)
-        return self.samples + self.tables + max(together, self.geometric_tensor)
+        return self.samples + self.tables + self.states + max(together, self.geometric_tensor)
 
 
 def memory_per_rank(job: Job, ranks: int) -> Memory:
@@ -50,6 +53,7 @@ def memory_per_rank(job: Job, ranks: int) -> Memory:
         # The packed sums, S, and its scaled copy that becomes the factor; before, a chunk's product and the sums.
         geometric_tensor=5 * n_parameters**2 * item // 2,
         tables=ansatz.table_bytes,
+        states=STATES_KEPT * (sampler.walker_bytes(n_blocks, n_sites) + n_parameters * item),
     )
 
 
@@ -72,14 +76,15 @@ def memory_table(job: Job, ranks: int | None = None) -> str:
     counts = [ranks] if ranks else [2**k for k in range(n_blocks.bit_length()) if 2**k <= n_blocks][:8]
     lines = ["# memory of the largest rank, without Python and its libraries (about 200 MB):"]
     lines.append("# (the total counts what is there at the same time: most of S when O is gone)")
-    lines.append(f"#{'ranks':>6}{'total':>11}{'samples':>11}{'O':>11}{'S':>11}{'tables':>11}")
+    lines.append(f"#{'ranks':>6}{'total':>11}{'samples':>11}{'O':>11}{'S':>11}{'tables':>11}{'states':>11}")
     for count in counts:
         if count > n_blocks:
             raise InputError(
                 f"--ranks {count}: this job has {n_blocks} blocks of walkers and can use at most as many ranks"
             )
         memory = memory_per_rank(job, count)
-        parts = (memory.total, memory.samples, memory.derivatives, memory.geometric_tensor, memory.tables)
+        linear = memory.derivatives, memory.geometric_tensor
+        parts = (memory.total, memory.samples, *linear, memory.tables, memory.states)
         lines.append(f"#{count:>6}" + "".join(f"{bytes_in_words(part):>11}" for part in parts))
     return "\n".join(lines)
 

@@ -7,12 +7,13 @@ from pvmc.runtime.checkpoint_policy import CheckpointPolicy, CheckpointSpec
 from pvmc.runtime.convergence import Convergence, ConvergenceSpec
 from pvmc.runtime.guard import Guard, Trouble, spectrum_bounds
 from pvmc.runtime.limits import FoundLimit, TimeLimit, TimeSpec, find_time_limit, parse_duration
-from pvmc.runtime.retry import Retry, Rewind
+from pvmc.runtime.retry import STATES_KEPT, Retry, Rewind
 from pvmc.runtime.signals import Signals
 from pvmc.runtime.stop import STOP_FILE, Decision, StopReason, StopWatcher
 from pvmc.runtime.stuck_walkers import StuckWalkers, WalkerWatch
 
 __all__ = [
+    "STATES_KEPT",
     "STOP_FILE",
     "CheckpointPolicy",
     "CheckpointSpec",

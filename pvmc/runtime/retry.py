@@ -22,6 +22,9 @@ RATE_FACTOR = 0.5
 BACK = (1, 4, 16)
 """Iterations by which the first, the second and any later retry go back: the harm may be older than its first sign."""
 
+STATES_KEPT = max(BACK) + 1
+"""States that are kept to go back to."""
+
 CALM = 50
 """Good iterations that take away the caution of one retry."""
 
@@ -107,7 +110,7 @@ class Rewind(Generic[StateT]):
     """The states before the last iterations, to go back to.  A resumed run begins with the one that it was given."""
 
     def __init__(self) -> None:
-        self._states: deque[tuple[int, StateT]] = deque(maxlen=max(BACK) + 1)
+        self._states: deque[tuple[int, StateT]] = deque(maxlen=STATES_KEPT)
 
     def keep(self, iteration: int, state: StateT) -> None:
         """Keep the state before an iteration that was good; those of this and later iterations go."""

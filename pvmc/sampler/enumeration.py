@@ -46,6 +46,10 @@ class Enumeration:
         """This sampler itself: its work is that of the blocks it is given."""
         return self
 
+    def walker_bytes(self, n_blocks: int, n_sites: int) -> int:
+        """0: all iterations share the configurations."""
+        return 0
+
     def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
         """Bytes of the configurations and weights, a block's look-up, and the basis, which every rank has."""
         configurations = n_blocks * self.width * (n_sites + 8) + 8 * self.width * lookup_size

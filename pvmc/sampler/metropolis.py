@@ -78,11 +78,15 @@ class Metropolis:
         """The same sampler with one draw and no burn-in."""
         return replace(self, n_draws=1, burn_in=0)
 
+    def walker_bytes(self, n_blocks: int, n_sites: int) -> int:
+        """Bytes of the walkers of so many blocks, with replicas."""
+        return n_blocks * self.width * self.replicas * n_sites
+
     def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
         """Bytes of the walkers (with replicas, before and after), and of look-up and random numbers of one block."""
         lanes = self.width * self.replicas
         longest = 1 if self.tempering else max(1, self.burn_in, self.discard)  # sweeps in one go
-        walkers = 2 * n_blocks * lanes * n_sites
+        walkers = 2 * self.walker_bytes(n_blocks, n_sites)
         if self.tempering:  # ln psi for swaps takes three more arrays of the size of a look-up
             walkers += 24 * lanes * lookup_size
         return walkers + 8 * lanes * (lookup_size + longest * self.sweep)

@@ -144,6 +144,10 @@ class Sampler(Protocol):
         """A sampler that uses the same kernels with less work, to have them compiled."""
         ...
 
+    def walker_bytes(self, n_blocks: int, n_sites: int) -> int:
+        """Bytes of the walkers that an iteration makes on a rank with so many blocks; 0 where they do not move."""
+        ...
+
     def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
         """Bytes of the walkers of a rank with so many blocks, and of the work on one."""
         ...
