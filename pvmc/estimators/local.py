@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Floats, Numbers, WaveFunction
+from pvmc.ansatz.base import Factors, Floats, Integers, Numbers, Spins, WaveFunction
+from pvmc.ansatz.factors import factors_of
 from pvmc.errors import NumericalError, on_every_rank
+from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.estimators.moment_matrix import MomentMatrix, NotFinite, OutOfRange, Reference
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
@@ -26,28 +28,54 @@ MARGIN = 256.0
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The log-derivatives of this rank's configurations, chunk by chunk.
+
+    Attributes:
+        derivatives: O of each chunk.
+        order: where the energies of their configurations stand in ``Batch.energies`` (flat), int64 (n_local,).
+        real_parameters: whether theta is real.
+    """
+
+    derivatives: Sequence[Derivatives]
+    order: Integers
+    real_parameters: bool
+
+
+@dataclass(frozen=True)
 class Batch:
     """What one rank measured on its configurations in one iteration.
 
     Attributes:
         energies: local energies, float64 or complex128 (n_draws, n_walkers); a column is a Markov chain.
-        matrix: moments of the log-derivatives and the energy, of this rank.
+        matrix: moments of the log-derivatives and the energy, of this rank; None where the log-derivatives are kept.
         accepted: accepted proposals.
         proposed: proposals.
         n_blocks: blocks of walkers on this rank, next to each other in ``energies``.
         n_samples: configurations of all ranks, dead ones not counted.
         weights: float64 (n_draws, n_walkers), their sum over all ranks is n_samples; None where all weigh the same.
         seconds: wall time of each phase.
+        kept: the log-derivatives, where they are kept.
+        spins: the configurations, int8 (n_blocks, n_draws, N, L), where they are kept.
+        is_exact: whether the weights are those of all configurations there are, without statistical error.
     """
 
     energies: Numbers
-    matrix: MomentMatrix
+    matrix: MomentMatrix | None
     accepted: int
     proposed: int
     n_blocks: int
     n_samples: int
     weights: Floats | None
     seconds: dict[str, float]
+    kept: Kept | None = None
+    spins: Spins | None = None
+    is_exact: bool = True
+
+    @property
+    def exact_sums(self) -> bool:
+        """Whether sums have the same bits at any number of ranks."""
+        return self.matrix is None or self.matrix.exact
 
 
 def local_energy(
@@ -72,8 +100,10 @@ def estimate(
     *,
     real_parameters: bool,
     exact_sums: bool = True,
+    keep_rows: bool = False,
+    keep_spins: bool = False,
 ) -> Batch:
-    """Collective. Walk over the draws of this rank; local energies and moments of the log-derivatives on the way.
+    """Collective. Walk over the draws of this rank; local energies and log-derivatives on the way.
 
     Args:
         draws: configurations and their look-ups.
@@ -82,27 +112,33 @@ def estimate(
         n_parameters: K.
         comm: the ranks.
         real_parameters: whether theta is real.
-        exact_sums: moments with the same bits at any number of ranks.
+        exact_sums: moments with the same bits at any number of ranks; those of kept rows always have.
+        keep_rows: the log-derivatives are kept (in factors where psi offers them), and no moments are made.
+        keep_spins: the configurations are kept.
 
     Raises:
         NumericalError: a local energy or log-derivative is not finite; on every rank.
     """
-    measurement = Measurement(draws, operator, psi, n_parameters)
+    measurement = Measurement(draws, operator, psi, n_parameters, keep_spins=keep_spins)
     n_chunks = len(measurement.starts) * draws.n_blocks
     n_samples, all_chunks = comm.sum(np.array([measurement.energies.size, n_chunks], dtype=np.int64)).tolist()
     weights = None
     if draws.log_weights is not None:
         weights, n_samples = _normalised(draws.log_weights, comm)
-    matrix = collect(
-        measurement.chunks,
-        comm,
-        n_chunks=all_chunks,
-        n_samples=n_samples,
-        is_complex=np.issubdtype(psi.dtype, np.complexfloating),
-        real_parameters=real_parameters,
-        weights=weights,
-        exact_sums=exact_sums,
-    )
+    matrix = kept = None
+    if keep_rows:
+        kept = Kept(list(measurement.derivatives()), measurement.order(), real_parameters)
+    else:
+        matrix = collect(
+            measurement.chunks,
+            comm,
+            n_chunks=all_chunks,
+            n_samples=n_samples,
+            is_complex=np.issubdtype(psi.dtype, np.complexfloating),
+            real_parameters=real_parameters,
+            weights=weights,
+            exact_sums=exact_sums,
+        )
     return Batch(
         energies=measurement.energies.reshape(draws.n_draws, -1),
         matrix=matrix,
@@ -112,6 +148,9 @@ def estimate(
         n_samples=n_samples,
         weights=None if weights is None else weights.transpose(1, 0, 2).reshape(draws.n_draws, -1),
         seconds=measurement.seconds,
+        kept=kept,
+        spins=measurement.spins,
+        is_exact=draws.is_exact,
     )
 
 
@@ -133,12 +172,15 @@ class Measurement:
     """Local energies and log-derivatives of draws, made chunk by chunk.
 
     Attributes:
-        energies: float64 or complex128 (n_draws, n_blocks, L), filled by :meth:`chunks`.
+        energies: float64 or complex128 (n_draws, n_blocks, L), filled by :meth:`chunks` or :meth:`derivatives`.
         starts: the first draw of each chunk of a block.
         seconds: wall time in sampling, local energies, log-derivatives, and in the products of their rows.
+        spins: int8 (n_blocks, n_draws, N, L), filled like the energies; None where they are not kept.
     """
 
-    def __init__(self, draws: Draws, operator: Operator, psi: WaveFunction, n_parameters: int):
+    def __init__(
+        self, draws: Draws, operator: Operator, psi: WaveFunction, n_parameters: int, *, keep_spins: bool = False
+    ):
         self._draws, self._operator, self._psi = draws, operator, psi
         self._n_parameters = n_parameters
         shape = draws.n_draws, draws.n_blocks, draws.width
@@ -146,30 +188,84 @@ class Measurement:
         self._step = max(1, CHUNK_COLUMNS // draws.width)
         self.starts = range(0, draws.n_draws, self._step)
         self.seconds = dict.fromkeys(("sampling", "local_energies", "derivatives", "products"), 0.0)
+        shape = draws.n_blocks, draws.n_draws, operator.n_sites, draws.width
+        self.spins = np.empty(shape, dtype=np.int8) if keep_spins else None
+
+    def order(self) -> Integers:
+        """Where the configurations of the chunks stand in ``energies`` (flat), int64 (n_local,)."""
+        position = np.arange(self.energies.size).reshape(self.energies.shape)
+        return np.ascontiguousarray(position.transpose(1, 0, 2).reshape(-1))
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk over the draws; a chunk's rows are valid until the next."""
-        width, k = self._draws.width, self._n_parameters
+        k, memory = self._n_parameters, dict[int, Numbers]()
         is_real = not np.issubdtype(self._psi.dtype, np.complexfloating)
-        memory = {}
         clock = _Clock(self.seconds)
+        for place, spins, lookup, energies in self._measured(clock):
+            if place.n not in memory:
+                memory[place.n] = np.empty((k + 2, place.n), dtype=self._psi.dtype)
+            rows = memory[place.n]
+            rows[0, place.columns], rows[k + 1, place.columns] = 1.0, energies.real if is_real else energies
+            clock.lap("local_energies")
+            self._psi.log_derivatives(spins, lookup, out=rows[1 : k + 1, place.columns])
+            clock.lap("derivatives")
+            if place.is_last:
+                yield Chunk(rows, place.block, place.draws)
+                clock.lap("products")
+
+    def derivatives(self) -> Iterator[Derivatives]:
+        """Walk over the draws; the log-derivatives of each chunk, in memory of their own."""
+        factors = factors_of(self._psi)
+        clock = _Clock(self.seconds)
+        for place, spins, lookup, _ in self._measured(clock):
+            clock.lap("local_energies")
+            if place.columns.start == 0:
+                parts = []
+                shape = (0 if factors else self._n_parameters), place.n
+                rows = np.empty(shape, dtype=self._psi.dtype)
+            if factors:
+                parts.append(factors(spins, lookup))
+            else:
+                self._psi.log_derivatives(spins, lookup, out=rows[:, place.columns])
+            if place.is_last:
+                yield _joined(parts) if factors else Stored(rows)
+            clock.lap("derivatives")
+
+    def _measured(self, clock: _Clock) -> Iterator[tuple[_Place, Spins, Floats, Numbers]]:
+        """Walk over the draws: the place of each in its chunk, spins, look-up and local energies (which are kept)."""
+        width = self._draws.width
         for block, draw, spins, lookup in self._draws:
             clock.lap("sampling")
             start = draw - draw % self._step
             stop = min(start + self._step, self._draws.n_draws)
-            n = (stop - start) * width
-            if n not in memory:
-                memory[n] = np.empty((k + 2, n), dtype=self._psi.dtype)
-            rows, columns = memory[n], slice((draw - start) * width, (draw - start + 1) * width)
+            columns = slice((draw - start) * width, (draw - start + 1) * width)
             energies = local_energy(self._operator, self._psi, spins, lookup)
             self.energies[draw, block] = energies
-            rows[0, columns], rows[k + 1, columns] = 1.0, energies.real if is_real else energies
-            clock.lap("local_energies")
-            self._psi.log_derivatives(spins, lookup, out=rows[1 : k + 1, columns])
-            clock.lap("derivatives")
-            if draw == stop - 1:
-                yield Chunk(rows, block, slice(start, stop))
-                clock.lap("products")
+            if self.spins is not None:
+                self.spins[block, draw] = spins
+            yield _Place(block, slice(start, stop), columns, (stop - start) * width), spins, lookup, energies
+
+
+class _Place(NamedTuple):
+    """Where a draw stands in its chunk: the chunk's block, draws and size, and the draw's columns."""
+
+    block: int
+    draws: slice
+    columns: slice
+    n: int
+
+    @property
+    def is_last(self) -> bool:
+        return bool(self.columns.stop == self.n)
+
+
+def _joined(parts: Sequence[Factors]) -> Factored:
+    """The factors of a chunk from those of its draws."""
+    blocks = [
+        tuple(np.concatenate(arrays, axis=1) for arrays in zip(*block, strict=True))
+        for block in zip(*parts, strict=True)
+    ]
+    return Factored(blocks)
 
 
 def collect(

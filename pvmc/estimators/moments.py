@@ -12,15 +12,19 @@ import numpy as np
 
 from pvmc.ansatz.base import Floats, Numbers
 from pvmc.errors import NumericalError, on_every_rank
-from pvmc.estimators.local import Batch
+from pvmc.estimators.local import Batch, Kept
+from pvmc.estimators.rows import Rows
 from pvmc.estimators.statistics import EnergyStatistics, block_sums, energy_statistics, exact_statistics
 from pvmc.estimators.summation import sum_of_blocks
+from pvmc.estimators.trial import Trial
 from pvmc.parallel import Communicator
 
 
 @dataclass(frozen=True)
 class Moments:
-    """One iteration's linear problem S x = F.
+    """One iteration's linear problem S x = F: what every solver takes.
+
+    Either the rows that S and F are made of are kept, or S and F stand on the root and the rows are gone.
 
     Attributes:
         energy: statistics of the local energy, on every rank.
@@ -31,6 +35,8 @@ class Moments:
             Fortran order, the upper one is zero; on the root, empty on other ranks.
         n_parameters: K.
         dtype: of the force, float64 or complex128.
+        rows: X and e of this rank's configurations; where they are kept, the three above are empty.
+        trial: energies of other parameters on the same configurations, where these are kept.
     """
 
     energy: EnergyStatistics
@@ -39,6 +45,8 @@ class Moments:
     tensor: Numbers
     n_parameters: int
     dtype: np.dtype[Any]
+    rows: Rows | None = None
+    trial: Trial | None = None
 
 
 def reduce_moments(batch: Batch, comm: Communicator, *, n_sites: int, infinite_temperature: float) -> Moments:
@@ -56,7 +64,7 @@ def reduce_moments(batch: Batch, comm: Communicator, *, n_sites: int, infinite_t
         NumericalError: the mean energy is not finite; on every rank.
     """
     mean = _mean_energy(batch, comm)
-    if batch.weights is None:
+    if batch.weights is None or not batch.is_exact:
         energy = energy_statistics(
             batch.energies - (mean if np.iscomplexobj(batch.energies) else mean.real),
             mean,
@@ -66,12 +74,29 @@ def reduce_moments(batch: Batch, comm: Communicator, *, n_sites: int, infinite_t
             batch.proposed,
             comm,
             n_blocks=batch.n_blocks,
-            exact_sums=batch.matrix.exact,
+            exact_sums=batch.exact_sums,
+            weights=batch.weights,
         )
     else:
         energy = exact_statistics(mean, _variance(batch, mean, comm), batch.n_samples, n_sites, infinite_temperature)
+    if batch.kept is not None:
+        rows = _rows(batch, batch.kept, mean, comm)
+        return Moments(energy, *_NOWHERE, rows.n_parameters, rows.dtype, rows)
+    assert batch.matrix is not None, "rows that are not kept have been summed"
     derivative_mean, force, tensor = batch.matrix.covariances(comm)
     return Moments(energy, derivative_mean, force, tensor, batch.matrix.n_parameters, batch.matrix.dtype)
+
+
+_NOWHERE = np.empty(0), np.empty(0), np.empty((0, 0))
+
+
+def _rows(batch: Batch, kept: Kept, mean: complex, comm: Communicator) -> Rows:
+    """Collective. The rows of kept log-derivatives."""
+    energies = batch.energies.reshape(-1)[kept.order]
+    is_real = not np.issubdtype(kept.derivatives[0].dtype, np.complexfloating)
+    centred = energies.real - mean.real if is_real else energies - mean
+    weights = np.ones(len(energies)) if batch.weights is None else batch.weights.reshape(-1)[kept.order]
+    return Rows(kept.derivatives, centred, weights / batch.n_samples, comm, real=kept.real_parameters)
 
 
 def _mean_energy(batch: Batch, comm: Communicator) -> complex:
@@ -80,7 +105,7 @@ def _mean_energy(batch: Batch, comm: Communicator) -> complex:
     if batch.weights is not None:
         planes = [np.where(batch.weights > 0, part, 0.0) * batch.weights for part in planes]
     partials = np.stack([block_sums(part, batch.n_blocks) for part in planes], axis=1)
-    real, imaginary = sum_of_blocks(partials, comm, batch.matrix.exact) / batch.n_samples
+    real, imaginary = sum_of_blocks(partials, comm, batch.exact_sums) / batch.n_samples
     with on_every_rank():
         if not (np.isfinite(real) and np.isfinite(imaginary)):
             raise NumericalError("the local energy is not finite: psi left the range of numbers")
@@ -93,4 +118,4 @@ def _variance(batch: Batch, mean: complex, comm: Communicator) -> float:
     alive = np.where(batch.weights > 0, batch.energies, mean)
     squares: Floats = np.abs(alive - mean) ** 2 * batch.weights
     partials = block_sums(squares, batch.n_blocks)[:, None]
-    return float(sum_of_blocks(partials, comm, batch.matrix.exact)[0]) / batch.n_samples
+    return float(sum_of_blocks(partials, comm, batch.exact_sums)[0]) / batch.n_samples

@@ -66,3 +66,57 @@ def sum_of_blocks(partials: Floats, comm: Communicator, exact: bool) -> Floats:
     limbs = np.zeros((LIMBS + 1, partials.shape[1]), dtype=np.int64)
     cut(partials, limbs)
     return joined(comm.sum(limbs))
+
+
+class ExactSum:
+    """A vector summed over chunks and ranks, with the same bits in any order; see :func:`sum_of_blocks`.
+
+    Args:
+        size: length of the vector.
+    """
+
+    def __init__(self, size: int):
+        self._limbs = np.zeros((LIMBS + 1, size), dtype=np.int64)
+
+    def add(self, values: Floats) -> None:
+        """Add a vector, float64 (size,)."""
+        cut(values.reshape(1, -1), self._limbs)
+
+    def total(self, comm: Communicator) -> Floats:
+        """Collective. The sum over all ranks, float64 (size,); NaN where a summand is NaN or not below 1e30."""
+        return joined(comm.sum(self._limbs))
+
+
+class BoundedSum:
+    """A vector summed over chunks and ranks as 64-bit integers: one number each in the message, where bounds are known.
+
+    Args:
+        bound: float64 (size,), not smaller than the sum over all chunks of all ranks of the summands' moduli.
+    """
+
+    def __init__(self, bound: Floats):
+        exponents = np.frexp(np.maximum(bound, SMALLEST_BOUND))[1].astype(np.int64)
+        self._scale = np.ldexp(1.0, FIXED_BITS - exponents)
+        self._sums = np.zeros(len(bound), dtype=np.int64)
+
+    def add(self, values: Floats) -> None:
+        """Add a vector, float64 (size,)."""
+        add_rounded(values, self._scale, self._sums)
+
+    def total(self, comm: Communicator) -> Floats:
+        """Collective. The sum over all ranks, float64 (size,)."""
+        return np.asarray(comm.sum(self._sums) / self._scale)
+
+
+FIXED_BITS = 61
+"""Of the int64 sums that the bound may take: one is the sign, one is room for rounding."""
+
+SMALLEST_BOUND = 2.0**-900
+"""Bounds below count as this, whose scale is still a number."""
+
+
+@kernel
+def add_rounded(values: Floats, scale: Floats, sums: Integers) -> None:
+    """Add values times their scales, rounded to integers."""
+    for i in range(len(values)):
+        sums[i] += np.int64(np.rint(values[i] * scale[i]))

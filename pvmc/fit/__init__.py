@@ -3,7 +3,7 @@
 from pvmc.fit.cost import Gradient, evaluate, gradient
 from pvmc.fit.data import DataSet, enumerated, from_file, logarithms, product_state, sampled
 from pvmc.fit.loop import EpochRecord, iterate_epochs
-from pvmc.fit.optimizers import Adam, Momentum, Optimizer, SteepestDescent
+from pvmc.sr.optimizers import Adam, Momentum, Optimizer, SteepestDescent
 from pvmc.fit.spec import FitSpec
 
 __all__ = [

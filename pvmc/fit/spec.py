@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pvmc.config import KeyProblem, Section
-from pvmc.fit.optimizers import Adam, Momentum, Optimizer, SteepestDescent
+from pvmc.sr.optimizers import Adam, Momentum, Optimizer, SteepestDescent
 from pvmc.sr import Schedule
 
 

@@ -13,7 +13,7 @@ import pickle
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import numpy as np
@@ -78,6 +78,17 @@ class Communicator(Protocol):
             ValueError: they do not agree (on every rank), or the array has no axis.
         """
 
+    def exchange(self, sent: Sequence[Array], received: Sequence[Array]) -> None:
+        """Collective.  Every rank sends an array to every rank.
+
+        Args:
+            sent: the array for each rank, C-contiguous; 2^31 - 1 bytes at most together.
+            received: where each rank's array is written; of the shape and dtype that it sends.
+
+        Raises:
+            ValueError: too many bytes, or an array is not contiguous in C order.
+        """
+
     def broadcast_object(self, value: T) -> T:
         """Collective.  The root's value, a small picklable one, on every rank."""
 
@@ -128,6 +139,9 @@ class SerialCommunicator(Communicator):
 
     def gather(self, array: npt.ArrayLike) -> Array:
         return _with_rows(array).copy()
+
+    def exchange(self, sent: Sequence[Array], received: Sequence[Array]) -> None:
+        _flat_bytes(received[0])[:] = _flat_bytes(sent[0])
 
     def broadcast_object(self, value: T) -> T:
         return value
@@ -235,6 +249,16 @@ class MpiCommunicator(Communicator):
             if result is not None and received is not None:
                 for start, piece in zip(starts + done, np.split(received, np.cumsum(counts)[:-1]), strict=True):
                     result[start : start + piece.size] = piece
+
+    def exchange(self, sent: Sequence[Array], received: Sequence[Array]) -> None:
+        outgoing = np.concatenate([_flat_bytes(array) for array in sent])
+        counts = [array.nbytes for array in sent], [array.nbytes for array in received]
+        incoming = np.empty(sum(counts[1]), dtype=np.uint8)
+        if max(outgoing.size, incoming.size) > self._largest_count:
+            raise ValueError(f"an exchange of {max(outgoing.size, incoming.size)} bytes is too large for one message")
+        self._wait(self._comm.Ialltoallv([outgoing, counts[0], self._mpi.BYTE], [incoming, counts[1], self._mpi.BYTE]))
+        for array, part in zip(received, np.split(incoming, np.cumsum(counts[1])[:-1]), strict=True):
+            _flat_bytes(array)[:] = part
 
     def broadcast_object(self, value: T) -> T:
         result: T = self._comm.bcast(value, root=0)

@@ -1,4 +1,4 @@
-"""From gradients to changes of the parameters.
+"""From gradients to changes of the parameters: what does without S.
 
 Parameters and gradients are real vectors here: complex ones are seen as real and imaginary parts in turn.
 """
@@ -14,7 +14,13 @@ Floats = npt.NDArray[np.float64]
 
 
 class Optimizer(Protocol):
-    """Keeps what it remembers of the gradients before."""
+    """Keeps what it remembers of the gradients before.
+
+    Attributes:
+        memory: all of it, arrays of numbers by name; another optimiser that is given it goes on in its place.
+    """
+
+    memory: dict[str, Floats]
 
     def change(self, gradient: Floats, rate: float) -> Floats:
         """What to add to the parameters.
@@ -27,7 +33,11 @@ class Optimizer(Protocol):
 
 
 class SteepestDescent:
-    """-rate times the gradient; with minibatches, stochastic gradient descent."""
+    """-rate times the gradient; with samples or minibatches, stochastic gradient descent."""
+
+    def __init__(self) -> None:
+        """Remembers nothing."""
+        self.memory: dict[str, Floats] = {}
 
     def change(self, gradient: Floats, rate: float) -> Floats:
         """What to add to the parameters."""
@@ -40,12 +50,13 @@ class Momentum:
     def __init__(self, momentum: float, n_parameters: int):
         """Starts at rest; ``momentum`` is m."""
         self.momentum = momentum
-        self._velocity = np.zeros(n_parameters)
+        self.memory = {"velocity": np.zeros(n_parameters)}
 
     def change(self, gradient: Floats, rate: float) -> Floats:
         """What to add to the parameters."""
-        self._velocity = self.momentum * self._velocity + gradient
-        return -rate * self._velocity
+        velocity = self.momentum * self.memory["velocity"] + gradient
+        self.memory = {"velocity": velocity}
+        return -rate * velocity
 
 
 class Adam:
@@ -57,15 +68,15 @@ class Adam:
     def __init__(self, mean_decay: float, n_parameters: int):
         """Starts without memory; ``mean_decay`` is beta_1."""
         self.mean_decay = mean_decay
-        self._mean = np.zeros(n_parameters)
-        self._square = np.zeros(n_parameters)
-        self._steps = 0
+        self.memory = {"mean": np.zeros(n_parameters), "square": np.zeros(n_parameters), "steps": np.zeros(1)}
 
     def change(self, gradient: Floats, rate: float) -> Floats:
         """What to add to the parameters."""
-        self._steps += 1
-        self._mean += (1.0 - self.mean_decay) * (gradient - self._mean)
-        self._square += (1.0 - self.SQUARE_DECAY) * (gradient**2 - self._square)
-        mean = self._mean / (1.0 - self.mean_decay**self._steps)
-        square = self._square / (1.0 - self.SQUARE_DECAY**self._steps)
+        mean, square, steps = (self.memory[name] for name in ("mean", "square", "steps"))
+        mean = mean + (1.0 - self.mean_decay) * (gradient - mean)
+        square = square + (1.0 - self.SQUARE_DECAY) * (gradient**2 - square)
+        steps = steps + 1.0
+        self.memory = {"mean": mean, "square": square, "steps": steps}
+        mean = mean / (1.0 - self.mean_decay**steps)
+        square = square / (1.0 - self.SQUARE_DECAY**steps)
         return -rate * mean / (np.sqrt(square) + self.SMALLEST)

@@ -1,0 +1,162 @@
+"""The centred rows of one iteration, shared out over the ranks: what solvers use that never form S.
+
+With n configurations of weights w, X_nk = sqrt(w_n/n) (O_k(s_n) - <O_k>) and e_n = sqrt(w_n/n) (E_loc(s_n) - <E>), so
+that S = X^dagger X and F = X^dagger e (for real parameters their real parts).  Each rank holds the rows of its own
+configurations, chunk by chunk; X itself is on no rank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pvmc.ansatz.base import Floats, Numbers
+from pvmc.errors import NumericalError, on_every_rank
+from pvmc.estimators.derivatives import Derivatives, Stored
+from pvmc.estimators.summation import BoundedSum, ExactSum
+from pvmc.parallel import Communicator
+
+
+@dataclass(frozen=True)
+class RowChunk:
+    """Some configurations of one block.
+
+    Attributes:
+        derivatives: O - offset, (K, n).
+        root: sqrt(w/n), float64 (n,).
+    """
+
+    derivatives: Derivatives
+    root: Floats
+
+
+class Rows:
+    """X and e of all ranks' configurations.
+
+    Attributes:
+        chunks: of this rank, in the order of its configurations.
+        energies: e of this rank, float64 or complex128 (n_local,).
+        offset: what is still to be subtracted from the chunks' O, (K,): <O>, or 0 where it has been.
+        mean: <O>, (K,).
+        real_parameters: whether theta is real.
+        comm: the ranks.
+
+    Configurations are counted over all ranks in the order of the blocks, which does not depend on the number of ranks;
+    nor do the bits of any sum.
+    """
+
+    def __init__(
+        self, derivatives: Sequence[Derivatives], energies: Numbers, weights: Floats, comm: Communicator, *, real: bool
+    ):
+        """Collective. Rows of this rank's configurations.
+
+        Args:
+            derivatives: of the chunks; those that are :class:`Stored` are centred in place.
+            energies: E_loc - <E>, (n_local,), in the order of the chunks.
+            weights: float64 (n_local,), their sum over all ranks is 1; rows of weight 0 are set to 0.
+            comm: the ranks.
+            real: whether theta is real.
+
+        Raises:
+            NumericalError: a log-derivative is not finite; on every rank.
+        """
+        self.comm, self.real_parameters = comm, real
+        stops = np.cumsum([part.n_configurations for part in derivatives])
+        parts = list(zip(derivatives, np.split(weights, stops[:-1]), strict=True))
+        for part, weight in parts:
+            if isinstance(part, Stored):
+                part.array[:, weight == 0] = 0.0
+        self.mean = self._summed([part.sums(weight) for part, weight in parts])
+        with on_every_rank():
+            if not np.all(np.isfinite(self.mean)):
+                raise NumericalError("a log-derivative is not finite: psi left the range of numbers")
+        self.offset = self.mean.copy()
+        if all(isinstance(part, Stored) for part in derivatives):
+            for part in derivatives:
+                part.rows()[:] -= self.mean[:, None]
+            self.offset[:] = 0.0
+        self.chunks = [RowChunk(part, np.sqrt(weight)) for part, weight in parts]
+        self._squares = self._summed([part.squares(weight) for part, weight in parts])
+        self.energies: Numbers = np.where(weights > 0, energies, 0.0) * np.sqrt(weights)
+
+    @property
+    def n_parameters(self) -> int:
+        """K."""
+        return len(self.mean)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of theta: float64 or complex128."""
+        return np.dtype(np.float64 if self.real_parameters else np.complex128)
+
+    @cached_property
+    def variances(self) -> Floats:
+        """S_kk, float64 (K,), on every rank."""
+        return np.maximum(0.0, self._squares - np.abs(self.offset) ** 2)
+
+    @property
+    def rounding(self) -> Floats:
+        """Below this S_kk is nothing but rounding, float64 (K,)."""
+        epsilon = np.finfo(float).eps
+        return np.maximum(64.0 * epsilon * np.abs(self.offset) ** 2, (8.0 * epsilon * np.abs(self.mean)) ** 2)
+
+    @cached_property
+    def force(self) -> Numbers:
+        """Collective at first. F = X^dagger e, (K,), on every rank; its real part for real parameters."""
+        squares = ExactSum(1)
+        squares.add(np.array([float(np.vdot(self.energies, self.energies).real)]))
+        return self.adjoint(self.energies, math.sqrt(float(squares.total(self.comm)[0])))
+
+    def times(self, vector: Numbers) -> Numbers:
+        """X v of this rank's configurations, (n_local,)."""
+        offset = self.offset @ vector
+        return np.concatenate([chunk.root * (chunk.derivatives.times(vector) - offset) for chunk in self.chunks])
+
+    def adjoint(self, values: Numbers, largest_norm: float) -> Numbers:
+        """Collective, one sum of K numbers.  X^dagger u, (K,); its real part for real parameters.
+
+        Args:
+            values: u of this rank's configurations, (n_local,).
+            largest_norm: not smaller than |u| over all ranks, the same on all.
+        """
+        bounds = np.append(np.sqrt(self._squares), 1.0) * (largest_norm * (1.0 + 1e-9))
+        total = BoundedSum(bounds if self.real_parameters else bounds.repeat(2))
+        imaginary = BoundedSum(bounds[-1:])  # of sum_n u_n, which real parameters need as well
+        start = 0
+        for chunk in self.chunks:
+            part = chunk.root * values[start : start + len(chunk.root)]
+            start += len(chunk.root)
+            if self.real_parameters:
+                total.add(np.append(chunk.derivatives.real_adjoint(part), part.real.sum()))
+                imaginary.add(np.atleast_1d(part.imag.sum()))
+            else:
+                both = np.append(chunk.derivatives.adjoint(part), part.sum()).astype(np.complex128)
+                total.add(both.view(np.float64))
+        found = total.total(self.comm)
+        if not self.real_parameters:
+            numbers = found.view(np.complex128)
+            return np.asarray(numbers[:-1] - self.offset.conj() * numbers[-1])
+        result = found[:-1] - self.offset.real * found[-1]
+        if np.iscomplexobj(self.offset) and np.any(self.offset):
+            result -= self.offset.imag * imaginary.total(self.comm)[0]
+        return result
+
+    def metric_times(self, vector: Numbers) -> tuple[Numbers, float]:
+        """Collective, one sum of K numbers.  S v, (K,), and v^dagger S v."""
+        # |X v|^2 <= sum_k S_kk |v_k| ... bounded by Cauchy and Schwarz, so that no message is needed to know it.
+        largest = float(np.sqrt(self.variances) @ np.abs(vector))
+        product = self.adjoint(self.times(vector), largest)
+        return product, float(np.vdot(vector, product).real)
+
+    def _summed(self, parts: Sequence[Numbers]) -> Numbers:
+        """Collective. The sum of vectors over all chunks of all ranks."""
+        total = ExactSum(len(parts[0].view(np.float64)))
+        for part in parts:
+            total.add(np.ascontiguousarray(part).view(np.float64))
+        return total.total(self.comm).view(parts[0].dtype)
+

@@ -1,0 +1,94 @@
+"""The energy at other parameters from configurations that have been sampled already, by reweighting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pvmc.ansatz.base import Ansatz, Floats, Numbers, Spins
+from pvmc.errors import on_every_rank
+from pvmc.estimators.local import Batch, local_energy
+from pvmc.estimators.summation import sum_of_blocks
+from pvmc.hamiltonians import Operator
+from pvmc.parallel import Communicator
+
+
+@dataclass(frozen=True)
+class TrialEnergy:
+    """What configurations drawn at one theta say of another.
+
+    Attributes:
+        change: of the energy, E(theta') - E(theta), both from the same configurations, so that most of their noise
+            cancels.
+        effective_part: (sum w)^2 / (n sum w^2) of the weights w = |psi'/psi|^2: 1 where both states are the same; what
+            is far below 1/2 says little.
+    """
+
+    change: float
+    effective_part: float
+
+
+class Trial:
+    """Energies at other parameters on the configurations of one iteration.
+
+    Args:
+        batch: local energies and configurations of this rank.
+        theta: the parameters that they were drawn at.
+        ansatz: the family of wave functions.
+        operator: the Hamiltonian.
+        comm: the ranks.
+    """
+
+    def __init__(self, batch: Batch, theta: Numbers, ansatz: Ansatz, operator: Operator, comm: Communicator):
+        self._batch, self._theta, self._ansatz = batch, theta, ansatz
+        self._operator, self._comm = operator, comm
+
+    @cached_property
+    def _logarithms(self) -> Floats:
+        """ln |psi|^2 at theta, float64 (n_blocks n_draws, L)."""
+        psi = self._ansatz.at(self._theta)
+        return np.array([2.0 * psi.log_psi(spins).real for spins in self._draws()])
+
+    def change(self, shift: Numbers) -> TrialEnergy:
+        """Collective. The energy at theta + shift against that at theta; the same bits at any number of ranks.
+
+        Raises:
+            NumericalError: psi at theta + shift is out of the range of numbers; on every rank.
+        """
+        with on_every_rank():
+            psi = self._ansatz.at(self._theta + shift)
+        logarithms, energies = [], []
+        for spins in self._draws():
+            logarithms.append(2.0 * psi.log_psi(spins).real)
+            energies.append(local_energy(self._operator, psi, spins, psi.lookup(spins)).real)
+        weights = self._by_draw(np.ones(self._batch.energies.shape) if (w := self._batch.weights) is None else w)
+        with np.errstate(invalid="ignore"):
+            gain = np.where(weights > 0, np.array(logarithms) - self._logarithms, -np.inf)
+        largest = self._comm.max(np.array([np.max(gain)]))[0]
+        factors = weights * np.exp(gain - largest)
+        before = np.where(weights > 0, self._by_draw(self._batch.energies.real), 0.0)
+        after = np.where(factors > 0, np.array(energies), 0.0)
+        sums = [weights, weights * before, weights**2, factors, factors * after, factors**2]
+        n, energy, n_squares, total, weighted, squares = self._summed(sums)
+        return TrialEnergy(weighted / total - energy / n, (total**2 / squares) / (n**2 / n_squares))
+
+    def _draws(self) -> Iterator[Spins]:
+        spins = self._batch.spins
+        assert spins is not None, "the configurations are kept"
+        for block in range(spins.shape[0]):
+            for draw in range(spins.shape[1]):
+                yield spins[block, draw]
+
+    def _by_draw(self, values: Numbers) -> Numbers:
+        """(n_blocks n_draws, L) from (n_draws, n_blocks L)."""
+        n_draws, n_blocks = len(values), self._batch.n_blocks
+        return np.asarray(values.reshape(n_draws, n_blocks, -1).transpose(1, 0, 2).reshape(n_draws * n_blocks, -1))
+
+    def _summed(self, parts: list[Floats]) -> list[float]:
+        """Collective. The sums over all configurations of all ranks."""
+        rows = np.stack([part.reshape(self._batch.n_blocks, -1).sum(axis=1) for part in parts], axis=1)
+        found: list[float] = sum_of_blocks(rows, self._comm, exact=True).tolist()
+        return found

@@ -1,0 +1,58 @@
+"""Hermitian matrices summed over chunks and ranks, with the same bits in any order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import blas
+
+from pvmc.ansatz.base import Floats, Integers, Numbers
+from pvmc.ansatz.vector_math import kernel
+from pvmc.estimators.moment_matrix import add_scaled_triangle
+from pvmc.estimators.summation import FIXED_BITS, SMALLEST_BOUND
+from pvmc.parallel import Communicator
+
+
+class TriangleSum:
+    """The sum of x x^dagger over pieces x, lower triangle, in 64-bit integers.
+
+    Args:
+        squares: diagonal of the whole sum, float64 (m,), or what it does not exceed; the same on every rank.  No
+            element is larger than the root of the product of its two diagonal ones (Cauchy and Schwarz).
+        dtype: of the sum, float64 or complex128.
+    """
+
+    def __init__(self, squares: Floats, dtype: np.dtype[Any]):
+        exponents = np.frexp(np.sqrt(np.maximum(squares * (1.0 + 1e-9), SMALLEST_BOUND)))[1]
+        self._scales = np.ldexp(1.0, FIXED_BITS // 2 - exponents)
+        self._dtype = dtype
+        n_planes = 2 if np.issubdtype(dtype, np.complexfloating) else 1
+        self._sums = np.zeros((len(squares) * (len(squares) + 1) // 2, n_planes), dtype=np.int64)
+
+    def add(self, piece: Numbers) -> None:
+        """Add x x^dagger of a piece x, (m, n), of the sum's dtype; in Fortran order it is not copied."""
+        multiply = blas.zherk if np.iscomplexobj(piece) else blas.dsyrk
+        columns = multiply(1.0, piece, lower=1).T
+        add_scaled_triangle(columns.view(np.float64).reshape(*columns.shape, -1), self._scales, self._sums)
+
+    def on_root(self, comm: Communicator) -> Numbers | None:
+        """Collective. The sum over all ranks on the root, (m, m) in Fortran order, zero above the diagonal."""
+        total = comm.sum_to_root(self._sums)
+        if total is None:
+            return None
+        size = len(self._scales)
+        matrix = np.zeros((size, size), dtype=self._dtype, order="F")
+        unpack_triangle(total, 1.0 / self._scales, matrix.T.view(np.float64).reshape(size, size, -1))
+        return matrix
+
+
+@kernel
+def unpack_triangle(sums: Integers, scales: Floats, matrix: Floats) -> None:
+    """matrix[j, i, plane], i >= j, from packed sums (n_pairs, n_planes) times the scales of row and column."""
+    position = 0
+    for j in range(matrix.shape[0]):
+        for i in range(j, matrix.shape[0]):
+            for plane in range(matrix.shape[2]):
+                matrix[j, i, plane] = sums[position, plane] * (scales[i] * scales[j])
+            position += 1

@@ -1,0 +1,106 @@
+"""Stochastic reconfiguration without S: conjugate gradients or MINRES on v -> X^dagger (X v) + Lambda v."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from pvmc.config import Section
+from pvmc.estimators.rows import Rows
+
+Numbers = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+MOST_RESTARTS = 3
+"""Times that a solver goes on whose true residual is larger than the one that it reckons with."""
+
+
+class KrylovSpec(Section):
+    """The iterative solver of ``solver = "krylov"``: one sum of K numbers over all ranks in each iteration."""
+
+    method: Literal["cg", "minres"] = "cg"
+    """conjugate gradients, or the minimal residual method, whose residual never grows"""
+    tolerance: float = Field(default=1e-6, gt=0.0, lt=1.0)
+    """residual |(S + Lambda) x - F| / |F| at which it stops, in the scaling of a unit diagonal"""
+    iterations: int = Field(default=1000, ge=1)
+    """after which it stops in any case; the residual is in the results"""
+
+
+class KrylovSystem:
+    """S as the rows of all ranks; see :class:`pvmc.sr.system.System`.
+
+    Every rank runs the same solver (scipy's) on the same vectors of K numbers; only the products with X^dagger are
+    summed over the ranks, so that the next vector is the same everywhere.  The diagonal of S + Lambda is the
+    preconditioner.
+
+    Args:
+        rows: X and e.
+        spec: which solver, and when it stops.
+    """
+
+    def __init__(self, rows: Rows, spec: KrylovSpec):
+        self._rows, self._spec = rows, spec
+        self.variances, self.rounding = rows.variances, rows.rounding
+        self.force = rows.force
+        self.iterations = 0
+
+    def metric_times(self, vector: Numbers) -> tuple[Numbers, float]:
+        """Collective. S v and v^dagger S v."""
+        return self._rows.metric_times(vector)
+
+    def solve(self, penalty: Floats, active: Booleans, centre: Numbers | None, start: Numbers | None) -> Numbers:
+        """Collective. x to the tolerance, or as good as the iterations allow."""
+        scale = np.where(active, 1.0 / np.sqrt(np.where(active, self.variances + penalty, 1.0)), 0.0)
+
+        def matrix(vector: Numbers) -> Numbers:
+            unscaled = scale * vector
+            return np.asarray(scale * (self.metric_times(unscaled)[0] + penalty * unscaled))
+
+        right = self.force if centre is None else self.force - self.metric_times(centre)[0]
+        guess = None
+        if start is not None and centre is None:
+            guess = np.where(active, start / np.where(active, scale, 1.0), 0.0)
+        solution = scale * self._to_tolerance(matrix, scale * right, guess)
+        return solution if centre is None else centre + solution
+
+    def _to_tolerance(self, matrix: Callable[[Numbers], Numbers], right: Numbers, guess: Numbers | None) -> Numbers:
+        """The solution of A y = b, judged by its true residual: rounding lets the recurrences drift from it."""
+        solution = np.zeros_like(right) if guess is None else guess
+        target = self._spec.tolerance * float(np.linalg.norm(right))
+        self.iterations = 0
+        for _ in range(MOST_RESTARTS + 1):
+            residual = right - matrix(solution) if np.any(solution) else right
+            norm, left = float(np.linalg.norm(residual)), self._spec.iterations - self.iterations
+            if norm <= target or left <= 0:
+                break
+            # Half of what is asked for, so that the true residual does not fail by a little.
+            solution = solution + self._correction(matrix, residual, 0.5 * target / norm, left)
+        return solution
+
+    def _correction(
+        self, matrix: Callable[[Numbers], Numbers], right: Numbers, tolerance: float, iterations: int
+    ) -> Numbers:
+        """The solution of A y = b by scipy."""
+        # Sparse matrices take long to import, and most runs need none.
+        from scipy.sparse.linalg import LinearOperator, cg, minres
+
+        def count(_: Numbers) -> None:
+            self.iterations += 1
+
+        if self._spec.method == "cg":
+            operator = LinearOperator((len(right),) * 2, matvec=matrix, dtype=right.dtype)
+            return np.asarray(cg(operator, right, rtol=tolerance, maxiter=iterations, callback=count)[0])
+        # scipy's MINRES knows real symmetric matrices: real and imaginary parts in turn make one of a Hermitian one.
+        planes = np.ascontiguousarray(right).view(np.float64)
+
+        def real_matrix(vector: Floats) -> Floats:
+            return np.ascontiguousarray(matrix(np.ascontiguousarray(vector).view(right.dtype))).view(np.float64)
+
+        operator = LinearOperator((len(planes),) * 2, matvec=real_matrix, dtype=np.float64)
+        found = minres(operator, planes, rtol=tolerance, maxiter=iterations, callback=count)[0]
+        return np.ascontiguousarray(found).view(right.dtype)

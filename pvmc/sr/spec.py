@@ -1,0 +1,95 @@
+"""The section [sr] of the input: how the parameters are changed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pvmc.config import KeyProblem, Section
+from pvmc.sr.gradient import GradientDescent
+from pvmc.sr.krylov import KrylovSpec
+from pvmc.sr.momentum import MomentumSpec
+from pvmc.sr.reconfiguration import Linear, Reconfiguration
+from pvmc.sr.schedule import Schedule
+from pvmc.sr.step import Solver
+
+
+class SRSpec(Section):
+    """How the parameters follow the imaginary-time flow: theta <- theta - gamma (S + Lambda)^-1 F."""
+
+    method: Literal["reconfiguration", "sgd", "momentum", "adam"] = "reconfiguration"
+    """reconfiguration; or without S, for comparison: sgd, momentum, adam"""
+    solver: Literal["auto", "dense", "krylov", "minsr"] = "auto"
+    """dense: S as a matrix; krylov: products with S, which is never formed; minsr: the kernel of the samples in place
+    of S; auto: the one that is fastest for these sizes (pvmc validate says which, and why)"""
+    learning_rate: Schedule = Schedule(initial=0.05)
+    """gamma, in units of 1/energy: a number, or { initial, decay, minimum } for max(initial decay^p, minimum)"""
+
+    shift: Schedule = Schedule(initial=100.0, decay=0.9, minimum=1e-4)
+    """lambda: Lambda_kk = lambda S_kk + floor max S_kk + offset; a number or a schedule"""
+    floor: Schedule = Schedule(initial=1e-6)
+    """part of Lambda in units of the largest S_kk; holds directions that hardly change psi"""
+    offset: Schedule = Schedule(initial=0.0)
+    """part of Lambda that is added to the diagonal of S as it is"""
+    largest_condition: float | None = Field(default=None, gt=1.0)
+    """largest condition number of S + Lambda, in the scaling of a unit diagonal; lambda is raised where it is larger"""
+    adapt_shift: bool = False
+    """lambda times a factor that follows the ratio of the actual to the predicted change of the energy, on the same
+    samples (Levenberg & Marquardt)"""
+
+    factorisation: Literal["cholesky", "eigen"] = "cholesky"
+    """of the dense solver; eigen: from the eigenvalues above the cutoff"""
+    cutoff: float = Field(default=1e-8, gt=0.0, lt=1.0)
+    """smallest eigenvalue kept by eigen, relative to the largest, of S + Lambda scaled to a unit diagonal of S"""
+    snr: float | None = Field(default=None, gt=0.0)
+    """signal-to-noise ratio of F below which eigen damps an eigenvector of S; default: all are taken"""
+    krylov: KrylovSpec = KrylovSpec()
+    """the iterative solver"""
+
+    momentum: MomentumSpec | None = None
+    """momentum of the reconfiguration (SPRING, MARCH); default: none"""
+    mean_decay: float = Field(default=0.9, ge=0.0, lt=1.0)
+    """of the running mean of F: beta_1 of adam, m of momentum"""
+
+    integrator: Literal["euler", "heun"] = "euler"
+    """euler: one step along x; heun: half of it along the x found at its end (on samples of their own)"""
+    tolerance: float = Field(default=0.01, gt=0.0)
+    """heun: distance of the two states, euler's and heun's, in radians, that gamma is adapted to"""
+    line_search: bool = False
+    """gamma times 1/2, 1 or 2, whichever has the lowest energy on the same samples, reweighted; kept for the next step"""
+    largest_angle: float | None = Field(default=None, gt=0.0)
+    """largest gamma sqrt(x^dagger S x), the angle in radians by which a step turns the state; longer ones get a larger
+    shift, then a lower gamma (healthy steps stay below 0.1); default: no limit"""
+    reject_rise: float | None = Field(default=None, gt=0.0)
+    """take back steps after which the energy is higher by more than so many errors, up to 3 times; default: never"""
+
+    def check(self) -> None:
+        """What does not go together.
+
+        Raises:
+            KeyProblem: a key has no meaning beside another one.
+        """
+        eigen = self.factorisation == "eigen"
+        if eigen and self.solver in ("krylov", "minsr"):
+            raise KeyProblem("sr.factorisation", self.factorisation, f'needs sr.solver = "dense", not "{self.solver}"')
+        if self.snr is not None and not eigen:
+            raise KeyProblem("sr.snr", self.snr, 'needs sr.factorisation = "eigen"')
+        if self.line_search and self.integrator == "heun":
+            raise KeyProblem("sr.line_search", self.line_search, 'not beside sr.integrator = "heun", which adapts gamma too')
+        if self.method != "reconfiguration":
+            self._check_gradient()
+
+    def _check_gradient(self) -> None:
+        defaults, only = SRSpec(), f'has no meaning for sr.method = "{self.method}", which does without S'
+        for key in ("momentum", "snr", "largest_condition", "adapt_shift", "line_search", "integrator", "largest_angle"):
+            if getattr(self, key) != getattr(defaults, key):
+                raise KeyProblem(f"sr.{key}", getattr(self, key), only)
+
+    def build(self, linear: Linear = "dense") -> Solver:
+        """The solver; ``linear`` is what solves the linear problem where sr.solver leaves it open."""
+        if self.method != "reconfiguration":
+            return GradientDescent(self)
+        if self.factorisation == "eigen":
+            linear = "dense"
+        return Reconfiguration(self, linear if self.solver == "auto" else self.solver)
