@@ -4,11 +4,19 @@ An :class:`Ansatz` is a family of wave functions psi_theta(s); :meth:`Ansatz.at`
 spins and sets of flipped spins, never a Hamiltonian, a sampler or a communicator.
 
 Arrays have the walkers in the last, contiguous axis (length L): spins are int8 (N, L) of +-1, C-contiguous.
+
+A wave function may offer more, which is no part of the protocols below and is asked for by name:
+
+- ``move(spins, lookup, sites, accept)``: flip the sites in the accepting walkers (:mod:`pvmc.ansatz.composite`).
+- ``derivative_factors(spins, lookup) -> Factors``: the numbers of ``log_derivatives``, in the same order, as outer
+  products where weights form dense matrices.  It is offered where that is shorter; a property ``has_factors`` that is
+  False takes the offer back.  The ansatz then has ``factor_rows``, the number of rows of all B and A together, by which
+  memory is predicted before there are configurations; None where nothing is offered (:mod:`pvmc.ansatz.factors`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -23,6 +31,14 @@ Booleans: TypeAlias = npt.NDArray[np.bool_]
 Numbers: TypeAlias = npt.NDArray[Any]
 """float64 or complex128, as the ``dtype`` of the ansatz or wave function says."""
 Blocks: TypeAlias = Mapping[str, tuple[slice, tuple[int, ...]]]
+Factors: TypeAlias = Sequence[tuple[Numbers, ...]]
+"""Log-derivatives of L configurations in short: one entry per consecutive block of theta, in its order, covering it.
+
+``(B,)`` where the block's log-derivatives are the rows B, (k, L), themselves; ``(B, A)`` where
+O[j * p + i] = B[j] * A[i] with B (q, L) and A (p, L): q p parameters from q + p numbers per configuration.  B and A are
+float64 or complex128 each (all float64 where psi is), C-contiguous, and made anew, no two of them sharing memory: the
+caller may keep and change them.
+"""
 
 
 class WaveFunction(Protocol):

@@ -1,7 +1,8 @@
 """The contract of an ansatz, tested on random spins and parameters: what ``pvmc check-ansatz`` prints.
 
 Everything that the sampler, the estimators and SR rely on (:mod:`pvmc.ansatz.base`) is compared with ln psi alone:
-ratios and look-ups with ln psi from scratch, log-derivatives with central differences.
+ratios and look-ups with ln psi from scratch, log-derivatives with central differences; factors, where a wave function
+offers them, with the log-derivatives that they are another form of.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Ansatz, Numbers, Spins, WaveFunction
+from pvmc.ansatz.base import Ansatz, Factors, Numbers, Spins, WaveFunction
+from pvmc.ansatz.factors import factor_rows_of, factors_of, multiplied_out, n_rows
 from pvmc.ansatz.fallback import Batched
 from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.flips import FlipSets
@@ -101,7 +103,7 @@ def _measured(probe: Probe, name: str, limit: float | None, measure: Callable[[P
     except Exception as error:
         return Check(name, False, limit=limit, note=_said(error))
     if size is None:
-        return Check(name, True, note="none claimed" if "symmetry" in name else "")
+        return Check(name, True, note=NOTHING.get(measure, ""))
     return Check(name, bool(size <= (limit or 0.0)), size, limit)
 
 
@@ -239,6 +241,46 @@ def _derivatives_in_place(probe: Probe) -> float:
     return _largest(large[:, 1] - psi.log_derivatives(spins, lookup))
 
 
+def _factors(probe: Probe) -> float | None:
+    """Factors multiplied out against log-derivatives, relative to the larger of 1 and O_k; their form and number."""
+    psi, spins = probe.psi, probe.spins
+    method, claimed = factors_of(psi), factor_rows_of(probe.ansatz)
+    if method is None:
+        _require("factor_rows of an ansatz without factors", claimed, None)
+        return None
+    lookup = psi.lookup(spins)
+    factors = method(spins, lookup)
+    _require_form(factors, probe)
+    if claimed is not None:
+        _require("factor_rows of the ansatz", claimed, n_rows(factors))
+    expected, found = psi.log_derivatives(spins, lookup), multiplied_out(factors)
+    _require("number of log-derivatives made by the factors", len(found), len(expected))
+    error = _largest((found - expected) / np.maximum(1.0, np.abs(expected)))
+    for rows in (rows for block in factors for rows in block):
+        rows[:] = 0.0  # they are the caller's: the next ones must not know
+    if _largest(multiplied_out(method(spins, lookup)) - found) > 0.0:
+        raise Violation("the factors are not made anew, or not the same at the second call")
+    return error
+
+
+def _require_form(factors: Factors, probe: Probe) -> None:
+    """One or two arrays for every block, each (k, L), float64 or complex128, C-contiguous, none sharing memory."""
+    seen: list[Numbers] = []
+    for number, block in enumerate(factors):
+        if len(block) not in (1, 2):
+            raise Violation(f"entry {number} of the factors has {len(block)} arrays, must have 1 or 2")
+        for rows in block:
+            name = f"entry {number} of the factors"
+            _require(f"shape of {name}", rows.shape, (len(rows), probe.width))
+            allowed = ("float64",) if np.dtype(probe.psi.dtype) == np.float64 else ("float64", "complex128")
+            if str(rows.dtype) not in allowed:
+                raise Violation(f"dtype of {name} is {rows.dtype}, must be {' or '.join(allowed)}")
+            _require(f"flags.c_contiguous of {name}", rows.flags.c_contiguous, True)
+            if any(np.shares_memory(rows, other) for other in (probe.spins, *seen)):
+                raise Violation(f"{name} shares memory with another one or with the spins")
+            seen.append(rows)
+
+
 def _sweeps(probe: Probe, conserving: bool) -> float:
     """The look-up after Metropolis steps against one made anew; the walk against one by ln psi alone, same uniforms."""
     psi, flips, rng = probe.psi, probe.flips, probe.rng()
@@ -318,11 +360,15 @@ CLAUSES: list[Clause] = [
     ("log-derivatives against differences, real axis", 1e-6, _real_axis),
     ("the same along the imaginary axis (holomorphic)", 1e-6, _imaginary_axis),
     ("log-derivatives into a part of a larger array", 1e-12, _derivatives_in_place),
+    ("factors agree with log-derivatives", 1e-12, _factors),
     ("walk and look-up after Metropolis steps", 1e-8, _free_sweeps),
     ("the same with moves that keep the magnetisation", 1e-8, _conserving_sweeps),
     ("claimed symmetry psi(g s) = chi(g) psi(s)", 1e-10, _symmetry),
 ]
 """Name, limit of the error, and what measures it; the error None says that there was nothing to measure."""
+
+NOTHING: dict[Callable[[Probe], float | None], str] = {_symmetry: "none claimed", _factors: "none offered"}
+"""What is said where there was nothing to measure."""
 
 
 def failed(checks: Sequence[Check]) -> Iterator[Check]:

@@ -12,6 +12,7 @@ is a convolution over the group.  The trivial group gives the plain net.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
@@ -20,7 +21,8 @@ from pydantic import Field
 
 from pvmc.ansatz import correlation, dense_kernels
 from pvmc.ansatz.activations import Activation, activate, derivative
-from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.factors import outer, outer_rows
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.rbm import Lattice
 from pvmc.ansatz.section import AnsatzSection
@@ -148,6 +150,14 @@ class FeedForward:
         """Memory of the first layer's weights on every site, and of the later layers' (each and transposed)."""
         later = sum(above * below for below, above in zip(self.widths[1:], self.widths[2:], strict=False))
         return 8 * (self.n_angles * self.n_sites + 2 * self.n_unit_planes**2 * later)
+
+    @property
+    def factor_rows(self) -> int | None:
+        """Rows of the factors of the log-derivatives; None where images share weights, or where they are not fewer."""
+        layers = list(pairwise(self.widths))
+        biases = self.n_parameters - sum(below * above for below, above in layers)
+        rows = biases + sum(outer_rows(above, below) for below, above in layers)
+        return rows if len(self.permutations) == 1 and rows < self.n_parameters else None
 
     def _blocks(self, bias: bool, output_bias: bool) -> Blocks:
         shapes: dict[str, tuple[int, ...]] = {}
@@ -307,6 +317,31 @@ class FeedForwardState:
                 part = ansatz.parameter_blocks[f"biases_{layer}"][0]
                 dense_kernels.bias_derivatives(delta, plane_view(out[part], ansatz.n_output_planes))
         return out
+
+    @property
+    def has_factors(self) -> bool:
+        """Whether the log-derivatives are shorter as factors."""
+        return self.ansatz.factor_rows is not None
+
+    def derivative_factors(self, spins: Spins, lookup: Floats) -> Factors:
+        """O_{W^l} = Delta^l outer a^{l-1}, O_{b^l} = Delta^l, without symmetries; see :mod:`pvmc.ansatz.base`.
+
+        Raises:
+            ValueError: the net has symmetries, over whose images outer products are summed.
+        """
+        ansatz = self.ansatz
+        if self._order > 1:
+            raise ValueError("the log-derivatives of a net with symmetries are no outer products")
+        values, slopes = self._forward(lookup[: ansatz.n_angles])
+        inputs = [spins.astype(np.float64)[ansatz.permutations[0]]]
+        inputs += [joined_planes(value, ansatz.n_unit_planes) for value in values]
+        deltas = [joined_planes(delta, ansatz.n_output_planes) for delta in self._backward(slopes)]
+        factors: list[tuple[Numbers, ...]] = []
+        for layer, (delta, below) in enumerate(zip(deltas, inputs, strict=True), start=1):
+            factors.append(outer(delta, below))
+            if f"biases_{layer}" in ansatz.parameter_blocks:
+                factors.append((delta.copy(),))
+        return factors
 
     def _forward(self, angles: Floats) -> tuple[list[Floats], list[Floats]]:
         """a^l and f'(z^l) of the hidden layers, each (n_planes M_l, |G| L)."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from pvmc.ansatz.base import Ansatz, Blocks, Floats, Numbers, Spins
+from pvmc.ansatz.base import Ansatz, Blocks, Factors, Floats, Numbers, Spins
 from pvmc.ansatz.composite import Composite, Part
+from pvmc.ansatz.factors import factor_rows_of, factors_of
 from pvmc.ansatz.fallback import require_finite
 from pvmc.ansatz.quantum_numbers import Lattice
 from pvmc.ansatz.section import AnsatzSection, refuse_start
@@ -94,6 +95,16 @@ class Product:
         """Memory of the tables of the factors."""
         return sum(factor.table_bytes for factor in self.factors)
 
+    @property
+    def factor_rows(self) -> int | None:
+        """Rows of the factored log-derivatives, where one factor at least counts its own; else None."""
+        rows = [factor_rows_of(factor) for factor in self.factors]
+        if all(own is None for own in rows):
+            return None
+        return sum(
+            factor.n_parameters if own is None else own for factor, own in zip(self.factors, rows, strict=True)
+        )
+
     def initial_parameters(self, rng: np.random.Generator) -> Numbers:
         """Those of the factors, drawn one after the other; (K,)."""
         return np.concatenate([factor.initial_parameters(rng) for factor in self.factors])
@@ -136,3 +147,20 @@ class ProductState(Composite):
             else:
                 out[own] = part.psi.log_derivatives(spins, lookup[part.rows])
         return out
+
+    @property
+    def has_factors(self) -> bool:
+        """Whether the log-derivatives of a part are shorter as factors."""
+        return self.ansatz.factor_rows is not None
+
+    def derivative_factors(self, spins: Spins, lookup: Floats) -> Factors:
+        """Those of the parts one after the other; plain rows of a part that does not count any (``factor_rows``)."""
+        factors: list[tuple[Numbers, ...]] = []
+        for part, factor in zip(self.parts, self.ansatz.factors, strict=True):
+            own = factors_of(part.psi) if factor_rows_of(factor) is not None else None
+            if own is None:
+                rows = np.empty((factor.n_parameters, spins.shape[1]), dtype=part.psi.dtype)
+                factors.append((part.psi.log_derivatives(spins, lookup[part.rows], out=rows),))
+            else:
+                factors.extend(own(spins, lookup[part.rows]))
+        return factors

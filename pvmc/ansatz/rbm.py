@@ -17,7 +17,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.ansatz import correlation, extended, kernels
-from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.factors import is_shorter, outer
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.section import AnsatzSection
 from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, tanh_in_place
@@ -131,6 +132,14 @@ class RBM:
     def table_bytes(self) -> int:
         """Memory of W and of exp(+-2 W)."""
         return 3 * self.n_hidden * self.n_sites * self.dtype.itemsize
+
+    @property
+    def factor_rows(self) -> int | None:
+        """Rows of the factors of the log-derivatives; None where units share weights, or where they are not fewer."""
+        if len(self.permutations) > 1 or not is_shorter(self.n_hidden, self.n_sites):
+            return None
+        biases = self.n_parameters - self.n_hidden * self.n_sites
+        return biases + self.n_hidden + self.n_sites
 
     def _blocks(self, visible_bias: bool) -> Blocks:
         shapes: dict[str, tuple[int, ...]] = {"visible_bias": (int(self.orbits.max()) + 1,)} if visible_bias else {}
@@ -338,3 +347,27 @@ class RBMState:
                 target = plane_view(out[part], self._n_planes)
                 correlation.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
         return out
+
+    @property
+    def has_factors(self) -> bool:
+        """Whether the log-derivatives are shorter as factors."""
+        return self.ansatz.factor_rows is not None
+
+    def derivative_factors(self, spins: Spins, lookup: Floats) -> Factors:
+        """O_a = s and O_b = T as they are, O_W = T outer s, of the plain RBM; see :mod:`pvmc.ansatz.base`.
+
+        Raises:
+            ValueError: the RBM has symmetries, by which hidden units share weights.
+        """
+        ansatz = self.ansatz
+        if len(ansatz.permutations) > 1:
+            raise ValueError("the log-derivatives of an RBM with symmetries are no outer products")
+        values = spins.astype(np.float64)
+        factors: list[tuple[Numbers, ...]] = [(values.copy(),)] if "visible_bias" in ansatz.parameter_blocks else []
+        factors.append((self._tanh(lookup),))
+        factors.append(outer(self._tanh(lookup), values[ansatz.permutations[0]]))
+        return factors
+
+    def _tanh(self, lookup: Floats) -> Numbers:
+        """T of the look-up, a new array (M, L) of ``dtype``."""
+        return joined_planes(lookup, self._n_planes) if self._n_planes == 2 else lookup.copy()

@@ -191,10 +191,10 @@ def test_one_line_says_what_is_wrong(folder: Path, ansatz: str, key: str, text: 
 def test_check_ansatz_passes_and_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "job.toml").write_text(INPUT + 'kind = "states_of_test:Field"')
     assert main(["check-ansatz", "job.toml"]) == 0
-    assert "all 10 checks passed" in capsys.readouterr().out
+    assert "all 11 checks passed" in capsys.readouterr().out
     assert main(["check-ansatz", "job.toml", "--set", "ansatz.kind=states_of_test:Wrong"]) == 2
     output = capsys.readouterr().out
-    assert "FAIL  log-derivatives against differences, real axis" in output and "2 of 10 checks failed" in output
+    assert "FAIL  log-derivatives against differences, real axis" in output and "2 of 11 checks failed" in output
 
 
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

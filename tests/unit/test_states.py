@@ -98,7 +98,7 @@ class OnlyLogPsi(Batched):
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_contract(name: str, dtype: Any) -> None:
     checks = check_ansatz(make(name, dtype))
-    assert len(checks) == 10
+    assert len(checks) == 11
     assert not list(failed(checks)), table(checks)
 
 
