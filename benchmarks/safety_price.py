@@ -145,7 +145,7 @@ def checkpoint_seconds(job: Job, repeats: int = 15) -> float:
 
 def decide_seconds(comm: Communicator, repeats: int = 2000) -> float:
     """Collective. Seconds that a decision takes, ranks in step."""
-    energy = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100)
+    energy = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
     policy = CheckpointPolicy(CheckpointSpec(), 0, time.monotonic())
     watcher = StopWatcher(10**9, Signals(), Path("."), checkpoints=policy)
     seconds = []

@@ -55,7 +55,7 @@ def run_kernels(job: Job, state: State, copies: int | None = None) -> None:
     _, samples = sampler.advance(job.sampler.short(), first, psi, 0)
     weights = None if samples.log_weights is None else samples.log_weights.repeat(copies, axis=1)
     spins, lookup = samples.spins.repeat(copies, axis=1), samples.lookup.repeat(copies, axis=1)
-    draws = sampler.Samples(spins, lookup, samples.accepted, samples.proposed, weights)
+    draws = sampler.Samples(spins, lookup, samples.accepted, samples.proposed, weights, samples.is_exact)
     real = not np.issubdtype(job.ansatz.dtype, np.complexfloating)
     alone = SerialCommunicator()
     batch = estimate(draws, job.operator, psi, len(state.theta), alone, real_parameters=real)

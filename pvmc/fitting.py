@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, SerialCommunicator, describe_mpi, limit_threads
 from pvmc.recorder import describe
 from pvmc.rng import Stream, generator
-from pvmc.sampler import advance
+from pvmc.sampler import Metropolis, advance
 from pvmc.simulation import initial_parameters
 
 LINES_PER_FIT = 25
@@ -145,9 +145,12 @@ def _other_run(job: Job, spec: FitSpec) -> DataSet:
         return supervised.enumerated(spins, logarithm, spec.weights)
     drawn: list[np.ndarray] = []
     serial = SerialCommunicator()
-    walkers = other.sampler.start(range(other.sampler.n_blocks), serial)
+    sampler = other.sampler
+    if isinstance(sampler, Metropolis):
+        sampler = replace(sampler, power=2.0)  # the rows of a data set all weigh the same
+    walkers = sampler.start(range(sampler.n_blocks), serial)
     while sum(block.shape[1] for block in drawn) < spec.samples:
-        walkers, samples = advance(other.sampler, walkers, psi, len(drawn))
+        walkers, samples = advance(sampler, walkers, psi, len(drawn))
         drawn.append(samples.spins.transpose(2, 0, 1, 3).reshape(job.lattice.n_sites, -1))
     spins = np.concatenate(drawn, axis=1)[:, : spec.samples]
     return supervised.sampled(spins, np.concatenate([psi.log_psi(block) for block in _blocks(spins)]))

@@ -14,6 +14,7 @@ class Stream(IntEnum):
     START = 1
     SWEEPS = 2
     FIT = 3
+    SECOND_SWEEPS = 4
 
 
 def generator(seed: int, stream: Stream, *, block: int = 0, iteration: int = 0) -> np.random.Generator:

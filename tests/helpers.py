@@ -185,7 +185,8 @@ def enumerated_moments(rbm: RBM, theta: Numbers, operator: Operator, spins: Spin
     rows, column = (derivatives - mean[:, None]) * root, (energies - energy) * root
     force = rows.conj() @ column / len(weights)
     real = rbm.dtype == np.float64
-    statistics = EnergyStatistics(complex(energy), 0.0, float(np.mean(abs(column) ** 2)), 1.0, 1.0, 0.0, 1.0, len(root))
+    n = len(root)
+    statistics = EnergyStatistics(complex(energy), 0.0, float(np.mean(abs(column) ** 2)), 1.0, 1.0, 0.0, 1.0, n, n)
     tensor = rows.conj() @ rows.T / len(weights)
     force, tensor = (force.real, tensor.real) if real else (force, tensor)
     tensor = np.asfortranarray(np.tril(tensor))

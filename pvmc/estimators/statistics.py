@@ -18,7 +18,9 @@ class EnergyStatistics:
 
     Attributes:
         mean: total energy <E_loc>, complex; the imaginary part is zero within error for a Hermitian operator.
-        error: standard error of the real part, from the scatter of the walkers' means (bins as long as a chain).
+        error: standard error of the real part, from the scatter of the walkers' means (bins as long as a chain).  With
+            weights w of mean 1, <w E_loc> / <w> is a ratio of means, and its error that of w (E_loc - mean), to leading
+            order (the delta method); tau and R-hat are those of the same series.
         variance: <|E_loc - mean|^2>, the variance of the Hamiltonian in psi.
         autocorrelation_time: tau = n_draws Var(walker mean) / Var(E_loc) = 1 + 2 sum_t rho(t), in draws; 1 for
             independent draws.  An estimate from chains no longer than an iteration: it cannot exceed n_draws.
@@ -27,6 +29,9 @@ class EnergyStatistics:
         v_score: N Var / (E - E_inf)^2 (Wu et al., Science 386, 296 (2024)).
         acceptance: accepted fraction of the proposals.
         n_samples: configurations over all ranks.
+        effective_samples: (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965): so many equally weighted configurations
+            would have the same error, were they independent and their energy unrelated to w; n_samples where all weigh
+            the same, or where the weights have no statistical error.
     """
 
     mean: complex
@@ -37,6 +42,7 @@ class EnergyStatistics:
     v_score: float
     acceptance: float
     n_samples: int
+    effective_samples: float
 
 
 @kernel
@@ -57,7 +63,7 @@ def walker_sums(real: Floats, imaginary: Floats, n_blocks: int) -> Floats:
     """Sums over the walkers of each block of what the errors are made of, float64 (n_blocks, 6).
 
     Args:
-        real: local energies less their global mean, float64 (n_draws, n_walkers).
+        real: local energies less their global mean, or with their weights, float64 (n_draws, n_walkers).
         imaginary: their imaginary parts.
         n_blocks: blocks of walkers, next to each other.
 
@@ -104,12 +110,13 @@ def energy_statistics(
     *,
     n_blocks: int = 1,
     exact_sums: bool = True,
+    weights: Floats | None = None,
 ) -> EnergyStatistics:
     """Collective. Statistics of the local energy from every rank's centred values.
 
     Args:
         centred: local energies less ``mean``, (n_draws, n_walkers) of this rank; n_draws equal on all ranks.
-        mean: mean local energy over all ranks.
+        mean: mean local energy over all ranks, with the weights.
         n_sites: N, for the V-score.
         infinite_temperature: E_inf = Tr H / dim, for the V-score.
         accepted: accepted proposals of this rank.
@@ -117,25 +124,42 @@ def energy_statistics(
         comm: the ranks.
         n_blocks: blocks of walkers on this rank, next to each other.
         exact_sums: the same bits at any number of ranks.
+        weights: of statistical samples, float64 (n_draws, n_walkers); their sum over all ranks is the number of
+            configurations that do not weigh 0, whose energy may be NaN.  None where all weigh the same.
     """
     n_draws, n_local = centred.shape
-    partials = np.zeros((n_blocks, 9))
-    partials[:, :6] = walker_sums(*(np.ascontiguousarray(part) for part in (centred.real, centred.imag)), n_blocks)
-    partials[0, 6:] = n_local, accepted, proposed
+    partials = np.zeros((n_blocks, 9 if weights is None else 11))
+    if weights is None:
+        partials[:, :6] = walker_sums(*(np.ascontiguousarray(part) for part in (centred.real, centred.imag)), n_blocks)
+    else:
+        partials[:, :6], partials[:, 9:] = _weighted_sums(centred, weights, n_blocks)
+    partials[0, 6:9] = n_local, accepted, proposed
     sums = sum_of_blocks(partials, comm, exact_sums).tolist()
-    total_abs, total, walkers, halves, within, half_mean, n_walkers, all_accepted, all_proposed = sums
+    total_abs, total, walkers, halves, within, half_mean, n_walkers, all_accepted, all_proposed, *of_weights = sums
     n_samples = int(n_walkers) * n_draws
+    weight, weight_squares = of_weights or (float(n_samples), float(n_samples))
     walker_variance = walkers / (n_walkers - 1)
     return EnergyStatistics(
         mean=mean,
-        error=float(np.sqrt(walker_variance / n_walkers)),
-        variance=float(total_abs / n_samples),
+        error=float(np.sqrt(walker_variance / n_walkers)) * (n_samples / weight),
+        variance=float(total_abs / weight),
         autocorrelation_time=_ratio(n_draws * walker_variance, total / n_samples),
         r_hat=_split_r_hat(halves, half_mean, within, 2 * int(n_walkers), n_draws // 2),
-        v_score=_ratio(n_sites * total_abs / n_samples, (mean.real - infinite_temperature) ** 2),
+        v_score=_ratio(n_sites * total_abs / weight, (mean.real - infinite_temperature) ** 2),
         acceptance=_ratio(all_accepted, all_proposed),
         n_samples=n_samples,
+        effective_samples=weight**2 / weight_squares,
     )
+
+
+def _weighted_sums(centred: Numbers, weights: Floats, n_blocks: int) -> tuple[Floats, Floats]:
+    """Of each block: what :func:`walker_sums` makes of w e, but for sum w |e|^2 in its first column, float64
+    (n_blocks, 6); sum w and sum w^2, (n_blocks, 2)."""
+    counted = np.where(weights > 0, centred, 0.0)
+    scaled = np.ascontiguousarray(counted.real * weights)
+    sums = walker_sums(scaled, np.zeros_like(scaled), n_blocks)
+    sums[:, 0] = block_sums(weights * (counted.real**2 + counted.imag**2), n_blocks)
+    return sums, np.stack([block_sums(weights, n_blocks), block_sums(weights**2, n_blocks)], axis=1)
 
 
 def exact_statistics(
@@ -151,6 +175,7 @@ def exact_statistics(
         v_score=_ratio(n_sites * variance, (mean.real - infinite_temperature) ** 2),
         acceptance=1.0,
         n_samples=n_samples,
+        effective_samples=float(n_samples),
     )
 
 

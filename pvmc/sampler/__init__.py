@@ -1,8 +1,9 @@
-"""Sampling |psi|^2: walkers, moves, the Metropolis algorithm, and the enumeration of all configurations."""
+"""Sampling |psi|^2: walkers, moves, the Metropolis algorithm, reweighting, and all configurations of small systems."""
 
 from __future__ import annotations
 
 from pvmc.sampler.enumeration import Enumeration
+from pvmc.sampler.growth import Growth, GrowthSpec
 from pvmc.sampler.metropolis import Metropolis
 from pvmc.sampler.moves import Moves, MoveWeights
 from pvmc.sampler.samples import Draw, Draws, Sampler, Samples, Walk, advance
@@ -16,6 +17,8 @@ __all__ = [
     "Ensemble",
     "Enumeration",
     "ExactSpec",
+    "Growth",
+    "GrowthSpec",
     "Metropolis",
     "MetropolisSpec",
     "MoveWeights",

@@ -29,7 +29,8 @@ class Enumeration:
     width: int
     magnetization: int | None
 
-    n_draws = 1
+    n_draws = most_draws = 1
+    growth = None
 
     @property
     def n_blocks(self) -> int:
@@ -59,7 +60,9 @@ class Enumeration:
         """Number of configurations and blocks in words."""
         return f"all {len(self.basis)} configurations, weighted by |psi|^2, in {self.n_blocks} blocks"
 
-    def walk(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> EnumerationWalk:
+    def walk(
+        self, walkers: Walkers, psi: WaveFunction, iteration: int, *, n_draws: int | None = None, stage: int = 0
+    ) -> EnumerationWalk:
         """The same configurations in every iteration, with ln |psi|^2 as the logarithms of their weights."""
         return EnumerationWalk(self, walkers, psi)
 
@@ -68,6 +71,7 @@ class EnumerationWalk(Walk):
     """All configurations of a rank's blocks, see :class:`pvmc.sampler.samples.Draws`; nothing is proposed."""
 
     n_draws = 1
+    is_exact = True
     accepted = proposed = 0
 
     def __init__(self, sampler: Enumeration, walkers: Walkers, psi: WaveFunction):

@@ -1,4 +1,4 @@
-"""Metropolis sampling of |psi|^2 by blocks of walkers."""
+"""Metropolis sampling of |psi|^2, or of another power of |psi|, by blocks of walkers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy.typing as npt
 from pvmc.ansatz.base import WaveFunction
 from pvmc.parallel import Communicator
 from pvmc.rng import Stream, generator
+from pvmc.sampler.growth import Growth
 from pvmc.sampler.moves import Moves
+from pvmc.sampler.reweighted import ReweightedWalk
 from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.tempering import Tempering
 from pvmc.sampler.walkers import Ensemble, Walkers
@@ -20,20 +22,25 @@ from pvmc.sampler.walkers import Ensemble, Walkers
 Spins = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]
 
+STAGES = (Stream.SWEEPS, Stream.SECOND_SWEEPS)
+"""The random numbers of an iteration's first walk, and of a second one."""
+
 
 @dataclass(frozen=True)
 class Metropolis:
-    """Markov chains with stationary distribution |psi|^2 (Metropolis et al., J. Chem. Phys. 21, 1087 (1953)).
+    """Markov chains with stationary distribution |psi|^p (Metropolis et al., J. Chem. Phys. 21, 1087 (1953)).
 
     Attributes:
         moves: what is proposed.
         seed: the run's seed.
-        n_draws: configurations drawn from each walker per iteration.
+        n_draws: configurations drawn from each walker per iteration, before they grow.
         sweep: proposals between two draws.
         burn_in: sweeps before the first draw of iteration 0.
         discard: sweeps before the first draw of later iterations, in which the walkers follow the new psi.
         ensemble: how many walkers there are and where they start; None where they are made by hand.
-        tempering: replicas at |psi|^(2 beta), if any; their draws and acceptance are not counted.
+        tempering: replicas at |psi|^(p beta), if any; their draws and acceptance are not counted.
+        power: p, 0 < p <= 2.  Other than 2, draws have the weights |psi|^(2-p).
+        growth: how the draws per walker grow, if they do; what comes of it is given to :meth:`walk`.
     """
 
     moves: Moves
@@ -44,6 +51,8 @@ class Metropolis:
     discard: int
     ensemble: Ensemble | None = None
     tempering: Tempering | None = None
+    power: float = 2.0
+    growth: Growth | None = None
 
     @property
     def n_blocks(self) -> int:
@@ -67,7 +76,13 @@ class Metropolis:
         return self.ensemble
 
     @property
+    def most_draws(self) -> int:
+        """The largest number of draws of a walker in an iteration."""
+        return self.growth.most if self.growth else self.n_draws
+
+    @property
     def replicas(self) -> int:
+        """Lanes of each walker: the values of beta."""
         return self.tempering.replicas if self.tempering else 1
 
     def start(self, blocks: range, comm: Communicator) -> Walkers:
@@ -83,25 +98,40 @@ class Metropolis:
         return n_blocks * self.width * self.replicas * n_sites
 
     def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
-        """Bytes of the walkers (with replicas, before and after), and of look-up and random numbers of one block."""
+        """Bytes of the walkers (with replicas, before and after), and of look-up and random numbers of one block.
+
+        With a power other than 2 also of all configurations that an iteration draws, and of their weights.
+        """
         lanes = self.width * self.replicas
         longest = 1 if self.tempering else max(1, self.burn_in, self.discard)  # sweeps in one go
         walkers = 2 * self.walker_bytes(n_blocks, n_sites)
         if self.tempering:  # ln psi for swaps takes three more arrays of the size of a look-up
             walkers += 24 * lanes * lookup_size
+        if self.power != 2:
+            walkers += n_blocks * self.width * self.most_draws * (n_sites + 8)
         return walkers + 8 * lanes * (lookup_size + longest * self.sweep)
 
     def describe(self) -> str:
         """Samples, walkers and blocks in words."""
         walkers = self.n_blocks * self.width
+        samples = f"{walkers * self.n_draws} samples per iteration"
+        if self.growth:
+            samples += f" (up to {walkers * self.most_draws} as the energy converges)"
+        if self.power != 2:
+            samples += f" of |psi|^{self.power:g}, reweighted,"
         replicas = f", each at {self.replicas} values of beta" if self.tempering else ""
-        return (
-            f"{walkers * self.n_draws} samples per iteration from {walkers} walkers in {self.n_blocks} blocks{replicas}"
-        )
+        return f"{samples} from {walkers} walkers in {self.n_blocks} blocks{replicas}"
 
-    def walk(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> MetropolisWalk:
-        """The draws of an iteration: n_draws of every walker, on from where the walkers are."""
-        return MetropolisWalk(self, walkers, psi, iteration)
+    def walk(
+        self, walkers: Walkers, psi: WaveFunction, iteration: int, *, n_draws: int | None = None, stage: int = 0
+    ) -> Walk:
+        """The draws of an iteration: n_draws of every walker, on from where the walkers are.
+
+        The burn-in comes before the first of all, that of iteration 0 and stage 0.  With a power other than 2, they are
+        all drawn now.
+        """
+        walk = MetropolisWalk(self, walkers, psi, iteration, self.n_draws if n_draws is None else n_draws, stage)
+        return walk if self.power == 2 else ReweightedWalk(walk, psi, self.power)
 
     def warm_up(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_sweeps: int) -> int:
         """Sweeps without draws: in one go, except that replicas are swapped after each."""
@@ -115,11 +145,13 @@ class Metropolis:
             return 0
         chosen = self.moves.choose(rng, n_steps)
         uniforms = rng.random((n_steps, spins.shape[1]))
+        if self.power != 2:
+            uniforms **= 2.0 / self.power  # u^(2/p) < |ratio|^2 wherever u < |ratio|^p
         if self.tempering:
             self.tempering.temper(uniforms)
         accepted = self._propose(psi, spins, lookup, chosen, uniforms)
         if self.tempering:
-            self.tempering.swap(psi, spins, lookup, rng)
+            self.tempering.swap(psi, spins, lookup, rng, self.power)
         return int(accepted[: len(accepted) // self.replicas].sum())
 
     def _propose(
@@ -141,21 +173,25 @@ class Metropolis:
 
 
 class MetropolisWalk(Walk):
-    """The draws of an iteration, see :class:`pvmc.sampler.samples.Draws`.
+    """The draws of an iteration from |psi|^p, see :class:`pvmc.sampler.samples.Draws`.
 
-    The random numbers of a block depend on (seed, block, iteration) alone, so that neither the number of ranks nor a
-    restart changes a chain.
+    The random numbers of a block depend on (seed, block, iteration, stage) alone, so that neither the number of ranks
+    nor a restart changes a chain.
     """
 
     log_weights = None
+    is_exact = False
 
-    def __init__(self, sampler: Metropolis, start: Walkers, psi: WaveFunction, iteration: int):
+    def __init__(
+        self, sampler: Metropolis, start: Walkers, psi: WaveFunction, iteration: int, n_draws: int, stage: int
+    ):
         self._sampler, self._start, self._psi, self._iteration = sampler, start, psi, iteration
+        self._stream = STAGES[stage]
         self._spins = start.spins
-        self.n_blocks, self.n_draws, self.width = len(start.spins), sampler.n_draws, start.spins.shape[2]
+        self.n_blocks, self.n_draws, self.width = len(start.spins), n_draws, start.spins.shape[2]
         self.width //= sampler.replicas
         self.accepted = 0
-        self._warm_up = sampler.burn_in if iteration == 0 else sampler.discard
+        self._warm_up = sampler.burn_in if iteration == 0 and stage == 0 else sampler.discard
         self.proposed = self.n_blocks * self.width * sampler.sweep * (self._warm_up + self.n_draws)
 
     @property
@@ -169,7 +205,7 @@ class MetropolisWalk(Walk):
         self._spins, self.accepted = self._start.spins.copy(), 0
         for block, spins in enumerate(self._spins):
             number = self._start.first_block + block
-            rng = generator(sampler.seed, Stream.SWEEPS, block=number, iteration=self._iteration)
+            rng = generator(sampler.seed, self._stream, block=number, iteration=self._iteration)
             lookup = psi.lookup(spins)
             self.accepted += sampler.warm_up(psi, spins, lookup, rng, self._warm_up)
             for draw in range(self.n_draws):

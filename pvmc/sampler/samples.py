@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pvmc.ansatz.base import WaveFunction
 from pvmc.parallel import Communicator
+from pvmc.sampler.growth import Growth
 from pvmc.sampler.walkers import Walkers
 
 
@@ -41,6 +42,7 @@ class Draws(Protocol):
         width: L.
         log_weights: float64 (n_blocks, n_draws, L), logarithms of weights that are common to all ranks up to one
             factor, -inf for what only fills up a block; None where the configurations were drawn from |psi|^2.
+        is_exact: whether weighted sums over all ranks are those over all configurations, without statistical error.
         accepted: number of accepted proposals, once they have been walked over.
         proposed: number of proposals, as well.
     """
@@ -49,6 +51,7 @@ class Draws(Protocol):
     n_draws: int
     width: int
     log_weights: npt.NDArray[np.float64] | None
+    is_exact: bool
     accepted: int
     proposed: int
 
@@ -73,7 +76,7 @@ class Samples(Draws):
     Attributes:
         spins: int8 (n_blocks, n_draws, N, L).
         lookup: float64 (n_blocks, n_draws, Q, L), the ansatz's look-up of each configuration.
-        accepted, proposed, log_weights: see :class:`Draws`.
+        accepted, proposed, log_weights, is_exact: see :class:`Draws`.
     """
 
     spins: npt.NDArray[np.int8]
@@ -81,6 +84,7 @@ class Samples(Draws):
     accepted: int
     proposed: int
     log_weights: npt.NDArray[np.float64] | None = None
+    is_exact: bool = False
 
     def __post_init__(self) -> None:
         self.n_blocks, self.n_draws, _, self.width = self.spins.shape
@@ -97,6 +101,7 @@ class Samples(Draws):
             draws.accepted,
             draws.proposed,
             draws.log_weights,
+            draws.is_exact,
         )
 
     def __iter__(self) -> Iterator[Draw]:
@@ -120,7 +125,17 @@ class Sampler(Protocol):
 
     @property
     def n_draws(self) -> int:
-        """Configurations per walker and iteration."""
+        """Configurations per walker and iteration, unless :meth:`walk` is told otherwise."""
+        ...
+
+    @property
+    def most_draws(self) -> int:
+        """The largest number of configurations per walker and iteration of a run, with growth."""
+        ...
+
+    @property
+    def growth(self) -> Growth | None:
+        """How the configurations per walker grow in the course of a run, or None where they do not."""
         ...
 
     @property
@@ -136,8 +151,18 @@ class Sampler(Protocol):
         """
         ...
 
-    def walk(self, walkers: Walkers, psi: WaveFunction, iteration: int) -> Walk:
-        """The draws of an iteration, from the walkers before it; they are made while they are walked over."""
+    def walk(
+        self, walkers: Walkers, psi: WaveFunction, iteration: int, *, n_draws: int | None = None, stage: int = 0
+    ) -> Walk:
+        """The draws of an iteration, from the walkers before it; they are made while they are walked over.
+
+        Args:
+            walkers: where the walkers are; they stay as they are.
+            psi: the wave function.
+            iteration: number of the iteration.
+            n_draws: draws per walker, in place of the sampler's own; an enumeration does not ask.
+            stage: 0, or 1 for a second walk of the same iteration, with random numbers of its own.
+        """
         ...
 
     def short(self) -> Sampler:

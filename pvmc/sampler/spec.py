@@ -11,6 +11,7 @@ from pvmc.exact.basis import MAX_SITES, Basis
 from pvmc.hamiltonians import Operator
 from pvmc.lattice import Lattice, LatticeError
 from pvmc.sampler.enumeration import Enumeration
+from pvmc.sampler.growth import GrowthSpec
 from pvmc.sampler.metropolis import Metropolis
 from pvmc.sampler.moves import Moves, MoveWeights
 from pvmc.sampler.tempering import TemperingSpec
@@ -43,7 +44,11 @@ class MetropolisSpec(Section):
     discard: int = Field(default=1, ge=0)
     """sweeps before the first sample of each later iteration"""
     tempering: TemperingSpec | None = None
-    """replicas at |psi|^(2 beta) that help the walkers over barriers: { replicas, smallest_beta }; default: none"""
+    """replicas at |psi|^(p beta) that help the walkers over barriers: { replicas, smallest_beta }; default: none"""
+    power: float = Field(default=2.0, gt=0.0, le=2.0)
+    """p: configurations are drawn from |psi|^p and weighted by |psi|^(2-p); below 2, rare ones are seen more often"""
+    growth: GrowthSpec | None = None
+    """samples that grow as the energy converges: { maximum, factor, window }; default: none"""
 
     @property
     def n_blocks(self) -> int:
@@ -75,6 +80,8 @@ class MetropolisSpec(Section):
             discard=self.discard,
             ensemble=Ensemble(self.n_blocks, self.block_width, lattice, self.start, magnetization, self.start_file),
             tempering=self.tempering.build() if self.tempering else None,
+            power=self.power,
+            growth=self.growth.build(self.samples // self.walkers, self.walkers) if self.growth else None,
         )
 
     def fixed_magnetization(self, operator: Operator | None = None) -> int | None:
@@ -88,6 +95,7 @@ class MetropolisSpec(Section):
             raise KeyProblem("sampler.samples", self.samples, f"must be a multiple of walkers = {self.walkers}")
         if (self.start == "file") != (self.start_file is not None):
             raise KeyProblem("sampler.start_file", self.start_file or "", 'goes with start = "file", and only with it')
+        self._check_growth()
         self._check_moves(operator)
         fixed = self.fixed_magnetization(operator)
         neel = _neel_magnetization(lattice) if self.start == "neel" else fixed
@@ -97,6 +105,15 @@ class MetropolisSpec(Section):
             raise KeyProblem("sampler.magnetization", fixed, _allowed_magnetizations(lattice.n_sites))
         if fixed != neel or (self.start == "neel" and neel != 0):  # each walker takes either sign of the order
             raise KeyProblem("sampler.start", "neel", f"Neel order does not have magnetization = {fixed}; use random")
+
+    def _check_growth(self) -> None:
+        if self.growth is None:
+            return
+        key, maximum = "sampler.growth.maximum", self.growth.maximum
+        if maximum <= self.samples:
+            raise KeyProblem(key, maximum, f"must be above samples = {self.samples}")
+        if maximum % self.walkers:
+            raise KeyProblem(key, maximum, f"must be a multiple of walkers = {self.walkers}")
 
     def _check_moves(self, operator: Operator) -> None:
         assert self.moves is not None

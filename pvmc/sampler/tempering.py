@@ -1,4 +1,4 @@
-"""Parallel tempering: replicas of the walkers at |psi|^(2 beta), of which the one at beta = 1 is measured."""
+"""Parallel tempering: replicas of the walkers at |psi|^(p beta), of which the one at beta = 1 is measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ Floats = npt.NDArray[np.float64]
 
 
 class TemperingSpec(Section):
-    """Replicas of every walker at |psi|^(2 beta), beta from 1 down in equal ratios; neighbours are swapped."""
+    """Replicas of every walker at |psi|^(p beta), p = sampler.power, beta from 1 down in equal ratios; neighbours are
+    swapped."""
 
     replicas: int = Field(ge=2, le=64)
     """number of values of beta; the work grows in proportion"""
@@ -32,7 +33,7 @@ class TemperingSpec(Section):
 @dataclass(frozen=True)
 class Tempering:
     """Parallel tempering (Swendsen, Wang, Phys. Rev. Lett. 57, 2607 (1986); Hukushima, Nemoto, J. Phys. Soc. Jpn. 65,
-    1604 (1996)).
+    1604 (1996)) of chains that sample |psi|^p.
 
     A block of L walkers has R L lanes: lane r L + l is walker l at betas[r].  All are offered the same moves.
 
@@ -53,24 +54,27 @@ class Tempering:
         return np.array([1.0 / beta for beta in self.betas[1:]])
 
     def temper(self, uniforms: Floats) -> None:
-        """Transform the uniforms (n_steps, R L) in place: u^(1/beta) < |ratio|^2 wherever u < |ratio|^(2 beta)."""
+        """Transform the uniforms (n_steps, R L) in place: u^(1/beta) < |ratio|^p wherever u < |ratio|^(p beta)."""
         n_steps, lanes = uniforms.shape
         hot = uniforms[:, lanes // self.replicas :].reshape(n_steps, self.replicas - 1, -1)
         uniforms[:, lanes // self.replicas :] = (hot ** self.exponents[:, None]).reshape(n_steps, -1)
 
-    def swap(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator) -> int:
+    def swap(
+        self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, power: float = 2.0
+    ) -> int:
         """Offer every pair of neighbouring betas, from the hottest down, to swap; the number of accepted swaps.
 
-        Walkers i at beta and j at beta' swap with probability min(1, |psi(s_j)/psi(s_i)|^(2 (beta - beta'))).
+        Walkers i at beta and j at beta' swap with probability min(1, |psi(s_j)/psi(s_i)|^(p (beta - beta'))).
 
         Args:
             psi: the wave function.
             spins: int8 (N, R L); updated in place.
             lookup: float64 (Q, R L); updated in place.
             rng: the block's generator.
+            power: p, of what is sampled at beta = 1.
         """
         width = spins.shape[1] // self.replicas
-        logarithm = 2.0 * psi.log_psi(spins).real
+        logarithm = power * psi.log_psi(spins).real
         uniforms = rng.random((self.replicas - 1, width))
         accepted = 0
         for r in range(self.replicas - 2, -1, -1):

@@ -1,4 +1,4 @@
-"""The configured sampler against |psi|^2 over all configurations, and its mean energy against <H>."""
+"""The configured sampler against |psi|^2, or its own power, over all configurations; its mean energy against <H>."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pvmc.validation.system import ExactSystem
 Floats = npt.NDArray[np.float64]
 
 DRAWS = 16_384
-"""Configurations that are compared with |psi|^2, at least."""
+"""Configurations that are compared with |psi|^p, at least."""
 
 SEPARATION = 16
 """Sweeps between two draws of a walker in units of N, so that they are independent; twice as many before the first.
@@ -49,7 +49,8 @@ def check_sampling(job: Job, system: ExactSystem, psi: WaveFunction, comm: Commu
     vector = system.state(psi)
     probabilities = np.abs(vector) ** 2
     if isinstance(job.sampler, Metropolis):
-        distribution, walkers = _chi_square(job, job.sampler, system, psi, probabilities, walkers, comm)
+        drawn_from = np.abs(vector) ** job.sampler.power
+        distribution, walkers = _chi_square(job, job.sampler, system, psi, drawn_from, walkers, comm)
     else:
         distribution = _weights(job, system, psi, probabilities, walkers, comm)
     return distribution, _mean_energy(job, system, psi, walkers, comm)

@@ -27,7 +27,7 @@ from pvmc.runtime import (
 
 pytestmark = pytest.mark.mpi
 
-ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100)
+ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
 N = 12
 WHEN = 5
 

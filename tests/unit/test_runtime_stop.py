@@ -30,7 +30,7 @@ from pvmc.runtime import (
 )
 
 COMM = SerialCommunicator()
-ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100)
+ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
 
 
 @dataclass
@@ -156,7 +156,7 @@ from pvmc.runtime import Signals, StopWatcher
 
 def main():
     comm = world()
-    energy = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100)
+    energy = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
     with Signals() as signals:
         watcher = StopWatcher(10**6, signals)
         print(f"rank {comm.rank} pid {os.getpid()}", flush=True)
