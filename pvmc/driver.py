@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from pvmc.ansatz.base import Ansatz
 from pvmc.errors import on_every_rank
-from pvmc.estimators import EnergyStatistics, estimate, reduce_moments
+from pvmc.estimators import Batch, EnergyStatistics, Moments, Trial, estimate, reduce_moments
 from pvmc.hamiltonians import Operator
 from pvmc.parallel import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
-from pvmc.sr import CALM, Caution, Solver, Step
+from pvmc.sr import CALM, Caution, Memory, Solver, Step
 
 PHASES = ("sampling", "local_energies", "derivatives", "products", "reducing", "solving")
 """What an iteration does: Metropolis steps, local energies, log-derivatives, the products of their rows in S and F,
@@ -35,19 +35,21 @@ class State:
         iteration: number of the next iteration, from 0.
         theta: parameters, (K,), the same bytes on every rank.
         walkers: this rank's configurations.
+        memory: what solver and sampler remember, by name; the same bytes on every rank.
     """
 
     iteration: int
     theta: npt.NDArray[Any]
     walkers: Walkers
+    memory: Memory = field(default_factory=dict)
 
-    def updated(self, walkers: Walkers, step: Step) -> State:
+    def updated(self, walkers: Walkers, step: Step, sampling: Memory) -> State:
         """The state after a step: theta - gamma x."""
-        return replace(
-            self,
+        return State(
             iteration=self.iteration + 1,
             theta=self.theta - step.learning_rate * step.direction,
             walkers=walkers,
+            memory={**step.memory, **sampling},
         )
 
 
@@ -91,11 +93,50 @@ def iterate(
     Raises:
         NumericalError: the energy or the step is not finite, or the ranks' parameters differ; on every rank.
     """
+    measure = _Measure(ansatz, operator, sampler, solver, comm, exact_sums)
     for iteration in itertools.count(state.iteration):
         clock = _Stopwatch()
+        n_draws = _draws(sampler, state)
+        batch, moments, walkers = measure(state.theta, state.walkers, iteration, n_draws, clock)
+        step = solver.solve(moments, iteration, comm, caution, memory=state.memory)
+        clock.lap("solving")
+        if solver.is_second_order:
+            end = state.theta - step.learning_rate * step.direction
+            _, ahead, walkers = measure(end, walkers, iteration, n_draws, clock, stage=1)
+            step = solver.corrected(step, ahead, iteration, comm, caution, state.memory)
+            clock.lap("solving")
+        state = state.updated(walkers, step, _sampling(sampler, state, moments.energy))
+        if iteration % CHECK_INTERVAL == 0:
+            require_identical(comm, state.theta, f"the parameters after iteration {iteration}")
+        energies = None if batch.weights is not None else batch.energies.real.mean(axis=0)
+        yield StepRecord(iteration, moments.energy, step, state, energies, clock.phases())
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """Sampling and estimation at given parameters."""
+
+    ansatz: Ansatz
+    operator: Operator
+    sampler: Sampler
+    solver: Solver
+    comm: Communicator
+    exact_sums: bool
+
+    def __call__(
+        self,
+        theta: npt.NDArray[Any],
+        walkers: Walkers,
+        iteration: int,
+        n_draws: int | None,
+        clock: _Stopwatch,
+        stage: int = 0,
+    ) -> tuple[Batch, Moments, Walkers]:
+        """Collective. What was measured on this rank, the moments of all, and where the walkers are then."""
+        ansatz, operator, comm = self.ansatz, self.operator, self.comm
         with on_every_rank():  # theta is the same on all
-            psi = ansatz.at(state.theta)
-        walk = sampler.walk(state.walkers, psi, iteration)
+            psi = ansatz.at(theta)
+        walk = self.sampler.walk(walkers, psi, iteration, n_draws=n_draws, stage=stage)
         batch = estimate(
             walk,
             operator,
@@ -103,39 +144,58 @@ def iterate(
             ansatz.n_parameters,
             comm,
             real_parameters=not np.issubdtype(ansatz.dtype, np.complexfloating),
-            exact_sums=exact_sums,
+            exact_sums=self.exact_sums,
+            keep_rows=self.solver.keeps_rows,
+            keep_spins=self.solver.keeps_spins,
         )
-        clock.lap("estimating")
+        clock.lap("sampling", batch.seconds)
         moments = reduce_moments(
             batch,
             comm,
             n_sites=ansatz.n_sites,
             infinite_temperature=operator.infinite_temperature_energy,
         )
+        if self.solver.keeps_spins:
+            moments = replace(moments, trial=Trial(batch, theta, ansatz, operator, comm))
         clock.lap("reducing")
-        step = solver.solve(moments, iteration, comm, caution)
-        state = state.updated(walk.walkers, step)
-        clock.lap("solving")
-        if iteration % CHECK_INTERVAL == 0:
-            require_identical(comm, state.theta, f"the parameters after iteration {iteration}")
-        energies = None if batch.weights is not None else batch.energies.real.mean(axis=0)
-        yield StepRecord(iteration, moments.energy, step, state, energies, clock.phases(batch.seconds))
+        return batch, moments, walk.walkers
+
+
+SAMPLING = "samples"
+"""Name under which the growth of the samples is remembered."""
+
+
+def _draws(sampler: Sampler, state: State) -> int | None:
+    """Draws per walker in the next iteration; None where they do not grow."""
+    if sampler.growth is None:
+        return None
+    return sampler.growth.draws(state.memory.get(SAMPLING, sampler.growth.start()))
+
+
+def _sampling(sampler: Sampler, state: State, energy: EnergyStatistics) -> Memory:
+    """What the sampler remembers after an iteration."""
+    if sampler.growth is None:
+        return {}
+    numbers = state.memory.get(SAMPLING, sampler.growth.start())
+    return {SAMPLING: sampler.growth.after(numbers, energy.mean.real, energy.error)}
 
 
 class _Stopwatch:
-    """Wall time between laps."""
+    """Wall time of the PHASES of an iteration."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self._seconds = dict.fromkeys(PHASES, 0.0)
         self._last = time.perf_counter()
 
-    def lap(self, name: str) -> None:
+    def lap(self, phase: str, within: Mapping[str, float] | None = None) -> None:
+        """Add the time since the last lap to a phase, but for what other phases took of it."""
         now = time.perf_counter()
-        self.seconds[name] = now - self._last
+        parts = within or {}
+        for name, seconds in parts.items():
+            self._seconds[name] += seconds
+        self._seconds[phase] += now - self._last - sum(parts.values())
         self._last = now
 
-    def phases(self, within: dict[str, float]) -> dict[str, float]:
-        """Seconds of each of the PHASES, given those of the phases that are woven into one lap."""
-        seconds = self.seconds | within
-        seconds["sampling"] += seconds.pop("estimating") - sum(within.values())  # tables of psi, waits
-        return {phase: seconds[phase] for phase in PHASES}
+    def phases(self) -> dict[str, float]:
+        """Seconds of each of the PHASES."""
+        return dict(self._seconds)

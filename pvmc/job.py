@@ -151,6 +151,7 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         operator = Operator.from_pauli_sum(terms, lattice.n_sites)
         _check_symmetry(config, lattice, terms)
         config = _resolved(config, lattice, operator)
+        config.sr.check()
         if config.fit:
             config.fit.check()
         _check_spin_flip(config.ansatz, "ansatz", config.sampler.fixed_magnetization(operator))

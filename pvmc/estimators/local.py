@@ -188,8 +188,8 @@ class Measurement:
         self._step = max(1, CHUNK_COLUMNS // draws.width)
         self.starts = range(0, draws.n_draws, self._step)
         self.seconds = dict.fromkeys(("sampling", "local_energies", "derivatives", "products"), 0.0)
-        shape = draws.n_blocks, draws.n_draws, operator.n_sites, draws.width
-        self.spins = np.empty(shape, dtype=np.int8) if keep_spins else None
+        kept = draws.n_blocks, draws.n_draws, operator.n_sites, draws.width
+        self.spins = np.empty(kept, dtype=np.int8) if keep_spins else None
 
     def order(self) -> Integers:
         """Where the configurations of the chunks stand in ``energies`` (flat), int64 (n_local,)."""

@@ -5,7 +5,7 @@ Configurations may carry weights w, with sum w = n over all ranks: averages are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,8 @@ class Moments:
     tensor: Numbers
     n_parameters: int
     dtype: np.dtype[Any]
-    rows: Rows | None = None
-    trial: Trial | None = None
+    rows: Rows | None = field(default=None, kw_only=True)
+    trial: Trial | None = field(default=None, kw_only=True)
 
 
 def reduce_moments(batch: Batch, comm: Communicator, *, n_sites: int, infinite_temperature: float) -> Moments:
@@ -81,7 +81,7 @@ def reduce_moments(batch: Batch, comm: Communicator, *, n_sites: int, infinite_t
         energy = exact_statistics(mean, _variance(batch, mean, comm), batch.n_samples, n_sites, infinite_temperature)
     if batch.kept is not None:
         rows = _rows(batch, batch.kept, mean, comm)
-        return Moments(energy, *_NOWHERE, rows.n_parameters, rows.dtype, rows)
+        return Moments(energy, *_NOWHERE, rows.n_parameters, rows.dtype, rows=rows)
     assert batch.matrix is not None, "rows that are not kept have been summed"
     derivative_mean, force, tensor = batch.matrix.covariances(comm)
     return Moments(energy, derivative_mean, force, tensor, batch.matrix.n_parameters, batch.matrix.dtype)

@@ -3,8 +3,8 @@
 from pvmc.fit.cost import Gradient, evaluate, gradient
 from pvmc.fit.data import DataSet, enumerated, from_file, logarithms, product_state, sampled
 from pvmc.fit.loop import EpochRecord, iterate_epochs
-from pvmc.sr.optimizers import Adam, Momentum, Optimizer, SteepestDescent
 from pvmc.fit.spec import FitSpec
+from pvmc.sr.optimizers import Adam, Momentum, Optimizer, SteepestDescent
 
 __all__ = [
     "Adam",

@@ -3,27 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
-
-def metric_norm(tensor: npt.NDArray[Any], direction: npt.NDArray[Any]) -> float:
-    """sqrt(x^dagger S x): by what angle the state turns per unit of learning rate, in radians, to first order.
-
-    S is the quantum geometric tensor, without regularisation, so that the norm speaks of the state and not of its
-    parameters: |psi(theta - gamma x)> lies at the Fubini-Study angle gamma sqrt(x^dagger S x) from |psi(theta)>.
-
-    Args:
-        tensor: lower triangle of S, float64 or complex128 (K, K), what is above it zero (as
-            in :class:`pvmc.estimators.Moments`).
-        direction: x, (K,).
-    """
-    # x^dagger (L + L^dagger - D) x = 2 Re x^dagger L x - x^dagger D x
-    lower = float(np.vdot(direction, tensor @ direction).real)
-    diagonal = float(np.sum(tensor.diagonal().real * np.abs(direction) ** 2))
-    return math.sqrt(max(0.0, 2.0 * lower - diagonal))
 
 
 def capped_learning_rate(learning_rate: float, norm: float, largest: float) -> float:
@@ -31,7 +10,7 @@ def capped_learning_rate(learning_rate: float, norm: float, largest: float) -> f
 
     Args:
         learning_rate: gamma, in units of 1/energy.
-        norm: sqrt(x^dagger S x), see :func:`metric_norm`.
+        norm: sqrt(x^dagger S x), the angle per unit of gamma; or another norm, with ``largest`` in its units.
         largest: largest gamma sqrt(x^dagger S x), in radians.
 
     Returns:

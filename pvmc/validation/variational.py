@@ -183,11 +183,11 @@ def _regularisation(job: Job, iteration: int, scaled: Numbers, floors: Numbers) 
         floors: largest S_kk over each S_kk.
     """
     sr = job.config.sr
-    if sr.solver == "pinv":
+    if sr.factorisation == "eigen":
         values, vectors = np.linalg.eigh(scaled)
         kept = vectors[:, values > sr.cutoff * values[-1]]
         return kept, np.zeros((kept.shape[1], kept.shape[1]))
-    return np.eye(len(scaled)), np.diag(sr.shift(iteration) + sr.floor * floors)
+    return np.eye(len(scaled)), np.diag(sr.shift(iteration) + sr.floor(iteration) * floors)
 
 
 def check_descent(point: Point) -> Check:

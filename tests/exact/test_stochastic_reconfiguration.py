@@ -23,8 +23,7 @@ from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.parallel import SerialCommunicator
 from pvmc.sampler import Samples
-from pvmc.sr import Schedule
-from pvmc.sr.dense import DenseSolver
+from pvmc.sr import Reconfiguration, Schedule, SRSpec
 from tests.helpers import (
     EnumeratedMoments,
     batch_of,
@@ -75,9 +74,16 @@ def tensor_of(moments: Moments) -> npt.NDArray[Any]:
 
 
 def solver(
-    method: Literal["cholesky", "pinv"] = "cholesky", shift: float = 1e-3, floor: float = 0.0, cutoff: float = 1e-10
-) -> DenseSolver:
-    return DenseSolver(method, Schedule(initial=0.1), Schedule(initial=shift), floor=floor, cutoff=cutoff)
+    factorisation: Literal["cholesky", "eigen"] = "cholesky",
+    shift: float = 1e-3,
+    floor: float = 0.0,
+    cutoff: float = 1e-10,
+    rate: Schedule | None = None,
+    **keys: Any,
+) -> Reconfiguration:
+    schedules = {"learning_rate": rate or Schedule(initial=0.1), "shift": Schedule(initial=shift)}
+    schedules["floor"] = Schedule(initial=floor)
+    return Reconfiguration(SRSpec(factorisation=factorisation, cutoff=cutoff, **schedules, **keys), "dense")
 
 
 # Moments of arbitrary batches against the definitions -----------------------------------------------------------------
@@ -294,7 +300,7 @@ def test_cholesky_solves_the_regularised_system(fields: str, shift: float, floor
 
 @pytest.mark.parametrize("fields", FIELDS)
 @pytest.mark.parametrize("cutoff", [1e-10, 0.1, 0.4])
-def test_pinv_is_the_pseudo_inverse_of_the_scaled_tensor(fields: str, cutoff: float) -> None:
+def test_eigen_is_the_pseudo_inverse_of_the_scaled_tensor(fields: str, cutoff: float) -> None:
     complex_energies, complex_derivatives, real_parameters = FIELDS[fields]
     moments = moments_of(*random_rows(complex_energies, complex_derivatives), real_parameters)
     tensor = tensor_of(moments)
@@ -303,24 +309,24 @@ def test_pinv_is_the_pseudo_inverse_of_the_scaled_tensor(fields: str, cutoff: fl
     values = np.linalg.eigvalsh(scaled)
     assert np.all(np.abs(values / values[-1] / cutoff - 1.0) > 1e-3), "an eigenvalue sits on the cut-off"
     expected = scale * (np.linalg.pinv(scaled, rcond=cutoff, hermitian=True) @ (scale * moments.force))
-    step = solver("pinv", cutoff=cutoff).solve(moments, 0, COMM)
+    step = solver("eigen", cutoff=cutoff).solve(moments, 0, COMM)
     np.testing.assert_allclose(step.direction, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
     assert (step.shift, step.n_frozen) == (0.0, 0)
 
 
 def test_schedules_are_read_at_the_iteration() -> None:
     moments = moments_of(*random_rows(False, False), real_parameters=True)
-    decaying = DenseSolver(
-        "cholesky", Schedule(initial=1.0, decay=0.5), Schedule(initial=8.0, decay=0.5, minimum=1.0), 0.0, 1e-8
-    )
+    shift = Schedule(initial=8.0, decay=0.5, minimum=1.0)
+    rate, floor = Schedule(initial=1.0, decay=0.5), Schedule(initial=0.0)
+    decaying = Reconfiguration(SRSpec(learning_rate=rate, shift=shift, floor=floor), "dense")
     steps = [decaying.solve(moments, iteration, COMM) for iteration in (0, 2, 10)]
     assert [(step.learning_rate, step.shift) for step in steps] == [(1.0, 8.0), (0.25, 2.0), (0.5**10, 1.0)]
     np.testing.assert_array_equal(steps[2].direction, solver(shift=1.0).solve(moments, 0, COMM).direction)
 
 
-@pytest.mark.parametrize("method", ["cholesky", "pinv"])
+@pytest.mark.parametrize("method", ["cholesky", "eigen"])
 @pytest.mark.parametrize("fields", ["all real", "complex"])
-def test_steps_do_not_depend_on_the_units_of_the_parameters(fields: str, method: Literal["cholesky", "pinv"]) -> None:
+def test_steps_do_not_depend_on_the_units_of_the_parameters(fields: str, method: Literal["cholesky", "eigen"]) -> None:
     """theta_k = c_k theta'_k turns O_k into c_k O_k; the step of theta' must be that of theta, over c_k."""
     complex_energies, complex_derivatives, real_parameters = FIELDS[fields]
     units = 10.0 ** np.array([-6, 3, 0, 1, -2, 5, 0.5])
@@ -335,10 +341,10 @@ def test_steps_do_not_depend_on_the_units_of_the_parameters(fields: str, method:
 # Directions that do not change psi ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["cholesky", "pinv"])
+@pytest.mark.parametrize("method", ["cholesky", "eigen"])
 @pytest.mark.parametrize(("name", "magnetization"), [("heisenberg", 0), ("heisenberg, magnetised", 2)])
 def test_a_visible_bias_at_fixed_magnetization_is_frozen(
-    name: str, magnetization: int, method: Literal["cholesky", "pinv"], dtype: Any
+    name: str, magnetization: int, method: Literal["cholesky", "eigen"], dtype: Any
 ) -> None:
     rbm, theta = random_rbm(N_SITES, dtype, "translation", n_features=1)
     assert rbm.parameter_blocks["visible_bias"][0] == slice(0, 1)
@@ -362,8 +368,8 @@ def test_a_visible_bias_at_fixed_magnetization_is_frozen(
         np.testing.assert_allclose(step.direction[1:], expected, rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["cholesky", "pinv"])
-def test_an_eigenstate_without_free_directions_stays(method: Literal["cholesky", "pinv"], dtype: Any) -> None:
+@pytest.mark.parametrize("method", ["cholesky", "eigen"])
+def test_an_eigenstate_without_free_directions_stays(method: Literal["cholesky", "eigen"], dtype: Any) -> None:
     """All parameters zero: O_w = s_i tanh 0 and O_b = tanh 0 vanish, so nothing is left to solve."""
     rbm, theta = random_rbm(N_SITES, dtype, "translation", visible_bias=False)
     moments, _ = exact_moments("ising", rbm, np.zeros_like(theta))
@@ -388,12 +394,12 @@ def test_a_singular_system() -> None:
     with pytest.raises(NumericalError, match="not positive definite"):
         solver(shift=0.0).solve(moments, 0, COMM)
     np.testing.assert_allclose(solver(shift=1.0).solve(moments, 0, COMM).direction, [1 / 3, 1 / 3], rtol=1e-14)
-    np.testing.assert_allclose(solver("pinv").solve(moments, 0, COMM).direction, [0.5, 0.5], rtol=1e-14)
+    np.testing.assert_allclose(solver("eigen").solve(moments, 0, COMM).direction, [0.5, 0.5], rtol=1e-14)
 
 
-@pytest.mark.parametrize("method", ["cholesky", "pinv"])
+@pytest.mark.parametrize("method", ["cholesky", "eigen"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_force_that_is_not_finite_is_an_error(method: Literal["cholesky", "pinv"], bad: float) -> None:
+def test_a_force_that_is_not_finite_is_an_error(method: Literal["cholesky", "eigen"], bad: float) -> None:
     moments = twin_parameters()
     with pytest.raises(NumericalError):
         solver(method).solve(replace(moments, force=np.array([bad, 1.0])), 0, COMM)
@@ -411,15 +417,15 @@ def test_the_step_is_the_projection_of_imaginary_time_evolution(name: str, dtype
     if dtype == np.float64:
         tangents, target = tangents.real, target.real
     best = np.linalg.lstsq(tangents, target, rcond=1e-6)[0]
-    step = solver("pinv", cutoff=1e-11).solve(moments, 0, COMM)
+    step = solver("eigen", cutoff=1e-11).solve(moments, 0, COMM)
     scale = np.linalg.norm(target)
     np.testing.assert_allclose(tangents @ step.direction, tangents @ best, rtol=0, atol=1e-6 * scale)
     assert np.linalg.norm(tangents @ best) > 0.1 * scale
 
 
-@pytest.mark.parametrize("method", ["cholesky", "pinv"])
+@pytest.mark.parametrize("method", ["cholesky", "eigen"])
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_the_energy_falls_at_the_predicted_rate(name: str, method: Literal["cholesky", "pinv"], dtype: Any) -> None:
+def test_the_energy_falls_at_the_predicted_rate(name: str, method: Literal["cholesky", "eigen"], dtype: Any) -> None:
     """dE/dgamma = -2 Re F^+ x, and -2 x^+ S x = -2 F^+ S^-1 F < 0."""
     rbm, theta = random_rbm(N_SITES, dtype, "translation", n_features=2)
     moments, spins = exact_moments(name, rbm, theta)
@@ -432,10 +438,10 @@ def test_the_energy_falls_at_the_predicted_rate(name: str, method: Literal["chol
     assert along * np.abs(direction).max() == pytest.approx(rate, rel=1e-7)
 
 
-@pytest.mark.parametrize("method", ["cholesky", "pinv"])
+@pytest.mark.parametrize("method", ["cholesky", "eigen"])
 @pytest.mark.parametrize("name", ["ising", "heisenberg"])
 def test_noise_free_steps_lower_the_energy_to_the_ground_state(
-    name: str, method: Literal["cholesky", "pinv"], dtype: Any
+    name: str, method: Literal["cholesky", "eigen"], dtype: Any
 ) -> None:
     rbm, theta = random_rbm(N_SITES, dtype, "translation", n_features=2, scale=0.1, seed=2)
     matrix = matrix_on(name, configurations(N_SITES, SYSTEMS[name][1]))

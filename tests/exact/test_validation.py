@@ -22,7 +22,7 @@ from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import SerialCommunicator
 from pvmc.sampler import Draw
 from pvmc.sampler.metropolis import MetropolisWalk
-from pvmc.sr.schedule import Schedule
+from pvmc.sr import Reconfiguration, Schedule
 from pvmc.validation import Outcome, Report, validate_physics
 from pvmc.validation.optimisation import _judged
 from pvmc.validation.sampling import chi_square
@@ -78,7 +78,7 @@ def failed(report: Report) -> set[str]:
         {},
         {"length": 8, "hamiltonian": {"model": "heisenberg"}, "ansatz": {**RBM_SECTION, "weights": "real", "alpha": 2}},
         {"sampler": {"kind": "exact"}},
-        {"sr": {**SR, "solver": "pinv", "cutoff": 1e-3}},
+        {"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3}},
         {
             "hamiltonian": {"model": "xyz", "couplings": [-1.0, 0.7, 0.4], "field_y": 0.5, "marshall": False},
             "ansatz": {"kind": "rbm", "alpha": 2, "symmetry": "none", "visible_bias": True},
@@ -173,16 +173,16 @@ def _wrong_tensor(job: Job, patch: pytest.MonkeyPatch) -> Job:
 
 
 def _wrong_shift(job: Job, patch: pytest.MonkeyPatch) -> Job:
-    return replace(job, solver=replace(job.solver, shift=Schedule(initial=2e-3)))  # type: ignore[type-var]
+    return replace(job, solver=job.config.sr.model_copy(update={"shift": Schedule(initial=2e-3)}).build())
 
 
 def _uphill(job: Job, patch: pytest.MonkeyPatch) -> Job:
-    class Uphill:
-        def solve(self, *arguments: Any) -> Any:
-            step = job.solver.solve(*arguments)
+    class Uphill(Reconfiguration):
+        def solve(self, *arguments: Any, **keywords: Any) -> Any:
+            step = job.solver.solve(*arguments, **keywords)
             return replace(step, direction=-step.direction)
 
-    return replace(job, solver=Uphill())
+    return replace(job, solver=Uphill(job.config.sr, "dense"))
 
 
 MISTAKES: list[tuple[Callable[[Job, pytest.MonkeyPatch], Job], set[str]]] = [

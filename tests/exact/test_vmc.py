@@ -148,7 +148,7 @@ def test_the_ground_state_is_found(name: str) -> None:
 
 
 def test_the_pseudo_inverse_finds_it_too() -> None:
-    tables = heisenberg(ring(8), "complex") | {"sr": {"solver": "pinv", "learning_rate": 0.1, "cutoff": 1e-3}}
+    tables = heisenberg(ring(8), "complex") | {"sr": {"factorisation": "eigen", "learning_rate": 0.1, "cutoff": 1e-3}}
     assert_ground_state_found(optimised(job_of(tables), 100), 2e-3)
 
 

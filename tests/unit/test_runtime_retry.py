@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -15,8 +14,7 @@ from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import SerialCommunicator
 from pvmc.runtime import Guard, Retry, Rewind, Trouble, spectrum_bounds
 from pvmc.simulation import initial_state
-from pvmc.sr import Schedule
-from pvmc.sr.dense import DenseSolver
+from pvmc.sr import Schedule, Solver
 
 TROUBLE = Trouble(17, "it went wrong")
 COMM = SerialCommunicator()
@@ -122,12 +120,12 @@ def small_job(learning_rate: float, shift: float) -> Job:
     return build_job(validate(JobConfig, raw), raw)
 
 
-def cautious(job: Job, retry: Retry) -> DenseSolver:
+def cautious(job: Job, retry: Retry) -> Solver:
     """The job's solver with its constants multiplied by the factors of a retry."""
-    assert isinstance(job.solver, DenseSolver)
-    rate = job.solver.learning_rate.initial * retry.rate_factor
-    shift = job.solver.shift.initial * retry.shift_factor
-    return replace(job.solver, learning_rate=Schedule(initial=rate), shift=Schedule(initial=shift))
+    sr = job.config.sr
+    rate = Schedule(initial=sr.learning_rate.initial * retry.rate_factor)
+    shift = Schedule(initial=sr.shift.initial * retry.shift_factor)
+    return sr.model_copy(update={"learning_rate": rate, "shift": shift}).build()
 
 
 def guarded_run(job: Job, retry: Retry, n_iterations: int) -> tuple[float, list[str]]:
