@@ -1,106 +1,130 @@
-"""The correlation over a symmetry group that the derivatives by the features of an RBM are, walkers side by side."""
+"""The correlation over a symmetry group that the derivatives by the features of an RBM are, walkers side by side.
+
+    O_{w_fi} = sum_g T_fg s[perm[g, i]]
+
+is a small matrix product for every walker.  LANES walkers (:mod:`pvmc.ansatz.simd`) go at a time, as the lanes of
+vectors: their spins, and T of all features, stay in the cache.  Two rows of T meet eight sites at once, so that sixteen
+sums stay in registers while g runs over the group, and ten loads serve sixteen multiply-adds.  The two rows are the
+planes of a complex feature, or two real features.  A lane never meets another: bits depend neither on the width of the
+block nor on a walker's place in it.
+"""
 
 from __future__ import annotations
+
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pvmc.ansatz.base import Floats, Integers
-from pvmc.ansatz.vector_math import aligned_zeros, kernel
+from pvmc.ansatz.simd import LANES, lanes_below, load, splat, store, store_alternately
+from pvmc.ansatz.vector_math import aligned_zeros, inlined, kernel
 
-LANES = 32
-"""Walkers that :func:`feature_derivatives` takes at a time: few enough for the first-level cache to hold its rows."""
+Vector: TypeAlias = Any
+
+SITES = 8
+"""Sites i whose sums are kept in registers together."""
 
 
 @kernel
-def pack_images(spins: Floats, permutations: Integers, site: int, images: Floats) -> None:
-    """The rows spins[perm[g, i]] of four sites i from ``site`` (the last one repeated at the end) side by side.
+def site_places(permutations: Integers) -> Integers:
+    """Where the spin perm[g, i] of LANES walkers starts among those of all sites, (|G|, sites filled up to SITES)."""
+    order, n_sites = permutations.shape
+    places = np.zeros((order, n_sites + -n_sites % SITES), dtype=np.int64)
+    for g in range(order):
+        for i in range(n_sites):
+            places[g, i] = permutations[g, i] * LANES
+    return places
+
+
+@inlined
+def row_stride(array: Floats) -> int:
+    """Numbers from one row to the next: more than it has where the array is a column block of a larger one."""
+    return array.strides[0] // 8
+
+
+@kernel
+def pack(source: Floats, row: int, start: int, target: Floats, place: int) -> None:
+    """LANES numbers of a row from column ``start`` on to a flat position, zeros past the end."""
+    values = load(source, row * row_stride(source) + start, lanes_below(source.shape[1] - start))
+    store(target, place, values, lanes_below(LANES))
+
+
+@kernel
+def pack_tanh(lookup: Floats, start: int, n_planes: int, order: int, tanh: Floats) -> None:
+    """T of the walkers from ``start``, flat rows (pair of rows, g, which of them) of LANES."""
+    n_features = len(lookup) // (n_planes * order)
+    for plane in range(n_planes):
+        for f in range(n_features):
+            pair, which = divmod(f * n_planes + plane, 2)
+            for g in range(order):
+                place = ((pair * order + g) * 2 + which) * LANES
+                pack(lookup, (plane * n_features + f) * order + g, start, tanh, place)
+
+
+@inlined
+def correlate(tanh: Floats, begin: int, spins: Floats, places: Integers, site: int) -> tuple[Vector, ...]:
+    """sum_g T_g s_gi of two rows of T and eight sites: the eight sums of the first row, then those of the second.
 
     Args:
-        spins: (N, LANES).
-        permutations: (|G|, N).
-        site: the first of the four.
-        images: rows (g, i) of LANES, written.
+        tanh: as :func:`pack_tanh` writes it; the two rows start at ``begin``.
+        spins: flat rows i of LANES.
+        places: int64, see :func:`site_places`.
+        site: the first of the eight.
     """
-    last = permutations.shape[1] - 1
-    second, third, fourth = min(site + 1, last), min(site + 2, last), min(site + 3, last)
-    for g in range(len(permutations)):
-        target, row = images[4 * g * LANES :], permutations[g]
-        s0, s1, s2, s3 = spins[row[site]], spins[row[second]], spins[row[third]], spins[row[fourth]]
-        for lane in range(LANES):
-            target[lane] = s0[lane]
-            target[LANES + lane] = s1[lane]
-            target[2 * LANES + lane] = s2[lane]
-            target[3 * LANES + lane] = s3[lane]
-
-
-@kernel
-def correlate(first: Floats, second: Floats, images: Floats, total: Floats) -> None:
-    """total = sum_g T_g s_gi of two rows of T and four sites i: eight sums share what is loaded, for four g at a time.
-
-    Args:
-        first, second: T, rows g of LANES; as many as a multiple of four.
-        images: spins, rows (g, i) of LANES.
-        total: rows (i, which T) of LANES, written.
-    """
-    total[:] = 0.0
-    for g in range(0, len(first) // LANES, 4):
-        t, u, s = first[g * LANES :], second[g * LANES :], images[4 * g * LANES :]
-        for k in range(LANES):
-            t0, t1, t2, t3 = t[k], t[LANES + k], t[2 * LANES + k], t[3 * LANES + k]
-            u0, u1, u2, u3 = u[k], u[LANES + k], u[2 * LANES + k], u[3 * LANES + k]
-            a, b, c, d = s[k], s[4 * LANES + k], s[8 * LANES + k], s[12 * LANES + k]
-            total[k] += (t0 * a + t1 * b) + (t2 * c + t3 * d)
-            total[LANES + k] += (u0 * a + u1 * b) + (u2 * c + u3 * d)
-            a, b, c, d = s[LANES + k], s[5 * LANES + k], s[9 * LANES + k], s[13 * LANES + k]
-            total[2 * LANES + k] += (t0 * a + t1 * b) + (t2 * c + t3 * d)
-            total[3 * LANES + k] += (u0 * a + u1 * b) + (u2 * c + u3 * d)
-            a, b, c, d = s[2 * LANES + k], s[6 * LANES + k], s[10 * LANES + k], s[14 * LANES + k]
-            total[4 * LANES + k] += (t0 * a + t1 * b) + (t2 * c + t3 * d)
-            total[5 * LANES + k] += (u0 * a + u1 * b) + (u2 * c + u3 * d)
-            a, b, c, d = s[3 * LANES + k], s[7 * LANES + k], s[11 * LANES + k], s[15 * LANES + k]
-            total[6 * LANES + k] += (t0 * a + t1 * b) + (t2 * c + t3 * d)
-            total[7 * LANES + k] += (u0 * a + u1 * b) + (u2 * c + u3 * d)
-
-
-@kernel
-def pack_tanh(lookup: Floats, start: int, width: int, order: int, size: int, tanh: Floats) -> None:
-    """T of the walkers from ``start``, as rows g of LANES, ``size`` numbers for every feature and plane."""
-    for j in range(len(lookup)):
-        target, source = tanh[j // order * size + j % order * LANES :], lookup[j, start : start + width]
-        for lane in range(width):
-            target[lane] = source[lane]
+    every = lanes_below(LANES)
+    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = splat(0.0)
+    b0 = b1 = b2 = b3 = b4 = b5 = b6 = b7 = splat(0.0)
+    for g in range(len(places)):
+        t, u = load(tanh, begin + 2 * g * LANES, every), load(tanh, begin + (2 * g + 1) * LANES, every)
+        s0, s1 = load(spins, places[g, site], every), load(spins, places[g, site + 1], every)
+        a0, b0, a1, b1 = a0 + t * s0, b0 + u * s0, a1 + t * s1, b1 + u * s1
+        s2, s3 = load(spins, places[g, site + 2], every), load(spins, places[g, site + 3], every)
+        a2, b2, a3, b3 = a2 + t * s2, b2 + u * s2, a3 + t * s3, b3 + u * s3
+        s4, s5 = load(spins, places[g, site + 4], every), load(spins, places[g, site + 5], every)
+        a4, b4, a5, b5 = a4 + t * s4, b4 + u * s4, a5 + t * s5, b5 + u * s5
+        s6, s7 = load(spins, places[g, site + 6], every), load(spins, places[g, site + 7], every)
+        a6, b6, a7, b7 = a6 + t * s6, b6 + u * s6, a7 + t * s7, b7 + u * s7
+    return a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7
 
 
 @kernel
 def feature_derivatives(lookup: Floats, spins: Floats, permutations: Integers, out: Floats) -> None:
     """O_{w_fi} = sum_g T_fg s[perm[g, i]], without an array of all N M products.
 
-    A small matrix product for every walker, done for LANES walkers at a time on rows packed side by side.  Zeros fill
-    the group up to a multiple of four elements, and the features up to an even number.
-
     Args:
-        lookup: float64 (n_planes * F * |G|, L).
-        spins: float64 (N, L).
+        lookup: float64 (n_planes * F * |G|, L), each row contiguous.
+        spins: float64 (N, L), each row contiguous.
         permutations: int64 (|G|, N).
-        out: float64 (F * N, L, n_planes), written.
+        out: float64 (F * N, L, n_planes), each (L, n_planes) contiguous, written.
     """
     order, n_sites = permutations.shape
-    n_rows = lookup.shape[0] // order
-    n_features = n_rows // out.shape[2]
-    size = (order + -order % 4) * LANES
-    tanh, images, total = aligned_zeros((n_rows + 1) * size), aligned_zeros(4 * size), aligned_zeros(8 * LANES)
-    part = np.zeros((n_sites, LANES))
-    for start in range(0, spins.shape[1], LANES):
-        width = min(LANES, spins.shape[1] - start)
-        part[:, :width] = spins[:, start : start + width]
-        pack_tanh(lookup, start, width, order, size, tanh)
-        for site in range(0, n_sites, 4):
-            pack_images(part, permutations, site, images)
-            for row in range(0, n_rows, 2):
-                correlate(tanh[row * size : (row + 1) * size], tanh[(row + 1) * size :], images, total)
-                for r in range(row, min(row + 2, n_rows)):
-                    for i in range(min(4, n_sites - site)):
-                        target = out[r % n_features * n_sites + site + i, start : start + width]
-                        source, plane = total[(2 * i + r - row) * LANES :], r // n_features
-                        for lane in range(width):
-                            target[lane, plane] = source[lane]
+    width, n_planes = out.shape[1], out.shape[2]
+    n_features = len(out) // n_sites
+    n_pairs = (n_features * n_planes + 1) // 2
+    places = site_places(permutations)
+    tanh, images = aligned_zeros(2 * n_pairs * order * LANES), aligned_zeros(n_sites * LANES)
+    for start in range(0, width, LANES):
+        pack_tanh(lookup, start, n_planes, order, tanh)
+        for i in range(n_sites):
+            pack(spins, i, start, images, i * LANES)
+        for pair in range(n_pairs):
+            for site in range(0, n_sites, SITES):
+                sums = correlate(tanh, 2 * pair * order * LANES, images, places, site)
+                write(sums, pair, site, n_sites, start, out)
+
+
+@inlined
+def write(sums: tuple[Vector, ...], pair: int, site: int, n_sites: int, start: int, out: Floats) -> None:
+    """The sums of :func:`correlate` to where they belong, of the sites and walkers that there are."""
+    n_planes, stride = out.shape[2], row_stride(out)
+    left = out.shape[1] - start
+    for i in range(SITES):
+        if site + i < n_sites:
+            if n_planes == 2:
+                place = (pair * n_sites + site + i) * stride + 2 * start
+                store_alternately(out, place, sums[i], sums[SITES + i], left)
+            else:
+                place = (2 * pair * n_sites + site + i) * stride + start
+                store(out, place, sums[i], lanes_below(left))
+                if (2 * pair + 1) * n_sites < len(out):
+                    store(out, place + n_sites * stride, sums[SITES + i], lanes_below(left))

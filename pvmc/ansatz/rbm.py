@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.ansatz import correlation, extended, kernels
+from pvmc.ansatz import correlation, dense_kernels, extended, kernels
 from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.factors import is_shorter, outer
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
@@ -338,7 +338,7 @@ class RBMState:
             if name == "visible_bias":
                 out[part] = (ansatz.orbits == np.arange(ansatz.orbits.max() + 1)[:, None]) @ spins.astype(np.float64)
             elif name == "hidden_bias":
-                plane_view(out[part], self._n_planes)[:] = np.moveaxis(tanh.sum(axis=2), 0, -1)
+                dense_kernels.bias_derivatives(tanh, plane_view(out[part], self._n_planes))
             elif len(ansatz.permutations) == 1:
                 target = out[part].reshape(ansatz.n_hidden, ansatz.n_sites, width)
                 images = spins.astype(np.float64)[ansatz.permutations[0]]

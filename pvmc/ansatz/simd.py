@@ -132,6 +132,27 @@ def store(typing_context: Any, array: Any, position: Any, value: Any, mask: Any)
 
 
 @intrinsic_function
+def store_alternately(typing_context: Any, array: Any, position: Any, first: Any, second: Any, count: Any) -> Any:
+    """Write the first ``count`` lanes of two vectors in turns, 2 LANES numbers at most, to a flat position on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        twice = builder.add(args[4], args[4])
+        for k in range(2):
+            lanes = [
+                lane for pair in range(LANES // 2) for lane in (k * LANES // 2 + pair, k * LANES // 2 + pair + LANES)
+            ]
+            order = ir.Constant(ir.VectorType(_INT32, LANES), lanes)
+            passed = ir.Constant(args[4].type, k * LANES)
+            indices = ir.Constant(_INDICES, list(range(LANES)))
+            inside = builder.icmp_signed("<", indices, _splat(builder, builder.sub(twice, passed), _INDICES))
+            address = _address(context, builder, array, (args[0], builder.add(args[1], passed)))
+            _masked_store(builder, builder.shuffle_vector(args[2], args[3], order), address, inside)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, first, second, types.int64), generate
+
+
+@intrinsic_function
 def select(typing_context: Any, mask: Any, first: Any, second: Any) -> Any:
     """The first vector where the mask is true, the second elsewhere."""
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.ansatz import correlation, extended, hidden_units, kernels, reference
+from pvmc.ansatz import correlation, extended, hidden_units, kernels, reference, simd
 from pvmc.ansatz.rbm import RBM, RBMState
-from pvmc.ansatz.vector_math import expm1, sine_cosine_products, tanh_in_place
+from pvmc.ansatz.vector_math import expm1, kernel, sine_cosine_products, tanh_in_place
 
 WIDTH = 5  # no multiple of a vector
 DTYPES = [np.float64, np.complex128]
@@ -196,7 +196,15 @@ def test_the_gap_is_the_distance_from_saturation(dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("order", "n_sites", "n_features", "width"),
-    [(1, 6, 2, 1), (3, 6, 2, 7), (8, 6, 1, correlation.LANES), (8, 4, 3, 2 * correlation.LANES + 5), (5, 1, 3, 33)],
+    [
+        (1, 6, 2, 1),
+        (3, 6, 2, 7),
+        (8, 6, 1, correlation.LANES),
+        (8, 4, 3, 2 * correlation.LANES + 5),
+        (5, 1, 3, 33),
+        (4, correlation.SITES, 1, 2),
+        (7, 2 * correlation.SITES + 3, 4, correlation.LANES + 1),
+    ],
 )
 def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: int, width: int) -> None:
     """Also where the group, the sites, the features and the walkers do not fill the kernel's packed rows."""
@@ -213,6 +221,40 @@ def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: i
     np.testing.assert_allclose(out, reference.feature_derivatives(tanh, permutations, spins), rtol=1e-13, atol=1e-14)
     out[:] = 7.0
     np.testing.assert_array_equal(large, 7.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_feature_derivatives_depend_on_no_other_walker(dtype: Any) -> None:
+    """The same bits in blocks of any width and at any place, also as columns of a larger array."""
+    rng = np.random.default_rng(6)
+    n_planes, width = (2 if dtype == np.complex128 else 1), 3 * correlation.LANES + 2
+    permutations = np.array([rng.permutation(11) for _ in range(7)])
+    spins, lookup = rng.choice([-1.0, 1.0], size=(11, width)), rng.normal(size=(n_planes * 3 * 7, width))
+    whole = np.empty((3 * 11, width, n_planes))
+    correlation.feature_derivatives(lookup, spins, permutations, whole)
+    for start, stop in ((0, 1), (1, 4), (5, 5 + correlation.LANES), (3, width), (width - 1, width)):
+        for copied in (True, False):
+            part = lookup[:, start:stop], spins[:, start:stop]
+            alone = np.empty((3 * 11, stop - start, n_planes))
+            correlation.feature_derivatives(*(x.copy() if copied else x for x in part), permutations, alone)
+            np.testing.assert_array_equal(alone, whole[:, start:stop])
+
+
+@kernel
+def alternated(first: Any, second: Any, count: int, out: Any) -> None:
+    every = simd.lanes_below(simd.LANES)
+    simd.store_alternately(out, 1, simd.load(first, 0, every), simd.load(second, 0, every), count)
+
+
+@pytest.mark.parametrize("count", [-3, 0, 1, simd.LANES // 2, simd.LANES - 1, simd.LANES, simd.LANES + 5])
+def test_store_alternately(count: int) -> None:
+    first, second = np.arange(simd.LANES) + 10.0, np.arange(simd.LANES) + 20.0
+    out = np.full(2 * simd.LANES + 2, 7.0)
+    alternated(first, second, count, out)
+    inside = min(max(count, 0), simd.LANES)
+    expected = np.stack([first, second], axis=1)[:inside].reshape(-1)
+    np.testing.assert_array_equal(out[1 : 1 + 2 * inside], expected)
+    np.testing.assert_array_equal(np.delete(out, np.arange(1, 1 + 2 * inside)), 7.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
