@@ -15,10 +15,25 @@ from pvmc.job import Job
 from pvmc.parallel import Communicator
 from pvmc.runtime import Guard, Retry, Rewind, Trouble
 from pvmc.sampler import Walkers
+from pvmc.sr import Memory
 from pvmc.sr.safety import energy_rose
 
 MOST_REJECTIONS = 3
 """Times that one step is taken back for a rise of the energy; then the rise is accepted."""
+
+
+REMEMBERED, BEFORE = "memory_", "before_memory_"
+"""What the names of a state's memory begin with in a checkpoint: of the last state, and of the one before it."""
+
+
+def packed(memory: Memory, prefix: str = REMEMBERED) -> dict[str, npt.NDArray[Any]]:
+    """A state's memory, as a checkpoint keeps it."""
+    return {prefix + name: values for name, values in memory.items()}
+
+
+def unpacked(numbers: Mapping[str, npt.NDArray[Any]], prefix: str = REMEMBERED) -> Memory:
+    """A state's memory from the numbers of a checkpoint."""
+    return {name.removeprefix(prefix): values for name, values in numbers.items() if name.startswith(prefix)}
 
 
 @dataclass(frozen=True)
@@ -131,7 +146,7 @@ class Safety:
             _, state = before
             spins = comm.gather(state.walkers.spins)
             if spins is not None:
-                numbers |= {"before_theta": state.theta, "before_spins": spins}
+                numbers |= {"before_theta": state.theta, "before_spins": spins} | packed(state.memory, BEFORE)
         return numbers
 
     def restore(
@@ -153,7 +168,7 @@ class Safety:
         if "before_theta" in numbers:
             first, n_blocks = state.walkers.first_block, len(state.walkers.spins)
             walkers = Walkers(numbers["before_spins"][first : first + n_blocks].copy(), first)
-            self.keep(State(state.iteration - 1, numbers["before_theta"], walkers))
+            self.keep(State(state.iteration - 1, numbers["before_theta"], walkers, unpacked(numbers, BEFORE)))
 
 
 def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Iterator[StepRecord | Setback]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from pvmc.ansatz.composite import nodes
 from pvmc.compilation import compile_kernels
 from pvmc.driver import State
 from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_rank
-from pvmc.guarded import Safety, Setback, guarded
+from pvmc.guarded import Safety, Setback, guarded, packed, unpacked
 from pvmc.io.parameters import read_parameters
 from pvmc.job import Job
 from pvmc.parallel import Communicator, block_range, limit_threads, node_of, oversubscription
@@ -100,6 +100,7 @@ def _begin(job: Job, desk: Desk, comm: Communicator) -> tuple[State, Safety]:
         return initial_state(job, comm), safety
     state = resumed_state(desk.tell(Recorder.checkpoint), job, comm)
     numbers, series = desk.ask(Recorder.memory)
+    state = replace(state, memory=unpacked(numbers))
     safety.restore(state, numbers, series)
     return state, safety
 
@@ -165,7 +166,7 @@ def _iterate(
 
 def _save(state: State, safety: Safety, desk: Desk, comm: Communicator) -> float:
     """Collective. Write a checkpoint; the seconds that it took, 0 on ranks other than the root."""
-    spins, numbers = comm.gather(state.walkers.spins), safety.saved(comm)
+    spins, numbers = comm.gather(state.walkers.spins), safety.saved(comm) | packed(state.memory)
 
     def save(recorder: Recorder) -> float:
         assert spins is not None, "the root has gathered them"

@@ -20,6 +20,9 @@ Booleans = npt.NDArray[np.bool_]
 SNR_POWER = 6
 """How sharply the filter of noise sets in (Schmitt & Heyl)."""
 
+SMALLEST_SIGNAL = 1e30
+"""Ratio of noise to signal beyond which it does not matter."""
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -73,11 +76,13 @@ class DenseSystem:
         kept = self.tensor if active.all() else np.asfortranarray(self.tensor[np.ix_(active, active)])
         right = self.force if centre is None else self.force - self.metric_times(centre)[0]
         direction = np.zeros_like(self.force) if centre is None else centre.astype(self.force.dtype)
-        direction[active] += scale * self._scaled_solution(kept, scale, penalty[active], scale * right[active])
+        scaled = _scaled(kept, scale, penalty[active] * scale**2)
+        direction[active] += scale * self._scaled_solution(scaled, scale * right[active], scale, active)
         return direction
 
-    def _scaled_solution(self, kept: Numbers, scale: Floats, penalty: Floats, right: Numbers) -> Numbers:
-        return cholesky_solution(_scaled(kept, scale, penalty * scale**2), right)
+    def _scaled_solution(self, scaled: Numbers, right: Numbers, scale: Floats, active: Booleans) -> Numbers:
+        """y of the scaled S + Lambda, which is overwritten, and the scaled right-hand side."""
+        return cholesky_solution(scaled, right)
 
 
 @dataclass(frozen=True)
@@ -93,26 +98,25 @@ class SpectralSystem(DenseSystem):
     cutoff: float
     noise: Noise | None = None
 
-    def _scaled_solution(self, kept: Numbers, scale: Floats, penalty: Floats, right: Numbers) -> Numbers:
+    def _scaled_solution(self, scaled: Numbers, right: Numbers, scale: Floats, active: Booleans) -> Numbers:
         try:
-            values, vectors = scipy.linalg.eigh(_scaled(kept, scale, penalty * scale**2), lower=True)
+            values, vectors = scipy.linalg.eigh(scaled, lower=True)
         except (scipy.linalg.LinAlgError, ValueError) as error:
             raise NumericalError(f"the eigenvalues of S cannot be found: {error}") from None
         large = values > self.cutoff * values[-1]
         along = vectors[:, large].conj().T @ right
         if self.noise is not None:
-            along = along * self._filter(self.noise, scale[:, None] * vectors[:, large], along)
+            along = along * _filter(self.noise, active, scale[:, None] * vectors[:, large], along)
         return np.asarray(vectors[:, large] @ (along / values[large]))
 
-    def _filter(self, noise: Noise, vectors: Numbers, along: Numbers) -> Floats:
-        """1 / (1 + (threshold / snr)^6) of each component of F along ``vectors``."""
-        if len(vectors) != len(noise.covariance):
-            raise NumericalError("sr.snr: a parameter does not change psi at all, so that its noise is unknown")
-        spread = np.einsum("kj,kj->j", vectors.conj(), _matrix_product(noise.covariance, vectors)).real
-        error = np.sqrt(np.maximum(spread, 0.0) / noise.n_samples)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(error > 0, noise.threshold * error / np.abs(along), 0.0)
-            return np.nan_to_num(1.0 / (1.0 + ratio**SNR_POWER))
+
+def _filter(noise: Noise, active: Booleans, vectors: Numbers, along: Numbers) -> Floats:
+    """1 / (1 + (threshold / snr)^6) of each component ``along`` of F; ``vectors`` in units of the parameters."""
+    covariance = np.asfortranarray(noise.covariance[np.ix_(active, active)])
+    spread = np.einsum("kj,kj->j", vectors.conj(), _matrix_product(covariance, vectors)).real
+    error = np.sqrt(np.maximum(spread, 0.0) / noise.n_samples)
+    ratio = noise.threshold * error / np.maximum(np.abs(along), np.finfo(float).tiny)
+    return np.asarray(1.0 / (1.0 + np.minimum(ratio, SMALLEST_SIGNAL) ** SNR_POWER))
 
 
 def _product(lower: Numbers, vector: Numbers) -> Numbers:

@@ -1,8 +1,9 @@
 """Stochastic reconfiguration with the kernel X X^dagger: a matrix of configurations, not of parameters (minSR).
 
 With W = mean(Lambda) / Lambda,  x = c + W X^dagger (X W X^dagger + mean(Lambda))^-1 (e - X c): the same x as that of
-S + Lambda, from n by n numbers in place of K by K.  Chen & Heyl, Nat. Phys. 20, 1476 (2024); Rende et al., Commun. Phys.
-7, 260 (2024).  For real parameters with complex ln psi real and imaginary parts of the rows stand below each other.
+S + Lambda, from n by n numbers in place of K by K (Chen & Heyl, Nat. Phys. 20, 1476 (2024); Rende et al., Commun.
+Phys. 7, 260 (2024)).  For real parameters with complex ln psi real and imaginary parts of the rows stand below each
+other.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ TILE = 256
 class KernelSystem:
     """S as the rows of all ranks; see :class:`pvmc.sr.system.System`.
 
-    The kernel is assembled on the root: where log-derivatives are kept as they are, with the parameters split over the
-    ranks (each rank receives the columns of its parameters, piece after piece, so that X is on no rank); where they are
-    kept as factors and Lambda is uniform, from products of small matrices, with the kernel's tiles split over the ranks.
+    The kernel is assembled on the root.  Where log-derivatives are kept as they are, the parameters are split over the
+    ranks: each receives the columns of its parameters, piece after piece, so that X is on no rank.  Where they are kept
+    as factors and Lambda is uniform, the kernel's tiles are split, which are made from products of small matrices.
 
     Args:
         rows: X and e.
@@ -84,15 +85,15 @@ class KernelSystem:
         """Collective. X W X^dagger on the root, parameters split over the ranks."""
         rows, comm = self._rows, self._rows.comm
         matrices = [chunk.derivatives.rows() for chunk in rows.chunks]
-        own = np.concatenate([_squares(*parts, rows.offset, weights) for parts in zip(matrices, self._roots(), strict=True)])
-        squares = self._everywhere(own)
+        pairs = list(zip(matrices, self._roots(), strict=True))
+        squares = self._everywhere(np.concatenate([_squares(*pair, rows.offset, weights) for pair in pairs]))
         dtype = np.dtype(np.float64) if self._is_stacked else matrices[0].dtype
         total = TriangleSum(np.tile(squares, 2) if self._is_stacked else squares, dtype)
         n_pieces = -(-rows.n_parameters // PIECE)
         shares = [block_range(n_pieces, rank, comm.size) for rank in range(comm.size)]
         for turn in range(len(shares[0])):
             pieces = [_piece(share, turn, rows.n_parameters) for share in shares]
-            columns = self._exchanged(matrices, pieces)
+            columns = self._exchanged(pairs, pieces)
             if len(columns):
                 columns = columns * np.sqrt(weights[pieces[comm.rank], None])
                 total.add(_stacked(columns.T) if self._is_stacked else columns.T)
@@ -101,20 +102,17 @@ class KernelSystem:
     def _roots(self) -> list[Floats]:
         return [chunk.root for chunk in self._rows.chunks]
 
-    def _exchanged(self, matrices: list[Numbers], pieces: list[slice]) -> Numbers:
+    def _exchanged(self, pairs: list[tuple[Numbers, Floats]], pieces: list[slice]) -> Numbers:
         """Collective. The columns X_nk of all configurations for this rank's parameters, (K', n)."""
         rows, comm = self._rows, self._rows.comm
         sent = [
-            np.concatenate(
-                [(part[piece] - rows.offset[piece, None]) * root for part, root in zip(matrices, self._roots(), strict=True)],
-                axis=1,
-            )
+            np.concatenate([(part[piece] - rows.offset[piece, None]) * root for part, root in pairs], axis=1)
             for piece in pieces
         ]
         if comm.size == 1:
             return sent[0]
         mine = pieces[comm.rank]
-        received = [np.empty((mine.stop - mine.start, int(n)), dtype=matrices[0].dtype) for n in self._counts]
+        received = [np.empty((mine.stop - mine.start, int(n)), dtype=sent[0].dtype) for n in self._counts]
         comm.exchange(sent, received)
         return np.concatenate(received, axis=1)
 

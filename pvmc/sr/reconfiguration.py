@@ -89,8 +89,8 @@ class Reconfiguration:
     ) -> Step:
         """Collective. Heun's step: half along the first direction x, half along x' at the end of the first step.
 
-        The distance of the two states, gamma/2 sqrt((x' - x)^dagger S (x' - x)), grows with gamma^2; the next gamma, and
-        this one where it is too large, are such that it is the tolerance (a shorter first step would have led to a
+        The distance of the two states, gamma/2 sqrt((x' - x)^dagger S (x' - x)), grows with gamma^2.  The next gamma,
+        and this one where it is too large, are such that it is the tolerance (a shorter first step would have led to a
         point in between, with a direction in between).
 
         Args:

@@ -14,6 +14,18 @@ from pvmc.sr.reconfiguration import Linear, Reconfiguration
 from pvmc.sr.schedule import Schedule
 from pvmc.sr.step import Solver
 
+_OF_RECONFIGURATION = (
+    "momentum",
+    "factorisation",
+    "snr",
+    "largest_condition",
+    "adapt_shift",
+    "line_search",
+    "integrator",
+    "largest_angle",
+)
+"""Keys that need S."""
+
 
 class SRSpec(Section):
     """How the parameters follow the imaginary-time flow: theta <- theta - gamma (S + Lambda)^-1 F."""
@@ -57,7 +69,7 @@ class SRSpec(Section):
     tolerance: float = Field(default=0.01, gt=0.0)
     """heun: distance of the two states, euler's and heun's, in radians, that gamma is adapted to"""
     line_search: bool = False
-    """gamma times 1/2, 1 or 2, whichever has the lowest energy on the same samples, reweighted; kept for the next step"""
+    """gamma times 1/2, 1 or 2, what has the lowest energy on the same samples, reweighted; kept for the next step"""
     largest_angle: float | None = Field(default=None, gt=0.0)
     """largest gamma sqrt(x^dagger S x), the angle in radians by which a step turns the state; longer ones get a larger
     shift, then a lower gamma (healthy steps stay below 0.1); default: no limit"""
@@ -76,13 +88,13 @@ class SRSpec(Section):
         if self.snr is not None and not eigen:
             raise KeyProblem("sr.snr", self.snr, 'needs sr.factorisation = "eigen"')
         if self.line_search and self.integrator == "heun":
-            raise KeyProblem("sr.line_search", self.line_search, 'not beside sr.integrator = "heun", which adapts gamma too')
+            raise KeyProblem("sr.line_search", self.line_search, 'not beside sr.integrator = "heun": both adapt gamma')
         if self.method != "reconfiguration":
             self._check_gradient()
 
     def _check_gradient(self) -> None:
         defaults, only = SRSpec(), f'has no meaning for sr.method = "{self.method}", which does without S'
-        for key in ("momentum", "snr", "largest_condition", "adapt_shift", "line_search", "integrator", "largest_angle"):
+        for key in _OF_RECONFIGURATION:
             if getattr(self, key) != getattr(defaults, key):
                 raise KeyProblem(f"sr.{key}", getattr(self, key), only)
 
