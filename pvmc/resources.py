@@ -40,7 +40,7 @@ def memory_per_rank(job: Job, ranks: int) -> Memory:
     """Memory of the rank with the most blocks (rank 0) when a job runs on a number of ranks."""
     sampler, ansatz = job.sampler, job.ansatz
     n_blocks = len(block_range(sampler.n_blocks, 0, ranks))
-    n_samples = n_blocks * sampler.width * sampler.most_draws
+    n_samples = n_blocks * sampler.width * sampler.n_draws
     item = np.dtype(ansatz.dtype).itemsize
     n_parameters, n_sites = ansatz.n_parameters, ansatz.n_sites
     return Memory(
@@ -60,7 +60,7 @@ def memory_per_rank(job: Job, ranks: int) -> Memory:
 def _rows_in_chunk(job: Job) -> int:
     """Configurations whose log-derivatives are there at the same time."""
     sampler = job.sampler
-    return sampler.width * min(sampler.most_draws, max(1, CHUNK_COLUMNS // sampler.width))
+    return sampler.width * min(sampler.n_draws, max(1, CHUNK_COLUMNS // sampler.width))
 
 
 def _bytes_of_derivative(job: Job) -> int:
