@@ -66,7 +66,7 @@ def _memory(job: Job, sizes: Sizes, solver: SolverName, ranks: int) -> Memory:
 
 MATRICES: dict[SolverName, tuple[str, str]] = {
     "dense": ("S", "most of S when O is gone"),
-    "minsr": ("kernel", "O, its copy by parameters and the kernel"),
+    "minsr": ("kernel", "O, the kernel, and O of some parameters"),
     "krylov": ("vectors", "O and the vectors of conjugate gradients"),
 }
 """What a solver holds besides O: the head of its column, and what is there at the same time."""

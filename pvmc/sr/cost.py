@@ -34,14 +34,21 @@ PASSES = 9
 PACKED_TERMS = 512
 """Terms of the products that are rounded to integers at a time."""
 
+PIECE = 256
+"""Parameters whose columns a rank holds at a time while it makes the kernel."""
+
+TRIANGLE_SPEED = 0.8
+"""Of rank-k updates and of Cholesky, which make one triangle only, relative to that of general products.  Measured."""
+
 
 @dataclass(frozen=True)
 class LinearMemory:
     """Bytes that the largest rank holds for the linear problem.
 
     Attributes:
-        derivatives: log-derivatives or their factors, and their copies.
-        matrix: S or the kernel, the integers that are summed, and copies; or the vectors of conjugate gradients.
+        derivatives: log-derivatives or their factors; with the dense solver, a chunk's and its copy.
+        matrix: S or the kernel, the integers that are summed, and what they are made from; or the vectors of conjugate
+            gradients.
         peak: what is there at the same time.
     """
 
@@ -82,17 +89,8 @@ def linear_memory(sizes: Sizes, solver: SolverName, ranks: int) -> LinearMemory:
     """Memory of the rank with the most configurations (rank 0)."""
     if solver == "dense":
         return _dense_memory(sizes)
-    k, n, share = sizes.n_parameters, sizes.n_rows, sizes.share(ranks)
-    if solver == "krylov":
-        derivatives = share * (sizes.factor_rows or k) * sizes.derivative_item
-        matrix = KRYLOV_VECTORS * k * sizes.item
-    else:
-        if _kernel_from_factors(sizes):  # every rank has those of all configurations
-            derivatives = sizes.n_samples * (sizes.factor_rows or 0) * sizes.derivative_item
-        else:  # its configurations' rows, and after the exchange its parameters' columns
-            columns = sizes.n_samples * -(-k // ranks)
-            derivatives = (share * k + columns) * sizes.derivative_item
-        matrix = 3 * n**2 * sizes.item // 2  # the kernel, and its packed sums
+    numbers, matrix = _krylov_memory(sizes, ranks) if solver == "krylov" else _minsr_memory(sizes, ranks)
+    derivatives = numbers * sizes.derivative_item
     return LinearMemory(derivatives, matrix, derivatives + matrix)
 
 
@@ -105,6 +103,31 @@ def _dense_memory(sizes: Sizes) -> LinearMemory:
     # sums, which are 3/5 of what S takes in the end.
     together = derivatives // 2 + max(derivatives // 2, 3 * tensor // 5)
     return LinearMemory(derivatives, tensor, max(together, tensor))
+
+
+def _krylov_memory(sizes: Sizes, ranks: int) -> tuple[int, int]:
+    """Numbers that are kept of O, and bytes of the rest."""
+    vectors = KRYLOV_VECTORS * sizes.n_parameters * sizes.item
+    share = sizes.share(ranks)
+    if sizes.factor_rows is None:
+        return share * sizes.n_parameters, vectors
+    # Of a chunk's factors, what they are multiplied with and by.
+    work = 2 * sizes.factor_rows * min(sizes.chunk, share) * sizes.derivative_item
+    return share * sizes.factor_rows, vectors + work
+
+
+def _minsr_memory(sizes: Sizes, ranks: int) -> tuple[int, int]:
+    """Numbers that are kept of O, and bytes of the rest on the root."""
+    share, triangle = sizes.share(ranks), sizes.n_rows**2 * sizes.item // 2
+    if _kernel_from_factors(sizes):
+        factor_rows = sizes.factor_rows or 0
+        # The factors of all configurations too.  The kernel and its tiles' triangle from all ranks; this rank's tiles,
+        # side by side, and as they are sent.
+        return (share + sizes.n_samples) * factor_rows, 3 * triangle + 3 * triangle // ranks
+    # Columns of some parameters: as sent, as received, and in one array.
+    columns = 3 * min(PIECE, sizes.n_parameters) * sizes.n_samples * sizes.derivative_item
+    # The kernel, or a product that is added to it, and its packed sums.
+    return share * sizes.n_parameters, columns + 3 * triangle
 
 
 def _kernel_from_factors(sizes: Sizes) -> bool:
@@ -138,7 +161,7 @@ def _factored_kernel(sizes: Sizes, ranks: int, rates: Rates) -> float:
     per_element = 4 * (1 + sizes.stacked) if sizes.is_complex or sizes.stacked else 1
     n, is_complex = sizes.n_samples, sizes.derivative_item == 16
     flops = per_element * n**2 * (sizes.factor_rows or 0) / ranks
-    return flops / rates.flops(is_complex=is_complex) + _packing(sizes.n_rows, sizes, rates) / ranks
+    return flops / (TRIANGLE_SPEED * rates.flops(is_complex=is_complex)) + _packing(sizes.n_rows, sizes, rates) / ranks
 
 
 def _krylov(sizes: Sizes, ranks: int, rates: Rates) -> tuple[float, float, float]:
@@ -164,7 +187,7 @@ def _gram(size: int, n_terms: int, sizes: Sizes, rates: Rates) -> float:
     """Seconds for a triangle of a (size, size) product, a sum of so many terms, rounded to integers."""
     flops = (4 if sizes.is_complex else 1) * size**2 * n_terms
     n_packings = -(-n_terms // PACKED_TERMS)
-    return flops / rates.flops(is_complex=sizes.is_complex) + n_packings * _packing(size, sizes, rates)
+    return flops / _triangle_flops(sizes, rates) + n_packings * _packing(size, sizes, rates)
 
 
 def _packing(size: int, sizes: Sizes, rates: Rates) -> float:
@@ -180,4 +203,9 @@ def _packed(size: int, sizes: Sizes) -> int:
 def _root(size: int, sizes: Sizes, rates: Rates) -> float:
     """Seconds of rank 0: Cholesky, and passes over the matrix."""
     flops = (4 if sizes.is_complex else 1) * size**3 / 3
-    return flops / rates.flops(is_complex=sizes.is_complex) + PASSES * sizes.item * size**2 / rates.bandwidth
+    return flops / _triangle_flops(sizes, rates) + PASSES * sizes.item * size**2 / rates.bandwidth
+
+
+def _triangle_flops(sizes: Sizes, rates: Rates) -> float:
+    """Operations in a second where one triangle of a matrix is made."""
+    return TRIANGLE_SPEED * rates.flops(is_complex=sizes.is_complex)

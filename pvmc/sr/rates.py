@@ -33,7 +33,7 @@ class Rates:
         return self.complex_flops if is_complex else self.real_flops
 
 
-TYPICAL = Rates(real_flops=5e10, complex_flops=5e10, bandwidth=1e10)
+TYPICAL = Rates(real_flops=6.5e10, complex_flops=7.5e10, bandwidth=1e10)
 """A core of a server of the 2020s with AVX-512, rounded: by these ``auto`` decides, whatever the machine."""
 
 PRODUCT_SIZE = 320
