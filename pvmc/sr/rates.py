@@ -60,7 +60,7 @@ def measure_rates(network: Network = CLUSTER) -> Rates:
     )
 
 
-def _fastest(work: Callable[[], object], repetitions: int = 4) -> float:
+def _fastest(work: Callable[[], object], repetitions: int = 6) -> float:
     """Seconds of the fastest repetition; others on the machine only make it slower.  The first one warms up."""
     seconds = []
     for _ in range(repetitions):
