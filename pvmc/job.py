@@ -19,7 +19,7 @@ from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, LatticeSpec
 from pvmc.runtime import CheckpointSpec, ConvergenceSpec, TimeSpec
 from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
-from pvmc.sr import Solver, SRSpec
+from pvmc.sr import Choice, Sizes, Solver, SRSpec, resolve
 
 
 class RunSpec(Section):
@@ -77,6 +77,7 @@ class Job:
         ansatz: the wave function.
         sampler: what provides configurations.
         solver: the SR solver.
+        choice: which of the linear solvers it uses, and why.
     """
 
     config: JobConfig
@@ -85,6 +86,7 @@ class Job:
     ansatz: Ansatz
     sampler: Sampler
     solver: Solver
+    choice: Choice
 
 
 def example_config(model: str) -> str:
@@ -155,13 +157,18 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         if config.fit:
             config.fit.check()
         _check_spin_flip(config.ansatz, "ansatz", config.sampler.fixed_magnetization(operator))
+        ansatz = config.ansatz.build(lattice)
+        sampler = config.sampler.build(lattice, operator, config.run.seed)
+        choice = resolve(config.sr, Sizes.of(ansatz, sampler, uniform_penalty=config.sr.has_uniform_penalty))
+        sr = config.sr.model_copy(update={"solver": choice.solver})
         return Job(
-            config=config,
+            config=config.model_copy(update={"sr": sr}),
             lattice=lattice,
             operator=operator,
-            ansatz=config.ansatz.build(lattice),
-            sampler=config.sampler.build(lattice, operator, config.run.seed),
-            solver=config.sr.build(),
+            ansatz=ansatz,
+            sampler=sampler,
+            solver=sr.build(choice.solver),
+            choice=choice,
         )
     except KeyProblem as problem:
         raise raw.error(problem.key, str(problem)) from None

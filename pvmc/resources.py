@@ -9,7 +9,7 @@ from pvmc.errors import InputError
 from pvmc.job import Job
 from pvmc.parallel import block_range
 from pvmc.runtime import STATES_KEPT
-from pvmc.sr.choice import choose, nominal_ranks, resolve
+from pvmc.sr.choice import choose, nominal_ranks
 from pvmc.sr.cost import ITERATIONS, SOLVERS, Cost, LinearMemory, SolverName, cost, linear_memory
 from pvmc.sr.rates import Rates
 from pvmc.sr.sizes import Sizes
@@ -34,25 +34,20 @@ class Memory:
 
 def sizes_of(job: Job) -> Sizes:
     """Sizes of a job's linear problem."""
-    return Sizes.of(job.ansatz, job.sampler, uniform_penalty=_has_uniform_penalty(job))
-
-
-def _has_uniform_penalty(job: Job) -> bool:
-    """Whether each S_kk gets the same number: sr.floor is one, a shift relative to S_kk is none."""
-    shift = job.config.sr.shift
-    return shift.initial == 0.0 and shift.minimum == 0.0
+    return Sizes.of(job.ansatz, job.sampler, uniform_penalty=job.config.sr.has_uniform_penalty)
 
 
 def memory_per_rank(job: Job, ranks: int) -> Memory:
     """Memory of the rank with the most blocks (rank 0) when a job runs on a number of ranks."""
-    sizes = sizes_of(job)
-    return _memory(job, sizes, resolve(job.config.sr.solver, sizes).solver, ranks)
+    return _memory(job, sizes_of(job), job.choice.solver, ranks)
 
 
 def _memory(job: Job, sizes: Sizes, solver: SolverName, ranks: int) -> Memory:
     sampler, ansatz = job.sampler, job.ansatz
     n_blocks = len(block_range(sampler.n_blocks, 0, ranks))
-    n_samples = n_blocks * sampler.width * sampler.n_draws
+    n_samples = n_blocks * sampler.width * sampler.most_draws
+    state = sampler.walker_bytes(n_blocks, ansatz.n_sites)
+    state += (1 + job.config.sr.n_remembered) * ansatz.n_parameters * sizes.item
     return Memory(
         # Local energies of all draws, and of a block's the flips' amplitudes, ratios and which are wanted.
         samples=sampler.memory(n_blocks, ansatz.n_sites, ansatz.lookup_size)
@@ -60,7 +55,7 @@ def _memory(job: Job, sizes: Sizes, solver: SolverName, ranks: int) -> Memory:
         + 33 * sampler.width * len(job.operator.flips),
         linear=linear_memory(sizes, solver, ranks),
         tables=ansatz.table_bytes,
-        states=STATES_KEPT * (sampler.walker_bytes(n_blocks, ansatz.n_sites) + ansatz.n_parameters * sizes.item),
+        states=STATES_KEPT * state,
     )
 
 
@@ -79,7 +74,7 @@ def memory_table(job: Job, ranks: int | None = None) -> str:
         InputError: more ranks than blocks of walkers.
     """
     sizes = sizes_of(job)
-    solver = resolve(job.config.sr.solver, sizes).solver
+    solver = job.choice.solver
     matrix, together = MATRICES[solver]
     lines = ["# memory of the largest rank, without Python and its libraries (about 200 MB):"]
     lines.append(f"# (the total counts what is there at the same time: {together})")
@@ -104,7 +99,7 @@ def solver_table(job: Job, rates: Rates, ranks: int | None = None) -> str:
         InputError: more ranks than blocks of walkers.
     """
     sizes = sizes_of(job)
-    solver, automatic = resolve(job.config.sr.solver, sizes), choose(sizes)
+    solver, automatic = job.choice, choose(sizes)
     compared = ranks or nominal_ranks(sizes)
     head = ("memory", "products", "solve", "messages", "together")
     lines = [f"# solver: {solver.solver} ({solver.reason})"]

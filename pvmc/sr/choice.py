@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pvmc.sr.cost import SOLVERS, Cost, SolverName, cost
 from pvmc.sr.sizes import Sizes
+from pvmc.sr.spec import SRSpec
 
 DENSE_LARGEST = 2000
 """Parameters up to which the dense solver is preferred: it is exact, and an iteration takes less than a second."""
@@ -55,18 +56,15 @@ def choose(sizes: Sizes, ranks: int | None = None) -> Choice:
     return Choice(solver, f"{_size(sizes)}: {_advantage(sizes, solver)}")
 
 
-def resolve(wanted: str, sizes: Sizes) -> Choice:
-    """The solver of a config's ``sr.solver``: chosen where it is "auto", else the named one.
-
-    "cholesky" and "pinv" are two ways to solve with the dense matrix.
-    """
-    if wanted == "auto":
-        return choose(sizes)
-    reason = f'sr.solver = "{wanted}"'
-    for solver in SOLVERS:
-        if solver == wanted:
-            return Choice(solver, reason)
-    return Choice("dense", reason)
+def resolve(spec: SRSpec, sizes: Sizes) -> Choice:
+    """The solver of a section [sr]: the named one, else the only one that does what is asked for, else the fastest."""
+    if spec.solver != "auto":
+        return Choice(spec.solver, f'sr.solver = "{spec.solver}"')
+    if spec.method != "reconfiguration":
+        return Choice("krylov", f'sr.method = "{spec.method}" needs only products with O')
+    if spec.factorisation == "eigen":
+        return Choice("dense", 'sr.factorisation = "eigen" needs the matrix S')
+    return choose(sizes)
 
 
 def nominal_ranks(sizes: Sizes) -> int:

@@ -48,13 +48,13 @@ class Sizes:
         is_complex = np.dtype(ansatz.dtype).kind == "c"
         return cls(
             n_parameters=ansatz.n_parameters,
-            n_samples=sampler.n_blocks * sampler.width * sampler.n_draws,
+            n_samples=sampler.n_blocks * sampler.width * sampler.most_draws,
             is_complex=is_complex,
             stacked=not is_complex and np.issubdtype(ansatz.at(theta).dtype, np.complexfloating),
             factor_rows=getattr(ansatz, "factor_rows", None),
             uniform_penalty=uniform_penalty,
             n_blocks=sampler.n_blocks,
-            chunk=sampler.width * min(sampler.n_draws, max(1, CHUNK_COLUMNS // sampler.width)),
+            chunk=sampler.width * min(sampler.most_draws, max(1, CHUNK_COLUMNS // sampler.width)),
         )
 
     @property

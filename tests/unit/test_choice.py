@@ -21,6 +21,7 @@ from pvmc.sr.cost import ITERATIONS, SOLVERS, SolverName, cost, linear_memory
 from pvmc.sr.network import CLUSTER, Link, Network
 from pvmc.sr.rates import Rates, measure_rates
 from pvmc.sr.sizes import Sizes
+from pvmc.sr.spec import SRSpec
 
 FREE = Network(cores=64, inside=Link(0.0, math.inf), between=Link(0.0, math.inf), call=0.0, adding=((1.0, 0.0),))
 ONLY_FLOPS = Rates(real_flops=1.0, complex_flops=1.0, bandwidth=math.inf, network=FREE)
@@ -108,9 +109,14 @@ def test_reasons_name_the_sizes_of_the_systems() -> None:
 
 def test_a_named_solver_is_taken() -> None:
     for solver in SOLVERS:
-        assert resolve(solver, PLAIN).solver == solver
-    assert resolve("pinv", PLAIN).solver == resolve("cholesky", PLAIN).solver == "dense"
-    assert resolve("auto", PLAIN) == choose(PLAIN)
+        assert resolve(SRSpec(solver=solver), PLAIN).solver == solver
+    assert resolve(SRSpec(), PLAIN) == choose(PLAIN)
+
+
+def test_what_only_one_solver_does_decides() -> None:
+    assert choose(PLAIN).solver != "dense"
+    assert resolve(SRSpec(factorisation="eigen"), PLAIN).solver == "dense"
+    assert resolve(SRSpec(method="adam"), Sizes(82, 8192)).solver == "krylov"
 
 
 # Memory ---------------------------------------------------------------------------------------------------------------

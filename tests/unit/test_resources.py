@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pvmc.config import RawInput, validate
 from pvmc.errors import InputError
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.resources import bytes_in_words, memory_per_rank, memory_table, seconds_in_words, sizes_of, solver_table
-from pvmc.sr.choice import choose
+from pvmc.sr.choice import choose, resolve
 from pvmc.sr.cost import SOLVERS, linear_memory
 from pvmc.sr.rates import TYPICAL
 
@@ -33,9 +34,9 @@ def job_of(text: str) -> Job:
 
 
 def with_solver(job: Job, solver: str) -> Job:
-    """A config that names a solver, whether or not it knows the name yet."""
     sr = job.config.sr.model_copy(update={"solver": solver})
-    return Job(**(vars(job) | {"config": job.config.model_copy(update={"sr": sr})}))
+    config = job.config.model_copy(update={"sr": sr})
+    return replace(job, config=config, choice=resolve(sr, sizes_of(job)))
 
 
 @pytest.mark.parametrize("text", [SMALL, LARGE], ids=["small", "large"])
