@@ -40,10 +40,13 @@ def validate(options: argparse.Namespace) -> int:
     from pvmc.job import load_job
     from pvmc.recorder import describe
     from pvmc.resources import memory_table
+    from pvmc.starts import cost_in_words
 
     job = load_job(options.config, options.set)
     print(to_toml(job.config))
     print(f"# {describe(job)}")
+    if cost := cost_in_words(job.config.run):
+        print(f"# {cost}")
     print(memory_table(job, options.ranks))
     return 0
 
