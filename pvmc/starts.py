@@ -105,7 +105,7 @@ def _attempt(
 def finished(seed: int, energies: Sequence[tuple[float, float]]) -> Trial:
     """A trial that is over: the mean energy of its last quarter, and its error.
 
-    The error is by binning, :func:`pvmc.binning.plateau`, which may come out too small by chance of a few iterations: it
+    The error is by binning, :func:`pvmc.binning.plateau`, which of few iterations may come out too small by chance: it
     is never less than that of independent iterations with their own errors.
 
     Args:

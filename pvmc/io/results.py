@@ -318,6 +318,8 @@ class ResultsWriter:
         file = self._opened()
         self._write_waiting()
         with self._storage():
+            for row, trial in enumerate(self.trials):
+                self._set("starts/iterations", row, trial.iterations)
             self._set_state("message", message)
             self._set_state("ended", _now())
             self._set_session("seconds", time.monotonic() - self._began)
