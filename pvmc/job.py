@@ -185,7 +185,10 @@ def with_seed(job: Job, seed: int) -> Job:
 
 def _check_seeds(run: RunSpec) -> None:
     if run.seed + run.starts > SEED_LIMIT:
-        raise KeyProblem("run.starts", run.starts, f"run.seed = {run.seed} leaves {SEED_LIMIT - run.seed} seeds")
+        left = SEED_LIMIT - run.seed
+        raise KeyProblem(
+            "run.starts", run.starts, f"must be <= {left}, as seeds from run.seed = {run.seed} on are < 2^63"
+        )
 
 
 def _check_symmetry(config: JobConfig, lattice: Lattice, terms: PauliSum) -> None:

@@ -60,7 +60,8 @@ def laid_out(
         _create_parameters(file.create_group("parameters"), blocks, dtype, int(attributes["n_parameters"]))
         _create_state(file.create_group("state"))
         _create_sessions(file.create_group("sessions"), sessions)
-        _create_starts(file.create_group("starts"), trials, str(attributes["energy_units"]))
+        if trials:
+            _create_starts(file.create_group("starts"), trials, str(attributes["energy_units"]))
         file.create_group("reference").attrs.update(reference)
         file.flush()
         return bytes(file.id.get_file_image())

@@ -266,7 +266,7 @@ def _sessions(file: h5py.File) -> tuple[Session, ...]:
 
 
 def _trials(file: h5py.File) -> tuple[Trial, ...]:
-    """What a run of several starts has tried; nothing in files of an earlier version."""
+    """What a run of several starts has tried; nothing in the file of any other."""
     if "starts" not in file:
         return ()
     # The energies first: a row whose energy is a number is complete, also in what is read after it.

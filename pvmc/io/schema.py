@@ -158,8 +158,8 @@ STARTS = (
     Quantity("energy", "float64", "energy", "mean energy of its last quarter; NaN until then, inf where it went bad"),
     Quantity("energy_error", "float64", "energy", "standard error of energy, which accounts for correlations"),
 )
-"""Datasets of ``/starts``, with one row for each seed that is tried.  All rows are there from the beginning; one counts
-once its energy, which is written last, is a number."""
+"""Datasets of ``/starts``, with one row for each seed where several are tried.  All rows are there from the beginning;
+one counts once its energy, which is written last, is a number."""
 
 CHECKPOINT_LAYOUT = 1
 """Raised when a reader of the older layout of checkpoints would misread the new one."""
@@ -213,8 +213,8 @@ One row for each start of the run: the first, and each that went on from a check
 """
 
 _STARTS = """\
-One row for each of `run.starts` seeds; none where there is one start only.  Once no energy is NaN, the run is that of
-the seed of lowest energy (the first, if several), from iteration 0 on; checkpoints name it in their attribute `seed`.
+Only where `run.starts` > 1, with one row for each seed.  Once no energy is NaN, the run is that of the seed of lowest
+energy (the first, if several), from iteration 0 on; checkpoints name it in their attribute `seed`.
 """
 
 _CHECKPOINT = """\

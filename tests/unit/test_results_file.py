@@ -84,7 +84,7 @@ def test_file_holds_what_the_schema_declares(tmp_path: Path) -> None:
         results.append(2, {"energy": -7.5})
         results.save_parameters(2, np.arange(K) * (1 + 2j))
     with h5py.File(tmp_path / "run" / "run.h5") as file:
-        assert set(file) == {"series", "parameters", "state", "sessions", "starts", "reference"}
+        assert set(file) == {"series", "parameters", "state", "sessions", "reference"}
         assert set(file.attrs) == {item.name for item in schema.ROOT_ATTRIBUTES}
         assert set(file["series"]) == {"iteration"} | {item.name for item in schema.SERIES}
         assert set(file["state"]) == {item.name for item in schema.STATE}

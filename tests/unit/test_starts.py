@@ -16,7 +16,7 @@ from pvmc.analysis.facts import RunFacts, as_json, read_facts
 from pvmc.analysis.status_table import status_table
 from pvmc.analysis.summary import status_text
 from pvmc.config import RawInput
-from pvmc.errors import InputError
+from pvmc.errors import InputError, StorageError
 from pvmc.io import provenance, schema
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
@@ -145,15 +145,29 @@ def test_iterations_of_a_trial_wait_and_its_end_does_not(tmp_path: Path) -> None
     assert [trial.iterations for trial in open_run(tmp_path).trials] == [40, 13, 0], "nor does the end of the run"
 
 
-def test_files_of_earlier_versions_have_no_trials(tmp_path: Path) -> None:
+def test_a_single_start_is_no_trial(tmp_path: Path) -> None:
     with writer(tmp_path, 0) as results:
         results.append(0, {"energy": -1.0})
-    assert open_run(tmp_path).trials == ()
-    with h5py.File(tmp_path / "run.h5", "r+") as file:
-        del file["starts"]
+    with h5py.File(tmp_path / "run.h5") as file:
+        assert "starts" not in file
     assert open_run(tmp_path).trials == ()
     with resumed(tmp_path) as again:
         assert again.trials == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("starts", 3), ("starts/seed", None), ("starts/seed", np.zeros(5)), ("starts/energy", "low")]
+)
+def test_wrong_types_are_one_line(tmp_path: Path, name: str, value: Any) -> None:
+    with writer(tmp_path):
+        pass
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        del file[name]
+        if value is not None:
+            file[name] = value
+    with pytest.raises(StorageError, match=r"run\.h5 is damaged: ") as caught:
+        open_run(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 # Status ---------------------------------------------------------------------------------------------------------------
@@ -227,7 +241,9 @@ def test_the_job_of_another_seed_differs_in_nothing_else() -> None:
 
 def test_no_seed_is_too_large() -> None:
     assert job_of(seed=2**63 - 3, starts=3).config.run.starts == 3
-    with pytest.raises(InputError, match=r"in\.toml: run\.starts = 4: run\.seed = 9223372036854775805 leaves 3 seeds"):
+    with pytest.raises(
+        InputError, match=r"in\.toml: run\.starts = 4: must be <= 3, as seeds from run\.seed = 9223372036854775805"
+    ):
         job_of(seed=2**63 - 3, starts=4)
 
 
