@@ -245,6 +245,7 @@ class Recorder:
         run = job.config.run
         seeds = f"seed {run.seed}" if run.starts == 1 else f"best of seeds {run.seed} to {run.seed + run.starts - 1}"
         print(f"{job.sampler.describe()} on {ranks} rank{'s' if ranks > 1 else ''}, {seeds}")
+        print(f"solver {job.choice.solver}: {job.choice.reason}")
         if self.reference:
             per_site = self.reference.energy / job.lattice.n_sites
             unit = job.config.hamiltonian.energy_unit
@@ -397,12 +398,14 @@ def series(step: StepRecord) -> dict[str, float]:
         "acceptance": energy.acceptance,
         "v_score": energy.v_score,
         "n_samples": energy.n_samples,
+        "effective_samples": energy.effective_samples,
         "force_norm": step.step.force_norm,
         "learning_rate": step.step.learning_rate,
         "shift": step.step.shift,
         "update_angle": step.step.angle,
         "update_norm": step.step.learning_rate * float(np.linalg.norm(step.step.direction)),
         "solve_residual": step.step.residual,
+        "solver_iterations": step.step.solver_iterations,
         "seconds": sum(step.seconds.values()),
         **{f"seconds_{phase}": seconds for phase, seconds in step.seconds.items()},
     }

@@ -96,6 +96,7 @@ SERIES = (
     Quantity("update_norm", "float64", "1", "2-norm of the parameter update"),
     Quantity("update_angle", "float64", "rad", "angle by which the update turns the state, gamma sqrt(x^dagger S x)"),
     Quantity("solve_residual", "float64", "1", "relative residual of the regularised SR equations"),
+    Quantity("solver_iterations", "float64", "1", "iterations of an iterative solver of the SR equations; else 0"),
     Quantity("seconds", "float64", "s", "wall time of the iteration"),
     Quantity("seconds_sampling", "float64", "s", "of it, Metropolis sampling"),
     Quantity("seconds_local_energies", "float64", "s", "of it, local energies"),
@@ -104,6 +105,7 @@ SERIES = (
     Quantity("seconds_reducing", "float64", "s", "of it, sums over the ranks, with the wait for the slowest"),
     Quantity("seconds_solving", "float64", "s", "of it, solution of the SR equations"),
     Quantity("n_samples", "int64", "samples", "samples of all ranks"),
+    Quantity("effective_samples", "float64", "samples", "equal weights with the same sum of squares"),
 )
 
 ROOT_ATTRIBUTES = (
