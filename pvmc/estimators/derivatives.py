@@ -156,7 +156,9 @@ class Factored:
             part = slice(start, start + len(outer) * (len(inner[0]) if inner else 1))
             start = part.stop
             if not inner:
-                total += _parts(vector.numbers[part] @ outer)
+                for target, plane in zip((total, turned), vector.planes, strict=True):
+                    if plane is not None:
+                        target += plane[part] @ planes[0], plane[part] @ planes[1]
             elif np.iscomplexobj(inner[0]):
                 product = (vector.numbers[part].reshape(len(outer), -1) @ inner[0]) * outer
                 total += _parts(product.sum(axis=0))
@@ -173,11 +175,14 @@ class Factored:
         """sum_n O_kn* u_n: (B* u) A^dagger, block by block."""
         given = np.ascontiguousarray(values.real), np.ascontiguousarray(values.imag)
         for (outer, *inner), planes in zip(self.blocks, self._planes, strict=True):
+            if not inner:
+                along, across = planes
+                imaginary = None if real else along @ given[1] - across @ given[0]
+                yield along @ given[0] + across @ given[1], imaginary
+                continue
             weighted = np.empty(outer.shape), np.empty(outer.shape)
             weigh(*planes, *given, *weighted)
-            if not inner:
-                yield weighted[0].sum(axis=1), None if real else weighted[1].sum(axis=1)
-            elif np.iscomplexobj(inner[0]):
+            if np.iscomplexobj(inner[0]):
                 product = (weighted[0] + 1j * weighted[1]) @ inner[0].conj().T
                 yield _flat(product.real), None if real else _flat(product.imag)
             else:

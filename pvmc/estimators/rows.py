@@ -99,6 +99,11 @@ class Rows:
         """S_kk, float64 (K,), on every rank."""
         return np.maximum(0.0, self._squares - np.abs(self.offset) ** 2)
 
+    @cached_property
+    def _deviations(self) -> Floats:
+        """sqrt(S_kk), (K,)."""
+        return np.sqrt(self.variances)
+
     @property
     def rounding(self) -> Floats:
         """Below this S_kk is nothing but rounding, float64 (K,)."""
@@ -152,8 +157,8 @@ class Rows:
 
     def metric_times(self, vector: Numbers) -> tuple[Numbers, float]:
         """Collective, one sum of K numbers.  S v, (K,), and v^dagger S v."""
-        # |X v|^2 <= sum_k S_kk |v_k| ... bounded by Cauchy and Schwarz, so that no message is needed to know it.
-        largest = float(np.sqrt(self.variances) @ np.abs(vector))
+        # |X v| <= sum_k |X_k| |v_k| with |X_k|^2 = S_kk: a bound that needs no message.
+        largest = float(self._deviations @ (np.abs(vector.real) + np.abs(vector.imag)))
         product = self.adjoint(self.times(vector), largest)
         return product, float(np.vdot(vector, product).real)
 
