@@ -89,7 +89,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--shift", type=float, default=1e-3, help="added to the diagonal of S")
     parser.add_argument("--tolerance", type=float, default=1e-5, help="of conjugate gradients; 1e-5 is jax's default")
     parser.add_argument("--repeats", type=int, default=5, help="timed calls, after the one that compiles")
-    parser.add_argument("--steps", type=int, default=50, help="steps of SR before the samples of a new problem")
+    parser.add_argument("--steps", type=int, default=40, help="steps of SR before the samples of a new problem")
     parser.add_argument("--load", type=Path, help="take the problem from this .npz file")
     parser.add_argument("--save", type=Path, help="write problem and solution to this .npz file")
     return parser.parse_args()
@@ -116,20 +116,22 @@ def times(solve: Callable[[], object], repeats: int) -> dict[str, float]:
     }
 
 
-def ring_state(n_sites: int, n_samples: int, seed: int) -> tuple[nk.vqs.MCState, nk.operator.AbstractOperator]:
-    """A random RBM, one chain for each sample, and H = sum_<ij> sigma_i . sigma_j without sign rule."""
+def ring_state(
+    n_sites: int, n_samples: int, discarded: int, seed: int
+) -> tuple[nk.vqs.MCState, nk.operator.AbstractOperator]:
+    """A random RBM, one chain for each sample after some sweeps, and H = sum_<ij> sigma_i . sigma_j, no sign rule."""
     graph = nk.graph.Chain(n_sites)
     hilbert = nk.hilbert.Spin(0.5, n_sites, total_sz=0)
     hamiltonian = nk.operator.Heisenberg(hilbert, graph, J=1.0, sign_rule=False)
     sampler = nk.sampler.MetropolisExchange(hilbert, graph=graph, n_chains=n_samples)
     model = nk.models.RBM(alpha=ALPHA, param_dtype=complex, use_visible_bias=True)
-    state = nk.vqs.MCState(sampler, model, n_samples=n_samples, n_discard_per_chain=20, seed=seed)
+    state = nk.vqs.MCState(sampler, model, n_samples=n_samples, n_discard_per_chain=discarded, seed=seed)
     return state, hamiltonian
 
 
 def new_problem(n_sites: int, n_samples: int, steps: int) -> Problem:
     """Samples of an RBM on its way to the ground state: of a random one, S is next to zero."""
-    training, hamiltonian = ring_state(n_sites, min(n_samples, 256), seed=1)
+    training, hamiltonian = ring_state(n_sites, min(n_samples, 256), discarded=1, seed=1)
     # Marshall's sign rule as the biases to start from: without it, few steps lead nowhere.
     marshall = 0.5j * np.pi * (np.arange(n_sites) % 2)
     training.parameters = training.parameters | {"visible_bias": training.parameters["visible_bias"] + marshall}
@@ -144,7 +146,7 @@ def new_problem(n_sites: int, n_samples: int, steps: int) -> Problem:
         )
         if steps:
             driver.run(steps, out=None, show_progress=False)
-    state, _ = ring_state(n_sites, n_samples, seed=2)
+    state, _ = ring_state(n_sites, n_samples, discarded=10, seed=2)
     state.parameters = training.parameters
     spins = np.asarray(state.samples).reshape(n_samples, n_sites).T.astype(np.int8)
     energies = np.asarray(state.local_estimators(hamiltonian).data, dtype=np.complex128).ravel()
@@ -169,7 +171,7 @@ def tree_of(problem: Problem) -> dict:
 def state_of(problem: Problem) -> nk.vqs.MCState:
     """The variational state with the problem's parameters and samples."""
     n_sites, n_samples = problem.spins.shape
-    state, _ = ring_state(n_sites, n_samples, seed=3)
+    state, _ = ring_state(n_sites, n_samples, discarded=0, seed=3)
     state.parameters = tree_of(problem)
     kind = jax.eval_shape(lambda: state.hilbert.random_state(jax.random.key(0), 1)).dtype
     # Only sampling sets it; the last assignment of parameters has emptied it.
