@@ -18,7 +18,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -29,9 +29,21 @@ from page import table
 from solver_problem import Complex, Problem
 from threadpoolctl import threadpool_limits
 
+from pvmc.ansatz import RBM, WaveFunction
+from pvmc.estimators import Moments, Rows
+from pvmc.estimators.derivatives import Derivatives, Factored, Stored
+from pvmc.estimators.local import Chunk, collect
+from pvmc.estimators.statistics import exact_statistics
+from pvmc.parallel import SerialCommunicator
+from pvmc.sr import Reconfiguration, Schedule, SRSpec
+from pvmc.sr.krylov import KrylovSpec
+
 SAMPLES = 1024
 REPEATS = 5
-SOLVERS = ("dense", "minsr", "cg", "numpy")
+WIDTH = 64
+"""Configurations in a chunk: those of a block of walkers."""
+
+SOLVERS = ("dense", "minsr", "minsr-rows", "cg", "numpy")
 """pvmc's, and the reference: the formula of minSR in numpy."""
 
 
@@ -61,10 +73,12 @@ def lazy(n_sites: int) -> list[Comparison]:
 COMPARISONS = [
     Comparison(40, "dense", "cholesky"),
     Comparison(40, "minsr", "minsr"),
+    Comparison(40, "minsr-rows", "minsr"),
     Comparison(40, "minsr", "minsr-fly"),
     *lazy(40),
     Comparison(40, "cg", "cg-dense"),
     Comparison(80, "minsr", "minsr"),
+    Comparison(80, "minsr-rows", "minsr"),
     Comparison(80, "minsr", "minsr-fly"),
     *lazy(80),
     Comparison(80, "cg", "cg-dense"),
@@ -109,20 +123,64 @@ def arguments() -> argparse.Namespace:
 def pvmc_solution(problem: Problem, solver: str, shift: float, tolerance: float) -> Callable[[], Complex]:
     """What makes x in pvmc from samples and local energies, to be called again and again and timed.
 
-    To be filled in.  The ansatz is ``RBM(identity, M, dtype=complex128, visible_bias=True)``, whose vector of
-    parameters is ``problem.theta``; all that does not depend on samples, energies and parameters is made here, outside
-    of the call.  F is that of ``problem.energies`` as they are, in units of sigma.sigma, and the shift is absolute.
+    Log-derivatives, rows and the solution are made in the call; tables of psi, which sampling needs anyway, are not.
+    F is that of ``problem.energies`` as they are, in units of sigma.sigma, and the shift is absolute.
 
     Args:
         problem: spins int8 (N, n_s), parameters complex128 (K,) and local energies complex128 (n_s,).
-        solver: "dense", "minsr" or "cg".
+        solver: "dense", "minsr", "minsr-rows" (without factors) or "cg".
         shift: added to every S_kk.
-        tolerance: |(S + shift) x - F| / |F| at which "cg" stops.
+        tolerance: |(S + shift) x - F| / |F| at which "cg" stops, in the scaling of a unit diagonal.
 
     Returns:
         A function without arguments that returns x, complex128 (K,).
     """
-    raise SystemExit(f"pvmc has no solver '{solver}' yet: fill in pvmc_solution, or use --only-peer")
+    n_sites, n_samples = problem.spins.shape
+    rbm = RBM(np.arange(n_sites)[None], _hidden(n_sites, len(problem.theta)), dtype=np.complex128, visible_bias=True)
+    psi = rbm.at(problem.theta)
+    nothing, offset = Schedule(initial=0.0), Schedule(initial=shift)
+    spec = SRSpec(shift=nothing, floor=nothing, offset=offset, krylov=KrylovSpec(tolerance=tolerance))
+    linear = {"cg": "krylov", "minsr-rows": "minsr"}.get(solver, solver)
+    comm, weights = SerialCommunicator(), np.full(n_samples, 1.0 / n_samples)
+    blocks = [np.ascontiguousarray(problem.spins[:, i : i + WIDTH]) for i in range(0, n_samples, WIDTH)]
+    centred = problem.energies - problem.energies.mean()
+    statistics = exact_statistics(complex(problem.energies.mean()), 0.0, n_samples, n_sites, 0.0)
+
+    def derivatives(spins: np.ndarray) -> Derivatives:
+        lookup = psi.lookup(spins)
+        if solver in ("cg", "minsr"):
+            return Factored(psi.derivative_factors(spins, lookup))
+        return Stored(psi.log_derivatives(spins, lookup))
+
+    def solution() -> Complex:
+        if solver == "dense":
+            matrix = collect(partial(_chunks, psi, blocks, problem.energies), comm, **_whole(len(blocks), n_samples))
+            mean, force, tensor = matrix.covariances(comm)
+            moments = Moments(statistics, mean, force, tensor, len(mean), force.dtype)
+        else:
+            rows = Rows([derivatives(spins) for spins in blocks], centred, weights, comm, real=False)
+            nowhere = np.empty(0), np.empty(0), np.empty((0, 0))
+            moments = Moments(statistics, *nowhere, rows.n_parameters, rows.dtype, rows=rows)
+        return Reconfiguration(spec, linear).solve(moments, 0, comm).direction
+
+    return solution
+
+
+def _hidden(n_sites: int, n_parameters: int) -> int:
+    """M of a plain RBM with visible biases, K = N + M + M N."""
+    return (n_parameters - n_sites) // (n_sites + 1)
+
+
+def _whole(n_chunks: int, n_samples: int) -> dict[str, object]:
+    return {"n_chunks": n_chunks, "n_samples": n_samples, "is_complex": True, "real_parameters": False}
+
+
+def _chunks(psi: WaveFunction, blocks: list[np.ndarray], energies: Complex) -> Iterator[Chunk]:
+    """What the dense solver sums."""
+    for i, spins in enumerate(blocks):
+        derivatives = psi.log_derivatives(spins, psi.lookup(spins))
+        part = energies[i * WIDTH : i * WIDTH + spins.shape[1]]
+        yield Chunk(np.concatenate([np.ones((1, len(part))), derivatives, part[None]]), i, slice(0, 1))
 
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
