@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Numbers
+from pvmc.ansatz.base import Booleans, Floats, Numbers
 from pvmc.ansatz.vector_math import kernel
 
 
@@ -51,6 +51,10 @@ class Derivatives(Protocol):
 
     def rows(self) -> Numbers:
         """O itself, (K, n); not to be changed."""
+        ...
+
+    def clear(self, configurations: Booleans) -> None:
+        """Set O of some configurations to 0 in place, whatever it is (NaN where psi vanishes); bool (n,)."""
         ...
 
 
@@ -106,6 +110,10 @@ class Stored:
     def rows(self) -> Numbers:
         """O."""
         return self.array
+
+    def clear(self, configurations: Booleans) -> None:
+        """Set O of these configurations to 0."""
+        self.array[:, configurations] = 0.0
 
 
 @dataclass(frozen=True)
@@ -189,6 +197,12 @@ class Factored:
             for outer, *inner in self.blocks
         ]
         return np.concatenate(parts)
+
+    def clear(self, configurations: Booleans) -> None:
+        """Set O of these configurations to 0: all factors, as 0 times NaN is none."""
+        for block in self.blocks:
+            for factor in block:
+                factor[:, configurations] = 0.0
 
 
 def _squared(array: Numbers) -> Floats:

@@ -56,7 +56,7 @@ class Rows:
         """Collective. Rows of this rank's configurations.
 
         Args:
-            derivatives: of the chunks; those that are :class:`Stored` are centred in place.
+            derivatives: of the chunks, changed in place: cleared where weights are 0, and centred if all are Stored.
             energies: E_loc - <E>, (n_local,), in the order of the chunks.
             weights: float64 (n_local,), their sum over all ranks is 1; rows of weight 0 are set to 0.
             comm: the ranks.
@@ -69,8 +69,7 @@ class Rows:
         stops = np.cumsum([part.n_configurations for part in derivatives])
         parts = list(zip(derivatives, np.split(weights, stops[:-1]), strict=True))
         for part, weight in parts:
-            if isinstance(part, Stored):
-                part.array[:, weight == 0] = 0.0
+            part.clear(weight == 0)
         self.mean = self._summed([part.sums(weight) for part, weight in parts])
         with on_every_rank():
             if not np.all(np.isfinite(self.mean)):
