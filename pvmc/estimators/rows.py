@@ -107,9 +107,14 @@ class Rows:
     @cached_property
     def force(self) -> Numbers:
         """Collective at first. F = X^dagger e, (K,), on every rank; its real part for real parameters."""
-        squares = ExactSum(1)
-        squares.add(np.array([float(np.vdot(self.energies, self.energies).real)]))
+        squares = ExactSum(1)  # chunk by chunk: how many of them a rank has must not be seen
+        for part in self.split(self.energies):
+            squares.add(np.array([float(np.vdot(part, part).real)]))
         return self.adjoint(self.energies, math.sqrt(float(squares.total(self.comm)[0])))
+
+    def split(self, values: Numbers) -> list[Numbers]:
+        """Values of this rank's configurations, (n_local,), chunk by chunk."""
+        return np.split(values, np.cumsum([len(chunk.root) for chunk in self.chunks])[:-1])
 
     def times(self, vector: Numbers) -> Numbers:
         """X v of this rank's configurations, (n_local,)."""
@@ -126,10 +131,8 @@ class Rows:
         bounds = np.append(np.sqrt(self._squares), 1.0) * (largest_norm * (1.0 + 1e-9))
         total = BoundedSum(bounds if self.real_parameters else bounds.repeat(2))
         imaginary = BoundedSum(bounds[-1:])  # of sum_n u_n, which real parameters need as well
-        start = 0
-        for chunk in self.chunks:
-            part = chunk.root * values[start : start + len(chunk.root)]
-            start += len(chunk.root)
+        for chunk, own in zip(self.chunks, self.split(values), strict=True):
+            part = chunk.root * own
             if self.real_parameters:
                 total.add(np.append(chunk.derivatives.real_adjoint(part), part.real.sum()))
                 imaginary.add(np.atleast_1d(part.imag.sum()))
