@@ -21,6 +21,10 @@ from pvmc.estimators.derivatives import Derivatives, Stored
 from pvmc.estimators.summation import BoundedSum, ExactSum
 from pvmc.parallel import Communicator
 
+ROUNDING = 512.0 * float(np.finfo(float).eps)
+"""Relative error of a mean over configurations: a chunk of some hundreds is summed one after the other, and equal
+summands are rounded alike."""
+
 
 @dataclass(frozen=True)
 class RowChunk:
@@ -101,8 +105,7 @@ class Rows:
     @property
     def rounding(self) -> Floats:
         """Below this S_kk is nothing but rounding, float64 (K,)."""
-        epsilon = np.finfo(float).eps
-        return np.maximum(64.0 * epsilon * np.abs(self.offset) ** 2, (8.0 * epsilon * np.abs(self.mean)) ** 2)
+        return np.maximum(ROUNDING * np.abs(self.offset) ** 2, (ROUNDING * np.abs(self.mean)) ** 2)
 
     @cached_property
     def force(self) -> Numbers:
