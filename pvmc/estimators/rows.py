@@ -74,7 +74,8 @@ class Rows:
         parts = list(zip(derivatives, np.split(weights, stops[:-1]), strict=True))
         for part, weight in parts:
             part.clear(weight == 0)
-        self.mean = self._summed([part.sums(weight) for part, weight in parts])
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.mean = self._summed([part.sums(weight) for part, weight in parts])
         with on_every_rank():
             if not np.all(np.isfinite(self.mean)):
                 raise NumericalError("a log-derivative is not finite: psi left the range of numbers")
