@@ -60,7 +60,7 @@ class KernelSystem:
         """Collective. x by a factorisation of the kernel on the root."""
         rows = self._rows
         level = float(penalty[active].mean())
-        weights = np.where(active, level / penalty, 0.0)
+        weights = np.where(active, level / np.where(active, penalty, 1.0), 0.0)
         right = self._everywhere(rows.energies if centre is None else rows.energies - rows.times(centre))
         uniform = bool(np.all(penalty == penalty[0]))
         kernel = self._from_factors() if uniform and self._has_factors() else self._from_rows(weights)
