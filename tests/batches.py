@@ -78,7 +78,7 @@ class Problem:
         both = np.concatenate([self.plain, products.reshape(len(products), -1, *products.shape[3:])], axis=1)
         return np.moveaxis(both, 1, 0).reshape(self.n_parameters, -1)
 
-    def batch(self, comm: Communicator, layout: str) -> Batch:
+    def batch(self, comm: Communicator, layout: str, *, exact_sums: bool = True) -> Batch:
         """Collective where moments are streamed. What a rank of ``comm`` measures: "streamed", "stored", "factored"."""
         mine = block_range(len(self.energies), comm.rank, comm.size)
         here = slice(mine.start, mine.stop)
@@ -95,15 +95,17 @@ class Problem:
                 is_complex=np.issubdtype(self.dtype, np.complexfloating),
                 real_parameters=self.real,
                 weights=weights,
+                exact_sums=exact_sums,
             )
         else:
             order = np.arange(energies.size).reshape(len(energies), len(mine), -1).transpose(1, 0, 2).reshape(-1)
             kept = Kept([self._kept(*place, layout) for place in self._chunks(mine)], order, self.real)
         return Batch(energies, matrix, 1, 2, len(mine), self.n_samples, by_draw, {}, kept)
 
-    def moments(self, comm: Communicator, layout: str) -> Moments:
+    def moments(self, comm: Communicator, layout: str, *, exact_sums: bool = True) -> Moments:
         """Collective. The moments of all ranks."""
-        return reduce_moments(self.batch(comm, layout), comm, n_sites=4, infinite_temperature=0.0)
+        batch = self.batch(comm, layout, exact_sums=exact_sums)
+        return reduce_moments(batch, comm, n_sites=4, infinite_temperature=0.0)
 
     def explicit(self) -> tuple[Numbers, Numbers]:
         """X, (n, K), and e, (n,), by their definitions, in longer numbers (real for real psi); what is dead is 0."""

@@ -205,7 +205,7 @@ def test_exchange_of_unequal_lengths(comm: Communicator, dtype: type) -> None:
 def test_exchange_with_the_last_rank_alone(comm: Communicator) -> None:
     """All others are sent nothing, and nothing at all travels in a second exchange."""
     last = comm.size - 1
-    sent = [of_rank(comm.rank, np.complex128) if rank == last else np.empty((0, 5), complex) for rank in range(last + 1)]
+    sent = [np.empty((0, 5), complex) for _ in range(last)] + [of_rank(comm.rank, np.complex128)]
     received = [np.full(SHAPE if comm.rank == last else (0, 5), np.nan, dtype=complex) for _ in range(comm.size)]
     comm.exchange(sent, received)
     for rank, array in enumerate(received):

@@ -159,7 +159,9 @@ def test_triangles_that_reach_their_bounds(dtype: Any, size: float, rng: np.rand
         whole = factors[:, None] * column
         squares = (np.abs(whole) ** 2).sum(axis=1)
         parts = [np.asfortranarray(whole[:, i : i + 3]) for i in range(0, 40, 3)]
-        found = over_ranks(lambda squares=squares: TriangleSum(squares, np.dtype(dtype)), parts, [np.arange(len(parts))])
+        found = over_ranks(
+            lambda squares=squares: TriangleSum(squares, np.dtype(dtype)), parts, [np.arange(len(parts))]
+        )
         scale = np.outer(np.sqrt(squares), np.sqrt(squares))
         assert np.all(np.abs(found - np.tril(whole @ whole.conj().T)) <= 64 * EPSILON * scale)
         assert np.all(np.abs(found.diagonal()) > 0.99 * squares)
