@@ -118,6 +118,19 @@ def test_every_solver_has_the_solution_of_the_definitions(
         assert step.angle == pytest.approx(angle, rel=1e-9), name
 
 
+@pytest.mark.parametrize("fields", FIELDS)
+def test_a_block_of_dead_configurations_only(fields: str) -> None:
+    """As in an enumeration of a state that is all in a few configurations."""
+    case = problem(fields, weighted=True)
+    assert case.weights is not None
+    case.weights[0], case.energies[0] = 0.0, np.nan
+    case.weights[:] *= np.count_nonzero(case.weights) / case.weights.sum()
+    tensor, force = case.tensor_and_force()
+    penalties = penalty("all three", tensor.diagonal().real)
+    assert condition(tensor, penalties) < LARGEST_CONDITION
+    assert_all(steps(moments_of(case), "all three"), np.linalg.solve(tensor + np.diag(penalties), force))
+
+
 @pytest.mark.parametrize("march", [None, 0.95], ids=["SPRING", "MARCH"])
 @pytest.mark.parametrize("regularisation", ["shift", "offset"])
 @pytest.mark.parametrize("size", SHAPES)
