@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Numbers
+from pvmc.ansatz.base import Booleans, Floats, Numbers
 from pvmc.ansatz.vector_math import kernel
 
 Planes: TypeAlias = tuple[Floats, Floats | None]
@@ -68,6 +68,10 @@ class Derivatives(Protocol):
         """O itself, (K, n); not to be changed."""
         ...
 
+    def clear(self, configurations: Booleans) -> None:
+        """Set O of some configurations to 0 in place, whatever it is (NaN where psi vanishes); bool (n,)."""
+        ...
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -120,6 +124,10 @@ class Stored:
     def rows(self) -> Numbers:
         """O."""
         return self.array
+
+    def clear(self, configurations: Booleans) -> None:
+        """Set O of these configurations to 0."""
+        self.array[:, configurations] = 0.0
 
 
 @dataclass(frozen=True)
@@ -212,6 +220,12 @@ class Factored:
             for outer, *inner in self.blocks
         ]
         return np.concatenate(parts)
+
+    def clear(self, configurations: Booleans) -> None:
+        """Set O of these configurations to 0: all factors, as 0 times NaN is none."""
+        for block in self.blocks:
+            for factor in block:
+                factor[:, configurations] = 0.0
 
 
 def _flat(values: Floats) -> Floats:

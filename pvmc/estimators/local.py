@@ -349,7 +349,7 @@ def _overall_reference(
         weight = np.ones(rows.shape[1]) if weights is None else weights[chunk.block, chunk.draws].reshape(-1)
         if not np.all(weight > 0):
             rows, weight = np.ascontiguousarray(rows[:, weight > 0]), weight[weight > 0]
-        planes = rows.view(np.float64).reshape(*rows.shape, -1)
+        planes = rows.view(np.float64).reshape(*rows.shape, 2 if np.iscomplexobj(rows) else 1)  # of any number, also 0
         squares = np.einsum("knp,knp,n->k", planes, planes, weight)
         partials.append(np.concatenate([(rows @ weight).astype(np.complex128).view(float), squares]))
     total = sum_of_blocks(np.array(partials), comm, exact=True) / n_samples

@@ -20,6 +20,7 @@ from scipy.linalg import blas
 
 from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.ansatz.vector_math import kernel
+from pvmc.estimators.summation import add_rounded
 from pvmc.parallel import Communicator
 
 BITS = 62
@@ -99,8 +100,12 @@ class MomentMatrix:
         size = len(reference.exponents)
         bits = (BITS - int(np.ceil(np.log2(n_samples * margin)))) // 2
         self._scales = np.ldexp(1.0, bits - reference.exponents)
-        shape = (size * (size + 1) // 2, 1 if self._is_real else 2)
-        self._sums = np.zeros(shape, dtype=np.int64 if exact else np.float64)
+        n_pairs = size * (size + 1) // 2
+        # Re(x* x^T) has no imaginary parts of <x>, which the real part of <x>* <x> needs: they go below the triangle.
+        n_more = size - 1 if self._is_real and is_complex else 0
+        shape = n_pairs + n_more, 1 if self._is_real else 2
+        self._sums: Numbers = np.zeros(shape, dtype=np.int64 if exact else np.float64)
+        self._imaginary = self._sums[n_pairs:, 0]
 
     @property
     def n_parameters(self) -> int:
@@ -133,12 +138,15 @@ class MomentMatrix:
         diagonal = partial.diagonal().real
         if not np.all(np.isfinite(diagonal)):
             raise NotFinite
+        imaginary = rows[1:].imag @ rows[0].real if len(self._imaginary) else np.empty(0)
         if not self.exact:
             add_triangle(_planes(partial), self._sums)
+            self._imaginary += imaginary
             return
         if np.max(diagonal * self._scales**2) * self._n_chunks > 2.0**BITS:
             raise OutOfRange
         add_scaled_triangle(_planes(partial), self._scales, self._sums)
+        add_rounded(imaginary, self._scales[1:] * self._scales[0], self._imaginary)
 
     def _product(self, rows: Numbers) -> Numbers:
         """Lower triangle of x* x^T summed over a chunk, in Fortran order: half of a product, by BLAS herk or syrk."""
@@ -161,8 +169,12 @@ class MomentMatrix:
         scales = 1.0 / self._scales if self.exact else np.ones(k + 2)
         shift, force = np.empty((2, k + 1), dtype=self.dtype)
         tensor = np.zeros((k, k), dtype=self.dtype, order="F")
-        unpack_covariances(total, scales, 1.0 / self._n_samples, *map(_planes, (shift, force, tensor)))
-        return self.reference.centre[:-1] + shift[:-1], force[:-1], tensor
+        weight, imaginary = 1.0 / self._n_samples, np.zeros(k + 1)
+        if len(self._imaginary):
+            imaginary[:] = total[-(k + 1) :, 0] * weight * scales[1:] * scales[0]
+        unpack_covariances(total, scales, weight, imaginary, *map(_planes, (shift, force, tensor)))
+        mean = self.reference.centre[:-1] + shift[:-1]
+        return mean + 1j * imaginary[:-1] if len(self._imaginary) else mean, force[:-1], tensor
 
 
 @kernel
@@ -190,7 +202,13 @@ def add_scaled_triangle(matrix: Floats, scales: Floats, sums: Integers) -> None:
 
 @kernel
 def unpack_covariances(
-    sums: npt.NDArray[Any], scales: Floats, weight: float, shift: Floats, force: Floats, tensor: Floats
+    sums: npt.NDArray[Any],
+    scales: Floats,
+    weight: float,
+    imaginary: Floats,
+    shift: Floats,
+    force: Floats,
+    tensor: Floats,
 ) -> None:
     """Means and covariances from packed sums of x* x^T, x = (1, O - c, E - c).
 
@@ -198,6 +216,7 @@ def unpack_covariances(
         sums: (n_pairs, n_planes), triangle i >= j column by column.
         scales: float64 (K + 2,); a sum is the number times the scales of row and column.
         weight: 1 / n.
+        imaginary: Im <x> of O - c and E - c, (K + 1,), where the sums are real parts of x* x^T; 0 elsewhere.
         shift: <x> of O - c and E - c, (K + 1, n_planes), written.
         force: <E O*> - <E><O*>, (K + 1, n_planes), written; the last is the variance of E.
         tensor: <O_i* O_j> - <O_i*><O_j>, indices (j, i, plane), i >= j, written.
@@ -214,19 +233,20 @@ def unpack_covariances(
         for i in range(j, size):
             factor = column * scales[i]
             real = sums[position, 0] * factor - shift[i - 1, 0] * shift[j - 1, 0]
-            imaginary = 0.0
+            real -= imaginary[i - 1] * imaginary[j - 1]
+            second = 0.0
             if n_planes == 2:
                 real -= shift[i - 1, 1] * shift[j - 1, 1]
-                imaginary = sums[position, 1] * factor
-                imaginary -= shift[i - 1, 0] * shift[j - 1, 1] - shift[i - 1, 1] * shift[j - 1, 0]
+                second = sums[position, 1] * factor
+                second -= shift[i - 1, 0] * shift[j - 1, 1] - shift[i - 1, 1] * shift[j - 1, 0]
             if i == size - 1:  # E* O_j, of which the force is the conjugate
                 force[j - 1, 0] = real
                 if n_planes == 2:
-                    force[j - 1, 1] = -imaginary
+                    force[j - 1, 1] = -second
             else:
                 tensor[j - 1, i - 1, 0] = real
                 if n_planes == 2:
-                    tensor[j - 1, i - 1, 1] = imaginary
+                    tensor[j - 1, i - 1, 1] = second
             position += 1
 
 

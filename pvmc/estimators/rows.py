@@ -21,6 +21,10 @@ from pvmc.estimators.derivatives import Derivatives, Stored, Vector
 from pvmc.estimators.summation import SMALLEST_BOUND, BoundedSum, ExactSum, fixed_scale
 from pvmc.parallel import Communicator
 
+ROUNDING = 512.0 * float(np.finfo(float).eps)
+"""Relative error of a mean over configurations: a chunk of some hundreds is summed one after the other, and equal
+summands are rounded alike."""
+
 
 @dataclass(frozen=True)
 class RowChunk:
@@ -56,7 +60,7 @@ class Rows:
         """Collective. Rows of this rank's configurations.
 
         Args:
-            derivatives: of the chunks; those that are :class:`Stored` are centred in place.
+            derivatives: of the chunks, changed in place: cleared where weights are 0, and centred if all are Stored.
             energies: E_loc - <E>, (n_local,), in the order of the chunks.
             weights: float64 (n_local,), their sum over all ranks is 1; rows of weight 0 are set to 0.
             comm: the ranks.
@@ -69,9 +73,9 @@ class Rows:
         stops = np.cumsum([part.n_configurations for part in derivatives])
         parts = list(zip(derivatives, np.split(weights, stops[:-1]), strict=True))
         for part, weight in parts:
-            if isinstance(part, Stored):
-                part.array[:, weight == 0] = 0.0
-        self.mean = self._summed([part.sums(weight) for part, weight in parts])
+            part.clear(weight == 0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.mean = self._summed([part.sums(weight) for part, weight in parts])
         with on_every_rank():
             if not np.all(np.isfinite(self.mean)):
                 raise NumericalError("a log-derivative is not finite: psi left the range of numbers")
@@ -107,15 +111,19 @@ class Rows:
     @property
     def rounding(self) -> Floats:
         """Below this S_kk is nothing but rounding, float64 (K,)."""
-        epsilon = np.finfo(float).eps
-        return np.maximum(64.0 * epsilon * np.abs(self.offset) ** 2, (8.0 * epsilon * np.abs(self.mean)) ** 2)
+        return np.maximum(ROUNDING * np.abs(self.offset) ** 2, (ROUNDING * np.abs(self.mean)) ** 2)
 
     @cached_property
     def force(self) -> Numbers:
         """Collective at first. F = X^dagger e, (K,), on every rank; its real part for real parameters."""
-        squares = ExactSum(1)
-        squares.add(np.array([float(np.vdot(self.energies, self.energies).real)]))
+        squares = ExactSum(1)  # chunk by chunk: how many of them a rank has must not be seen
+        for part in self.split(self.energies):
+            squares.add(np.array([float(np.vdot(part, part).real)]))
         return self.adjoint(self.energies, math.sqrt(float(squares.total(self.comm)[0])))
+
+    def split(self, values: Numbers) -> list[Numbers]:
+        """Values of this rank's configurations, (n_local,), chunk by chunk."""
+        return np.split(values, np.cumsum([len(chunk.root) for chunk in self.chunks])[:-1])
 
     def times(self, vector: Numbers) -> Numbers:
         """X v of this rank's configurations, (n_local,)."""
@@ -131,11 +139,9 @@ class Rows:
         """
         # A power of 2 for the norm, so that the scale of each k is made only once.
         total = BoundedSum(self._scale * math.ldexp(1.0, -math.frexp(max(largest_norm, SMALLEST_BOUND))[1]))
-        k, real, begin = self.n_parameters, self.real_parameters, 0
-        for chunk in self.chunks:
-            part = chunk.root * values[begin : begin + len(chunk.root)]
-            begin += len(chunk.root)
-            start = 0
+        k, real = self.n_parameters, self.real_parameters
+        for chunk, own in zip(self.chunks, self.split(values), strict=True):
+            part, start = chunk.root * own, 0
             for plane, imaginary in chunk.derivatives.adjoint(part, real=real):
                 total.add(plane, start)
                 if imaginary is not None:

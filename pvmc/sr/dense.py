@@ -12,6 +12,7 @@ from scipy.linalg import blas, get_lapack_funcs
 
 from pvmc.ansatz.vector_math import kernel
 from pvmc.errors import NumericalError
+from pvmc.estimators.rows import ROUNDING
 
 Numbers = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -63,7 +64,7 @@ class DenseSystem:
     @property
     def rounding(self) -> Floats:
         """S_kk that is nothing but the rounding of O - <O>, float64 (K,)."""
-        return np.asarray((8.0 * np.finfo(float).eps * np.abs(self.derivative_mean)) ** 2)
+        return np.asarray((ROUNDING * np.abs(self.derivative_mean)) ** 2)
 
     def metric_times(self, vector: Numbers) -> tuple[Numbers, float]:
         """S v and v^dagger S v."""

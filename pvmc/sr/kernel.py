@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.errors import NumericalError
 from pvmc.estimators.derivatives import Factored, Vector
 from pvmc.estimators.rows import Rows
 from pvmc.estimators.triangle import TriangleSum
@@ -58,9 +59,11 @@ class KernelSystem:
 
     def solve(self, penalty: Floats, active: Booleans, centre: Numbers | None, start: Numbers | None) -> Numbers:
         """Collective. x by a factorisation of the kernel on the root."""
+        if not np.all(penalty[active] > 0.0):
+            raise NumericalError("minsr needs a regularisation above 0: raise sr.shift, sr.floor or sr.offset")
         rows = self._rows
         level = float(penalty[active].mean())
-        weights = np.where(active, level / penalty, 0.0)
+        weights = np.where(active, level / np.where(active, penalty, 1.0), 0.0)
         right = self._everywhere(rows.energies if centre is None else rows.energies - rows.times(centre))
         uniform = bool(np.all(penalty == penalty[0]))
         kernel = self._from_factors() if uniform and self._has_factors() else self._from_rows(weights)

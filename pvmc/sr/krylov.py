@@ -19,6 +19,9 @@ Booleans = npt.NDArray[np.bool_]
 MOST_RESTARTS = 3
 """Times that a solver goes on whose true residual is larger than the one that it reckons with."""
 
+SMALLEST_TOLERANCE = 1e-15
+"""Below it there is only rounding."""
+
 
 class KrylovSpec(Section):
     """The iterative solver of ``solver = "krylov"``: one sum of K numbers over all ranks in each iteration."""
@@ -72,14 +75,18 @@ class KrylovSystem:
         """The solution of A y = b, judged by its true residual: rounding lets the recurrences drift from it."""
         solution = np.zeros_like(right) if guess is None else guess
         target = self._spec.tolerance * float(np.linalg.norm(right))
+        # Half of it is asked for, so that the true residual does not fail by a little.
+        asked = 0.5 * target
         self.iterations = 0
-        for _ in range(MOST_RESTARTS + 1):
+        for restart in range(MOST_RESTARTS + 1):
             residual = right - matrix(solution) if np.any(solution) else right
             norm, left = float(np.linalg.norm(residual)), self._spec.iterations - self.iterations
             if norm <= target or left <= 0:
                 break
-            # Half of what is asked for, so that the true residual does not fail by a little.
-            solution = solution + self._correction(matrix, residual, 0.5 * target / norm, left)
+            if restart > 0:
+                # MINRES measures residuals in units of |A| |y|, not of |b|: ask for more by what it fell short.
+                asked *= 0.5 * target / norm
+            solution = solution + self._correction(matrix, residual, max(asked / norm, SMALLEST_TOLERANCE), left)
         return solution
 
     def _correction(

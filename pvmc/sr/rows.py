@@ -18,7 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 def tensor_of(rows: Rows) -> Numbers:
     """Collective. S = X^dagger X on the root, lower triangle in Fortran order; empty elsewhere."""
-    return _summed(rows, _conjugates(rows), rows.variances)
+    # Variances that are differences may be too small, by their rounding.
+    return _summed(rows, _conjugates(rows), rows.variances + rows.rounding)
 
 
 def force_covariance(rows: Rows) -> Numbers:

@@ -183,6 +183,61 @@ def test_gather_refuses_different_columns_on_every_rank(comm: Communicator) -> N
         comm.gather(np.float64(1))
 
 
+def between(sender: int, receiver: int, dtype: type) -> np.ndarray:
+    """What one rank sends to another: 0 to 4 rows."""
+    return of_rank(10 * sender + receiver, dtype, ((3 * sender + 2 * receiver + sender * receiver) % 5, 3))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.int64, np.int8])
+def test_exchange_of_unequal_lengths(comm: Communicator, dtype: type) -> None:
+    ranks = range(comm.size)
+    sent = [between(comm.rank, rank, dtype) for rank in ranks]
+    expected = [between(rank, comm.rank, dtype) for rank in ranks]
+    received = [np.full_like(array, 99) for array in expected]
+    comm.exchange(sent, received)
+    for rank in ranks:
+        np.testing.assert_array_equal(received[rank], expected[rank])
+        np.testing.assert_array_equal(sent[rank], between(comm.rank, rank, dtype))
+    lengths = comm.gather(np.array([len(array) for array in sent]))
+    assert lengths is None or comm.size == 1 or len(set(lengths.tolist())) > 1
+
+
+def test_exchange_with_the_last_rank_alone(comm: Communicator) -> None:
+    """All others are sent nothing, and nothing at all travels in a second exchange."""
+    last = comm.size - 1
+    sent = [np.empty((0, 5), complex) for _ in range(last)] + [of_rank(comm.rank, np.complex128)]
+    received = [np.full(SHAPE if comm.rank == last else (0, 5), np.nan, dtype=complex) for _ in range(comm.size)]
+    comm.exchange(sent, received)
+    for rank, array in enumerate(received):
+        np.testing.assert_array_equal(array, of_rank(rank, np.complex128) if comm.rank == last else np.empty((0, 5)))
+    nothing = [np.empty(0) for _ in range(comm.size)]
+    comm.exchange(nothing, nothing)
+
+
+def test_exchange_refuses_what_is_not_contiguous(comm: Communicator) -> None:
+    good, bad = [np.zeros((5, 3)) for _ in range(comm.size)], [np.zeros((3, 5)).T for _ in range(comm.size)]
+    with pytest.raises(ValueError, match="contiguous"):
+        comm.exchange(bad, good)
+    with pytest.raises(ValueError, match="contiguous"):
+        comm.exchange(good, bad)
+    assert comm.sum(1.0) == comm.size  # the ranks are together still
+
+
+def test_an_exchange_that_is_too_large_for_one_message(in_pieces: tuple[MpiCommunicator, dict[str, int]]) -> None:
+    """Refused before anything travels: 7 bytes do, 8 do not."""
+    comm, calls = in_pieces
+    most = [np.full(PIECE if rank == comm.rank else 0, comm.rank, dtype=np.int8) for rank in range(comm.size)]
+    received = [np.full(array.size, -1, dtype=np.int8) for array in most]
+    comm.exchange(most, received)
+    np.testing.assert_array_equal(received[comm.rank], most[comm.rank])
+    assert calls["Ialltoallv"] == 1
+    more = [np.zeros(1 if rank == comm.rank else 0) for rank in range(comm.size)]
+    with pytest.raises(ValueError, match="an exchange of 8 bytes is too large"):
+        comm.exchange(more, more)
+    assert calls["Ialltoallv"] == 1
+    assert comm.sum(1.0) == comm.size
+
+
 def test_broadcast_object(comm: Communicator) -> None:
     assert comm.broadcast_object({"from": comm.rank}) == {"from": 0}
 

@@ -99,6 +99,24 @@ def test_serial_refuses_what_mpi_refuses() -> None:
         comm.gather(1.0)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.int8])
+@pytest.mark.parametrize("shape", [(4,), (0,), (0, 3), (2, 3), ()])
+def test_serial_exchange_is_a_copy(dtype: type, shape: tuple[int, ...]) -> None:
+    sent = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
+    received = np.full(shape, 7, dtype=dtype)
+    SerialCommunicator().exchange([sent], [received])
+    np.testing.assert_array_equal(received, sent)
+    assert not np.shares_memory(sent, received)
+
+
+def test_serial_exchange_refuses_what_is_not_contiguous() -> None:
+    there, here = np.zeros((2, 3)), np.zeros((3, 2))
+    with pytest.raises(ValueError, match="contiguous"):
+        SerialCommunicator().exchange([here.T], [there])
+    with pytest.raises(ValueError, match="contiguous"):
+        SerialCommunicator().exchange([there], [here.T])
+
+
 def test_serial_on_root(capsys: pytest.CaptureFixture[str]) -> None:
     comm = SerialCommunicator()
     assert comm.on_root(lambda: 3) == comm.root_value(lambda: 3) == 3
