@@ -103,7 +103,8 @@ class Rows:
     def rounding(self) -> Floats:
         """Below this S_kk is nothing but rounding, float64 (K,)."""
         epsilon = np.finfo(float).eps
-        return np.maximum(64.0 * epsilon * np.abs(self.offset) ** 2, (8.0 * epsilon * np.abs(self.mean)) ** 2)
+        # A mean is a sum of thousands of products with weights: good to some ten epsilon, not to a few.
+        return np.maximum(64.0 * epsilon * np.abs(self.offset) ** 2, (64.0 * epsilon * np.abs(self.mean)) ** 2)
 
     @cached_property
     def force(self) -> Numbers:

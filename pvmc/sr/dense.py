@@ -63,7 +63,8 @@ class DenseSystem:
     @property
     def rounding(self) -> Floats:
         """S_kk that is nothing but the rounding of O - <O>, float64 (K,)."""
-        return np.asarray((8.0 * np.finfo(float).eps * np.abs(self.derivative_mean)) ** 2)
+        # A mean is a sum of thousands of products with weights: good to some ten epsilon, not to a few.
+        return np.asarray((64.0 * np.finfo(float).eps * np.abs(self.derivative_mean)) ** 2)
 
     def metric_times(self, vector: Numbers) -> tuple[Numbers, float]:
         """S v and v^dagger S v."""
