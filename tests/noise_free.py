@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -110,11 +111,15 @@ class Problem:
         """S, (K, K)."""
         return full_tensor(self.moments(theta).tensor)
 
+    @cached_property
+    def matrix(self) -> Numbers:
+        """H on the configurations, (D, D)."""
+        labels = labels_of(self.spins)
+        return kronecker_sum(self.terms, self.rbm.n_sites)[np.ix_(labels, labels)]
+
     def energy(self, theta: Numbers) -> float:
         """<H>."""
-        labels = labels_of(self.spins)
-        matrix = kronecker_sum(self.terms, self.rbm.n_sites)[np.ix_(labels, labels)]
-        return energy_of(self.rbm.at(theta), matrix, self.spins)
+        return energy_of(self.rbm.at(theta), self.matrix, self.spins)
 
     def vector(self, theta: Numbers) -> Numbers:
         """Normalised psi, (D,)."""
