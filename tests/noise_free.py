@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from pvmc.exact.basis import Basis
 from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.parallel import SerialCommunicator
 from pvmc.sampler.enumeration import Enumeration
-from pvmc.sr import Linear, SRSpec
+from pvmc.sr import SRSpec
 from tests.helpers import (
     EnumeratedMoments,
     configurations,
@@ -34,6 +34,9 @@ from tests.helpers import (
 COMM = SerialCommunicator()
 
 Numbers = npt.NDArray[Any]
+
+Linear: TypeAlias = Literal["dense", "krylov", "minsr"]
+LINEAR: tuple[Linear, ...] = get_args(Linear)
 
 
 @dataclass(frozen=True)

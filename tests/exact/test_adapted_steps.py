@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,12 @@ from pvmc.estimators import Moments, Trial, estimate
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.sampler import MetropolisSpec, Samples
-from pvmc.sr import Linear, Reconfiguration, Step
+from pvmc.sr import Reconfiguration, Step
 from tests.helpers import mean_p, random_rbm
-from tests.noise_free import COMM, Problem, random_problem, spec
+from tests.noise_free import COMM, LINEAR, Linear, Problem, random_problem, spec
 
 Numbers = npt.NDArray[Any]
 
-LINEAR: tuple[Linear, ...] = get_args(Linear)
 DTYPES = [np.float64, np.complex128]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,13 @@ from pvmc.estimators.rows import Rows
 from pvmc.estimators.statistics import EnergyStatistics
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.lattice import chain
-from pvmc.sr import Linear, Reconfiguration, Step
+from pvmc.sr import Reconfiguration, Step
 from tests.helpers import configurations, kronecker_sum, labels_of, random_rbm
-from tests.noise_free import COMM, Problem, random_problem, spec
+from tests.noise_free import COMM, LINEAR, Linear, Problem, random_problem, spec
 
 Numbers = npt.NDArray[Any]
 
 DTYPES = [np.float64, np.complex128]
-LINEAR: tuple[Linear, ...] = get_args(Linear)
 TIGHT = {"tolerance": 1e-12}
 
 
