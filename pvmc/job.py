@@ -19,16 +19,23 @@ from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, LatticeSpec
 from pvmc.runtime import CheckpointSpec, ConvergenceSpec, TimeSpec
 from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
-from pvmc.sr import Solver, SRSpec
+from pvmc.sr import Choice, Sizes, Solver, SRSpec, resolve
+
+SEED_LIMIT = 2**63
+"""Seeds are smaller."""
 
 
 class RunSpec(Section):
     """The run as a whole."""
 
-    seed: int = Field(default=1, ge=0, lt=2**63)
+    seed: int = Field(default=1, ge=0, lt=SEED_LIMIT)
     """seed of all random numbers"""
     iterations: int = Field(default=500, ge=1)
     """SR iterations"""
+    starts: int = Field(default=1, ge=1, le=1000)
+    """seeds that are tried before the run, from seed on; the run is that of the one with the lowest energy"""
+    start_iterations: int = Field(default=100, ge=8)
+    """SR iterations of each trial; the last quarter of them counts"""
     save_every: int = Field(default=50, ge=1)
     """iterations between two saved sets of parameters (the first and last are always saved)"""
     threads_per_rank: int = Field(default=1, ge=1)
@@ -77,6 +84,7 @@ class Job:
         ansatz: the wave function.
         sampler: what provides configurations.
         solver: the SR solver.
+        choice: which of the linear solvers it uses, and why.
     """
 
     config: JobConfig
@@ -85,6 +93,7 @@ class Job:
     ansatz: Ansatz
     sampler: Sampler
     solver: Solver
+    choice: Choice
 
 
 def example_config(model: str) -> str:
@@ -146,6 +155,7 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         InputError: one line with file, key, value and what is allowed.
     """
     try:
+        _check_seeds(config.run)
         lattice = config.lattice.build()
         terms = config.hamiltonian.build(lattice)
         operator = Operator.from_pauli_sum(terms, lattice.n_sites)
@@ -155,18 +165,38 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         if config.fit:
             config.fit.check()
         _check_spin_flip(config.ansatz, "ansatz", config.sampler.fixed_magnetization(operator))
+        ansatz = config.ansatz.build(lattice)
+        sampler = config.sampler.build(lattice, operator, config.run.seed)
+        choice = resolve(config.sr, Sizes.of(ansatz, sampler, uniform_penalty=config.sr.has_uniform_penalty))
+        sr = config.sr.model_copy(update={"solver": choice.solver})
         return Job(
-            config=config,
+            config=config.model_copy(update={"sr": sr}),
             lattice=lattice,
             operator=operator,
-            ansatz=config.ansatz.build(lattice),
-            sampler=config.sampler.build(lattice, operator, config.run.seed),
-            solver=config.sr.build(),
+            ansatz=ansatz,
+            sampler=sampler,
+            solver=sr.build(choice.solver),
+            choice=choice,
         )
     except KeyProblem as problem:
         raise raw.error(problem.key, str(problem)) from None
     except InputError as error:
         raise InputError(f"{raw.file}: {error}") from None
+
+
+def with_seed(job: Job, seed: int) -> Job:
+    """The job as it is with another ``run.seed``."""
+    config = job.config
+    run = config.run.model_copy(update={"seed": seed})
+    return build_job(config.model_copy(update={"run": run}), RawInput({}, f"the input with run.seed = {seed}"))
+
+
+def _check_seeds(run: RunSpec) -> None:
+    if run.seed + run.starts > SEED_LIMIT:
+        left = SEED_LIMIT - run.seed
+        raise KeyProblem(
+            "run.starts", run.starts, f"must be <= {left}, as seeds from run.seed = {run.seed} on are < 2^63"
+        )
 
 
 def _check_symmetry(config: JobConfig, lattice: Lattice, terms: PauliSum) -> None:

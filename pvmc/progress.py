@@ -35,7 +35,12 @@ class Reporter(Protocol):
 
 
 def reporter(
-    n_iterations: int, n_sites: int, exact: float | None, stream: TextIO | None = None, first: int = 0
+    n_iterations: int,
+    n_sites: int,
+    exact: float | None,
+    stream: TextIO | None = None,
+    first: int = 0,
+    lines: int = LINES_PER_RUN,
 ) -> Reporter:
     """A reporter for a terminal where the stream is one, else one for a log.
 
@@ -45,9 +50,10 @@ def reporter(
         exact: exact total energy, or None.
         stream: where to write; standard output unless given.
         first: iterations that a resumed run has behind it.
+        lines: about how many lines it gets.
     """
     stream = stream or sys.stdout
-    table = _Table(n_iterations, n_sites, exact)
+    table = _Table(n_iterations, n_sites, exact, lines)
     if not on_terminal(stream):
         return _Log(table, stream)
     from rich.console import Console  # a log starts without it
@@ -59,11 +65,11 @@ def reporter(
 class _Table:
     """Formats records as the rows of a table (79 columns up to 9999 iterations), and knows which rows are due."""
 
-    def __init__(self, n_iterations: int, n_sites: int, exact: float | None):
+    def __init__(self, n_iterations: int, n_sites: int, exact: float | None, lines: int = LINES_PER_RUN):
         self.n_iterations, self.n_sites = n_iterations, n_sites
         self.exact = exact or None  # there is no relative error to an energy of zero
         self.width = max(len("iteration"), 2 * len(str(n_iterations)) + 1)
-        self.every = math.ceil(n_iterations / LINES_PER_RUN)
+        self.every = math.ceil(n_iterations / lines)
         self.last_row = time.monotonic()
         self.last: int | None = None  # iteration
 

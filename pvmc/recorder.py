@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +26,20 @@ from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from pvmc.io.lock import locked
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
-from pvmc.job import Job
-from pvmc.parallel import describe_mpi
-from pvmc.progress import reporter
+from pvmc.io.trial import Trial
+from pvmc.job import Job, RunSpec
+from pvmc.parallel import Communicator, describe_mpi
+from pvmc.progress import LINES_PER_RUN, Reporter, reporter
 from pvmc.resumption import Resumption, find_resumption
 from pvmc.runtime import Convergence, StopReason
 
+T = TypeVar("T")
+
 WRITE_INTERVAL = 0.5
 """Longest time in seconds that the results of an iteration wait in memory."""
+
+LINES_PER_TRIAL = 5
+"""About how many lines each of several starts gets."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Recorder:
     Attributes:
         resumption: what the run goes on from; None for a new one.
         writer: the results file.
+        seed: of the run; of several starts, of the one that is kept, once it is known.
 
     Raises:
         InputError: results are in the way, there is nothing to resume, the input differs from that of the run to be
@@ -88,10 +96,10 @@ class Recorder:
             self.reference = find_job_reference(self.job)
             self.writer = open_results(request, self.reference, ranks, self.resumption)
             self._introduce(ranks)
-            run = self.job.config.run
-            exact = self.reference.energy if self.reference else None
-            first = self.resumption.iteration if self.resumption else 0
-            self.reporter = reporter(run.iterations, self.job.lattice.n_sites, exact, first=first)
+            self.seed = self.job.config.run.seed
+            self.reporter: Reporter | None = None
+            if not self.writer.trials:
+                self._show_run()
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -101,7 +109,7 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._stack:
-            self.reporter.close()
+            self._show_nothing()
             self.writer.__exit__(kind, error, trace)
         if error is None:
             print(f"results in {self.writer.path}", flush=True)
@@ -141,7 +149,43 @@ class Recorder:
         run = self.job.config.run
         if step.iteration % run.save_every == 0 or step.iteration == run.iterations - 1:
             self.writer.save_parameters(step.iteration, step.state.theta)
-        self.reporter.show(step)
+        self._show(step)
+
+    def trials(self) -> tuple[Trial, ...]:
+        """The seeds that a run of several starts tries, as far as it is; empty for a run of one."""
+        return tuple(self.writer.trials)
+
+    def begin_trial(self, row: int) -> None:
+        """Show that a trial begins."""
+        self._show_nothing()
+        trials, run = self.writer.trials, self.job.config.run
+        print(f"start {row + 1} of {len(trials)}: seed {trials[row].seed}", flush=True)
+        self.reporter = self._new_reporter(run.start_iterations, lines=LINES_PER_TRIAL)
+
+    def record_trial(self, row: int, trial: Trial, step: StepRecord) -> None:
+        """Write how far a trial is after an iteration; show it.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        self.writer.record_trial(row, trial)
+        self._show(step)
+
+    def lose_trial(self, row: int, trial: Trial, reason: str) -> None:
+        """Write that the numbers of a trial went bad, and say so.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        self.writer.record_trial(row, trial)
+        warn(f"the start with seed {trial.seed} does not count: {reason}")
+
+    def keep(self, best: Trial) -> None:
+        """Show what all trials gave, and go over to the run itself."""
+        self._show_nothing()
+        self.seed = best.seed
+        print(trials_in_words(self.trials(), best, self.job.lattice.n_sites), flush=True)
+        self._show_run()
 
     def go_back(self, setback: Setback) -> None:
         """Cut the results back to the iteration that comes next, and say why.
@@ -175,7 +219,7 @@ class Recorder:
         begin = time.monotonic()
         self.writer.flush()
         config = self.job.config
-        attributes: dict[str, str | int] = {"seed": config.run.seed, "ranks": self._ranks}
+        attributes: dict[str, str | int] = {"seed": self.seed, "ranks": self._ranks}
         attributes |= {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
         write_checkpoint(
             self.request.directory, Checkpoint(iteration, theta, spins, numbers, to_toml(config), attributes)
@@ -190,7 +234,7 @@ class Recorder:
         """
         told = reason.kind != "iterations"
         self.writer.finish("finished" if reason.finished else "stopped", reason.message if told else "")
-        self.reporter.close()
+        self._show_nothing()
         if told:
             remedy = "" if reason.finished else "; go on with --resume"
             print(f"stopped: {reason.message}{remedy}", flush=True)
@@ -198,7 +242,10 @@ class Recorder:
     def _introduce(self, ranks: int) -> None:
         job = self.job
         print(describe(job))
-        print(f"{job.sampler.describe()} on {ranks} rank{'s' if ranks > 1 else ''}, seed {job.config.run.seed}")
+        run = job.config.run
+        seeds = f"seed {run.seed}" if run.starts == 1 else f"best of seeds {run.seed} to {run.seed + run.starts - 1}"
+        print(f"{job.sampler.describe()} on {ranks} rank{'s' if ranks > 1 else ''}, {seeds}")
+        print(f"solver {job.choice.solver}: {job.choice.reason}")
         if self.reference:
             per_site = self.reference.energy / job.lattice.n_sites
             unit = job.config.hamiltonian.energy_unit
@@ -206,6 +253,43 @@ class Recorder:
         if self.resumption:
             print(f"going on from iteration {self.resumption.iteration}")
         print(f"writing {self.writer.path}", flush=True)
+
+    def _show(self, step: StepRecord) -> None:
+        if self.reporter is not None:
+            self.reporter.show(step)
+
+    def _show_run(self) -> None:
+        self.reporter = self._new_reporter(
+            self.job.config.run.iterations, first=self.resumption.iteration if self.resumption else 0
+        )
+
+    def _show_nothing(self) -> None:
+        if self.reporter is not None:
+            self.reporter.close()
+
+    def _new_reporter(self, n_iterations: int, first: int = 0, lines: int = LINES_PER_RUN) -> Reporter:
+        exact = self.reference.energy if self.reference else None
+        return reporter(n_iterations, self.job.lattice.n_sites, exact, first=first, lines=lines)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The recorder of rank 0, as all ranks speak to it."""
+
+    recorder: Recorder | None
+    comm: Communicator
+
+    def tell(self, action: Callable[[Recorder], T]) -> T | None:
+        """Collective. What the recorder does, on rank 0; None elsewhere.  Its failure is raised on every rank."""
+        return self.comm.on_root(partial(self._act, action))
+
+    def ask(self, action: Callable[[Recorder], T]) -> T:
+        """Collective. What the recorder says, on every rank."""
+        return self.comm.root_value(partial(self._act, action))
+
+    def _act(self, action: Callable[[Recorder], T]) -> T:
+        assert self.recorder is not None, "the root has a recorder"
+        return action(self.recorder)
 
 
 def open_results(
@@ -250,9 +334,21 @@ def open_results(
     if resumption:
         iteration = resumption.iteration if first is None else first
         return ResultsWriter.resume(request.directory, iteration, attributes, **settings)
-    writer = ResultsWriter(request.directory, attributes, overwrite=request.overwrite, **settings)
+    trials = new_trials(config.run)
+    writer = ResultsWriter(request.directory, attributes, overwrite=request.overwrite, trials=trials, **settings)
     remove_checkpoints(request.directory)
     return writer
+
+
+def new_trials(run: RunSpec) -> list[Trial]:
+    """The seeds that a run of several starts will try; none for a single start."""
+    return [Trial(run.seed + number) for number in range(run.starts)] if run.starts > 1 else []
+
+
+def trials_in_words(trials: Sequence[Trial], best: Trial, n_sites: int) -> str:
+    """One line: the seeds that were tried, their energies per site, and which is kept."""
+    found = ", ".join(trial.per_site(n_sites).describe() for trial in trials)
+    return f"E/N of the starts: {found}; kept: seed {best.seed}"
 
 
 def find_job_reference(job: Job) -> Reference | None:
@@ -302,12 +398,14 @@ def series(step: StepRecord) -> dict[str, float]:
         "acceptance": energy.acceptance,
         "v_score": energy.v_score,
         "n_samples": energy.n_samples,
+        "effective_samples": energy.effective_samples,
         "force_norm": step.step.force_norm,
         "learning_rate": step.step.learning_rate,
         "shift": step.step.shift,
         "update_angle": step.step.angle,
         "update_norm": step.step.learning_rate * float(np.linalg.norm(step.step.direction)),
         "solve_residual": step.step.residual,
+        "solver_iterations": step.step.solver_iterations,
         "seconds": sum(step.seconds.values()),
         **{f"seconds_{phase}": seconds for phase, seconds in step.seconds.items()},
     }

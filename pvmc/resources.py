@@ -1,17 +1,18 @@
-"""How much memory a rank will need, from the sizes alone."""
+"""How much memory a rank will need, and how long the linear problem takes, from the sizes alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from pvmc.errors import InputError
-from pvmc.estimators.local import CHUNK_COLUMNS
 from pvmc.job import Job
 from pvmc.parallel import block_range
-from pvmc.rng import Stream, generator
 from pvmc.runtime import STATES_KEPT
+from pvmc.sr.choice import choose, nominal_ranks
+from pvmc.sr.cost import ITERATIONS, SOLVERS, Cost, LinearMemory, SolverName, cost, linear_memory
+from pvmc.sr.rates import Rates
+from pvmc.sr.sizes import Sizes
 
 
 @dataclass(frozen=True)
@@ -19,74 +20,136 @@ class Memory:
     """Bytes that the largest rank holds at the peak of an iteration, by purpose."""
 
     samples: int
-    derivatives: int
-    geometric_tensor: int
+    linear: LinearMemory
+    """Log-derivatives, and S or what the solver has in place of it."""
     tables: int
     states: int
     """Walkers and parameters of the last iterations, to go back to where the numbers go bad."""
 
     @property
     def total(self) -> int:
-        """What is there at the same time; Python and its libraries come on top.
+        """What is there at the same time; Python and its libraries come on top."""
+        return self.samples + self.tables + self.states + self.linear.peak
 
-        While log-derivatives are made there are a chunk's rows, and either their copy or their product and the packed
-        sums, which are 3/5 of what S takes in the end.
-        """
-        together = self.derivatives // 2 + max(self.derivatives // 2, 3 * self.geometric_tensor // 5)
-        return self.samples + self.tables + self.states + max(together, self.geometric_tensor)
+
+def sizes_of(job: Job) -> Sizes:
+    """Sizes of a job's linear problem."""
+    return Sizes.of(job.ansatz, job.sampler, uniform_penalty=job.config.sr.has_uniform_penalty)
 
 
 def memory_per_rank(job: Job, ranks: int) -> Memory:
     """Memory of the rank with the most blocks (rank 0) when a job runs on a number of ranks."""
+    return _memory(job, sizes_of(job), job.choice.solver, ranks)
+
+
+def _memory(job: Job, sizes: Sizes, solver: SolverName, ranks: int) -> Memory:
     sampler, ansatz = job.sampler, job.ansatz
     n_blocks = len(block_range(sampler.n_blocks, 0, ranks))
     n_samples = n_blocks * sampler.width * sampler.most_draws
-    item = np.dtype(ansatz.dtype).itemsize
-    n_parameters, n_sites = ansatz.n_parameters, ansatz.n_sites
+    state = sampler.walker_bytes(n_blocks, ansatz.n_sites)
+    state += (1 + job.config.sr.n_remembered) * ansatz.n_parameters * sizes.item
     return Memory(
         # Local energies of all draws, and of a block's the flips' amplitudes, ratios and which are wanted.
-        samples=sampler.memory(n_blocks, n_sites, ansatz.lookup_size)
+        samples=sampler.memory(n_blocks, ansatz.n_sites, ansatz.lookup_size)
         + 24 * n_samples
         + 33 * sampler.width * len(job.operator.flips),
-        # A chunk's rows, and once more: centred, or their parts side by side.
-        derivatives=2 * _rows_in_chunk(job) * n_parameters * _bytes_of_derivative(job),
-        # The packed sums, S, and its scaled copy that becomes the factor; before, a chunk's product and the sums.
-        geometric_tensor=5 * n_parameters**2 * item // 2,
+        linear=linear_memory(sizes, solver, ranks),
         tables=ansatz.table_bytes,
-        states=STATES_KEPT * (sampler.walker_bytes(n_blocks, n_sites) + n_parameters * item),
+        states=STATES_KEPT * state,
     )
 
 
-def _rows_in_chunk(job: Job) -> int:
-    """Configurations whose log-derivatives are there at the same time."""
-    sampler = job.sampler
-    return sampler.width * min(sampler.most_draws, max(1, CHUNK_COLUMNS // sampler.width))
-
-
-def _bytes_of_derivative(job: Job) -> int:
-    """Bytes of each O_k of a configuration."""
-    theta = job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS))
-    is_complex = np.issubdtype(job.ansatz.at(theta).dtype, np.complexfloating)  # also of some real parameters
-    return 16 if is_complex else 8
+MATRICES: dict[SolverName, tuple[str, str]] = {
+    "dense": ("S", "most of S when O is gone"),
+    "minsr": ("kernel", "O, the kernel, and O of some parameters"),
+    "krylov": ("vectors", "O and the vectors of conjugate gradients"),
+}
+"""What a solver holds besides O: the head of its column, and what is there at the same time."""
 
 
 def memory_table(job: Job, ranks: int | None = None) -> str:
-    """Lines of TOML comments: the memory of the largest rank on one number of ranks, or on 1, 2, 4, ..."""
-    n_blocks = job.sampler.n_blocks
-    counts = [ranks] if ranks else [2**k for k in range(n_blocks.bit_length()) if 2**k <= n_blocks][:8]
+    """Lines of TOML comments: the memory of the largest rank on one number of ranks, or on 1, 2, 4, ...
+
+    Raises:
+        InputError: more ranks than blocks of walkers.
+    """
+    sizes = sizes_of(job)
+    solver = job.choice.solver
+    matrix, together = MATRICES[solver]
     lines = ["# memory of the largest rank, without Python and its libraries (about 200 MB):"]
-    lines.append("# (the total counts what is there at the same time: most of S when O is gone)")
-    lines.append(f"#{'ranks':>6}{'total':>11}{'samples':>11}{'O':>11}{'S':>11}{'tables':>11}{'states':>11}")
-    for count in counts:
-        if count > n_blocks:
-            raise InputError(
-                f"--ranks {count}: this job has {n_blocks} blocks of walkers and can use at most as many ranks"
-            )
-        memory = memory_per_rank(job, count)
-        linear = memory.derivatives, memory.geometric_tensor
+    lines.append(f"# (the total counts what is there at the same time: {together})")
+    lines.append(_row("ranks", ("total", "samples", "O", matrix, "tables", "states")))
+    for count in _rank_counts(job, ranks):
+        memory = _memory(job, sizes, solver, count)
+        linear = memory.linear.derivatives, memory.linear.matrix
         parts = (memory.total, memory.samples, *linear, memory.tables, memory.states)
-        lines.append(f"#{count:>6}" + "".join(f"{bytes_in_words(part):>11}" for part in parts))
+        lines.append(_row(count, map(bytes_in_words, parts)))
     return "\n".join(lines)
+
+
+def solver_table(job: Job, rates: Rates, ranks: int | None = None) -> str:
+    """Lines of TOML comments: the solver and why, its memory and time on numbers of ranks, and all solvers on one.
+
+    Args:
+        job: what is to run.
+        rates: how fast a core is.
+        ranks: number of ranks to predict for; None: 1, 2, 4, ..., and the solvers compared where "auto" decides.
+
+    Raises:
+        InputError: more ranks than blocks of walkers.
+    """
+    sizes = sizes_of(job)
+    solver, automatic = job.choice, choose(sizes)
+    compared = ranks or nominal_ranks(sizes)
+    head = ("memory", "products", "solve", "messages", "together")
+    lines = [f"# solver: {solver.solver} ({solver.reason})"]
+    if solver.solver != automatic.solver:
+        lines.append(f"# automatic choice: {automatic.solver} ({automatic.reason})")
+    lines += [f"# linear problem of an iteration, {solver.solver}, predicted for the largest rank", *_in_words(rates)]
+    lines.append(_row("ranks", head))
+    lines += [_row(count, _cells(cost(sizes, solver.solver, count, rates))) for count in _rank_counts(job, ranks)]
+    lines.append(f"# the three solvers on {compared} {'rank' if compared == 1 else 'ranks'}:")
+    lines.append(_row("", head))
+    lines += [_row(one, _cells(cost(sizes, one, compared, rates))) for one in SOLVERS]
+    return "\n".join(lines)
+
+
+def _rank_counts(job: Job, ranks: int | None) -> list[int]:
+    """The given number of ranks, or 1, 2, 4, ... up to the number of blocks; InputError where there are fewer."""
+    n_blocks = job.sampler.n_blocks
+    if ranks and ranks > n_blocks:
+        raise InputError(
+            f"--ranks {ranks}: this job has {n_blocks} blocks of walkers and can use at most as many ranks"
+        )
+    return [ranks] if ranks else [2**k for k in range(n_blocks.bit_length()) if 2**k <= n_blocks][:8]
+
+
+def _row(first: object, cells: Iterable[str]) -> str:
+    return f"#{first:>7}" + "".join(f"{cell:>11}" for cell in cells)
+
+
+def _cells(predicted: Cost) -> list[str]:
+    times = (predicted.products, predicted.solve, predicted.messages, predicted.seconds)
+    return [bytes_in_words(predicted.memory), *map(seconds_in_words, times)]
+
+
+def _in_words(rates: Rates) -> list[str]:
+    real, complex_, reading = (rate / 1e9 for rate in (rates.real_flops, rates.complex_flops, rates.bandwidth))
+    cores, between = rates.network.cores, rates.network.between
+    latency, bandwidth = between.latency * 1e6, between.bandwidth / 1e9
+    return [
+        f"# (measured, a core of this machine: {real:.0f} GFlop/s real, {complex_:.0f} complex, {reading:.0f} GB/s;",
+        f"# assumed: {cores} cores to a node, {latency:.0f} us and {bandwidth:.0f} GB/s between nodes, "
+        f"{ITERATIONS} iterations of conjugate gradients):",
+    ]
+
+
+def seconds_in_words(seconds: float) -> str:
+    """A short time with a unit: 0 s, 12 us, 3.4 ms, 15 s."""
+    for unit, factor in (("us", 1e6), ("ms", 1e3)):
+        if 0 < seconds * factor < 999.5:
+            return f"{seconds * factor:.2g} {unit}" if seconds * factor < 99.5 else f"{seconds * factor:.0f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 99.5 else f"{seconds:.0f} s"
 
 
 def bytes_in_words(count: int) -> str:

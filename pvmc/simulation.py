@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,8 @@ from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_ran
 from pvmc.guarded import Safety, Setback, guarded, packed, unpacked
 from pvmc.io.parameters import read_parameters
 from pvmc.job import Job
-from pvmc.parallel import Communicator, block_range, limit_threads, node_of, oversubscription
-from pvmc.recorder import Recorder, RunRequest, warn
+from pvmc.parallel import Communicator, Node, block_range, limit_threads, node_of, oversubscription
+from pvmc.recorder import Desk, Recorder, RunRequest, warn
 from pvmc.resumption import resumed_state
 from pvmc.rng import Stream, generator
 from pvmc.runtime import (
@@ -30,12 +30,12 @@ from pvmc.runtime import (
     Signals,
     StopReason,
     StopWatcher,
+    TimeLimit,
     WalkerWatch,
     find_time_limit,
     spectrum_bounds,
 )
-
-T = TypeVar("T")
+from pvmc.starts import best_start
 
 RANDOM_WALKERS = 256
 """Configurations of a rank that are looked at, besides its walkers, for one where psi is not zero."""
@@ -54,48 +54,34 @@ def run(request: RunRequest, comm: Communicator) -> int:
         NumericalError: psi is zero on all walkers, or the numbers went bad for good; the last good state is saved.
         StorageError: the files cannot be read or written; the results so far are kept.
     """
-    job, threads = request.job, request.job.config.run.threads_per_rank
+    threads = request.job.config.run.threads_per_rank
     limit_threads(threads)
     node = node_of(comm)
-    require_blocks(job, comm)
+    require_blocks(request.job, comm)
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(Signals())
         desk = Desk(comm.on_root(lambda: stack.enter_context(Recorder(request, comm.size))), comm)
         if warning := oversubscription(comm, node, threads):
             warn(warning)
+        limit = _time_limit(request, comm)
+        begin, watch = partial(_anew, node=node, comm=comm), _trial_watch(request, signals, limit)
+        job = best_start(request.job, begin, watch, desk, comm)
+        if isinstance(job, StopReason):
+            desk.tell(partial(Recorder.stop, reason=job))
+            return job.exit_code
         state, safety = _begin(job, desk, comm)
         if over := desk.ask(partial(Recorder.over, iteration=state.iteration)):
             return _nothing_left(over, state, desk)
         compile_kernels(job, state, comm, node)
         if state.iteration == 0:
             require_support(job, state, comm)
-        watcher = _watcher(request, desk, state, signals, comm)
+        watcher = _watcher(request, desk, state, signals, limit)
         return _iterate(state, job, safety, watcher, desk, comm).exit_code
-
-
-@dataclass(frozen=True)
-class Desk:
-    """The recorder of rank 0, as all ranks speak to it."""
-
-    recorder: Recorder | None
-    comm: Communicator
-
-    def tell(self, action: Callable[[Recorder], T]) -> T | None:
-        """Collective. What the recorder does, on rank 0; None elsewhere.  Its failure is raised on every rank."""
-        return self.comm.on_root(partial(self._act, action))
-
-    def ask(self, action: Callable[[Recorder], T]) -> T:
-        """Collective. What the recorder says, on every rank."""
-        return self.comm.root_value(partial(self._act, action))
-
-    def _act(self, action: Callable[[Recorder], T]) -> T:
-        assert self.recorder is not None, "the root has a recorder"
-        return action(self.recorder)
 
 
 def _begin(job: Job, desk: Desk, comm: Communicator) -> tuple[State, Safety]:
     """Collective. The state that the run begins with, and what it remembers of iterations before."""
-    safety = Safety(job, spectrum_bounds(job.config.hamiltonian.build(job.lattice)))
+    safety = _safety(job)
     if not desk.ask(Recorder.has_checkpoint):
         return initial_state(job, comm), safety
     state = resumed_state(desk.tell(Recorder.checkpoint), job, comm)
@@ -103,6 +89,18 @@ def _begin(job: Job, desk: Desk, comm: Communicator) -> tuple[State, Safety]:
     state = replace(state, memory=unpacked(numbers))
     safety.restore(state, numbers, series)
     return state, safety
+
+
+def _anew(job: Job, node: Node, comm: Communicator) -> tuple[State, Safety]:
+    """Collective. What a new run of a job begins with, its kernels compiled."""
+    state = initial_state(job, comm)
+    compile_kernels(job, state, comm, node)
+    require_support(job, state, comm)
+    return state, _safety(job)
+
+
+def _safety(job: Job) -> Safety:
+    return Safety(job, spectrum_bounds(job.config.hamiltonian.build(job.lattice)))
 
 
 def _nothing_left(reason: StopReason, state: State, desk: Desk) -> int:
@@ -113,20 +111,31 @@ def _nothing_left(reason: StopReason, state: State, desk: Desk) -> int:
     return reason.exit_code
 
 
-def _watcher(request: RunRequest, desk: Desk, state: State, signals: Signals, comm: Communicator) -> StopWatcher:
-    """Collective. What decides when the run stops and saves; complete on the root, enough of it elsewhere."""
-    settings, n_sites = request.job.config.run, request.job.lattice.n_sites
-    found = comm.on_root(lambda: find_time_limit(settings.time, request.started))
-    if found is None or desk.recorder is None:
-        return StopWatcher(settings.iterations, signals)
-    if found.warning:
+def _time_limit(request: RunRequest, comm: Communicator) -> TimeLimit | None:
+    """Collective. Until when the run may last; None without a limit, and on ranks other than the root."""
+    found = comm.on_root(lambda: find_time_limit(request.job.config.run.time, request.started))
+    if found is not None and found.warning:
         warn(found.warning)
+    return found.limit if found is not None else None
+
+
+def _trial_watch(request: RunRequest, signals: Signals, limit: TimeLimit | None) -> Callable[[], StopWatcher]:
+    """Makes what decides whether a trial goes on: as for the run, but it neither converges nor saves."""
+    beyond = request.job.config.run.start_iterations + 1  # its last iteration is not the end of the run
+    return lambda: StopWatcher(beyond, signals, request.directory, limit)
+
+
+def _watcher(request: RunRequest, desk: Desk, state: State, signals: Signals, limit: TimeLimit | None) -> StopWatcher:
+    """What decides when the run stops and saves; complete on the root, enough of it elsewhere."""
+    settings, n_sites = request.job.config.run, request.job.lattice.n_sites
+    if desk.recorder is None:
+        return StopWatcher(settings.iterations, signals)
     convergence = None
     if settings.stop is not None:
         convergence = Convergence(settings.stop, n_sites)
         convergence.replay(desk.recorder.memory()[1])
     policy = CheckpointPolicy(settings.checkpoint, state.iteration, time.monotonic())
-    return StopWatcher(settings.iterations, signals, request.directory, found.limit, convergence, policy)
+    return StopWatcher(settings.iterations, signals, request.directory, limit, convergence, policy)
 
 
 def _iterate(

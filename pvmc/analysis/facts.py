@@ -19,6 +19,7 @@ import numpy as np
 from pvmc.analysis.series import plateau
 from pvmc.analysis.symptoms import Symptom, mean_of_last, symptoms
 from pvmc.io.schema import FILE_NAME
+from pvmc.io.trial import Trial, kept
 
 if TYPE_CHECKING:
     from pvmc.io.fit_file import Fit
@@ -57,6 +58,9 @@ class RunFacts:
         started, ended: moments (ISO 8601, UTC); ``ended`` is empty for a run that did not say so.
         symptoms: what is wrong with the last iterations.
         go_on: the command that goes on with it; empty where there is nothing to go on with.
+        starts: the seeds that a run of several starts tries; energies per site.
+        kept: the seed of the run among them, once it is known.
+        start_iterations: planned for each.
     """
 
     path: str
@@ -86,6 +90,9 @@ class RunFacts:
     ended: str
     symptoms: tuple[Symptom, ...]
     go_on: str
+    starts: tuple[Trial, ...] = ()
+    kept: int | None = None
+    start_iterations: int = 0
 
     @property
     def over(self) -> bool:
@@ -152,6 +159,7 @@ def run_facts(run: Run) -> RunFacts:
     typical = _seconds_per_iteration(run)
     checkpoint = run.last_checkpoint() if run.path.name == FILE_NAME else None
     variance = mean_of_last(run, "variance", last) if energy else None
+    best = kept(run.trials)
     return RunFacts(
         path=str(run.path),
         state=state,
@@ -180,6 +188,9 @@ def run_facts(run: Run) -> RunFacts:
         ended=run.ended,
         symptoms=tuple(symptoms(run, min(LAST, (done + 1) // 2))),
         go_on=_command(run) if state in ("stopped", "failed", "dead") else "",
+        starts=tuple(trial.per_site(run.n_sites) for trial in run.trials),
+        kept=best.seed if best else None,
+        start_iterations=int(run.config.get("run", {}).get("start_iterations", 0)) if run.trials else 0,
     )
 
 
@@ -231,11 +242,16 @@ def _command(run: Run) -> str:
 
 def as_json(facts: Facts) -> str:
     """The facts as a JSON object in one line; null is what is not known or not a number."""
-    values = {name: _plain(value) for name, value in dataclasses.asdict(facts).items()}
+    values: dict[str, object] = {name: _plain(value) for name, value in dataclasses.asdict(facts).items()}
     if isinstance(facts, RunFacts):
         values["warnings"] = [symptom.text for symptom in facts.symptoms]
         del values["symptoms"]
+        values["starts"] = [_trial_values(trial) for trial in facts.starts]
     return json.dumps({"kind": _KINDS[type(facts)], **values}, allow_nan=False)
+
+
+def _trial_values(trial: Trial) -> dict[str, object]:
+    return {name: _plain(value) for name, value in dataclasses.asdict(trial).items()} | {"bad": trial.bad}
 
 
 def _plain(value: object) -> object:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvmc.analysis.facts import Facts, FitFacts, RunFacts, Unreadable
-from pvmc.analysis.summary import duration
+from pvmc.analysis.summary import duration, starts_text
 from pvmc.io import fit_file, schema
 
 HEAD = ("run", "state", "iteration", "E/N +- error", "checkpoint", "left", "sessions", "core-h", "remarks")
@@ -50,7 +50,8 @@ def _row(facts: Facts) -> tuple[str, ...]:
 def _remarks(facts: RunFacts) -> str:
     """Warnings first, in a word each: they are short, and messages are not."""
     warnings = [f"warning: {', '.join(symptom.name for symptom in facts.symptoms)}"] if facts.symptoms else []
-    return "; ".join([*warnings, *([facts.message] if facts.message else [])])
+    trying = [f"starts: {starts_text(facts)}"] if facts.starts and facts.kept is None else []
+    return "; ".join([*warnings, *trying, *([facts.message] if facts.message else [])])
 
 
 def _name(path: str) -> str:

@@ -56,7 +56,24 @@ def _run(facts: RunFacts) -> Iterator[tuple[str, str]]:
     yield from _origin(facts)
 
 
+def starts_text(facts: RunFacts) -> str:
+    """How far the trials of a run of several starts are, or which is kept; empty for a single start."""
+    over = [trial for trial in facts.starts if trial.over]
+    if not facts.starts or (len(over) == len(facts.starts) and facts.kept is None):
+        return f"all {len(over)} bad" if over else ""
+    if facts.kept is not None:
+        best = next(trial for trial in facts.starts if trial.seed == facts.kept)
+        return f"best of {len(over)}: {best.describe()}"
+    now = next(trial for trial in facts.starts if not trial.over)
+    lowest = min(over, key=lambda trial: trial.energy, default=None)
+    best_yet = f"; best so far: {lowest.describe()}" if lowest and not lowest.bad else ""
+    trying = f"trying {len(over) + 1} of {len(facts.starts)}, seed {now.seed}"
+    return f"{trying}, iteration {now.iterations}/{facts.start_iterations}{best_yet}"
+
+
 def _progress(facts: RunFacts) -> Iterator[tuple[str, str]]:
+    if text := starts_text(facts):
+        yield "starts", text
     yield "iteration", _share(facts.iteration, facts.iterations)
     if facts.seconds_per_iteration is not None:
         yield "per iteration", f"{facts.seconds_per_iteration:.3g} s"

@@ -17,6 +17,9 @@ LARGEST_R_HAT = 1.05
 SMALLEST_ACCEPTANCE = 0.01
 """Mean acceptance below which the walkers hardly move."""
 
+SMALLEST_PART = 0.3
+"""Part of the samples that weights may let count before it is worth a word."""
+
 FEWEST = 5
 """Iterations without which no mean is judged: the walkers of the first ones still find their places."""
 
@@ -44,7 +47,7 @@ def symptoms(run: Run, last: int) -> list[Symptom]:
         run: the run.
         last: number of iterations to look at.
     """
-    judged = [*_disagreement(run, last), *_standstill(run, last)] if last >= FEWEST else []
+    judged = [*_disagreement(run, last), *_standstill(run, last), *_few_count(run, last)] if last >= FEWEST else []
     return [*_not_finite(run, last), *judged]
 
 
@@ -80,6 +83,13 @@ def _standstill(run: Run, last: int) -> Iterator[Symptom]:
     if acceptance is not None and acceptance < SMALLEST_ACCEPTANCE:
         text = f"acceptance {acceptance:.2g} over the last {last} iterations: the walkers hardly move"
         yield Symptom("acceptance", f"{text}; other sampler.moves or tempering may help")
+
+
+def _few_count(run: Run, last: int) -> Iterator[Symptom]:
+    effective, samples = (mean_of_last(run, name, last) for name in ("effective_samples", "n_samples"))
+    if effective is not None and samples and effective < SMALLEST_PART * samples:
+        text = f"the weights of {samples:.0f} samples count as {effective:.0f} equal ones: sampler.power is far from 2"
+        yield Symptom("weights", f"{text}; a power closer to 2 has smaller errors")
 
 
 def _last(run: Run, series: str, last: int) -> NDArray[Any]:

@@ -6,14 +6,33 @@ weights between two layers, q + p numbers take the place of q p, and products wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from pvmc.ansatz.base import Floats, Numbers
 from pvmc.ansatz.vector_math import kernel
+
+Planes: TypeAlias = tuple[Floats, Floats | None]
+"""Real and imaginary parts, each contiguous; None where only real parts are asked for."""
+
+
+class Vector:
+    """v, (K,): what O is multiplied by, real for real parameters.  Its parts are taken once, not for each chunk."""
+
+    def __init__(self, numbers: Numbers):
+        self.numbers = np.ascontiguousarray(numbers)
+        self.is_complex = np.iscomplexobj(numbers)
+
+    @cached_property
+    def planes(self) -> Planes:
+        """Real and imaginary parts."""
+        if not self.is_complex:
+            return self.numbers, None
+        return np.ascontiguousarray(self.numbers.real), np.ascontiguousarray(self.numbers.imag)
 
 
 class Derivatives(Protocol):
@@ -29,16 +48,12 @@ class Derivatives(Protocol):
         """Of O: float64 or complex128."""
         ...
 
-    def times(self, vector: Numbers) -> Numbers:
-        """sum_k O_kn v_k, (n,); real v for real parameters."""
+    def times(self, vector: Vector) -> Numbers:
+        """sum_k O_kn v_k, (n,)."""
         ...
 
-    def adjoint(self, values: Numbers) -> Numbers:
-        """sum_n O_kn* u_n, (K,)."""
-        ...
-
-    def real_adjoint(self, values: Numbers) -> Floats:
-        """The real part of :meth:`adjoint`."""
+    def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Planes]:
+        """sum_n O_kn* u_n, in consecutive parts of k; with ``real``, real parts alone."""
         ...
 
     def sums(self, weights: Floats) -> Numbers:
@@ -74,24 +89,23 @@ class Stored:
         """Of O."""
         return self.array.dtype
 
-    def times(self, vector: Numbers) -> Numbers:
+    def times(self, vector: Vector) -> Numbers:
         """sum_k O_kn v_k, (n,)."""
-        if np.iscomplexobj(self.array) and not np.iscomplexobj(vector):
+        if np.iscomplexobj(self.array) and not vector.is_complex:
             # Real and imaginary parts stand next to each other: half the work of complex numbers.
-            product: Numbers = (vector @ self.array.view(np.float64)).view(np.complex128)
+            product: Numbers = (vector.numbers @ self.array.view(np.float64)).view(np.complex128)
             return product
-        return np.asarray(vector @ self.array)
+        return np.asarray(vector.numbers @ self.array)
 
-    def adjoint(self, values: Numbers) -> Numbers:
-        """sum_n O_kn* u_n, (K,)."""
-        product: Numbers = (self.array @ values.conj()).conj()
-        return product
-
-    def real_adjoint(self, values: Numbers) -> Floats:
-        """Re sum_n O_kn* u_n, float64 (K,)."""
+    def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Planes]:
+        """sum_n O_kn* u_n of all k."""
         if not np.iscomplexobj(self.array):
-            return np.asarray(self.array @ np.ascontiguousarray(values.real))
-        return np.asarray(self.array.view(np.float64) @ values.astype(np.complex128).view(np.float64))
+            yield self.array @ _flat(values.real), None if real else self.array @ _flat(values.imag)
+        elif real:
+            yield self.array.view(np.float64) @ values.astype(np.complex128).view(np.float64), None
+        else:
+            product = self.array @ values.conj()
+            yield _flat(product.real), -product.imag
 
     def sums(self, weights: Floats) -> Numbers:
         """sum_n w_n O_kn, (K,)."""
@@ -129,42 +143,51 @@ class Factored:
         """Of O."""
         return np.result_type(*(rows.dtype for block in self.blocks for rows in block))
 
-    def times(self, vector: Numbers) -> Numbers:
+    @cached_property
+    def _planes(self) -> list[tuple[Floats, Floats]]:
+        """Real and imaginary parts of each B, made once: kernels read them again and again."""
+        return [(np.ascontiguousarray(outer.real), np.ascontiguousarray(outer.imag)) for outer, *_ in self.blocks]
+
+    def times(self, vector: Vector) -> Numbers:
         """sum_k O_kn v_k, (n,): sum_j B_j (V A)_j."""
-        total = np.zeros(self.n_configurations, dtype=np.result_type(vector, self.dtype))
+        total, turned = np.zeros((2, 2, self.n_configurations))  # with the real part of v, and with its imaginary part
         start = 0
-        for outer, *inner in self.blocks:
-            size = len(outer) * (len(inner[0]) if inner else 1)
-            part = vector[start : start + size]
-            start += size
+        for (outer, *inner), planes in zip(self.blocks, self._planes, strict=True):
+            part = slice(start, start + len(outer) * (len(inner[0]) if inner else 1))
+            start = part.stop
             if not inner:
-                total += part @ outer
-                continue
-            _add_contracted(total, outer, _product(part.reshape(len(outer), -1), inner[0]))
-        return total
-
-    def adjoint(self, values: Numbers) -> Numbers:
-        """sum_n O_kn* u_n, (K,): (B* u) A^dagger."""
-        parts = []
-        for outer, *inner in self.blocks:
-            if not inner:
-                parts.append((outer @ values.conj()).conj())
-            else:
-                parts.append(_product(outer.conj() * values, inner[0].conj().T).reshape(-1))
-        return np.concatenate(parts)
-
-    def real_adjoint(self, values: Numbers) -> Floats:
-        """Re sum_n O_kn* u_n, float64 (K,)."""
-        parts: list[Floats] = []
-        for outer, *inner in self.blocks:
-            weighted = outer.conj() * values
-            if not inner:
-                parts.append(weighted.real.sum(axis=1))
+                for target, plane in zip((total, turned), vector.planes, strict=True):
+                    if plane is not None:
+                        target += plane[part] @ planes[0], plane[part] @ planes[1]
             elif np.iscomplexobj(inner[0]):
-                parts.append(_product(weighted, inner[0].conj().T).real.reshape(-1))
+                product = (vector.numbers[part].reshape(len(outer), -1) @ inner[0]) * outer
+                total += _parts(product.sum(axis=0))
             else:
-                parts.append((np.ascontiguousarray(weighted.real) @ inner[0].T).reshape(-1))
-        return np.concatenate(parts)
+                real, imaginary = vector.planes
+                add_contracted(*planes, real[part].reshape(len(outer), -1) @ inner[0], *total)
+                if imaginary is not None:
+                    add_contracted(*planes, imaginary[part].reshape(len(outer), -1) @ inner[0], *turned)
+        if vector.is_complex or np.issubdtype(self.dtype, np.complexfloating):
+            return np.asarray((total[0] - turned[1]) + 1j * (total[1] + turned[0]))
+        return np.asarray(total[0])
+
+    def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Planes]:
+        """sum_n O_kn* u_n: (B* u) A^dagger, block by block."""
+        given = np.ascontiguousarray(values.real), np.ascontiguousarray(values.imag)
+        for (outer, *inner), planes in zip(self.blocks, self._planes, strict=True):
+            if not inner:
+                along, across = planes
+                imaginary = None if real else along @ given[1] - across @ given[0]
+                yield along @ given[0] + across @ given[1], imaginary
+                continue
+            weighted = np.empty(outer.shape), np.empty(outer.shape)
+            weigh(*planes, *given, *weighted)
+            if np.iscomplexobj(inner[0]):
+                product = (weighted[0] + 1j * weighted[1]) @ inner[0].conj().T
+                yield _flat(product.real), None if real else _flat(product.imag)
+            else:
+                imaginary = None if real else (weighted[1] @ inner[0].T).reshape(-1)
+                yield (weighted[0] @ inner[0].T).reshape(-1), imaginary
 
     def sums(self, weights: Floats) -> Numbers:
         """sum_n w_n O_kn, (K,)."""
@@ -178,8 +201,8 @@ class Factored:
         """sum_n w_n |O_kn|^2, float64 (K,)."""
         parts = []
         for outer, *inner in self.blocks:
-            left = _squared(outer)
-            parts.append((left * weights @ _squared(inner[0]).T).reshape(-1) if inner else left @ weights)
+            left = _squared(outer) * weights
+            parts.append((left @ _squared(inner[0]).T).reshape(-1) if inner else left.sum(axis=1))
         return np.concatenate(parts)
 
     def rows(self) -> Numbers:
@@ -189,6 +212,15 @@ class Factored:
             for outer, *inner in self.blocks
         ]
         return np.concatenate(parts)
+
+
+def _flat(values: Floats) -> Floats:
+    return np.ascontiguousarray(values).reshape(-1)
+
+
+def _parts(values: Numbers) -> Floats:
+    """Real and imaginary parts, (2, n)."""
+    return np.stack([values.real, values.imag])
 
 
 def _squared(array: Numbers) -> Floats:
@@ -204,17 +236,21 @@ def _product(left: Numbers, right: Numbers) -> Numbers:
     return np.asarray(left @ right)
 
 
-def _add_contracted(total: Numbers, outer: Numbers, inner: Numbers) -> None:
-    """total_n += sum_j B_jn C_jn."""
-    if np.iscomplexobj(outer) and np.iscomplexobj(inner):
-        add_contracted(outer, inner, total)
-    else:
-        total += np.einsum("jn,jn->n", outer, inner)
+@kernel
+def weigh(
+    outer: Floats, outer_imaginary: Floats, values: Floats, values_imaginary: Floats, real: Floats, imaginary: Floats
+) -> None:
+    """real + i imaginary = outer* values, (q, n); all by real and imaginary parts."""
+    for j in range(outer.shape[0]):
+        for n in range(outer.shape[1]):
+            real[j, n] = outer[j, n] * values[n] + outer_imaginary[j, n] * values_imaginary[n]
+            imaginary[j, n] = outer[j, n] * values_imaginary[n] - outer_imaginary[j, n] * values[n]
 
 
 @kernel
-def add_contracted(left: Numbers, right: Numbers, total: Numbers) -> None:
-    """total[n] += sum over j of left[j, n] times right[j, n]."""
-    for j in range(left.shape[0]):
-        for n in range(left.shape[1]):
-            total[n] += left[j, n] * right[j, n]
+def add_contracted(outer: Floats, outer_imaginary: Floats, inner: Floats, real: Floats, imaginary: Floats) -> None:
+    """real[n] + i imaginary[n] += sum over j of (outer + i outer_imaginary)[j, n] times inner[j, n]."""
+    for j in range(outer.shape[0]):
+        for n in range(outer.shape[1]):
+            real[n] += outer[j, n] * inner[j, n]
+            imaginary[n] += outer_imaginary[j, n] * inner[j, n]

@@ -17,8 +17,8 @@ import numpy as np
 
 from pvmc.ansatz.base import Floats, Numbers
 from pvmc.errors import NumericalError, on_every_rank
-from pvmc.estimators.derivatives import Derivatives, Stored
-from pvmc.estimators.summation import BoundedSum, ExactSum
+from pvmc.estimators.derivatives import Derivatives, Stored, Vector
+from pvmc.estimators.summation import SMALLEST_BOUND, BoundedSum, ExactSum, fixed_scale
 from pvmc.parallel import Communicator
 
 
@@ -99,6 +99,11 @@ class Rows:
         """S_kk, float64 (K,), on every rank."""
         return np.maximum(0.0, self._squares - np.abs(self.offset) ** 2)
 
+    @cached_property
+    def _deviations(self) -> Floats:
+        """sqrt(S_kk), (K,)."""
+        return np.sqrt(self.variances)
+
     @property
     def rounding(self) -> Floats:
         """Below this S_kk is nothing but rounding, float64 (K,)."""
@@ -115,8 +120,8 @@ class Rows:
 
     def times(self, vector: Numbers) -> Numbers:
         """X v of this rank's configurations, (n_local,)."""
-        offset = self.offset @ vector
-        return np.concatenate([chunk.root * (chunk.derivatives.times(vector) - offset) for chunk in self.chunks])
+        offset, prepared = self.offset @ vector, Vector(vector)
+        return np.concatenate([chunk.root * (chunk.derivatives.times(prepared) - offset) for chunk in self.chunks])
 
     def adjoint(self, values: Numbers, largest_norm: float) -> Numbers:
         """Collective, one sum of K numbers.  X^dagger u, (K,); its real part for real parameters.
@@ -125,32 +130,36 @@ class Rows:
             values: u of this rank's configurations, (n_local,).
             largest_norm: not smaller than |u| over all ranks, the same on all.
         """
-        bounds = np.append(np.sqrt(self._squares), 1.0) * (largest_norm * (1.0 + 1e-9))
-        total = BoundedSum(bounds if self.real_parameters else bounds.repeat(2))
-        imaginary = BoundedSum(bounds[-1:])  # of sum_n u_n, which real parameters need as well
-        start = 0
+        # A power of 2 for the norm, so that the scale of each k is made only once.
+        total = BoundedSum(self._scale * math.ldexp(1.0, -math.frexp(max(largest_norm, SMALLEST_BOUND))[1]))
+        k, real, begin = self.n_parameters, self.real_parameters, 0
         for chunk in self.chunks:
-            part = chunk.root * values[start : start + len(chunk.root)]
-            start += len(chunk.root)
-            if self.real_parameters:
-                total.add(np.append(chunk.derivatives.real_adjoint(part), part.real.sum()))
-                imaginary.add(np.atleast_1d(part.imag.sum()))
-            else:
-                both = np.append(chunk.derivatives.adjoint(part), part.sum()).astype(np.complex128)
-                total.add(both.view(np.float64))
-        found = total.total(self.comm)
-        if not self.real_parameters:
-            numbers = found.view(np.complex128)
-            return np.asarray(numbers[:-1] - self.offset.conj() * numbers[-1])
-        result = found[:-1] - self.offset.real * found[-1]
-        if np.iscomplexobj(self.offset) and np.any(self.offset):
-            result -= self.offset.imag * imaginary.total(self.comm)[0]
-        return result
+            part = chunk.root * values[begin : begin + len(chunk.root)]
+            begin += len(chunk.root)
+            start = 0
+            for plane, imaginary in chunk.derivatives.adjoint(part, real=real):
+                total.add(plane, start)
+                if imaginary is not None:
+                    total.add(imaginary, k + start)
+                start += len(plane)
+            total.add(np.array([part.sum()], dtype=np.complex128).view(np.float64), len(self._scale) - 2)
+        *parts, summed = np.split(total.total(self.comm), [k, k if real else 2 * k])
+        mean = complex(*summed)
+        if real:
+            return np.asarray(parts[0] - (self.offset.conj() * mean).real)
+        return np.asarray(parts[0] + 1j * parts[1] - self.offset.conj() * mean)
+
+    @cached_property
+    def _scale(self) -> Floats:
+        """Powers of 2 for sums of O_k* u with |u| <= 1: real and imaginary parts, and those of the sum of u itself."""
+        scale = fixed_scale(np.sqrt(self._squares) * (1.0 + 1e-9))
+        one = fixed_scale(np.array([1.0 + 1e-9, 1.0 + 1e-9]))
+        return np.concatenate([scale, one] if self.real_parameters else [scale, scale, one])
 
     def metric_times(self, vector: Numbers) -> tuple[Numbers, float]:
         """Collective, one sum of K numbers.  S v, (K,), and v^dagger S v."""
-        # |X v|^2 <= sum_k S_kk |v_k| ... bounded by Cauchy and Schwarz, so that no message is needed to know it.
-        largest = float(np.sqrt(self.variances) @ np.abs(vector))
+        # |X v| <= sum_k |X_k| |v_k| with |X_k|^2 = S_kk: a bound that needs no message.
+        largest = float(self._deviations @ (np.abs(vector.real) + np.abs(vector.imag)))
         product = self.adjoint(self.times(vector), largest)
         return product, float(np.vdot(vector, product).real)
 

@@ -91,21 +91,31 @@ class BoundedSum:
     """A vector summed over chunks and ranks as 64-bit integers: one number each in the message, where bounds are known.
 
     Args:
-        bound: float64 (size,), not smaller than the sum over all chunks of all ranks of the summands' moduli.
+        scale: float64 (size,), of :func:`fixed_scale`: powers of 2 that turn summands into integers.
     """
 
-    def __init__(self, bound: Floats):
-        exponents = np.frexp(np.maximum(bound, SMALLEST_BOUND))[1].astype(np.int64)
-        self._scale = np.ldexp(1.0, FIXED_BITS - exponents)
-        self._sums = np.zeros(len(bound), dtype=np.int64)
+    def __init__(self, scale: Floats):
+        self._scale = scale
+        self._sums = np.zeros(len(scale), dtype=np.int64)
 
-    def add(self, values: Floats) -> None:
-        """Add a vector, float64 (size,)."""
-        add_rounded(values, self._scale, self._sums)
+    def add(self, values: Floats, start: int = 0) -> None:
+        """Add values, float64, to the elements from ``start`` on."""
+        part = slice(start, start + len(values))
+        add_rounded(values, self._scale[part], self._sums[part])
 
     def total(self, comm: Communicator) -> Floats:
         """Collective. The sum over all ranks, float64 (size,)."""
         return np.asarray(comm.sum(self._sums) / self._scale)
+
+
+def fixed_scale(bound: Floats) -> Floats:
+    """Powers of 2, float64 (size,), that turn numbers up to these bounds into integers of 62 bits.
+
+    Args:
+        bound: float64 (size,), not smaller than the sum over all chunks of all ranks of the summands' moduli.
+    """
+    exponents = np.frexp(np.maximum(bound, SMALLEST_BOUND))[1].astype(np.int64)
+    return np.ldexp(1.0, FIXED_BITS - exponents)
 
 
 FIXED_BITS = 61

@@ -17,6 +17,7 @@ from pvmc.io.layout import ParameterBlocks
 from pvmc.io.reader import RESULTS, Run, open_run
 from pvmc.io.schema import ITERATION
 from pvmc.io.session import Session
+from pvmc.io.trial import Trial
 
 _BATCH_BYTES = 1 << 26
 
@@ -39,6 +40,11 @@ class Earlier:
     def sessions(self) -> list[Session]:
         """The starts of the run that this one follows."""
         return [session.over() for session in self.run.sessions]
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Of a run of several starts, its trials as far as they are over."""
+        return [trial.again() for trial in self.run.trials]
 
     @property
     def series(self) -> dict[str, NDArray[Any]]:

@@ -16,11 +16,13 @@ from pvmc.io.schema import (
     SERIES,
     SERIES_CHUNK,
     SESSIONS,
+    STARTS,
     STATE,
     THETA_CHUNK_BYTES,
     Quantity,
 )
 from pvmc.io.session import Session
+from pvmc.io.trial import Trial
 
 _INDICES_BYTES, _INDEX_BYTES = 1 << 16, 64
 """Of HDF5's indices of chunks: to begin with, and for each chunk."""
@@ -34,6 +36,7 @@ def laid_out(
     dtype: np.dtype[Any],
     reference: Mapping[str, float | str],
     sessions: Sequence[Session],
+    trials: Sequence[Trial] = (),
 ) -> bytes:
     """The bytes of a results file without rows.
 
@@ -43,6 +46,7 @@ def laid_out(
         dtype: type of the parameters, float64 or complex128.
         reference: attributes of ``/reference``.
         sessions: the starts of the run so far, this one last.
+        trials: of a run of several starts, those over and those to come.
 
     Raises:
         ValueError: another type of parameters.
@@ -56,6 +60,8 @@ def laid_out(
         _create_parameters(file.create_group("parameters"), blocks, dtype, int(attributes["n_parameters"]))
         _create_state(file.create_group("state"))
         _create_sessions(file.create_group("sessions"), sessions)
+        if trials:
+            _create_starts(file.create_group("starts"), trials, str(attributes["energy_units"]))
         file.create_group("reference").attrs.update(reference)
         file.flush()
         return bytes(file.id.get_file_image())
@@ -120,6 +126,15 @@ def _create_sessions(group: h5py.Group, sessions: Sequence[Session]) -> None:
         dataset = group.create_dataset(field.name, data=rows, dtype=kind)
         dataset.attrs["description"] = field.description
         dataset.dims[0].label = "session"
+
+
+def _create_starts(group: h5py.Group, trials: Sequence[Trial], energy_units: str) -> None:
+    for quantity in STARTS:
+        values = [getattr(trial, quantity.name) for trial in trials]
+        # With its values, so that their place in the file is given, as in /state.
+        dataset = group.create_dataset(quantity.name, data=np.array(values, dtype=quantity.dtype))
+        dataset.attrs.update(units=quantity.units_in(energy_units), description=quantity.description)
+        dataset.dims[0].label = "start"
 
 
 def _growing(group: h5py.Group, quantity: Quantity, energy_units: str) -> h5py.Dataset:

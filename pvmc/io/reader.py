@@ -20,8 +20,9 @@ from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import CheckpointFile, list_checkpoints
 from pvmc.io.hdf5 import read_hdf5
 from pvmc.io.process import process_alive
-from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS
+from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
 from pvmc.io.session import Session, merged
+from pvmc.io.trial import Trial
 
 RESULTS = "a results file of pvmc"
 """What the file should be, in messages."""
@@ -45,6 +46,7 @@ class Run:
         message: why the run stopped or failed; else empty.
         ended: when it ended (ISO 8601, UTC); empty for one that had not.
         sessions: the starts of the run, this or the last one last; empty in files of versions that had none.
+        trials: the seeds that a run of several starts tries, and how far it is; empty for a run of one.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Run:
     message: str
     ended: str
     sessions: tuple[Session, ...] = ()
+    trials: tuple[Trial, ...] = ()
 
     @property
     def name(self) -> str:
@@ -199,6 +202,7 @@ def _run(file: h5py.File, path: Path) -> Run:
         message=_text(file["state/message"][()]),
         ended=_text(file["state/ended"][()]),
         sessions=_sessions(file),
+        trials=_trials(file),
     )
 
 
@@ -259,6 +263,20 @@ def _sessions(file: h5py.File) -> tuple[Session, ...]:
     for session in rows:
         _seconds(session.started)
     return tuple(rows)
+
+
+def _trials(file: h5py.File) -> tuple[Trial, ...]:
+    """What a run of several starts has tried; nothing in the file of any other."""
+    if "starts" not in file:
+        return ()
+    # The energies first: a row whose energy is a number is complete, also in what is read after it.
+    energies = file["starts/energy"][:].tolist()
+    columns = {quantity.name: file[f"starts/{quantity.name}"][:].tolist() for quantity in STARTS} | {"energy": energies}
+    kinds: dict[str, Callable[[Any], Any]] = {"int64": int, "float64": float}
+    return tuple(
+        Trial(**{field.name: kinds[field.dtype](value) for field, value in zip(STARTS, row, strict=True)})
+        for row in zip(*(columns[quantity.name] for quantity in STARTS), strict=True)
+    )
 
 
 def _parameter_blocks(file: h5py.File) -> dict[str, tuple[slice, tuple[int, ...]]]:

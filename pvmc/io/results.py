@@ -13,7 +13,7 @@ import errno
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from pvmc.io.layout import ParameterBlocks, laid_out, require_schema, space, sto
 from pvmc.io.schema import FILE_NAME, SCHEMA_VERSION, SERIES, STATUSES
 from pvmc.io.session import Session
 from pvmc.io.storage import reason, remove_leftovers, sync_directory, temporary_path
+from pvmc.io.trial import Trial
 
 _NO_RESERVING = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # a file system that cannot
 _MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -37,6 +38,10 @@ _MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 class ResultsWriter:
     """The results file of one run, open for appending.
+
+    Attributes:
+        path: the file.
+        trials: the rows of ``/starts``: what a run of several starts has tried, and what is to come.
 
     A context manager: leaving it marks the run "finished", or "failed" with the exception's text, unless
     :meth:`finish` has been called.
@@ -52,6 +57,7 @@ class ResultsWriter:
         patience: seconds that a row may wait in memory for the ones after it; a write costs more than an iteration of
             a small system.  0 writes each row at once.
         threads: threads per rank, for the record.
+        trials: the seeds that a run of several starts will try; see :meth:`record_trial`.
         earlier: the rows of the same run that are kept; see :meth:`resume`.
 
     Raises:
@@ -72,6 +78,7 @@ class ResultsWriter:
         overwrite: bool = False,
         patience: float = 0.0,
         threads: int = 1,
+        trials: Sequence[Trial] = (),
         earlier: Earlier | None = None,
     ):
         now = _now()
@@ -87,7 +94,8 @@ class ResultsWriter:
         self._file: h5py.File | None = None
         sessions = [*(earlier.sessions if earlier else []), _session(given, now, threads, earlier)]
         reference = _reference(reference_energy, reference_method, earlier)
-        image = laid_out(given, parameter_blocks, np.dtype(parameter_dtype), reference, sessions)
+        self.trials = list(earlier.trials if earlier else trials)
+        image = laid_out(given, parameter_blocks, np.dtype(parameter_dtype), reference, sessions, self.trials)
         self._empty = self._reserved = len(image)
         temporary = temporary_path(self.path)
         try:
@@ -192,6 +200,30 @@ class ResultsWriter:
         if time.monotonic() - self._written >= self._patience:
             self._write_waiting()
 
+    def record_trial(self, row: int, trial: Trial) -> None:
+        """Writes how far a trial is.  One that is over survives a crash of the machine, and is never tried again.
+
+        Args:
+            row: its place in ``/starts``.
+            trial: its iterations so far, and its energy where it is over.
+
+        Raises:
+            StorageError: the file cannot be written; the trials before this one are safe.
+        """
+        self._opened()
+        self.trials[row] = trial
+        if not trial.over and time.monotonic() - self._written < self._patience:
+            return
+        with self._storage():
+            self._set("starts/iterations", row, trial.iterations)
+            self._set_session("seconds", time.monotonic() - self._began)
+            if trial.over:
+                self._set("starts/energy_error", row, trial.energy_error)
+                self._sync()
+                self._set("starts/energy", row, trial.energy)  # last: it says that the row is complete
+                self._sync()
+        self._written = time.monotonic()
+
     def flush(self) -> None:
         """Forces all rows and parameters so far to the disk, where they survive a crash of the machine too.
 
@@ -286,6 +318,8 @@ class ResultsWriter:
         file = self._opened()
         self._write_waiting()
         with self._storage():
+            for row, trial in enumerate(self.trials):
+                self._set("starts/iterations", row, trial.iterations)
             self._set_state("message", message)
             self._set_state("ended", _now())
             self._set_session("seconds", time.monotonic() - self._began)

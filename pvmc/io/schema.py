@@ -29,10 +29,10 @@ STATUSES = ("running", "finished", "stopped", "failed")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A dataset with one row per SR iteration.
+    """A dataset with one row per SR iteration, in ``/series``, or per trial, in ``/starts``.
 
     Attributes:
-        name: name of the dataset in ``/series``.
+        name: name of the dataset.
         dtype: "float64" or "int64".
         units: "1", "s", "samples", or a power of "energy", which stands for the run's ``energy_units``.
         description: what it is, in one phrase.
@@ -96,6 +96,7 @@ SERIES = (
     Quantity("update_norm", "float64", "1", "2-norm of the parameter update"),
     Quantity("update_angle", "float64", "rad", "angle by which the update turns the state, gamma sqrt(x^dagger S x)"),
     Quantity("solve_residual", "float64", "1", "relative residual of the regularised SR equations"),
+    Quantity("solver_iterations", "float64", "1", "iterations of an iterative solver of the SR equations; else 0"),
     Quantity("seconds", "float64", "s", "wall time of the iteration"),
     Quantity("seconds_sampling", "float64", "s", "of it, Metropolis sampling"),
     Quantity("seconds_local_energies", "float64", "s", "of it, local energies"),
@@ -104,6 +105,7 @@ SERIES = (
     Quantity("seconds_reducing", "float64", "s", "of it, sums over the ranks, with the wait for the slowest"),
     Quantity("seconds_solving", "float64", "s", "of it, solution of the SR equations"),
     Quantity("n_samples", "int64", "samples", "samples of all ranks"),
+    Quantity("effective_samples", "float64", "samples", "equal weights with the same sum of squares"),
 )
 
 ROOT_ATTRIBUTES = (
@@ -125,7 +127,7 @@ ROOT_ATTRIBUTES = (
     Attribute("h5py_version", str, "version of h5py"),
     Attribute("cpu_model", str, "processor of rank 0"),
     Attribute("blas", str, "BLAS library, version and kernel"),
-    Attribute("seed", int, "seed of all random numbers"),
+    Attribute("seed", int, "run.seed of the input, the seed of all random numbers; of several starts, the first seed"),
     Attribute("n_sites", int, "number of lattice sites N"),
     Attribute("n_parameters", int, "number of variational parameters K"),
     Attribute("n_iterations", int, "number of SR iterations planned"),
@@ -151,6 +153,15 @@ SESSIONS = (
 )
 """Datasets of ``/sessions``, with one row for each start of the run.  Rows are only changed, never added, in SWMR mode:
 a start lays the file out anew."""
+
+STARTS = (
+    Quantity("seed", "int64", "1", "seed of all random numbers of the trial"),
+    Quantity("iterations", "int64", "1", "SR iterations of the trial that are done"),
+    Quantity("energy", "float64", "energy", "mean energy of its last quarter; NaN until then, inf where it went bad"),
+    Quantity("energy_error", "float64", "energy", "standard error of energy, which accounts for correlations"),
+)
+"""Datasets of ``/starts``, with one row for each seed where several are tried.  All rows are there from the beginning;
+one counts once its energy, which is written last, is a number."""
 
 CHECKPOINT_LAYOUT = 1
 """Raised when a reader of the older layout of checkpoints would misread the new one."""
@@ -203,6 +214,11 @@ _SESSIONS = """\
 One row for each start of the run: the first, and each that went on from a checkpoint.
 """
 
+_STARTS = """\
+Only where `run.starts` > 1, with one row for each seed.  Once no energy is NaN, the run is that of the seed of lowest
+energy (the first, if several), from iteration 0 on; checkpoints name it in their attribute `seed`.
+"""
+
 _CHECKPOINT = """\
 # Checkpoints
 
@@ -226,6 +242,7 @@ def schema_markdown() -> str:
     attributes = [(a.name, a.type.__name__, a.description) for a in ROOT_ATTRIBUTES]
     state = [(s.name, s.dtype, s.description) for s in STATE]
     sessions = [(s.name, s.dtype, s.description) for s in SESSIONS]
+    starts = [(q.name, q.dtype, q.units, q.description) for q in STARTS]
     always = [(a.name, a.type.__name__, a.description) for a in CHECKPOINT_ATTRIBUTES]
     parts = (
         _INTRODUCTION.format(file=FILE_NAME, version=SCHEMA_VERSION),
@@ -239,6 +256,9 @@ def schema_markdown() -> str:
         "## /sessions: the starts of the run, axis `session`\n",
         _SESSIONS,
         _table(("dataset", "type", "meaning"), sessions),
+        "## /starts: the trials of a run of several starts, axis `start`\n",
+        _STARTS,
+        _table(("dataset", "type", "units", "meaning"), starts),
         "## /reference: the exact ground-state energy\n",
         _REFERENCE,
         "## Attributes of the root\n",

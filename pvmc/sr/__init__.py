@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pvmc.sr.reconfiguration import Linear, Reconfiguration
+from pvmc.sr.choice import Choice, resolve
+from pvmc.sr.reconfiguration import Reconfiguration
 from pvmc.sr.schedule import Schedule
+from pvmc.sr.sizes import Sizes
 from pvmc.sr.spec import SRSpec
 from pvmc.sr.step import CALM, NOTHING, Caution, Memory, Solver, Step
 
@@ -11,11 +13,13 @@ __all__ = [
     "CALM",
     "NOTHING",
     "Caution",
-    "Linear",
+    "Choice",
     "Memory",
     "Reconfiguration",
     "SRSpec",
     "Schedule",
+    "Sizes",
     "Solver",
     "Step",
+    "resolve",
 ]

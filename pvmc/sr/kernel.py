@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.estimators.derivatives import Factored
+from pvmc.estimators.derivatives import Factored, Vector
 from pvmc.estimators.rows import Rows
 from pvmc.estimators.triangle import TriangleSum
 from pvmc.parallel import block_range
@@ -145,7 +145,7 @@ class KernelSystem:
         mean = self._rows.offset
         found = []
         for other in (mean.conj(), mean) if self._is_stacked else (mean.conj(),):
-            products = self._everywhere(np.concatenate([part.times(other) for part in chunks]))
+            products = self._everywhere(np.concatenate([part.times(Vector(other)) for part in chunks]))
             found.append((products, complex(mean @ other)))
         return found
 

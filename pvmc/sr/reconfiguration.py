@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, Trial
 from pvmc.parallel import Communicator
 from pvmc.sr import momentum
+from pvmc.sr.cost import SolverName
 from pvmc.sr.dense import DenseSystem, Noise, SpectralSystem
 from pvmc.sr.kernel import KernelSystem
 from pvmc.sr.krylov import KrylovSystem
@@ -24,9 +25,6 @@ from pvmc.sr.system import Request, Solution, System, solved
 
 if TYPE_CHECKING:
     from pvmc.sr.spec import SRSpec
-
-Linear: TypeAlias = Literal["dense", "krylov", "minsr"]
-"""Ways to solve (S + Lambda) x = F."""
 
 Numbers = npt.NDArray[Any]
 
@@ -51,7 +49,7 @@ class Reconfiguration:
     """
 
     spec: SRSpec
-    linear: Linear
+    linear: SolverName
 
     @property
     def keeps_rows(self) -> bool:

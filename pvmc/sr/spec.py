@@ -7,10 +7,11 @@ from typing import Literal
 from pydantic import Field
 
 from pvmc.config import KeyProblem, Section
+from pvmc.sr.cost import SolverName
 from pvmc.sr.gradient import GradientDescent
 from pvmc.sr.krylov import KrylovSpec
 from pvmc.sr.momentum import MomentumSpec
-from pvmc.sr.reconfiguration import Linear, Reconfiguration
+from pvmc.sr.reconfiguration import Reconfiguration
 from pvmc.sr.schedule import Schedule
 from pvmc.sr.step import Solver
 
@@ -103,10 +104,19 @@ class SRSpec(Section):
             if getattr(self, key) != getattr(defaults, key):
                 raise KeyProblem(f"sr.{key}", getattr(self, key), only)
 
-    def build(self, linear: Linear = "dense") -> Solver:
-        """The solver; ``linear`` is what solves the linear problem where sr.solver leaves it open."""
+    @property
+    def has_uniform_penalty(self) -> bool:
+        """Whether Lambda is the same number for each parameter in every step."""
+        is_relative = self.shift.initial > 0.0 or self.shift.minimum > 0.0 or self.largest_condition is not None
+        return not is_relative
+
+    @property
+    def n_remembered(self) -> int:
+        """Vectors of K numbers that are remembered from step to step, at the most."""
         if self.method != "reconfiguration":
-            return GradientDescent(self)
-        if self.factorisation == "eigen":
-            linear = "dense"
-        return Reconfiguration(self, linear if self.solver == "auto" else self.solver)
+            return {"sgd": 0, "momentum": 1, "adam": 2}[self.method]
+        return 1 + (0 if self.momentum is None else 2)
+
+    def build(self, linear: SolverName = "dense") -> Solver:
+        """The solver; ``linear`` is what solves the linear problem."""
+        return GradientDescent(self) if self.method != "reconfiguration" else Reconfiguration(self, linear)

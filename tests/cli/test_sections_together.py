@@ -119,6 +119,7 @@ LARGER_RBM = RBM.replace("2", "20")
 MEMORY = {
     "metropolis": (LARGER_RBM, "walkers = 256, samples = 1024"),
     "tempering": (RBM, f"walkers = 1024, samples = 1024, discard = 0, burn_in = 0, tempering = {{ {TEMPERED} }}"),
+    "power": (LARGER_RBM, "walkers = 256, samples = 4096, power = 1.0"),
     "exact": (LARGER_RBM, 'kind = "exact", block_width = 256'),
     "projected": (PROJECTED_RBM, "walkers = 256, samples = 1024"),
 }

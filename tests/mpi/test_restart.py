@@ -106,15 +106,17 @@ def test_a_stopped_run_goes_on_with_the_same_bits(
     assert sessions == [(0, ranks[before], "stopped"), (7, ranks[after], "finished")]
 
 
-@pytest.mark.parametrize("kind", ["exact", "tempering"])
+@pytest.mark.parametrize("kind", ["exact", "tempering", "power"])
 def test_other_samplers_go_on_with_the_same_bits(
     comm: Communicator, new: Directory, disturb: Disturb, kind: str
 ) -> None:
     tables = make_job().config.model_dump(exclude_none=True)
     if kind == "exact":
         tables["sampler"] = {"kind": "exact", "block_width": 16}
-    else:
+    elif kind == "tempering":
         tables["sampler"]["tempering"] = {"replicas": 2, "smallest_beta": 0.5}
+    else:
+        tables["sampler"]["power"] = 1.5
     job, directory = build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test")), new()
     expected = straight(job, new, comm)
     disturb(6, signalled(0, comm))

@@ -13,10 +13,11 @@ from pvmc.config import RawInput, to_toml, validate
 from pvmc.errors import InputError
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import SerialCommunicator
-from pvmc.sampler import Enumeration, ExactSpec, Metropolis, MetropolisSpec
+from pvmc.sampler import Enumeration, ExactSpec, Growth, Metropolis, MetropolisSpec
 
 COMM = SerialCommunicator()
 SMALL = {"walkers": 8, "block_width": 4, "samples": 16}
+GROWING = {"power": 1.5, "growth": {"maximum": 8192, "factor": 1.5}}
 
 
 def make_job(sampler: dict[str, Any] | None, model: str = "heisenberg", **lattice: Any) -> Job:
@@ -55,7 +56,7 @@ def test_exact_chooses_its_configurations(model: str, length: int, magnetization
 def test_the_resolved_input_can_be_read_again() -> None:
     import tomllib
 
-    for sampler in ({"kind": "exact"}, {"tempering": {"replicas": 3, "smallest_beta": 0.2}}):
+    for sampler in ({"kind": "exact"}, {"tempering": {"replicas": 3, "smallest_beta": 0.2}}, GROWING):
         text = to_toml(make_job(sampler).config)
         raw = RawInput(tomllib.loads(text), "again.toml")
         assert to_toml(build_job(validate(JobConfig, raw), raw).config) == text
@@ -81,6 +82,15 @@ def test_the_resolved_input_can_be_read_again() -> None:
         ({"start_file": "x"}, "ising", 'sampler.start_file = "x": goes with start = "file"'),
         ({"tempering": {"replicas": 1, "smallest_beta": 0.5}}, "ising", "must be an integer >= 2 and <= 64"),
         ({"tempering": {"replicas": 2, "smallest_beta": 1.0}}, "ising", "must be a number > 0 and < 1"),
+        ({"power": 0.0}, "ising", "sampler.power = 0.0: must be a number > 0 and <= 2"),
+        ({"power": 2.5}, "ising", "sampler.power = 2.5: must be a number > 0 and <= 2"),
+        ({"kind": "exact", "power": 1.0}, "ising", "sampler.power = 1.0: unknown key"),
+        ({"kind": "exact", "growth": {"maximum": 64}}, "ising", "[sampler.growth]: unknown section"),
+        ({"growth": {}}, "ising", "sampler.growth.maximum: missing; must be an integer >= 2"),
+        ({"growth": {"maximum": 8192, "factor": 1.0}}, "ising", "sampler.growth.factor = 1.0: must be a number > 1"),
+        ({"growth": {"maximum": 8192, "window": 1}}, "ising", "sampler.growth.window = 1: must be an integer >= 2"),
+        ({**SMALL, "growth": {"maximum": 16}}, "ising", "sampler.growth.maximum = 16: must be above samples = 16"),
+        ({**SMALL, "growth": {"maximum": 20}}, "ising", "growth.maximum = 20: must be a multiple of walkers = 8"),
     ],
 )
 def test_what_is_refused(sampler: dict[str, Any], model: str, message: str) -> None:
@@ -88,6 +98,35 @@ def test_what_is_refused(sampler: dict[str, Any], model: str, message: str) -> N
         make_job(sampler, model)
     assert message in str(caught.value)
     assert str(caught.value).startswith("in.toml: ") and "\n" not in str(caught.value)
+
+
+def test_plain_samples_are_the_default() -> None:
+    sampler = make_job(SMALL).sampler
+    assert isinstance(sampler, Metropolis)
+    assert (sampler.power, sampler.growth, sampler.n_draws, sampler.most_draws) == (2.0, None, 2, 2)
+    assert sampler.describe() == "16 samples per iteration from 8 walkers in 2 blocks"
+    enumeration = make_job({"kind": "exact"}).sampler
+    assert (enumeration.growth, enumeration.n_draws, enumeration.most_draws) == (None, 1, 1)
+
+
+def test_power_and_growth_are_described() -> None:
+    tempering = {"replicas": 2, "smallest_beta": 0.5}
+    sampler = make_job({**SMALL, "power": 1, "growth": {"maximum": 64}, "tempering": tempering}).sampler
+    assert isinstance(sampler, Metropolis)
+    assert sampler.power == 1.0 and sampler.growth == Growth(fewest=2, most=8, factor=2.0, window=50)
+    assert sampler.describe() == (
+        "16 samples per iteration (up to 64 as the energy converges) of |psi|^1, reweighted, "
+        "from 8 walkers in 2 blocks, each at 2 values of beta"
+    )
+
+
+def test_kept_configurations_take_memory() -> None:
+    """6 bytes of spins and 8 of the weight for each of the most samples; plain ones are not kept, however many."""
+    growth, power = {"growth": {"maximum": 64}}, {"power": 1.5}
+    plain, grown, weighted, both = (
+        make_job(SMALL | more).sampler.memory(2, 6, 10) for more in ({}, growth, power, power | growth)
+    )
+    assert (grown - plain, weighted - plain, both - plain) == (0, 16 * 14, 64 * 14)
 
 
 def test_no_translations_on_an_open_chain() -> None:

@@ -19,10 +19,13 @@ def statistics_of(
     infinite_temperature: float = 0.0,
     accepted: int = 1,
     proposed: int = 2,
+    weights: npt.NDArray[np.float64] | None = None,
+    n_blocks: int = 1,
 ) -> EnergyStatistics:
-    mean = complex(energies.mean())
+    mean = complex(np.average(energies, weights=weights))
     centred = energies - (mean if np.iscomplexobj(energies) else mean.real)
-    return energy_statistics(centred, mean, n_sites, infinite_temperature, accepted, proposed, SerialCommunicator())
+    comm, more = SerialCommunicator(), {"weights": weights, "n_blocks": n_blocks}
+    return energy_statistics(centred, mean, n_sites, infinite_temperature, accepted, proposed, comm, **more)
 
 
 def split_r_hat(energies: npt.NDArray[np.float64]) -> float:
@@ -108,3 +111,98 @@ def test_digits_survive_a_large_offset() -> None:
     result = statistics_of(shifted)
     assert result.variance == pytest.approx(np.var(kept), rel=1e-6)
     assert result.error == pytest.approx(kept.mean(axis=0).std(ddof=1) / np.sqrt(10), rel=1e-6)
+
+
+# Weights --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights() -> npt.NDArray[np.float64]:
+    """Of mean 1, as for the energies."""
+    values = np.exp(np.random.default_rng(6).normal(size=(15, 12)))
+    return np.asarray(values / values.mean())
+
+
+@pytest.mark.parametrize("n_blocks", [1, 3])
+def test_weighted_statistics(energies: npt.NDArray[Any], weights: npt.NDArray[np.float64], n_blocks: int) -> None:
+    """The variance is a weighted mean; error, time and R-hat are those of the unweighted series w (E - mean)."""
+    result = statistics_of(energies, 10, -4.0, weights=weights, n_blocks=n_blocks)
+    mean = np.sum(weights * energies) / np.sum(weights)
+    series = weights * (energies - mean).real
+    assert result.mean == pytest.approx(mean, rel=1e-13)
+    assert result.variance == pytest.approx(np.sum(weights * np.abs(energies - mean) ** 2) / 180, rel=1e-12)
+    assert result.v_score == pytest.approx(10 * result.variance / (mean.real + 4.0) ** 2, rel=1e-12)
+    assert result.error == pytest.approx(series.mean(axis=0).std(ddof=1) / np.sqrt(12), rel=1e-10)
+    time = 15 * series.mean(axis=0).var(ddof=1) / series.var()
+    assert result.autocorrelation_time == pytest.approx(time, rel=1e-10)
+    assert result.r_hat == pytest.approx(split_r_hat(series), rel=1e-10)
+    assert result.effective_samples == pytest.approx(np.sum(weights) ** 2 / np.sum(weights**2), rel=1e-12)
+    assert result.effective_samples < 0.6 * result.n_samples
+
+
+def test_the_error_of_a_ratio_is_that_of_leaving_walkers_out() -> None:
+    """The jackknife over 400 walkers, sqrt((W - 1)/W sum (R_without - R)^2), agrees with the delta method to 1/W."""
+    rng = np.random.default_rng(7)
+    weights = rng.exponential(size=(5, 400)) + 0.5 * rng.exponential(size=400)
+    energies = -3.0 + rng.normal(size=(5, 400)) + rng.normal(size=400) + 0.5 * weights
+    weights /= weights.mean()
+    products, sums = (weights * energies).sum(axis=0), weights.sum(axis=0)
+    without = (products.sum() - products) / (sums.sum() - sums)
+    jackknife = np.sqrt(399 / 400 * np.sum((without - without.mean()) ** 2))
+    assert statistics_of(energies, weights=weights).error == pytest.approx(jackknife, rel=0.02)
+    assert statistics_of(energies).error != pytest.approx(jackknife, rel=0.1)
+
+
+def test_equal_weights_are_none(energies: npt.NDArray[Any]) -> None:
+    """Up to the imaginary parts, which count in the variance alone."""
+    weighted, plain = statistics_of(energies, weights=np.ones((15, 12))), statistics_of(energies)
+    for name in ("mean", "error", "variance", "autocorrelation_time", "r_hat", "v_score", "effective_samples"):
+        assert getattr(weighted, name) == pytest.approx(getattr(plain, name), rel=1e-12)
+    assert plain.effective_samples == plain.n_samples == 180
+
+
+def test_what_weighs_nothing_does_not_count(energies: npt.NDArray[Any], weights: npt.NDArray[np.float64]) -> None:
+    """A configuration where psi vanishes has no local energy; the weights then sum to the number of the others."""
+    weights[3, 4] = 0.0
+    weights *= 179 / weights.sum()
+    expected = statistics_of(energies, weights=weights)
+    mean = expected.mean
+    spoilt = energies - (mean if np.iscomplexobj(energies) else mean.real)
+    spoilt[3, 4] = np.nan
+    result = energy_statistics(spoilt, mean, 8, 0.0, 1, 2, SerialCommunicator(), weights=weights)
+    assert result == expected
+    series = weights / weights.mean() * (energies - mean).real
+    assert result.error == pytest.approx(series.mean(axis=0).std(ddof=1) / np.sqrt(12), rel=1e-10)
+    assert result.variance == pytest.approx(np.average(np.abs(energies - mean) ** 2, weights=weights), rel=1e-12)
+    assert result.effective_samples == pytest.approx(np.sum(weights) ** 2 / np.sum(weights**2), rel=1e-12)
+
+
+class Overheard(SerialCommunicator):
+    """Adds up what it is given: the second of two ranks that report one after the other gets the sum of both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._total: Any = 0
+
+    def sum(self, array: Any) -> Any:
+        self._total = self._total + array
+        return self._total
+
+
+@pytest.mark.parametrize("split", [1, 2])
+def test_weighted_statistics_have_the_same_bits_on_any_ranks(
+    energies: npt.NDArray[Any], weights: npt.NDArray[np.float64], split: int
+) -> None:
+    """Three blocks of one rank, or one and two of two."""
+    mean = complex(np.average(energies, weights=weights))
+    centred = energies - (mean if np.iscomplexobj(energies) else mean.real)
+
+    def on(comm: Any, walkers: slice, n_blocks: int) -> EnergyStatistics:
+        part, weight = centred[:, walkers], weights[:, walkers]
+        counts = 10 * n_blocks, 20 * n_blocks
+        return energy_statistics(part, mean, 8, 0.0, *counts, comm, n_blocks=n_blocks, weights=weight)
+
+    alone = on(SerialCommunicator(), slice(0, 12), 3)
+    other = Overheard()
+    on(other, slice(4 * split, 12), 3 - split)
+    assert on(other, slice(0, 4 * split), split) == alone

@@ -1,0 +1,133 @@
+"""Memory and solver as pvmc validate prints them: comments, so that the output is an input file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pvmc.cli import main
+from pvmc.config import RawInput, validate
+from pvmc.errors import InputError
+from pvmc.job import Job, JobConfig, build_job
+from pvmc.resources import bytes_in_words, memory_per_rank, memory_table, seconds_in_words, sizes_of, solver_table
+from pvmc.sr.choice import choose, resolve
+from pvmc.sr.cost import SOLVERS, linear_memory
+from pvmc.sr.rates import TYPICAL
+
+SMALL = """\
+lattice = { kind = "chain", length = 10 }
+hamiltonian = { model = "heisenberg" }
+ansatz = { kind = "rbm", alpha = 2 }
+sampler = { walkers = 64, block_width = 16, samples = 128 }
+"""
+LARGE = SMALL.replace("alpha = 2", "alpha = 600")
+"""6600 parameters, 600 features of ten weights and a bias, and 128 samples; translations leave no outer products."""
+
+
+def job_of(text: str) -> Job:
+    raw = RawInput(tomllib.loads(text), "in.toml")
+    return build_job(validate(JobConfig, raw), raw)
+
+
+def with_solver(job: Job, solver: str) -> Job:
+    sr = job.config.sr.model_copy(update={"solver": solver})
+    config = job.config.model_copy(update={"sr": sr})
+    return replace(job, config=config, choice=resolve(sr, sizes_of(job)))
+
+
+@pytest.mark.parametrize("text", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("ranks", [[], ["--ranks", "3"]])
+def test_validate_prints_an_input_file(
+    text: str, ranks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was resolved once is read back as the same config."""
+    file = tmp_path / "in.toml"
+    file.write_text(text)
+    assert main(["validate", str(file), *ranks]) == 0
+    printed = capsys.readouterr().out
+    raw = RawInput(tomllib.loads(printed), "printed.toml")
+    assert validate(JobConfig, raw) == job_of(text).config
+    comments = printed[printed.index("# heisenberg on chain") :]
+    assert all(line.startswith("#") for line in comments.splitlines())
+
+
+def rows(table: str, after: str) -> list[list[str]]:
+    """The rows of the table below a line that starts so, without the head, cells apart."""
+    lines = table[table.index(after) :].splitlines()
+    head = next(i for i, line in enumerate(lines) if "memory " in line and "messages" in line)
+    found = []
+    for line in lines[head + 1 :]:
+        if not re.match(r"# *(\d+|[a-z]+)  +\S", line):
+            break
+        found.append(re.split(r"  +", line.removeprefix("#").strip()))
+    return found
+
+
+def test_the_solver_is_printed_with_its_cost_on_all_numbers_of_ranks() -> None:
+    job = with_solver(job_of(SMALL), "dense")
+    table = solver_table(job, TYPICAL)
+    assert table.startswith('# solver: dense (sr.solver = "dense")\n# linear problem')
+    assert [row[0] for row in rows(table, "# linear problem")] == ["1", "2", "4"]
+    expected = bytes_in_words(linear_memory(sizes_of(job), "dense", 1).peak)
+    assert {row[1] for row in rows(table, "# linear problem")} == {expected}
+    assert "# the three solvers on 4 ranks:" in table, "as many as there are blocks"
+    assert [row[0] for row in rows(table, "# the three solvers")] == list(SOLVERS)
+
+
+def test_one_number_of_ranks() -> None:
+    job = job_of(SMALL)
+    table = solver_table(job, TYPICAL, 3)
+    assert [row[0] for row in rows(table, "# linear problem")] == ["3"]
+    assert "# the three solvers on 3 ranks:" in table
+    memory = {row[0]: row[1] for row in rows(table, "# the three solvers")}
+    assert memory == {solver: bytes_in_words(linear_memory(sizes_of(job), solver, 3).peak) for solver in SOLVERS}
+    with pytest.raises(InputError, match="--ranks 5: this job has 4 blocks"):
+        solver_table(job, TYPICAL, 5)
+
+
+def test_a_better_solver_than_the_one_asked_for_is_named() -> None:
+    job = job_of(LARGE)
+    assert choose(sizes_of(job)).solver == "minsr"
+    line = "# automatic choice: minsr (K = 6600 parameters, 128 samples: minsr solves a 128 x 128 system"
+    assert line in solver_table(with_solver(job, "dense"), TYPICAL)
+    assert "automatic choice" not in solver_table(with_solver(job, "minsr"), TYPICAL)
+
+
+def test_memory_depends_on_the_solver() -> None:
+    """6600 parameters: S takes 2.5 x 6600^2 numbers, the rows of 128 samples 128 x 6600."""
+    job = job_of(LARGE)
+    memory = {solver: memory_per_rank(with_solver(job, solver), 1) for solver in (*SOLVERS, "auto")}
+    assert memory["dense"].linear.peak == 40 * 6600**2
+    assert memory["minsr"].linear.peak == 16 * (128 * 6600 + 3 * 256 * 128) + 24 * 128**2
+    assert memory["krylov"].linear.peak == 16 * (128 * 6600 + 10 * 6600)
+    assert memory["auto"] == memory["minsr"]
+    assert len({one.total - one.linear.peak for one in memory.values()}) == 1, "all else is the same"
+    for solver, head in (("dense", "S"), ("minsr", "kernel"), ("krylov", "vectors")):
+        assert memory_table(with_solver(job, solver)).splitlines()[2].split()[5] == head
+
+
+def test_a_penalty_without_a_relative_shift_is_uniform() -> None:
+    assert not sizes_of(job_of(SMALL)).uniform_penalty
+    assert sizes_of(job_of(SMALL + "sr = { shift = 0.0, floor = 1e-3 }\n")).uniform_penalty
+    assert not sizes_of(job_of(SMALL + "sr = { shift = { initial = 0.0, minimum = 1e-4 } }\n")).uniform_penalty
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0 s"),
+        (3.4e-6, "3.4 us"),
+        (1.23e-4, "123 us"),
+        (9.996e-4, "1 ms"),
+        (0.0995, "100 ms"),
+        (0.9996, "1 s"),
+        (99.4, "99 s"),
+        (1234.4, "1234 s"),
+    ],
+)
+def test_seconds_in_words(seconds: float, words: str) -> None:
+    assert seconds_in_words(seconds) == words
