@@ -15,9 +15,10 @@ from scipy.integrate import solve_ivp
 from pvmc.driver import State, iterate
 from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, Trial, estimate
+from pvmc.estimators.trial import TrialEnergy
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
-from pvmc.sampler import MetropolisSpec, Samples
+from pvmc.sampler import MetropolisSpec, Samples, Walkers
 from pvmc.sr import Reconfiguration, Step
 from tests.helpers import mean_p, random_rbm
 from tests.noise_free import COMM, LINEAR, Linear, Problem, random_problem, spec
@@ -207,6 +208,46 @@ def test_the_shift_follows_the_energies(ising: Problem, linear: Linear) -> None:
     assert np.all(counts > 0), f"all three cases: {counts}"
 
 
+@dataclass(frozen=True)
+class Said(Trial):
+    """An energy that is given."""
+
+    answer: TrialEnergy | NumericalError
+
+    def change(self, shift: Numbers) -> TrialEnergy:
+        if isinstance(self.answer, NumericalError):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("ratio", "part", "factor"),
+    [
+        *((-1.0, 1.0, 2.0), (0.24, 1.0, 2.0), (0.26, 1.0, 1.0), (0.74, 1.0, 1.0), (0.76, 1.0, 1 / 1.5)),
+        *((2.0, 0.51, 1 / 1.5), (2.0, 0.49, 2.0), (math.nan, 1.0, 2.0), (0.5, math.nan, 2.0)),
+    ],
+)
+def test_the_borders_of_the_three_cases(problem: Problem, ratio: float, part: float, factor: float) -> None:
+    moments, _ = problem.measured()
+    solver = Reconfiguration(spec(adapt_shift=True), "krylov")
+    direction = solver.solve(moments, 0, COMM).direction
+    predicted = -0.05 * np.vdot(problem.moments(problem.theta).force, direction).real
+    answered = replace(moments, trial=Said(TrialEnergy(ratio * predicted, part)))
+    memory = solver.solve(answered, 0, COMM, memory={"shift_factor": np.array([1.0])}).memory
+    assert memory["shift_factor"].tolist() == [factor]
+
+
+def test_an_energy_out_of_range_is_a_failed_prediction(problem: Problem) -> None:
+    """Where all ranks say so; what one rank meets alone is an error."""
+    moments, _ = problem.measured()
+    solver = Reconfiguration(spec(adapt_shift=True), "krylov")
+    error = NumericalError("psi left the range of numbers")
+    with pytest.raises(NumericalError):
+        solver.solve(replace(moments, trial=Said(error)), 0, COMM)
+    error.collective = True
+    assert solver.solve(replace(moments, trial=Said(error)), 0, COMM).memory["shift_factor"].tolist() == [2.0]
+
+
 # Heun -----------------------------------------------------------------------------------------------------------------
 
 
@@ -317,22 +358,27 @@ class Watched(Reconfiguration):
 
 
 def test_the_second_stage_has_samples_of_its_own(ising: Problem, rng: np.random.Generator) -> None:
-    """With gamma = 0 both stages are at the same parameters: energies differ by their errors, and walkers go on."""
-    ring = chain(6)
+    """With gamma = 0 both stages are at the same parameters: the walkers go on, and both energies are right."""
+    ring, psi = chain(6), ising.rbm.at(ising.theta)
     sampler = MetropolisSpec(walkers=64, block_width=16, samples=512).resolved(ring, ising.operator)
     metropolis = sampler.build(ring, ising.operator, 5)
     walkers = metropolis.start(range(metropolis.n_blocks), COMM)
-    psi = ising.rbm.at(ising.theta)
-    moved = []
-    for iteration, stage in ((3, 0), (3, 1), (3, 1), (4, 0)):
-        walk = metropolis.walk(walkers, psi, iteration, stage=stage)
-        batch = estimate(walk, ising.operator, psi, ising.rbm.n_parameters, COMM, real_parameters=True, keep_spins=True)
-        assert batch.spins is not None
-        moved.append(batch.spins.tobytes())
-    assert moved[1] == moved[2] and len(set(moved)) == 3
+    real = ising.rbm.dtype == np.float64
+
+    def walked(start: Walkers, stage: int) -> tuple[complex, Walkers]:
+        walk = metropolis.walk(start, psi, 0, stage=stage)
+        batch = estimate(walk, ising.operator, psi, ising.rbm.n_parameters, COMM, real_parameters=real)
+        return complex(batch.energies.mean()), walk.walkers
+
+    expected, middle = walked(walkers, 0)
+    ahead, _ = walked(middle, 1)
     solver = Watched(spec(learning_rate=0.0, integrator="heun"), "dense")
     steps = iterate(State(0, ising.theta, walkers), ising.rbm, ising.operator, metropolis, solver, COMM)
-    for _ in range(50):
+    next(steps)
+    assert solver.energies == [(0, pytest.approx(expected, rel=1e-12)), (1, pytest.approx(ahead, rel=1e-12))]
+    again, _ = walked(middle, 0)
+    assert abs(again - ahead) > 1e-6, "other random numbers"
+    for _ in range(49):
         next(steps)
     first, second = (np.array([mean.real for at, mean in solver.energies if at == stage]) for stage in (0, 1))
     assert len(np.unique(np.concatenate([first, second]))) == 100
