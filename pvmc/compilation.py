@@ -58,7 +58,8 @@ def run_kernels(job: Job, state: State, copies: int | None = None) -> None:
     draws = sampler.Samples(spins, lookup, samples.accepted, samples.proposed, weights, samples.is_exact)
     real = not np.issubdtype(job.ansatz.dtype, np.complexfloating)
     alone = SerialCommunicator()
-    batch = estimate(draws, job.operator, psi, len(state.theta), alone, real_parameters=real)
+    kept = job.solver.keeps_rows
+    batch = estimate(draws, job.operator, psi, len(state.theta), alone, real_parameters=real, keep_rows=kept)
     moments = reduce_moments(batch, alone, n_sites=job.lattice.n_sites, infinite_temperature=0.0)
     with contextlib.suppress(NumericalError):  # S of so few configurations may have no solution
         job.solver.solve(moments, 0, alone)

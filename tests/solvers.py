@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.sr import Linear, Reconfiguration, Schedule, SRSpec
+from pvmc.sr import Reconfiguration, Schedule, SRSpec
+from pvmc.sr.cost import SolverName
 from pvmc.sr.krylov import KrylovSpec
 
 Numbers = npt.NDArray[Any]
@@ -20,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 LARGEST_CONDITION = 1e4
 
-SOLVERS: dict[str, tuple[Linear, str, str]] = {
+SOLVERS: dict[str, tuple[SolverName, str, str]] = {
     "dense": ("dense", "cg", "streamed"),
     "dense from rows": ("dense", "cg", "stored"),
     "dense from factors": ("dense", "cg", "factored"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,8 +24,8 @@ class TrialEnergy:
     Attributes:
         change: of the energy, E(theta') - E(theta), both from the same configurations, so that most of their noise
             cancels.
-        effective_part: (sum w)^2 / (n sum w^2) of the weights w = |psi'/psi|^2: 1 where both states are the same; what
-            is far below 1/2 says little.
+        effective_part: <w>^2 / <w^2> over |psi|^2 of the weights w = |psi'/psi|^2, (sum w)^2 / (n sum w^2) for samples
+            that weigh the same: 1 where both states are the same, and else less; what is far below 1/2 says little.
     """
 
     change: float
@@ -65,15 +66,19 @@ class Trial:
             logarithms.append(2.0 * psi.log_psi(spins).real)
             energies.append(local_energy(self._operator, psi, spins, psi.lookup(spins)).real)
         weights = self._by_draw(np.ones(self._batch.energies.shape) if (w := self._batch.weights) is None else w)
-        with np.errstate(invalid="ignore"):
-            gain = np.where(weights > 0, np.array(logarithms) - self._logarithms, -np.inf)
-        largest = self._comm.max(np.array([np.max(gain)]))[0]
-        factors = weights * np.exp(gain - largest)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            # The weights belong to what is compared: the largest gain alone may be that of a configuration without any.
+            gain = np.where(weights > 0, np.array(logarithms) - self._logarithms + np.log(weights), -np.inf)
+            largest = self._comm.max(np.array([np.max(gain)]))[0]
+            factors = np.exp(gain - largest)
+            squares = np.where(factors > 0, factors**2 / weights, 0.0)
         before = np.where(weights > 0, self._by_draw(self._batch.energies.real), 0.0)
         after = np.where(factors > 0, np.array(energies), 0.0)
-        sums = [weights, weights * before, weights**2, factors, factors * after, factors**2]
-        n, energy, n_squares, total, weighted, squares = self._summed(sums)
-        return TrialEnergy(weighted / total - energy / n, (total**2 / squares) / (n**2 / n_squares))
+        n, energy, total, weighted, square = self._summed(
+            [weights, weights * before, factors, factors * after, squares]
+        )
+        part = total**2 / (n * square)
+        return TrialEnergy(weighted / total - energy / n, part if math.isfinite(part) else 0.0)
 
     def _draws(self) -> Iterator[Spins]:
         spins = self._batch.spins

@@ -105,7 +105,8 @@ class Reconfiguration:
         direction = first.direction + 0.5 * part * (solution.direction - first.direction)
         grown = number(memory, "rate_factor", 1.0) * min(max(0.9 * factor, 0.5), 2.0)
         adapted = {"rate_factor": remembered(_within(grown, RATE_RANGE))}
-        step = self._step(solution, direction, part * rate, dict(first.memory) | adapted)
+        rate = self._shortened(part * rate, solution)
+        step = self._step(solution, direction, rate, dict(first.memory) | adapted)
         return replace(step, force_norm=first.force_norm, n_frozen=first.n_frozen, shift=first.shift)
 
     def _request(self, iteration: int, caution: Caution, memory: Memory) -> Request:
@@ -187,7 +188,8 @@ class Reconfiguration:
         if trial is None or rate == 0.0:
             return rate, kept
         factors = SEARCHED if self.spec.line_search else (1.0,)
-        changes = {factor: _change(trial, factor * rate * solution.direction) for factor in factors}
+        rates = {factor: self._shortened(factor * rate, solution) for factor in factors}
+        changes = {factor: _change(trial, rates[factor] * solution.direction) for factor in factors}
         best = min(changes, key=lambda factor: changes[factor])
         if not math.isfinite(changes[best]):  # all of them far from the samples
             best = min(factors)
@@ -195,9 +197,9 @@ class Reconfiguration:
             kept["rate_factor"] = remembered(_within(number(memory, "rate_factor", 1.0) * best, RATE_RANGE))
         if self.spec.adapt_shift:
             kept["shift_factor"] = remembered(
-                _marquardt(number(memory, "shift_factor", 1.0), changes[best], -best * rate * solution.slope)
+                _marquardt(number(memory, "shift_factor", 1.0), changes[best], -rates[best] * solution.slope)
             )
-        return best * rate, kept
+        return rates[best], kept
 
 
 def _change(trial: Trial, shift: Numbers) -> float:

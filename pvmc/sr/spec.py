@@ -86,6 +86,11 @@ class SRSpec(Section):
         eigen = self.factorisation == "eigen"
         if eigen and self.solver in ("krylov", "minsr"):
             raise KeyProblem("sr.factorisation", self.factorisation, f'needs sr.solver = "dense", not "{self.solver}"')
+        unshifted = 'has no meaning for sr.factorisation = "eigen", whose cut-off takes the place of the shift'
+        if eigen and self.adapt_shift:
+            raise KeyProblem("sr.adapt_shift", self.adapt_shift, unshifted)
+        if eigen and self.momentum is not None and self.momentum.march is not None:
+            raise KeyProblem("sr.momentum.march", self.momentum.march, unshifted)
         if self.snr is not None and not eigen:
             raise KeyProblem("sr.snr", self.snr, 'needs sr.factorisation = "eigen"')
         if self.line_search and self.integrator == "heun":

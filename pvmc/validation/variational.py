@@ -15,6 +15,7 @@ from pvmc.estimators import Moments, estimate, local_energy, reduce_moments
 from pvmc.job import Job
 from pvmc.parallel import SerialCommunicator
 from pvmc.sampler import Enumeration
+from pvmc.sr import Step
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
 
@@ -66,13 +67,30 @@ class Point:
 
     @cached_property
     def moments(self) -> Moments:
-        """What the solver sees in a run with ``[sampler] kind = "exact"``: moments over all configurations."""
+        """Those of a run with ``[sampler] kind = "exact"``: over all configurations, F and S as they stand."""
+        return self._measured(keep_rows=False)
+
+    def step(self, iteration: int) -> Step:
+        """The solver's step of an iteration, without any before, from the moments that it asks for."""
+        moments = self._measured(keep_rows=True) if self.job.solver.keeps_rows else self.moments
+        return self.job.solver.solve(moments, iteration, SerialCommunicator())
+
+    def _measured(self, *, keep_rows: bool) -> Moments:
         sampler = Enumeration(self.system.basis, CHUNK, self.job.sampler.magnetization)
         comm = SerialCommunicator()
         walkers = sampler.start(range(sampler.n_blocks), comm)
         walk, job = sampler.walk(walkers, self.psi, 0), self.job
+        batch = estimate(
+            walk,
+            job.operator,
+            self.psi,
+            job.ansatz.n_parameters,
+            comm,
+            real_parameters=self.real,
+            keep_rows=keep_rows,
+        )
         return reduce_moments(
-            estimate(walk, job.operator, self.psi, job.ansatz.n_parameters, comm, real_parameters=self.real),
+            batch,
             comm,
             n_sites=job.lattice.n_sites,
             infinite_temperature=job.operator.infinite_temperature_energy,
@@ -150,8 +168,10 @@ def check_equations(point: Point) -> Check:
 
     The residual |A x - F| / (|A| |x| + |F|) is what is judged: small for every sound solver, however ill-conditioned A.
     """
-    iteration = point.job.config.run.iterations // 2
-    step = point.job.solver.solve(point.moments, iteration, SerialCommunicator())
+    sr, iteration = point.job.config.sr, point.job.config.run.iterations // 2
+    if sr.method != "reconfiguration" or sr.snr is not None:
+        return Check.at_most(EQUATIONS, 0.0, EQUATION_LIMIT, "steps of this kind solve no such equations")
+    step = point.step(iteration)
     tensor, force = point.tensor, point.moments.force
     variances = tensor.diagonal().real
     if not np.any(variances) or not np.any(step.direction):
@@ -161,39 +181,41 @@ def check_equations(point: Point) -> Check:
     scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
     right, solution = force[active] * scale, step.direction[active] / scale
     frozen = float(np.max(np.abs(step.direction[~active]), initial=0.0) / np.max(np.abs(step.direction)))
-    frame, shift = _regularisation(point.job, iteration, scaled, variances.max() * scale**2)
+    shift = step.shift if sr.largest_condition else sr.shift(iteration)
+    added = shift + (sr.floor(iteration) * variances.max() + sr.offset(iteration)) * scale**2
+    frame, diagonal = _regularisation(point.job, scaled, added)
     outside = float(np.linalg.norm(solution - frame @ (frame.conj().T @ solution)) / np.linalg.norm(solution))
-    matrix = frame.conj().T @ scaled @ frame + shift
+    matrix = frame.conj().T @ scaled @ frame + diagonal
     right, solution = frame.conj().T @ right, frame.conj().T @ solution
     bound = np.linalg.norm(matrix, 2) * np.linalg.norm(solution) + np.linalg.norm(right)
     residual = float(np.linalg.norm(matrix @ solution - right) / bound)
     direct = np.linalg.solve(matrix, right)
     apart, condition = np.linalg.norm(solution - direct) / np.linalg.norm(direct), np.linalg.cond(matrix)
     note = f"residual of the regularised S x = F; x - dense solution {apart:.1e} at condition {condition:.0e}"
-    return Check.at_most(EQUATIONS, max(residual, outside, frozen), EQUATION_LIMIT, note)
+    limit = max(EQUATION_LIMIT, 10.0 * sr.krylov.tolerance) if step.solver_iterations else EQUATION_LIMIT
+    return Check.at_most(EQUATIONS, max(residual, outside, frozen), limit, note)
 
 
-def _regularisation(job: Job, iteration: int, scaled: Numbers, floors: Numbers) -> tuple[Numbers, Numbers]:
+def _regularisation(job: Job, scaled: Numbers, added: Numbers) -> tuple[Numbers, Numbers]:
     """The columns that span the solutions, and what is added to the diagonal, as ``[sr]`` asks for.
 
     Args:
         job: the input.
-        iteration: whose shift is taken.
         scaled: S with a unit diagonal.
-        floors: largest S_kk over each S_kk.
+        added: Lambda_kk over each S_kk, (K,).
     """
     sr = job.config.sr
     if sr.factorisation == "eigen":
         values, vectors = np.linalg.eigh(scaled)
         kept = vectors[:, values > sr.cutoff * values[-1]]
         return kept, np.zeros((kept.shape[1], kept.shape[1]))
-    return np.eye(len(scaled)), np.diag(sr.shift(iteration) + sr.floor(iteration) * floors)
+    return np.eye(len(scaled)), np.diag(added)
 
 
 def check_descent(point: Point) -> Check:
     """A small step along the solver's direction lowers the energy, about as much as F predicts."""
     iteration = point.job.config.run.iterations // 2
-    direction = point.job.solver.solve(point.moments, iteration, SerialCommunicator()).direction
+    direction = point.step(iteration).direction
     if not np.any(direction):
         return Check.broken(DESCENT, "no parameter changes psi: x vanishes")
     shift = -SMALL_STEP * direction / np.linalg.norm(direction)

@@ -12,6 +12,7 @@ import pytest
 
 import pvmc
 from pvmc.cli import main
+from pvmc.sr.spec import _OF_RECONFIGURATION
 
 GOOD = {
     "lattice": 'kind = "chain"\nlength = 8\n',
@@ -52,7 +53,9 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "unknown key in lattice": (chain(8, "lenght = 9"), "lattice.lenght = 9: unknown key, did you mean 'lattice.length'?; allowed: kind, length, periodic"),
     "unknown key in hamiltonian": (toml(hamiltonian='model = "ising"\nfeild = 2.0'), "hamiltonian.feild = 2.0: unknown key, did you mean 'hamiltonian.field'?; allowed: model, coupling, field, longitudinal"),
     "unknown key in sampler": (toml(sampler="wlakers = 64"), "sampler.wlakers = 64: unknown key, did you mean 'sampler.walkers'?; allowed: kind, moves, ..."),
-    "unknown key in sr": (toml(sr='sovler = "pinv"'), "sr.sovler = \"pinv\": unknown key, did you mean 'sr.solver'?; allowed: solver, ..."),
+    "unknown key in sr": (toml(sr='sovler = "dense"'), "sr.sovler = \"dense\": unknown key, did you mean 'sr.solver'?; allowed: method, solver, ..."),
+    "unknown key in the iterative solver": (toml(sr="krylov = { tolerence = 1e-3 }"), "sr.krylov.tolerence = 0.001: unknown key, did you mean 'sr.krylov.tolerance'?; allowed: method, tolerance, iterations"),
+    "unknown key in momentum": (toml(sr="momentum = { nu = 0.9 }"), "sr.momentum.nu = 0.9: unknown key, did you mean 'sr.momentum.mu'?; allowed: mu, largest_norm, march"),
     "unknown key in run": (toml(run="iteration = 5"), "run.iteration = 5: unknown key, did you mean 'run.iterations'?; allowed: seed, ..."),
     "unknown key in the table of moves": (toml(sampler="moves = { flipp = 1 }"), "sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; allowed: flip, exchange, exchange_any, ..."),
     "unknown key in a schedule": (toml(sr="shift = { initial = 1, decai = 0.9 }"), "sr.shift.decai = 0.9: unknown key, did you mean 'sr.shift.decay'?; allowed: initial, decay, minimum"),
@@ -80,7 +83,13 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "unknown ansatz": (toml(ansatz='kind = "cnn"\nalpha = 1'), 'ansatz.kind = "cnn": must be "rbm", "feedforward", ...'),
     "misspelt symmetry": (rbm('alpha = 1\nsymmetry = "translations"'), 'ansatz.symmetry = "translations": must be "none", "translation" or "space", did you mean "translation"?'),
     "misspelt start": (toml(sampler='start = "nell"'), 'sampler.start = "nell": must be "random", "neel" or "file", did you mean "neel"?'),
-    "misspelt solver": (toml(sr='solver = "cholesk"'), 'sr.solver = "cholesk": must be ..., did you mean "cholesky"?'),
+    "unknown solver": (toml(sr='solver = "cholesk"'), 'sr.solver = "cholesk": must be "auto", "dense", "krylov" or "minsr"'),
+    "misspelt solver": (toml(sr='solver = "minrs"'), 'sr.solver = "minrs": must be "auto", "dense", "krylov" or "minsr", did you mean "minsr"?'),
+    "misspelt factorisation": (toml(sr='factorisation = "cholesk"'), 'sr.factorisation = "cholesk": must be "cholesky" or "eigen", did you mean "cholesky"?'),
+    "unknown method": (toml(sr='method = "lbfgs"'), 'sr.method = "lbfgs": must be "reconfiguration", "sgd", "momentum" or "adam"'),
+    "misspelt method": (toml(sr='method = "adm"'), 'sr.method = "adm": must be "reconfiguration", "sgd", "momentum" or "adam", did you mean "adam"?'),
+    "misspelt iterative method": (toml(sr='krylov = { method = "minre" }'), 'sr.krylov.method = "minre": must be "cg" or "minres", did you mean "minres"?'),
+    "misspelt integrator": (toml(sr='integrator = "hein"'), 'sr.integrator = "hein": must be "euler" or "heun", did you mean "heun"?'),
     "misspelt reference": (toml(run='reference = "atuo"'), 'run.reference = "atuo": must be "auto" or "none", or a number, did you mean "auto"?'),
     # wrong types
     "string for integer": (chain('"8"'), 'lattice.length = "8": must be an integer >= 2'),
@@ -116,6 +125,13 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "negative rate": (toml(sr="learning_rate = -0.1"), "sr.learning_rate = -0.1: must be a number >= 0"),
     "decay above 1": (toml(sr="shift = { initial = 1, decay = 1.1 }"), "sr.shift.decay = 1.1: must be a number > 0 and <= 1"),
     "cutoff of 1": (toml(sr="cutoff = 1"), "sr.cutoff = 1: must be a number > 0 and < 1"),
+    "condition number of 1": (toml(sr="largest_condition = 1"), "sr.largest_condition = 1: must be a number > 1"),
+    "momentum of 1": (toml(sr="momentum = { mu = 1 }"), "sr.momentum.mu = 1: must be a number >= 0 and < 1"),
+    "MARCH of 0": (toml(sr="momentum = { march = 0 }"), "sr.momentum.march = 0: must be a number > 0 and < 1"),
+    "no tolerance of heun": (toml(sr="tolerance = 0"), "sr.tolerance = 0: must be a number > 0"),
+    "no tolerance of krylov": (toml(sr="krylov = { tolerance = 0 }"), "sr.krylov.tolerance = 0: must be a number > 0 and < 1"),
+    "negative offset": (toml(sr="offset = -1e-3"), "sr.offset = -0.001: must be a number >= 0..."),
+    "no signal": (toml(sr='factorisation = "eigen"\nsnr = 0'), "sr.snr = 0: must be a number > 0"),
     "negative weight": (toml(sampler="moves = { flip = -1 }"), "sampler.moves.flip = -1: must be a number >= 0"),
     "two problems": (toml(run="iterations = 0\nseed = -1"), "run.seed = -1: must be an integer >= 0 (and 1 more problem)"),
     # what does not fit together
@@ -136,6 +152,12 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "walkers not a multiple of block_width": (toml(sampler="walkers = 100"), "sampler.walkers = 100: must be a multiple of block_width = 64"),
     "Neel order at another magnetisation": (toml(sampler='start = "neel"\nmagnetization = 2'), 'sampler.start = "neel": Neel order ...'),
     "Neel order on an odd ring": (chain(7).replace('"heisenberg"', '"ising"') + '[sampler]\nstart = "neel"\n', 'sampler.start = "neel": needs a bipartite lattice: ...'),
+    "eigenvalues beside conjugate gradients": (toml(sr='solver = "krylov"\nfactorisation = "eigen"'), 'sr.factorisation = "eigen": needs sr.solver = "dense", not "krylov"'),
+    "eigenvalues beside the kernel": (toml(sr='solver = "minsr"\nfactorisation = "eigen"'), 'sr.factorisation = "eigen": needs sr.solver = "dense", not "minsr"'),
+    "filter of noise without eigenvalues": (toml(sr="snr = 2"), 'sr.snr = 2.0: needs sr.factorisation = "eigen"'),
+    "factor of a shift that eigenvalues do without": (toml(sr='factorisation = "eigen"\nadapt_shift = true'), 'sr.adapt_shift = true: has no meaning for sr.factorisation = "eigen", whose cut-off takes the place of the shift'),
+    "MARCH beside eigenvalues": (toml(sr='factorisation = "eigen"\nmomentum = { march = 0.9 }'), 'sr.momentum.march = 0.9: has no meaning for sr.factorisation = "eigen", whose cut-off takes the place of the shift'),
+    "line search beside heun": (toml(sr='integrator = "heun"\nline_search = true'), 'sr.line_search = true: not beside sr.integrator = "heun": both adapt gamma'),
     # no TOML
     "unfinished table": ("[lattice\n", "line 1, column 9: not valid TOML: Expected ']' at the end of a table declaration: \"[lattice\""),
     "bare word": ("[lattice]\nkind = chain\n", 'line 2, column 8: not valid TOML: Invalid value: "kind = chain"'),
@@ -190,6 +212,31 @@ def test_malformed_files(capsys: pytest.CaptureFixture[str], case: str) -> None:
     content, expected = CASES[case]
     Path("chain.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
     assert_matches(refusal(capsys, "run", "chain.toml"), f"chain.toml: {expected}")
+
+
+NEED_S = {
+    "momentum": ("{ mu = 0.5 }", "{mu = 0.5...}"),
+    "factorisation": ('"eigen"', '"eigen"'),
+    "largest_condition": ("1e6", "1000000.0"),
+    "adapt_shift": ("true", "true"),
+    "line_search": ("true", "true"),
+    "integrator": ('"heun"', '"heun"'),
+    "largest_angle": ("0.1", "0.1"),
+}
+"""Keys of [sr] that need S, a value, and how it is shown."""
+
+
+@pytest.mark.parametrize("method", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("key", NEED_S)
+def test_what_needs_s_is_refused_without_it(capsys: pytest.CaptureFixture[str], key: str, method: str) -> None:
+    value, shown = NEED_S[key]
+    Path("chain.toml").write_text(toml(sr=f'method = "{method}"\n{key} = {value}'))
+    expected = f'chain.toml: sr.{key} = {shown}: has no meaning for sr.method = "{method}", which does without S'
+    assert_matches(refusal(capsys, "run", "chain.toml"), expected)
+
+
+def test_keys_that_need_s_are_all_tried() -> None:
+    assert {*NEED_S, "snr"} == set(_OF_RECONFIGURATION), "snr is refused before, without eigenvalues"
 
 
 def test_the_input_that_the_cases_spoil_is_good(capsys: pytest.CaptureFixture[str]) -> None:

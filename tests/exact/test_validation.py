@@ -79,12 +79,16 @@ def failed(report: Report) -> set[str]:
         {"length": 8, "hamiltonian": {"model": "heisenberg"}, "ansatz": {**RBM_SECTION, "weights": "real", "alpha": 2}},
         {"sampler": {"kind": "exact"}},
         {"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3}},
+        {"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3, "snr": 1.0}},
+        {"sr": {**SR, "solver": "krylov", "offset": 1e-3, "momentum": {"mu": 0.5}}},
+        {"sr": {**SR, "solver": "minsr", "largest_condition": 50.0}, "sampler": {**SAMPLER, "samples": 512}},
+        {"sr": {**SR, "method": "adam", "learning_rate": 0.05}},
         {
             "hamiltonian": {"model": "xyz", "couplings": [-1.0, 0.7, 0.4], "field_y": 0.5, "marshall": False},
             "ansatz": {"kind": "rbm", "alpha": 2, "symmetry": "none", "visible_bias": True},
         },
     ],
-    ids=["ising", "heisenberg", "exact", "pinv", "complex"],
+    ids=["ising", "heisenberg", "exact", "eigen", "snr", "krylov", "minsr", "adam", "complex"],
 )
 def test_right_programs_pass(changes: dict[str, Any]) -> None:
     shown = []

@@ -14,11 +14,18 @@ import h5py
 import numpy as np
 import pytest
 
+from benchmarks.run_bits import bits_of, differences
+from pvmc.config import RawInput
 from pvmc.errors import InputError, StorageError
+from pvmc.guarded import BEFORE, packed, unpacked
 from pvmc.io import provenance, schema
-from pvmc.io.checkpoint import latest_checkpoint
+from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
+from pvmc.job import JobConfig, build_job
+from pvmc.parallel import SerialCommunicator
+from pvmc.recorder import RunRequest
+from pvmc.simulation import run
 
 K = 6
 BLOCKS = {"bias": (slice(0, 2), (2,)), "weights": (slice(2, 6), (2, 2))}
@@ -187,6 +194,10 @@ from pathlib import Path
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
 from pvmc.io.lock import locked
 from pvmc.io.results import ResultsWriter
+from pvmc.job import JobConfig, build_job
+from pvmc.parallel import SerialCommunicator
+from pvmc.recorder import RunRequest
+from pvmc.simulation import run
 
 directory, seed, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
@@ -251,6 +262,10 @@ import numpy as np
 from pathlib import Path
 from pvmc.errors import StorageError
 from pvmc.io.results import ResultsWriter
+from pvmc.job import JobConfig, build_job
+from pvmc.parallel import SerialCommunicator
+from pvmc.recorder import RunRequest
+from pvmc.simulation import run
 directory, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 given = dict(parameter_blocks={BLOCKS!r}, parameter_dtype=np.complex128)
@@ -330,3 +345,47 @@ def test_file_system_that_cannot_reserve(tmp_path: Path, monkeypatch: pytest.Mon
     with new(tmp_path) as results:
         fill(results, 0, 5)
     assert_straight(tmp_path, 5)
+
+
+# What solvers and the sampler remember --------------------------------------------------------------------------------
+
+
+def test_memory_goes_through_a_checkpoint(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Two states' memories, beside other numbers of the loop: each back under its own names, with the same bytes."""
+    last = {"direction": rng.normal(size=(5, 2)).view(np.complex128)[:, 0], "rate_factor": np.array([0.1 + 0.2])}
+    before = {"direction": rng.normal(size=3), "samples": np.array([4.0, 0.0, -0.0, 1e-310])}
+    others = {"retry": np.arange(3.0), "before_theta": np.zeros(3), "last": np.array([1.0])}
+    spins = np.ones((2, 4, 8), dtype=np.int8)
+    numbers = others | packed(last) | packed(before, BEFORE)
+    write_checkpoint(tmp_path, Checkpoint(7, np.zeros(3), spins, numbers))
+    checkpoint, passed_over = latest_checkpoint(tmp_path)
+    assert checkpoint is not None and passed_over == []
+    for prefix, memory in (({}, last), ({"prefix": BEFORE}, before)):
+        found = unpacked(checkpoint.solver, **prefix)
+        assert found.keys() == memory.keys()
+        for name, values in memory.items():
+            assert (found[name].dtype, found[name].tobytes()) == (values.dtype, values.tobytes())
+    assert unpacked(others) == {}
+
+
+@pytest.mark.parametrize("stop", range(1, 8))
+def test_a_run_with_memory_goes_on_from_any_iteration(tmp_path: Path, stop: int) -> None:
+    """Of everything that is remembered at once, whatever the iteration that was the last."""
+    sr = {"solver": "krylov", "momentum": {"mu": 0.8, "march": 0.9}, "line_search": True, "adapt_shift": True}
+    tables = {
+        "lattice": {"kind": "chain", "length": 6},
+        "hamiltonian": {"model": "heisenberg"},
+        "ansatz": {"kind": "rbm", "alpha": 1},
+        "sampler": {"walkers": 32, "block_width": 16, "samples": 64, "growth": {"maximum": 256, "window": 2}},
+        "sr": {**sr, "shift": 0.1, "reject_rise": 3.0},
+    }
+
+    def carry_out(directory: Path, iterations: int, *, resume: bool = False) -> None:
+        shorter = {**tables, "run": {"iterations": iterations, "save_every": 1}}
+        job = build_job(JobConfig.model_validate(shorter), RawInput(shorter, "", "test"))
+        assert run(RunRequest(job, "", directory, resume=resume), SerialCommunicator()) == 0
+
+    carry_out(tmp_path / "whole", 8)
+    carry_out(tmp_path / "parts", stop)
+    carry_out(tmp_path / "parts", 8, resume=True)
+    assert differences(bits_of(tmp_path / "parts"), bits_of(tmp_path / "whole")) == []

@@ -13,7 +13,7 @@ import pytest
 from pvmc.errors import NumericalError
 from pvmc.estimators import Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
-from pvmc.estimators.summation import LARGEST, BoundedSum, ExactSum
+from pvmc.estimators.summation import LARGEST, BoundedSum, ExactSum, fixed_scale
 from pvmc.estimators.triangle import TriangleSum
 from pvmc.parallel import SerialCommunicator
 from pvmc.sr.rows import tensor_of
@@ -109,7 +109,7 @@ def test_bounded_sums_that_reach_their_bounds(bound: float, n: int) -> None:
     one[n // 2] = bound, -bound
     even = np.tile([bound / n, -bound / n], (n, 1))
     for parts in (list(one), list(even)):
-        found = over_ranks(lambda: BoundedSum(np.full(2, bound)), parts, [np.arange(n)])
+        found = over_ranks(lambda: BoundedSum(fixed_scale(np.full(2, bound))), parts, [np.arange(n)])
         expected = np.array([float(total) for total in exact(parts)])
         assert np.all(np.abs(found - expected) <= bound * (n * 2.0**-61 + EPSILON))
         assert found[0] == -found[1] > 0.9 * bound
@@ -119,14 +119,14 @@ def test_bounded_sums_against_rational_numbers(rng: np.random.Generator) -> None
     """In error by half of 2^-60 bounds for each summand, whatever cancels, and the same bits in any order."""
     parts = list(rng.normal(size=(150, 9)) * 10.0 ** rng.uniform(-20, 20, size=9))
     bound = np.abs(parts).sum(axis=0)
-    results = [over_ranks(lambda: BoundedSum(bound), parts, way) for way in splits(150, rng)]
+    results = [over_ranks(lambda: BoundedSum(fixed_scale(bound)), parts, way) for way in splits(150, rng)]
     assert len({result.tobytes() for result in results}) == 1
     for total, expected, limit in zip(results[0].tolist(), exact(parts), bound.tolist(), strict=True):
         assert abs(Fraction(total) - expected) <= Fraction(limit) * 150 * Fraction(2.0**-61) + abs(expected) * EPSILON
 
 
 def test_bounds_of_zero() -> None:
-    sums = BoundedSum(np.array([0.0, 1.0]))
+    sums = BoundedSum(fixed_scale(np.array([0.0, 1.0])))
     sums.add(np.array([0.0, 0.25]))
     np.testing.assert_array_equal(sums.total(COMM), [0.0, 0.25])
 

@@ -1,0 +1,210 @@
+"""What solvers and the sampler remember, over stops and steps back: to the last bit as if nothing had happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.run_bits import bits_of, differences
+from pvmc.config import RawInput
+from pvmc.driver import State, StepRecord
+from pvmc.errors import EXIT_RESUMABLE
+from pvmc.guarded import Safety, Setback, guarded, packed, unpacked
+from pvmc.io.checkpoint import latest_checkpoint
+from pvmc.io.reader import open_run
+from pvmc.job import Job, JobConfig, build_job
+from pvmc.parallel import Communicator, SerialCommunicator, block_range
+from pvmc.recorder import RunRequest
+from pvmc.runtime import STOP_FILE, Guard, Trouble
+from pvmc.simulation import run
+from pvmc.sr import Memory
+
+pytestmark = pytest.mark.mpi
+
+ITERATIONS, STOP = 9, 5
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
+    "spring": ({"momentum": {"mu": 0.9}}, {}, {"direction"}),
+    "march": ({"momentum": {"mu": 0.9, "march": 0.9}}, {}, {"direction", "changes"}),
+    "krylov": ({"solver": "krylov", "krylov": {"tolerance": 1e-2}}, {}, {"start"}),
+    "minsr": ({"solver": "minsr", "momentum": {"mu": 0.9}}, {}, {"direction"}),
+    "velocity": ({"method": "momentum"}, {}, {"velocity"}),
+    "adam": ({"method": "adam"}, {}, {"mean", "square", "steps"}),
+    "line search": ({"line_search": True, "learning_rate": 0.01}, {}, {"rate_factor"}),
+    "shift": ({"adapt_shift": True, "learning_rate": 0.01}, {}, {"shift_factor"}),
+    "heun": ({"integrator": "heun", "tolerance": 1e-3}, {}, {"rate_factor"}),
+    "growth": ({}, {"growth": {"maximum": 1024, "factor": 1.5, "window": 2}}, {"samples"}),
+    "all": (
+        {"solver": "krylov", "momentum": {"mu": 0.8, "march": 0.9}, "line_search": True, "adapt_shift": True},
+        {"growth": {"maximum": 1024, "factor": 1.5, "window": 2}},
+        {"direction", "changes", "start", "rate_factor", "shift_factor", "samples"},
+    ),
+}
+"""Keys of [sr] and [sampler], and what is remembered."""
+
+Directory = Callable[[], Path]
+
+
+def make_job(sr: dict[str, Any], sampler: dict[str, Any] | None = None, **settings: Any) -> Job:
+    """A job of four blocks of walkers, complex, without checkpoints on its way; lambda is small from the start."""
+    tables = {
+        "lattice": {"kind": "chain", "length": 8},
+        "hamiltonian": {"model": "heisenberg"},
+        "ansatz": {"kind": "rbm", "alpha": 1},
+        "sampler": {"walkers": 64, "block_width": 16, "samples": 256, **(sampler or {})},
+        "sr": {"shift": 0.01, **sr},
+        "run": {"iterations": ITERATIONS, "save_every": 5, **settings},
+    }
+    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+
+
+@pytest.fixture
+def new(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Directory:
+    """A new directory, the same on all ranks."""
+    return lambda: Path(comm.root_value(lambda: str(tmp_path_factory.mktemp("run")))) / "run"
+
+
+def carry_out(job: Job, directory: Path, comm: Communicator, on: str, **options: Any) -> int:
+    """Collective. A run on all ranks, or on rank 0 alone; its exit code."""
+    if on == "all":
+        code = run(RunRequest(job, "", directory, **options), comm)
+        comm.barrier()
+        return code
+    return comm.root_value(lambda: run(RunRequest(job, "", directory, **options), SerialCommunicator()))
+
+
+def stopped(job: Job, directory: Path, comm: Communicator, on: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collective. A run that finds a stop file after iteration STOP - 1."""
+    monkeypatch.setattr("pvmc.runtime.stop.LOOK_SECONDS", 0.0)
+    check = Guard.check
+
+    def checking(self: Guard, iteration: int, *numbers: float) -> Trouble | None:
+        if iteration == STOP - 1 and directory.exists() and comm.rank == 0:
+            (directory / STOP_FILE).touch()
+        return check(self, iteration, *numbers)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Guard, "check", checking)
+        assert carry_out(job, directory, comm, on) == EXIT_RESUMABLE
+
+
+def remembered(directory: Path) -> Memory:
+    checkpoint, _ = latest_checkpoint(directory)
+    assert checkpoint is not None
+    return unpacked(checkpoint.solver)
+
+
+@pytest.mark.parametrize(("before", "after"), [("all", "one"), ("one", "all")])
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_remembered_outlives_a_stop(
+    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, case: str, before: str, after: str
+) -> None:
+    """Written on all ranks and read on one, and the reverse; the same bits as of a run that nothing stopped."""
+    sr, sampler, names = CASES[case]
+    job, directory, whole = make_job(sr, sampler), new(), new()
+    assert carry_out(job, whole, comm, "one") == 0
+    stopped(job, directory, comm, before, monkeypatch)
+    comm.barrier()
+    assert open_run(directory).iteration.tolist() == list(range(STOP))
+    assert remembered(directory).keys() == names
+    comm.barrier()
+    assert carry_out(job, directory, comm, after, resume=True) == 0
+    assert differences(bits_of(directory), bits_of(whole)) == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_that_forgets_is_another_one(
+    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """Without the memory of the checkpoint the bits are others: what is remembered counts."""
+    sr, sampler, _ = CASES[case]
+    job, directory, whole = make_job(sr, sampler), new(), new()
+    assert carry_out(job, whole, comm, "one") == 0
+    stopped(job, directory, comm, "all", monkeypatch)
+    monkeypatch.setattr("pvmc.simulation.unpacked", lambda numbers: {})
+    assert carry_out(job, directory, comm, "all", resume=True) == 0
+    assert "theta" in differences(bits_of(directory), bits_of(whole))
+
+
+# Steps back -----------------------------------------------------------------------------------------------------------
+
+
+def begun(job: Job, comm: Communicator) -> tuple[State, Safety]:
+    mine = block_range(job.sampler.n_blocks, comm.rank, comm.size)
+    theta = job.ansatz.initial_parameters(np.random.default_rng(1))
+    return State(0, theta, job.sampler.start(mine, comm)), Safety(job, (-1e3, 1e3))
+
+
+def same(one: Memory, other: Memory) -> bool:
+    return packed(one).keys() == packed(other).keys() and all(
+        np.array_equal(values, other[name]) for name, values in one.items()
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_setback_restores_what_was_remembered(comm: Communicator, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    """Trouble at iteration 6, again at once: one iteration back, then four, to the memory of those states."""
+    sr, sampler, names = CASES[case]
+    job = make_job(sr, sampler)
+    check, pending = Guard.check, [6, 6]
+
+    def checking(self: Guard, iteration: int, *numbers: float) -> Trouble | None:
+        found = check(self, iteration, *numbers)
+        return Trouble(pending.pop(), "a test") if pending and iteration == pending[-1] else found
+
+    monkeypatch.setattr(Guard, "check", checking)
+    state, safety = begun(job, comm)
+    states, back = {0: state}, []
+    for item in guarded(state, job, safety, comm):
+        if isinstance(item, Setback):
+            kept = states[item.state.iteration]
+            assert same(item.state.memory, kept.memory) and item.state.theta.tobytes() == kept.theta.tobytes()
+            back.append(item.state.iteration)
+        else:
+            assert item.state.memory.keys() == names or item.iteration == 0
+            states[item.state.iteration] = item.state
+            if item.iteration == 8:
+                break
+    assert back == [5, 2]
+
+
+def test_a_step_taken_back_is_forgotten(comm: Communicator) -> None:
+    """Of momentum: each step that is taken again starts from what was remembered before the one taken back."""
+    job = make_job({"momentum": {"mu": 0.9}, "reject_rise": 0.01, "learning_rate": 0.1})
+    state, safety = begun(job, comm)
+    before: dict[int, State] = {0: state}
+    records: list[StepRecord] = []
+    n_back = 0
+    for item in guarded(state, job, safety, comm):
+        if isinstance(item, Setback):
+            n_back += 1
+            assert same(item.state.memory, before[item.state.iteration].memory)
+        else:
+            before[item.state.iteration] = item.state
+            records.append(item)
+            if len(records) > 25:
+                break
+    assert n_back > 2
+
+
+@pytest.mark.parametrize("stop", [2, 5, 8])
+def test_steps_are_taken_back_behind_a_checkpoint(
+    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    """The checkpoint holds the memory of the state before its last step, too."""
+    job = make_job({"momentum": {"mu": 0.9, "march": 0.9}, "reject_rise": 0.01, "learning_rate": 0.1}, iterations=12)
+    directory, whole = new(), new()
+    assert carry_out(job, whole, comm, "one") == 0
+    monkeypatch.setattr("tests.mpi.test_memory.STOP", stop)
+    stopped(job, directory, comm, "all", monkeypatch)
+    checkpoint, _ = latest_checkpoint(directory)
+    assert checkpoint is not None
+    names = {name for name in checkpoint.solver if name.startswith("before_memory_")}
+    assert "before_memory_direction" in names
+    comm.barrier()
+    assert carry_out(job, directory, comm, "all", resume=True) == 0
+    assert differences(bits_of(directory), bits_of(whole)) == []
