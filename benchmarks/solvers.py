@@ -40,8 +40,8 @@ from pvmc.sr.krylov import KrylovSpec
 
 SAMPLES = 1024
 REPEATS = 5
-WIDTH = 64
-"""Configurations in a chunk: those of a block of walkers."""
+WIDTH = 256
+"""Configurations in a chunk: four draws of a block of 64 walkers."""
 
 SOLVERS = ("dense", "minsr", "minsr-rows", "cg", "numpy")
 """pvmc's, and the reference: the formula of minSR in numpy."""

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 
 from pvmc.ansatz.base import Booleans, Floats, Numbers
 from pvmc.ansatz.vector_math import kernel
-
-Planes: TypeAlias = tuple[Floats, Floats | None]
-"""Real and imaginary parts, each contiguous; None where only real parts are asked for."""
 
 
 class Vector:
@@ -26,13 +23,15 @@ class Vector:
     def __init__(self, numbers: Numbers):
         self.numbers = np.ascontiguousarray(numbers)
         self.is_complex = np.iscomplexobj(numbers)
+        self._planes: dict[tuple[int, int], Floats] = {}
 
-    @cached_property
-    def planes(self) -> Planes:
-        """Real and imaginary parts."""
-        if not self.is_complex:
-            return self.numbers, None
-        return np.ascontiguousarray(self.numbers.real), np.ascontiguousarray(self.numbers.imag)
+    def planes(self, part: slice) -> Floats:
+        """Real and, of complex numbers, imaginary parts of some, (n_planes, size)."""
+        key = part.start, part.stop
+        if key not in self._planes:
+            values = self.numbers[part]
+            self._planes[key] = np.stack([values.real, values.imag]) if self.is_complex else values[None]
+        return self._planes[key]
 
 
 class Derivatives(Protocol):
@@ -52,8 +51,8 @@ class Derivatives(Protocol):
         """sum_k O_kn v_k, (n,)."""
         ...
 
-    def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Planes]:
-        """sum_n O_kn* u_n, in consecutive parts of k; with ``real``, real parts alone."""
+    def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Floats]:
+        """sum_n O_kn* u_n, consecutive parts of k: real and imaginary parts, (2, size) each; with ``real``, (1, size)."""
         ...
 
     def sums(self, weights: Floats) -> Numbers:
@@ -101,15 +100,16 @@ class Stored:
             return product
         return np.asarray(vector.numbers @ self.array)
 
-    def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Planes]:
+    def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Floats]:
         """sum_n O_kn* u_n of all k."""
-        if not np.iscomplexobj(self.array):
-            yield self.array @ _flat(values.real), None if real else self.array @ _flat(values.imag)
-        elif real:
-            yield self.array.view(np.float64) @ values.astype(np.complex128).view(np.float64), None
-        else:
+        if np.iscomplexobj(self.array) and real:
+            yield (self.array.view(np.float64) @ values.astype(np.complex128).view(np.float64))[None]
+        elif np.iscomplexobj(self.array):
             product = self.array @ values.conj()
-            yield _flat(product.real), -product.imag
+            yield np.stack([product.real, -product.imag])
+        else:
+            planes = [values.real] if real else [values.real, values.imag]
+            yield np.stack([self.array @ np.ascontiguousarray(plane) for plane in planes])
 
     def sums(self, weights: Floats) -> Numbers:
         """sum_n w_n O_kn, (K,)."""
@@ -152,50 +152,49 @@ class Factored:
         return np.result_type(*(rows.dtype for block in self.blocks for rows in block))
 
     @cached_property
-    def _planes(self) -> list[tuple[Floats, Floats]]:
-        """Real and imaginary parts of each B, made once: kernels read them again and again."""
-        return [(np.ascontiguousarray(outer.real), np.ascontiguousarray(outer.imag)) for outer, *_ in self.blocks]
+    def _planes(self) -> list[Floats]:
+        """Real and imaginary parts of each B, (2, q, n), made once: kernels read them again and again."""
+        return [np.stack([outer.real, outer.imag]) for outer, *_ in self.blocks]
 
     def times(self, vector: Vector) -> Numbers:
         """sum_k O_kn v_k, (n,): sum_j B_j (V A)_j."""
-        total, turned = np.zeros((2, 2, self.n_configurations))  # with the real part of v, and with its imaginary part
-        start = 0
+        total, start = np.zeros((2, self.n_configurations)), 0
         for (outer, *inner), planes in zip(self.blocks, self._planes, strict=True):
             part = slice(start, start + len(outer) * (len(inner[0]) if inner else 1))
             start = part.stop
-            if not inner:
-                for target, plane in zip((total, turned), vector.planes, strict=True):
-                    if plane is not None:
-                        target += plane[part] @ planes[0], plane[part] @ planes[1]
-            elif np.iscomplexobj(inner[0]):
+            if inner and np.iscomplexobj(inner[0]):
                 product = (vector.numbers[part].reshape(len(outer), -1) @ inner[0]) * outer
                 total += _parts(product.sum(axis=0))
+            elif inner:
+                stacked = vector.planes(part).reshape(-1, len(inner[0]))
+                add_contracted(planes, (stacked @ inner[0]).reshape(-1, *outer.shape), total)
             else:
-                real, imaginary = vector.planes
-                add_contracted(*planes, real[part].reshape(len(outer), -1) @ inner[0], *total)
-                if imaginary is not None:
-                    add_contracted(*planes, imaginary[part].reshape(len(outer), -1) @ inner[0], *turned)
+                products = vector.planes(part) @ planes  # (plane of B, plane of v, n)
+                total += products[:, 0]
+                if vector.is_complex:
+                    total[0] -= products[1, 1]
+                    total[1] += products[0, 1]
         if vector.is_complex or np.issubdtype(self.dtype, np.complexfloating):
-            return np.asarray((total[0] - turned[1]) + 1j * (total[1] + turned[0]))
+            return np.asarray(total[0] + 1j * total[1])
         return np.asarray(total[0])
 
-    def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Planes]:
+    def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Floats]:
         """sum_n O_kn* u_n: (B* u) A^dagger, block by block."""
-        given = np.ascontiguousarray(values.real), np.ascontiguousarray(values.imag)
+        given, n_planes = _parts(values), 1 if real else 2
         for (outer, *inner), planes in zip(self.blocks, self._planes, strict=True):
             if not inner:
-                along, across = planes
-                imaginary = None if real else along @ given[1] - across @ given[0]
-                yield along @ given[0] + across @ given[1], imaginary
+                products = planes @ given.T  # (plane of B, q, plane of u)
+                yield np.stack(
+                    [products[0, :, 0] + products[1, :, 1], products[0, :, 1] - products[1, :, 0]][:n_planes]
+                )
                 continue
-            weighted = np.empty(outer.shape), np.empty(outer.shape)
-            weigh(*planes, *given, *weighted)
             if np.iscomplexobj(inner[0]):
-                product = (weighted[0] + 1j * weighted[1]) @ inner[0].conj().T
-                yield _flat(product.real), None if real else _flat(product.imag)
-            else:
-                imaginary = None if real else (weighted[1] @ inner[0].T).reshape(-1)
-                yield (weighted[0] @ inner[0].T).reshape(-1), imaginary
+                product = (outer.conj() * values) @ inner[0].conj().T
+                yield _parts(product.reshape(-1))[:n_planes]
+                continue
+            weighted = np.empty((n_planes, *outer.shape))
+            weigh(planes, given, weighted)
+            yield (weighted.reshape(-1, outer.shape[1]) @ inner[0].T).reshape(n_planes, -1)
 
     def sums(self, weights: Floats) -> Numbers:
         """sum_n w_n O_kn, (K,)."""
@@ -228,10 +227,6 @@ class Factored:
                 factor[:, configurations] = 0.0
 
 
-def _flat(values: Floats) -> Floats:
-    return np.ascontiguousarray(values).reshape(-1)
-
-
 def _parts(values: Numbers) -> Floats:
     """Real and imaginary parts, (2, n)."""
     return np.stack([values.real, values.imag])
@@ -251,20 +246,24 @@ def _product(left: Numbers, right: Numbers) -> Numbers:
 
 
 @kernel
-def weigh(
-    outer: Floats, outer_imaginary: Floats, values: Floats, values_imaginary: Floats, real: Floats, imaginary: Floats
-) -> None:
-    """real + i imaginary = outer* values, (q, n); all by real and imaginary parts."""
-    for j in range(outer.shape[0]):
-        for n in range(outer.shape[1]):
-            real[j, n] = outer[j, n] * values[n] + outer_imaginary[j, n] * values_imaginary[n]
-            imaginary[j, n] = outer[j, n] * values_imaginary[n] - outer_imaginary[j, n] * values[n]
+def weigh(outer: Floats, values: Floats, weighted: Floats) -> None:
+    """weighted = outer* values by real and imaginary parts: (2, q, n) and (2, n) to (2, q, n), or (1, q, n)."""
+    for j in range(outer.shape[1]):
+        for n in range(outer.shape[2]):
+            weighted[0, j, n] = outer[0, j, n] * values[0, n] + outer[1, j, n] * values[1, n]
+        if len(weighted) == 2:
+            for n in range(outer.shape[2]):
+                weighted[1, j, n] = outer[0, j, n] * values[1, n] - outer[1, j, n] * values[0, n]
 
 
 @kernel
-def add_contracted(outer: Floats, outer_imaginary: Floats, inner: Floats, real: Floats, imaginary: Floats) -> None:
-    """real[n] + i imaginary[n] += sum over j of (outer + i outer_imaginary)[j, n] times inner[j, n]."""
-    for j in range(outer.shape[0]):
-        for n in range(outer.shape[1]):
-            real[n] += outer[j, n] * inner[j, n]
-            imaginary[n] += outer_imaginary[j, n] * inner[j, n]
+def add_contracted(outer: Floats, inner: Floats, total: Floats) -> None:
+    """total[n] += sum over j of (outer inner)[j, n] by real and imaginary parts: (2, q, n); inner may be real."""
+    for j in range(outer.shape[1]):
+        for n in range(outer.shape[2]):
+            total[0, n] += outer[0, j, n] * inner[0, j, n]
+            total[1, n] += outer[1, j, n] * inner[0, j, n]
+        if len(inner) == 2:
+            for n in range(outer.shape[2]):
+                total[0, n] -= outer[1, j, n] * inner[1, j, n]
+                total[1, n] += outer[0, j, n] * inner[1, j, n]

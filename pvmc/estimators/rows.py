@@ -139,27 +139,47 @@ class Rows:
         """
         # A power of 2 for the norm, so that the scale of each k is made only once.
         total = BoundedSum(self._scale * math.ldexp(1.0, -math.frexp(max(largest_norm, SMALLEST_BOUND))[1]))
-        k, real = self.n_parameters, self.real_parameters
         for chunk, own in zip(self.chunks, self.split(values), strict=True):
             part, start = chunk.root * own, 0
-            for plane, imaginary in chunk.derivatives.adjoint(part, real=real):
-                total.add(plane, start)
-                if imaginary is not None:
-                    total.add(imaginary, k + start)
-                start += len(plane)
-            total.add(np.array([part.sum()], dtype=np.complex128).view(np.float64), len(self._scale) - 2)
-        *parts, summed = np.split(total.total(self.comm), [k, k if real else 2 * k])
-        mean = complex(*summed)
-        if real:
-            return np.asarray(parts[0] - (self.offset.conj() * mean).real)
-        return np.asarray(parts[0] + 1j * parts[1] - self.offset.conj() * mean)
+            for planes in chunk.derivatives.adjoint(part, real=self.real_parameters):
+                total.add(planes.reshape(-1), start)
+                start += planes.size
+            total.add(np.array([part.sum()], dtype=np.complex128).view(np.float64), start)
+        return self._assembled(total.total(self.comm))
+
+    def _assembled(self, sums: Floats) -> Numbers:
+        """X^dagger u from the sums over all ranks of O* u and of u."""
+        product, start = np.empty(self.n_parameters, dtype=self.dtype), 0
+        for part in self._parts:
+            size = part.stop - part.start
+            product[part] = sums[start : start + size]
+            if not self.real_parameters:
+                product[part].imag = sums[start + size : start + 2 * size]
+            start += self._n_planes * size
+        if np.any(self.offset):
+            shift = self.offset.conj() * complex(sums[-2], sums[-1])
+            product -= shift.real if self.real_parameters else shift
+        return product
+
+    @property
+    def _n_planes(self) -> int:
+        return 1 if self.real_parameters else 2
+
+    @cached_property
+    def _parts(self) -> list[slice]:
+        """Consecutive parts of k that products with X^dagger are made of."""
+        chunk = self.chunks[0]
+        zero = np.zeros(len(chunk.root))
+        sizes = [planes.shape[1] for planes in chunk.derivatives.adjoint(zero, real=self.real_parameters)]
+        stops = np.cumsum(sizes).tolist()
+        return [slice(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]
 
     @cached_property
     def _scale(self) -> Floats:
-        """Powers of 2 for sums of O_k* u with |u| <= 1: real and imaginary parts, and those of the sum of u itself."""
+        """Powers of 2 for sums of O_k* u with |u| <= 1, part by part, real and imaginary; and for those of u itself."""
         scale = fixed_scale(np.sqrt(self._squares) * (1.0 + 1e-9))
         one = fixed_scale(np.array([1.0 + 1e-9, 1.0 + 1e-9]))
-        return np.concatenate([scale, one] if self.real_parameters else [scale, scale, one])
+        return np.concatenate([*(np.tile(scale[part], self._n_planes) for part in self._parts), one])
 
     def metric_times(self, vector: Numbers) -> tuple[Numbers, float]:
         """Collective, one sum of K numbers.  S v, (K,), and v^dagger S v."""

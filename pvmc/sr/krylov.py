@@ -29,7 +29,7 @@ class KrylovSpec(Section):
     method: Literal["cg", "minres"] = "cg"
     """conjugate gradients, or the minimal residual method, whose residual never grows"""
     tolerance: float = Field(default=1e-6, gt=0.0, lt=1.0)
-    """residual |(S + Lambda) x - F| / |F| at which it stops, in the scaling of a unit diagonal"""
+    """residual |(S + Lambda) x - F| / |F| at which it stops, in the scaling of its preconditioner"""
     iterations: int = Field(default=1000, ge=1)
     """after which it stops in any case; the residual is in the results"""
 
@@ -38,8 +38,7 @@ class KrylovSystem:
     """S as the rows of all ranks; see :class:`pvmc.sr.system.System`.
 
     Every rank runs the same solver (scipy's) on the same vectors of K numbers; only the products with X^dagger are
-    summed over the ranks, so that the next vector is the same everywhere.  The diagonal of S + Lambda is the
-    preconditioner.
+    summed over the ranks, so that the next vector is the same everywhere.  The preconditioner is a diagonal matrix.
 
     Args:
         rows: X and e.
@@ -51,6 +50,7 @@ class KrylovSystem:
         self.variances, self.rounding = rows.variances, rows.rounding
         self.force = rows.force
         self.iterations = 0
+        self._n_samples = int(rows.comm.sum(np.array([len(rows.energies)], dtype=np.int64))[0])
 
     def metric_times(self, vector: Numbers) -> tuple[Numbers, float]:
         """Collective. S v and v^dagger S v."""
@@ -58,7 +58,7 @@ class KrylovSystem:
 
     def solve(self, penalty: Floats, active: Booleans, centre: Numbers | None, start: Numbers | None) -> Numbers:
         """Collective. x to the tolerance, or as good as the iterations allow."""
-        scale = np.where(active, 1.0 / np.sqrt(np.where(active, self.variances + penalty, 1.0)), 0.0)
+        scale = np.where(active, 1.0 / np.sqrt(np.where(active, self._diagonal(penalty), 1.0)), 0.0)
 
         def matrix(vector: Numbers) -> Numbers:
             unscaled = scale * vector
@@ -70,6 +70,15 @@ class KrylovSystem:
             guess = np.where(active, start / np.where(active, scale, 1.0), 0.0)
         solution = scale * self._to_tolerance(matrix, scale * right, guess)
         return solution if centre is None else centre + solution
+
+    def _diagonal(self, penalty: Floats) -> Floats:
+        """What is divided by.
+
+        With fewer samples than parameters most of the space is left to Lambda alone: divided by Lambda it stays apart
+        from the directions that S knows, and takes no iterations.  Else it is the diagonal of S + Lambda.
+        """
+        is_wide = self._n_samples < len(penalty) and np.all(penalty > 0.0)
+        return penalty if is_wide else self.variances + penalty
 
     def _to_tolerance(self, matrix: Callable[[Numbers], Numbers], right: Numbers, guess: Numbers | None) -> Numbers:
         """The solution of A y = b, judged by its true residual: rounding lets the recurrences drift from it."""
