@@ -66,13 +66,29 @@ class Point:
 
     @cached_property
     def moments(self) -> Moments:
-        """What the solver sees in a run with ``[sampler] kind = "exact"``: moments over all configurations."""
+        """S and F over all configurations, as in a run with ``[sampler] kind = "exact"``."""
+        return self._measured(keep_rows=False)
+
+    @cached_property
+    def seen(self) -> Moments:
+        """What the solver asks for of the same configurations: these moments, or the rows that they are made of."""
+        return self._measured(keep_rows=True) if self.job.solver.keeps_rows else self.moments
+
+    def _measured(self, *, keep_rows: bool) -> Moments:
         sampler = Enumeration(self.system.basis, CHUNK, self.job.sampler.magnetization)
         comm = SerialCommunicator()
         walkers = sampler.start(range(sampler.n_blocks), comm)
         walk, job = sampler.walk(walkers, self.psi, 0), self.job
         return reduce_moments(
-            estimate(walk, job.operator, self.psi, job.ansatz.n_parameters, comm, real_parameters=self.real),
+            estimate(
+                walk,
+                job.operator,
+                self.psi,
+                job.ansatz.n_parameters,
+                comm,
+                real_parameters=self.real,
+                keep_rows=keep_rows,
+            ),
             comm,
             n_sites=job.lattice.n_sites,
             infinite_temperature=job.operator.infinite_temperature_energy,
@@ -151,7 +167,7 @@ def check_equations(point: Point) -> Check:
     The residual |A x - F| / (|A| |x| + |F|) is what is judged: small for every sound solver, however ill-conditioned A.
     """
     iteration = point.job.config.run.iterations // 2
-    step = point.job.solver.solve(point.moments, iteration, SerialCommunicator())
+    step = point.job.solver.solve(point.seen, iteration, SerialCommunicator())
     tensor, force = point.tensor, point.moments.force
     variances = tensor.diagonal().real
     if not np.any(variances) or not np.any(step.direction):
@@ -161,7 +177,7 @@ def check_equations(point: Point) -> Check:
     scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
     right, solution = force[active] * scale, step.direction[active] / scale
     frozen = float(np.max(np.abs(step.direction[~active]), initial=0.0) / np.max(np.abs(step.direction)))
-    frame, shift = _regularisation(point.job, iteration, scaled, variances.max() * scale**2)
+    frame, shift = _regularisation(point.job, iteration, scaled, variances[active])
     outside = float(np.linalg.norm(solution - frame @ (frame.conj().T @ solution)) / np.linalg.norm(solution))
     matrix = frame.conj().T @ scaled @ frame + shift
     right, solution = frame.conj().T @ right, frame.conj().T @ solution
@@ -173,27 +189,28 @@ def check_equations(point: Point) -> Check:
     return Check.at_most(EQUATIONS, max(residual, outside, frozen), EQUATION_LIMIT, note)
 
 
-def _regularisation(job: Job, iteration: int, scaled: Numbers, floors: Numbers) -> tuple[Numbers, Numbers]:
+def _regularisation(job: Job, iteration: int, scaled: Numbers, variances: Numbers) -> tuple[Numbers, Numbers]:
     """The columns that span the solutions, and what is added to the diagonal, as ``[sr]`` asks for.
 
     Args:
         job: the input.
         iteration: whose shift is taken.
         scaled: S with a unit diagonal.
-        floors: largest S_kk over each S_kk.
+        variances: S_kk.
     """
     sr = job.config.sr
     if sr.factorisation == "eigen":
         values, vectors = np.linalg.eigh(scaled)
         kept = vectors[:, values > sr.cutoff * values[-1]]
         return kept, np.zeros((kept.shape[1], kept.shape[1]))
-    return np.eye(len(scaled)), np.diag(sr.shift(iteration) + sr.floor(iteration) * floors)
+    added = sr.floor(iteration) * variances.max() + sr.offset(iteration)
+    return np.eye(len(scaled)), np.diag(sr.shift(iteration) + added / variances)
 
 
 def check_descent(point: Point) -> Check:
     """A small step along the solver's direction lowers the energy, about as much as F predicts."""
     iteration = point.job.config.run.iterations // 2
-    direction = point.job.solver.solve(point.moments, iteration, SerialCommunicator()).direction
+    direction = point.job.solver.solve(point.seen, iteration, SerialCommunicator()).direction
     if not np.any(direction):
         return Check.broken(DESCENT, "no parameter changes psi: x vanishes")
     shift = -SMALL_STEP * direction / np.linalg.norm(direction)

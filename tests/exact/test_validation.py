@@ -79,12 +79,15 @@ def failed(report: Report) -> set[str]:
         {"length": 8, "hamiltonian": {"model": "heisenberg"}, "ansatz": {**RBM_SECTION, "weights": "real", "alpha": 2}},
         {"sampler": {"kind": "exact"}},
         {"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3}},
+        {"sr": {**SR, "solver": "krylov", "krylov": {"tolerance": 1e-10}}},
+        {"sr": {**SR, "solver": "minsr"}},
+        {"sr": {**SR, "offset": 1e-3}},
         {
             "hamiltonian": {"model": "xyz", "couplings": [-1.0, 0.7, 0.4], "field_y": 0.5, "marshall": False},
             "ansatz": {"kind": "rbm", "alpha": 2, "symmetry": "none", "visible_bias": True},
         },
     ],
-    ids=["ising", "heisenberg", "exact", "pinv", "complex"],
+    ids=["ising", "heisenberg", "exact", "eigen", "krylov", "minsr", "offset", "complex"],
 )
 def test_right_programs_pass(changes: dict[str, Any]) -> None:
     shown = []
