@@ -56,7 +56,10 @@ SMOKE = {
 """A system that converges in seconds, to try the study out."""
 
 SHARED = ("heisenberg", "j1j2", "smoke")
-"""Systems with few parameters, for which S is small."""
+"""Systems with few parameters: S is small; F, a sum over all images, is large, and steps along it have to be short."""
+
+PLAIN = ("j1j2_plain",)
+"""Systems whose parameters are not shared."""
 
 GROUPS = {
     "damping": "damping of S",
@@ -106,8 +109,7 @@ def _eigen(cutoff: str) -> dict[str, str]:
 
 
 def _gradient(method: str, rate: str) -> dict[str, str]:
-    unused = {"sr.solver": "auto", "sr.learning_rate": rate}
-    return {"sr.method": method} | unused
+    return {"sr.method": method, "sr.learning_rate": rate}
 
 
 _MARCH = "{ mu = 0.95, march = 0.995 }"
@@ -178,10 +180,14 @@ VARIANTS = (
     Variant("heun", "Heun", "control", {"sr.integrator": '"heun"'}, drawn=True),
     Variant("line_search", "line search", "control", {"sr.line_search": "true"}, drawn=True),
     Variant("angle_0.1", "angle below 0.1", "control", {"sr.largest_angle": "0.1"}),
-    Variant("sgd_0.05", "sgd 0.05", "gradient", _gradient("sgd", "0.05")),
-    Variant("sgd_0.2", "sgd 0.2", "gradient", _gradient("sgd", "0.2"), drawn=True),
-    Variant("momentum_0.02", "momentum 0.02", "gradient", _gradient("momentum", "0.02"), drawn=True),
-    Variant("momentum_0.05", "momentum 0.05", "gradient", _gradient("momentum", "0.05")),
+    Variant("sgd_1e-3", "sgd 1e-3", "gradient", _gradient("sgd", "1e-3"), SHARED),
+    Variant("sgd_3e-3", "sgd 3e-3", "gradient", _gradient("sgd", "3e-3"), SHARED, drawn=True),
+    Variant("momentum_2e-4", "momentum 2e-4", "gradient", _gradient("momentum", "2e-4"), SHARED),
+    Variant("momentum_5e-4", "momentum 5e-4", "gradient", _gradient("momentum", "5e-4"), SHARED, drawn=True),
+    Variant("sgd_0.03", "sgd 0.03", "gradient", _gradient("sgd", "0.03"), PLAIN),
+    Variant("sgd_0.1", "sgd 0.1", "gradient", _gradient("sgd", "0.1"), PLAIN, drawn=True),
+    Variant("momentum_5e-3", "momentum 5e-3", "gradient", _gradient("momentum", "5e-3"), PLAIN),
+    Variant("momentum_0.02", "momentum 0.02", "gradient", _gradient("momentum", "0.02"), PLAIN, drawn=True),
     Variant("adam_1e-3", "Adam 1e-3", "gradient", _gradient("adam", "1e-3")),
     Variant("adam_3e-3", "Adam 3e-3", "gradient", _gradient("adam", "3e-3"), drawn=True),
     Variant("adam_1e-2", "Adam 1e-2", "gradient", _gradient("adam", "1e-2")),
