@@ -103,13 +103,13 @@ def _figure(found: dict[str, dict], names: list[str], path: Path) -> None:
 def _panel(axes: Axes, found: dict[str, dict], name: str, groups: tuple[str, ...]) -> None:
     """The curves of the default and of the groups."""
     drawn = [variant for variant in chosen(name) if variant.drawn and variant.group in groups]
+    default = next(variant for variant in chosen(name) if variant.name == DEFAULT)
+    if seeds := curves(found, name, default):
+        _curve(axes, seeds, default.label, color="0.1", linewidth=1.8, alpha=0.8, zorder=2.5)
     for index, variant in enumerate(variant for variant in drawn if variant.name != DEFAULT):
         if seeds := curves(found, name, variant):
             colour, dashes = style.curve(index)
             _curve(axes, seeds, variant.label, color=colour, dashes=dashes, linewidth=1.2)
-    default = next(variant for variant in chosen(name) if variant.name == DEFAULT)
-    if seeds := curves(found, name, default):
-        _curve(axes, seeds, default.label, color="0.1", linewidth=1.8, alpha=0.8, zorder=2.5)
     axes.set(xscale="log", yscale="log")
     # Errors fall to the right: nothing is in this corner.
     axes.legend(loc="lower left", handlelength=3.2, labelspacing=0.25, borderaxespad=0.6)
