@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pvmc import sampler
 from pvmc.config import RawInput
 from pvmc.driver import State
 from pvmc.errors import NumericalError
-from pvmc.estimators import estimate, reduce_moments
+from pvmc.estimators import Trial, estimate, reduce_moments
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, Node, SerialCommunicator
 from pvmc.rng import Stream, generator
@@ -58,9 +59,19 @@ def run_kernels(job: Job, state: State, copies: int | None = None) -> None:
     draws = sampler.Samples(spins, lookup, samples.accepted, samples.proposed, weights, samples.is_exact)
     real = not np.issubdtype(job.ansatz.dtype, np.complexfloating)
     alone = SerialCommunicator()
-    kept = job.solver.keeps_rows
-    batch = estimate(draws, job.operator, psi, len(state.theta), alone, real_parameters=real, keep_rows=kept)
+    batch = estimate(
+        draws,
+        job.operator,
+        psi,
+        len(state.theta),
+        alone,
+        real_parameters=real,
+        keep_rows=job.solver.keeps_rows,
+        keep_spins=job.solver.keeps_spins,
+    )
     moments = reduce_moments(batch, alone, n_sites=job.lattice.n_sites, infinite_temperature=0.0)
+    if job.solver.keeps_spins:
+        moments = replace(moments, trial=Trial(batch, state.theta, job.ansatz, job.operator, alone))
     with contextlib.suppress(NumericalError):  # S of so few configurations may have no solution
         job.solver.solve(moments, 0, alone)
 

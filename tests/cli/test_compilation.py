@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import pvmc
+from pvmc.compilation import warm_up
+from pvmc.config import RawInput
+from pvmc.estimators import Moments
+from pvmc.job import JobConfig, build_job
+from pvmc.sr import Step
 
 INPUT = """\
 [lattice]
@@ -54,6 +61,35 @@ def test_warmup_compiles_all_that_a_run_needs(tmp_path: Path, environment: dict[
     assert len(kernels) >= 4
     pvmc_command("run", "chain.toml")
     assert compiled(tmp_path / "kernels") == kernels, "the run found every kernel"
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"solver": "krylov"},
+        {"solver": "minsr"},
+        {"factorisation": "eigen", "snr": 2.0},
+        {"method": "adam"},
+        {"line_search": True},
+        {"integrator": "heun"},
+    ],
+    ids=lambda section: "-".join(section),
+)
+def test_every_solver_gets_what_it_asks_for(section: dict[str, object]) -> None:
+    """The rows, or the configurations, where the solver says so; its step is then made of them."""
+    tables = tomllib.loads(INPUT) | {"sr": section}
+    job = build_job(JobConfig.model_validate(tables), RawInput(tables, "test"))
+    asked = []
+
+    class Watched(type(job.solver)):  # type: ignore[misc]
+        def solve(self, moments: Moments, *arguments: object, **keywords: object) -> Step:
+            asked.append((moments.rows is not None, moments.trial is not None))
+            step: Step = super().solve(moments, *arguments, **keywords)
+            return step
+
+    solver = Watched(**vars(job.solver))
+    warm_up(replace(job, solver=solver))
+    assert asked == 2 * [(solver.keeps_rows, solver.keeps_spins)], "once for one draw, once for two"
 
 
 def test_one_rank_compiles_for_all(tmp_path: Path, environment: dict[str, str], mpiexec: str) -> None:

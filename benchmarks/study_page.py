@@ -1,0 +1,124 @@
+"""The page docs/study.md, from the numbers of study.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from page import table
+from study_curves import LAST, SHARE, THRESHOLDS, WINDOW, median
+from study_variants import GROUPS, SMOKE, SYSTEMS, System, Variant, chosen
+
+RANKED = 5
+"""Variants that are named as the fastest."""
+
+Rows = list[dict]
+
+
+def markdown(found: dict[str, dict], figures: Sequence[Path], directory: Path) -> str:
+    """The whole page.
+
+    Args:
+        found: numbers of each run by system/variant/seed.
+        figures: their files.
+        directory: where the page will be, for the links to them.
+    """
+    parts = [
+        "# How the optimiser's settings compare\n",
+        "Written by `python benchmarks/study.py`; the numbers are in `benchmarks/results/study.json`, the inputs in "
+        "`configs/study/`, and the variants (the keys that each of them changes) in `benchmarks/study_variants.py`.\n",
+        _method(found),
+    ]
+    for name, system in (SYSTEMS | SMOKE).items():
+        rows = {variant: _runs(found, name, variant) for variant in chosen(name)}
+        rows = {variant: runs for variant, runs in rows.items() if runs}
+        if rows:
+            parts += _section(system, rows)
+            parts += [
+                f"![Relative error against time]({Path(os.path.relpath(figure, directory)).as_posix()})\n"
+                for figure in figures
+                if figure.stem == f"study_{system.figure}" and _is_last(name, system, found)
+            ]
+    return "\n".join(parts)
+
+
+def _method(found: dict[str, dict]) -> str:
+    seconds = sorted({row["seconds"] for row in found.values()})
+    spans = " or ".join(f"{value:g}" for value in seconds)
+    return (
+        f"Each run had one core for {spans or 'no'} seconds of processor time, kernels compiled and not counted; a run "
+        "that diverges is not saved by retries.  Times are those of a core that does nothing else: wall time of the "
+        "iterations, times the share of it in which the process had the core.  The relative error is that of the mean "
+        f"energy of the last {LAST:.0%} of the iterations, with its statistical error (a lower bound, marked >, where "
+        "the energy still drifts); the V-score is N variance / energy^2 over the same iterations.  A relative error "
+        f"counts as reached where the running mean over {WINDOW} iterations (or the last {SHARE:.0%}, if more) is "
+        "that close to the exact energy, and its standard error is that small, too; the figures show the larger of "
+        "both.  With several seeds the numbers are medians, and a time is given where more than half of them got "
+        "there.\n"
+    )
+
+
+def _is_last(name: str, system: System, found: dict[str, dict]) -> bool:
+    """Whether no later system of the page with results shares the figure."""
+    there = {key.partition("/")[0] for key in found}
+    sharing = [other for other, one in (SYSTEMS | SMOKE).items() if one.figure == system.figure and other in there]
+    return name == sharing[-1]
+
+
+def _runs(found: dict[str, dict], name: str, variant: Variant) -> Rows:
+    return [row for key, row in found.items() if key.rpartition("/")[0] == f"{name}/{variant.name}"]
+
+
+def _section(system: System, rows: dict[Variant, Rows]) -> list[str]:
+    parts = [f"## {system.title}\n"]
+    parts += [_fastest(rows, threshold) for threshold in THRESHOLDS if _count(rows, threshold)]
+    thresholds = [threshold for threshold in THRESHOLDS if _count(rows, threshold)]
+    head = ["variant", "runs", "iterations", "s per iteration", "relative error", "V-score"]
+    head += [f"s to {threshold:.0e}" for threshold in thresholds]
+    for group, title in GROUPS.items():
+        members = {variant: runs for variant, runs in rows.items() if variant.group == group}
+        if members:
+            lines = [_line(variant, runs, thresholds) for variant, runs in members.items()]
+            parts += [f"### {title[0].upper()}{title[1:]}\n", table(head, lines)]
+    return parts
+
+
+def _time(runs: Rows, threshold: float) -> float | None:
+    return median([row.get("reached", {}).get(f"{threshold:.0e}") for row in runs])
+
+
+def _count(rows: dict[Variant, Rows], threshold: float) -> int:
+    return sum(_time(runs, threshold) is not None for runs in rows.values())
+
+
+def _fastest(rows: dict[Variant, Rows], threshold: float) -> str:
+    timed = {variant.label: time for variant, runs in rows.items() if (time := _time(runs, threshold)) is not None}
+    first = sorted(timed, key=lambda label: timed[label])[:RANKED]
+    names = "; ".join(f"{label} ({timed[label]:.3g} s)" for label in first)
+    return f"Of {len(rows)} variants {len(timed)} reach a relative error of {threshold:.0e}, first {names}.\n"
+
+
+def _line(variant: Variant, runs: Rows, thresholds: Sequence[float]) -> list[str]:
+    broken = [row for row in runs if row["status"] == "failed"]
+    count = f"{len(runs)}, {len(broken)} failed" if broken else str(len(runs))
+    iterations = f"{np.median([row['iterations'] for row in runs]):.0f}"
+    measured = [row for row in runs if "error" in row and row not in broken]
+    if not measured:
+        return [variant.label, count, iterations, *["-"] * (3 + len(thresholds))]
+    middle = {
+        name: float(np.median([row[name] for row in measured]))
+        for name in ("seconds_per_iteration", "error", "error_error", "v_score")
+    }
+    bound = "> " if any(row["drifting"] for row in measured) else ""
+    reached = [_time(runs, threshold) for threshold in thresholds]
+    return [
+        variant.label,
+        count,
+        iterations,
+        f"{middle['seconds_per_iteration']:.3g}",
+        f"{middle['error']:.2e} ± {bound}{middle['error_error']:.0e}",
+        f"{middle['v_score']:.1e}",
+        *("-" if time is None else f"{time:.3g}" for time in reached),
+    ]
