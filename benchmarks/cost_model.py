@@ -95,7 +95,7 @@ def collectives(n_parameters: int, ranks: int, *, is_complex: bool) -> list[Coll
         Collective("allreduce", 6 * 9 * 8),  # its statistics
         Collective("reduce", number * (rows * (rows + 1) // 2)),  # packed triangle of the moments
         Collective("broadcast", 8),  # has the solution failed?
-        Collective("broadcast", number * n_parameters + 40),  # the direction, and what is reported of it
+        Collective("broadcast", number * n_parameters + 56),  # the direction, and what is reported of it
         Collective("allreduce", 8 * ranks, 1 / CHECK_INTERVAL),  # are the parameters the same?
         Collective("broadcast", 8),  # has the output failed?
         Collective("allreduce", 24),  # does the run stop, or save its state?

@@ -52,7 +52,7 @@ class Derivatives(Protocol):
         ...
 
     def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Floats]:
-        """sum_n O_kn* u_n, consecutive parts of k: real and imaginary parts, (2, size) each; with ``real``, (1, size)."""
+        """sum_n O_kn* u_n, part by part of k: real and imaginary parts, (2, size); with ``real``, (1, size)."""
         ...
 
     def sums(self, weights: Floats) -> Numbers:

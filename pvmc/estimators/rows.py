@@ -18,12 +18,15 @@ import numpy as np
 from pvmc.ansatz.base import Floats, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.derivatives import Derivatives, Stored, Vector
-from pvmc.estimators.summation import SMALLEST_BOUND, BoundedSum, ExactSum, fixed_scale
+from pvmc.estimators.summation import BoundedSum, ExactSum, fixed_scale
 from pvmc.parallel import Communicator
 
 ROUNDING = 512.0 * float(np.finfo(float).eps)
 """Relative error of a mean over configurations: a chunk of some hundreds is summed one after the other, and equal
 summands are rounded alike."""
+
+SMALLEST = 2.0**-450
+"""Norms of O_k and u below count as this: the product of two such still has a scale."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class Rows:
             largest_norm: not smaller than |u| over all ranks, the same on all.
         """
         # A power of 2 for the norm, so that the scale of each k is made only once.
-        total = BoundedSum(self._scale * math.ldexp(1.0, -math.frexp(max(largest_norm, SMALLEST_BOUND))[1]))
+        total = BoundedSum(self._scale * math.ldexp(1.0, -math.frexp(max(largest_norm, SMALLEST))[1]))
         for chunk, own in zip(self.chunks, self.split(values), strict=True):
             part, start = chunk.root * own, 0
             for planes in chunk.derivatives.adjoint(part, real=self.real_parameters):
@@ -177,7 +180,7 @@ class Rows:
     @cached_property
     def _scale(self) -> Floats:
         """Powers of 2 for sums of O_k* u with |u| <= 1, part by part, real and imaginary; and for those of u itself."""
-        scale = fixed_scale(np.sqrt(self._squares) * (1.0 + 1e-9))
+        scale = fixed_scale(np.maximum(np.sqrt(self._squares) * (1.0 + 1e-9), SMALLEST))
         one = fixed_scale(np.array([1.0 + 1e-9, 1.0 + 1e-9]))
         return np.concatenate([*(np.tile(scale[part], self._n_planes) for part in self._parts), one])
 
