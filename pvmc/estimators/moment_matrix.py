@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import blas
 
 from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.ansatz.vector_math import kernel
+from pvmc.estimators.packed import add_product, zeros
 from pvmc.estimators.summation import add_rounded
 from pvmc.parallel import Communicator
 
@@ -104,8 +104,8 @@ class MomentMatrix:
         # Re(x* x^T) has no imaginary parts of <x>, which the real part of <x>* <x> needs: they go below the triangle.
         n_more = size - 1 if self._is_real and is_complex else 0
         shape = n_pairs + n_more, 1 if self._is_real else 2
-        self._sums: Numbers = np.zeros(shape, dtype=np.int64 if exact else np.float64)
-        self._imaginary = self._sums[n_pairs:, 0]
+        self._sums: Numbers = zeros(shape, np.int64 if exact else np.float64)
+        self._triangle, self._imaginary = self._sums[:n_pairs], self._sums[n_pairs:, 0]
 
     @property
     def n_parameters(self) -> int:
@@ -134,28 +134,22 @@ class MomentMatrix:
             rows[1:] -= self.reference.centre[:, None]
             if weights is not None:
                 rows *= np.sqrt(weights)
-        partial = self._product(rows)
-        diagonal = partial.diagonal().real
-        if not np.all(np.isfinite(diagonal)):
-            raise NotFinite
         imaginary = rows[1:].imag @ rows[0].real if len(self._imaginary) else np.empty(0)
-        if not self.exact:
-            add_triangle(_planes(partial), self._sums)
-            self._imaginary += imaginary
-            return
-        if np.max(diagonal * self._scales**2) * self._n_chunks > 2.0**BITS:
-            raise OutOfRange
-        add_scaled_triangle(_planes(partial), self._scales, self._sums)
-        add_rounded(imaginary, self._scales[1:] * self._scales[0], self._imaginary)
-
-    def _product(self, rows: Numbers) -> Numbers:
-        """Lower triangle of x* x^T summed over a chunk, in Fortran order: half of a product, by BLAS herk or syrk."""
-        if not self._is_real:
-            return np.asarray(blas.zherk(1.0, rows.T, trans=2, lower=1))
-        if np.iscomplexobj(rows):
+        if self._is_real and np.iscomplexobj(rows):
             # Re(x* x^T) = Re x Re x^T + Im x Im x^T: the parts side by side are one real product.
             rows = np.concatenate([rows.real, rows.imag], axis=1)
-        return np.asarray(blas.dsyrk(1.0, rows.T, trans=1, lower=1))
+        planes = rows.view(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            squares = np.einsum("kn,kn->k", planes, planes)
+        if not np.all(np.isfinite(squares)):
+            raise NotFinite
+        if self.exact and np.max(squares * self._scales**2) * self._n_chunks > 2.0**BITS:
+            raise OutOfRange
+        add_product(rows, self._scales if self.exact else None, self._triangle)
+        if not self.exact:
+            self._imaginary += imaginary
+        else:
+            add_rounded(imaginary, self._scales[1:] * self._scales[0], self._imaginary)
 
     def covariances(self, comm: Communicator) -> tuple[Numbers, Numbers, Numbers]:
         """Collective.  <O>, the force <E O*> - <E><O*> and <O* O> - <O*><O> of all ranks, on the root; empty elsewhere.
@@ -168,36 +162,13 @@ class MomentMatrix:
             return np.empty(0), np.empty(0), np.empty((0, 0))
         scales = 1.0 / self._scales if self.exact else np.ones(k + 2)
         shift, force = np.empty((2, k + 1), dtype=self.dtype)
-        tensor = np.zeros((k, k), dtype=self.dtype, order="F")
+        tensor = zeros((k, k), self.dtype).T
         weight, imaginary = 1.0 / self._n_samples, np.zeros(k + 1)
         if len(self._imaginary):
             imaginary[:] = total[-(k + 1) :, 0] * weight * scales[1:] * scales[0]
         unpack_covariances(total, scales, weight, imaginary, *map(_planes, (shift, force, tensor)))
         mean = self.reference.centre[:-1] + shift[:-1]
         return mean + 1j * imaginary[:-1] if len(self._imaginary) else mean, force[:-1], tensor
-
-
-@kernel
-def add_triangle(matrix: Floats, sums: Floats) -> None:
-    """Add the triangle i >= j of matrix[j, i, plane] to packed sums (n_pairs, n_planes)."""
-    position = 0
-    for j in range(matrix.shape[0]):
-        for i in range(j, matrix.shape[0]):
-            for plane in range(matrix.shape[2]):
-                sums[position, plane] += matrix[j, i, plane]
-            position += 1
-
-
-@kernel
-def add_scaled_triangle(matrix: Floats, scales: Floats, sums: Integers) -> None:
-    """As :func:`add_triangle`, with matrix[j, i] times both scales, rounded to integers."""
-    position = 0
-    for j in range(matrix.shape[0]):
-        for i in range(j, matrix.shape[0]):
-            scale = scales[i] * scales[j]
-            for plane in range(matrix.shape[2]):
-                sums[position, plane] += np.int64(np.rint(matrix[j, i, plane] * scale))
-            position += 1
 
 
 @kernel

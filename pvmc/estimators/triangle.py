@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import blas
 
 from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.ansatz.vector_math import kernel
-from pvmc.estimators.moment_matrix import add_scaled_triangle
+from pvmc.estimators.packed import add_product, zeros
 from pvmc.estimators.summation import FIXED_BITS, SMALLEST_BOUND
 from pvmc.parallel import Communicator
 
 
 class TriangleSum:
-    """The sum of x x^dagger over pieces x, lower triangle, in 64-bit integers.
+    """The sum of x* x^T over pieces x, lower triangle, in 64-bit integers.
 
     Args:
         squares: diagonal of the whole sum, float64 (m,), or what it does not exceed; the same on every rank.  No
@@ -28,13 +27,11 @@ class TriangleSum:
         self._scales = np.ldexp(1.0, FIXED_BITS // 2 - exponents)
         self._dtype = dtype
         n_planes = 2 if np.issubdtype(dtype, np.complexfloating) else 1
-        self._sums = np.zeros((len(squares) * (len(squares) + 1) // 2, n_planes), dtype=np.int64)
+        self._sums = zeros((len(squares) * (len(squares) + 1) // 2, n_planes), np.int64)
 
     def add(self, piece: Numbers) -> None:
-        """Add x x^dagger of a piece x, (m, n), of the sum's dtype; in Fortran order it is not copied."""
-        multiply = blas.zherk if np.iscomplexobj(piece) else blas.dsyrk
-        columns = multiply(1.0, piece, lower=1).T
-        add_scaled_triangle(columns.view(np.float64).reshape(*columns.shape, -1), self._scales, self._sums)
+        """Add x* x^T of a piece x, (m, n), of the sum's dtype, C-contiguous."""
+        add_product(piece, self._scales, self._sums)
 
     def on_root(self, comm: Communicator) -> Numbers | None:
         """Collective. The sum over all ranks on the root, (m, m) in Fortran order, zero above the diagonal."""
@@ -42,7 +39,7 @@ class TriangleSum:
         if total is None:
             return None
         size = len(self._scales)
-        matrix = np.zeros((size, size), dtype=self._dtype, order="F")
+        matrix = zeros((size, size), self._dtype).T
         unpack_triangle(total, 1.0 / self._scales, matrix.T.view(np.float64).reshape(size, size, -1))
         return matrix
 

@@ -50,7 +50,10 @@ class Communicator(Protocol):
         """
 
     def sum_to_root(self, array: npt.ArrayLike) -> Array | None:
-        """Collective.  As :meth:`sum`, with the result on rank 0 alone; None elsewhere."""
+        """Collective.  As :meth:`sum`, with the result on rank 0 alone, in the place of ``array``; None elsewhere.
+
+        ``array`` may be large: it is overwritten on the root, where it is a contiguous array, and is not copied.
+        """
 
     def max(self, array: npt.ArrayLike) -> Array:
         """Collective.  Elementwise maximum over ranks of float64 or int64 arrays; NaN where any rank has NaN.
@@ -125,7 +128,7 @@ class SerialCommunicator(Communicator):
         return _reducible(array, _SUMMED).copy()
 
     def sum_to_root(self, array: npt.ArrayLike) -> Array:
-        return self.sum(array)
+        return _reducible(array, _SUMMED)
 
     def max(self, array: npt.ArrayLike) -> Array:
         return _reducible(array, _ORDERED).copy()
@@ -186,13 +189,12 @@ class MpiCommunicator(Communicator):
 
     def sum_to_root(self, array: npt.ArrayLike) -> Array | None:
         local = _reducible(array, _SUMMED)
-        result = np.empty_like(local) if self.rank == 0 else None
-        sent, received = local.reshape(-1), None if result is None else result.reshape(-1)
-        for start in range(0, sent.size, self._largest_count):
-            piece = slice(start, start + self._largest_count)
-            target = None if received is None else received[piece]
-            self._wait(self._comm.Ireduce(sent[piece], target, op=self._mpi.SUM, root=0))
-        return result
+        flat = local.reshape(-1)
+        for start in range(0, flat.size, self._largest_count):
+            piece = flat[start : start + self._largest_count]
+            sent, received = (self._mpi.IN_PLACE, piece) if self.rank == 0 else (piece, None)
+            self._wait(self._comm.Ireduce(sent, received, op=self._mpi.SUM, root=0))
+        return local if self.rank == 0 else None
 
     def max(self, array: npt.ArrayLike) -> Array:
         local = _reducible(array, _ORDERED)

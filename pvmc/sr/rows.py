@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 def tensor_of(rows: Rows) -> Numbers:
     """Collective. S = X^dagger X on the root, lower triangle in Fortran order; empty elsewhere."""
     # Variances that are differences may be too small, by their rounding.
-    return _summed(rows, _conjugates(rows), rows.variances + rows.rounding)
+    return _summed(rows, _centred(rows), rows.variances + rows.rounding)
 
 
 def force_covariance(rows: Rows) -> Numbers:
@@ -38,29 +38,29 @@ def force_covariance(rows: Rows) -> Numbers:
     return total
 
 
-def _conjugates(rows: Rows) -> Iterator[Numbers]:
-    """X^dagger chunk by chunk, (K, n); for real parameters real and imaginary parts side by side."""
+def _centred(rows: Rows) -> Iterator[Numbers]:
+    """X^T chunk by chunk, (K, n); for real parameters real and imaginary parts side by side."""
     for chunk in rows.chunks:
         centred = (chunk.derivatives.rows() - rows.offset[:, None]) * chunk.root
         if rows.real_parameters and np.iscomplexobj(centred):
             yield np.concatenate([centred.real, centred.imag], axis=1)
         else:
-            yield centred.conj()
+            yield centred
 
 
 def _summands(rows: Rows, n: int) -> Iterator[Numbers]:
-    """sqrt(n) X_n* e_n chunk by chunk, (K, n): their squares sum up to the mean square of f."""
+    """sqrt(n) X_n e_n* chunk by chunk, (K, n): their squares sum up to the mean square of f."""
     start = 0
     for chunk in rows.chunks:
         energies = rows.energies[start : start + len(chunk.root)]
         start += len(chunk.root)
         centred = (chunk.derivatives.rows() - rows.offset[:, None]) * chunk.root
-        product = np.sqrt(n) * centred.conj() * energies
+        product = np.sqrt(n) * centred * energies.conj()
         yield np.ascontiguousarray(product.real) if rows.real_parameters else product
 
 
 def _summed(rows: Rows, pieces: Iterator[Numbers], squares: Floats) -> Numbers:
-    """Collective. The sum of x x^dagger over pieces of all ranks."""
+    """Collective. The sum of x* x^T over pieces of all ranks."""
     total = TriangleSum(squares, rows.dtype)
     for piece in pieces:
         total.add(piece)
