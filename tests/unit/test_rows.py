@@ -38,6 +38,9 @@ class Together(SerialCommunicator):
         self.so_far = local.copy() if self.so_far is None else self.so_far + local
         return self.so_far
 
+    def sum_to_root(self, array: npt.ArrayLike) -> Numbers:
+        return self.sum(array)
+
 
 def splits(n: int, rng: np.random.Generator) -> list[list[npt.NDArray[np.int64]]]:
     """Some ways to share out n things over ranks, and to order them there."""
