@@ -21,7 +21,7 @@ from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Number
 from pvmc.ansatz.factors import is_shorter, outer
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.section import AnsatzSection
-from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, tanh_in_place
+from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
 from pvmc.flips import FlipSets
@@ -244,11 +244,8 @@ class RBMState:
         return joined_planes(self._angle_planes(spins), self._n_planes)
 
     def log_psi(self, spins: Spins) -> Numbers:
-        """ln psi(s), (L,); the phase modulo 2 pi, -inf where psi is zero to rounding."""
-        theta = self._angles(spins)
-        right = np.where(theta.real < 0.0, -theta, theta)
-        with np.errstate(divide="ignore"):
-            value: Numbers = (right + np.log1p(np.exp(-2.0 * right))).sum(axis=0)
+        """ln psi(s), (L,), finite; the phase modulo 2 pi."""
+        value = sum_log_two_cosh(self._angle_planes(spins), self._n_planes)
         return value + self.visible_biases @ spins
 
     def lookup(self, spins: Spins) -> Floats:
