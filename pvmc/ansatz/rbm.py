@@ -245,14 +245,24 @@ class RBMState:
 
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s), (L,), finite; the phase modulo 2 pi."""
-        value = sum_log_two_cosh(self._angle_planes(spins), self._n_planes)
-        return value + self.visible_biases @ spins
+        return self._log_psi(spins, self._angle_planes(spins))
+
+    def _log_psi(self, spins: Spins, theta: Floats) -> Numbers:
+        """ln psi of configurations whose angles are known, (L,)."""
+        return sum_log_two_cosh(theta, self._n_planes) + self.visible_biases @ spins
 
     def lookup(self, spins: Spins) -> Floats:
         """T = tanh theta by planes, float64 (n_planes * M, L)."""
         theta = self._angle_planes(spins)
         tanh_in_place(theta, self._n_planes)
         return theta
+
+    def log_psi_and_lookup(self, spins: Spins) -> tuple[Numbers, Floats]:
+        """What ``log_psi`` and ``lookup`` give, the same bits, from angles that are made once."""
+        theta = self._angle_planes(spins)
+        value = self._log_psi(spins, theta)
+        tanh_in_place(theta, self._n_planes)
+        return value, theta
 
     def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
         """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
