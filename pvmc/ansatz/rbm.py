@@ -21,7 +21,7 @@ from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Number
 from pvmc.ansatz.factors import is_shorter, outer
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.section import AnsatzSection
-from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, tanh_in_place
+from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
 from pvmc.flips import FlipSets
@@ -244,18 +244,25 @@ class RBMState:
         return joined_planes(self._angle_planes(spins), self._n_planes)
 
     def log_psi(self, spins: Spins) -> Numbers:
-        """ln psi(s), (L,); the phase modulo 2 pi, -inf where psi is zero to rounding."""
-        theta = self._angles(spins)
-        right = np.where(theta.real < 0.0, -theta, theta)
-        with np.errstate(divide="ignore"):
-            value: Numbers = (right + np.log1p(np.exp(-2.0 * right))).sum(axis=0)
-        return value + self.visible_biases @ spins
+        """ln psi(s), (L,), finite; the phase modulo 2 pi."""
+        return self._log_psi(spins, self._angle_planes(spins))
+
+    def _log_psi(self, spins: Spins, theta: Floats) -> Numbers:
+        """ln psi of configurations whose angles are known, (L,)."""
+        return sum_log_two_cosh(theta, self._n_planes) + self.visible_biases @ spins
 
     def lookup(self, spins: Spins) -> Floats:
         """T = tanh theta by planes, float64 (n_planes * M, L)."""
         theta = self._angle_planes(spins)
         tanh_in_place(theta, self._n_planes)
         return theta
+
+    def log_psi_and_lookup(self, spins: Spins) -> tuple[Numbers, Floats]:
+        """What ``log_psi`` and ``lookup`` give, the same bits, from angles that are made once."""
+        theta = self._angle_planes(spins)
+        value = self._log_psi(spins, theta)
+        tanh_in_place(theta, self._n_planes)
+        return value, theta
 
     def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
         """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""

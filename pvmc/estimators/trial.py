@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pvmc.ansatz.base import Ansatz, Floats, Numbers, Spins
+from pvmc.ansatz.base import Ansatz, Floats, Numbers, Spins, WaveFunction
 from pvmc.errors import on_every_rank
 from pvmc.estimators.local import Batch, local_energy
 from pvmc.estimators.summation import sum_of_blocks
@@ -63,8 +63,9 @@ class Trial:
             psi = self._ansatz.at(self._theta + shift)
         logarithms, energies = [], []
         for spins in self._draws():
-            logarithms.append(2.0 * psi.log_psi(spins).real)
-            energies.append(local_energy(self._operator, psi, spins, psi.lookup(spins)).real)
+            logarithm, lookup = _log_psi_and_lookup(psi, spins)
+            logarithms.append(2.0 * logarithm.real)
+            energies.append(local_energy(self._operator, psi, spins, lookup).real)
         weights = self._by_draw(np.ones(self._batch.energies.shape) if (w := self._batch.weights) is None else w)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             # The weights belong to what is compared: the largest gain alone may be that of a configuration without any.
@@ -97,3 +98,11 @@ class Trial:
         rows = np.stack([part.reshape(self._batch.n_blocks, -1).sum(axis=1) for part in parts], axis=1)
         found: list[float] = sum_of_blocks(rows, self._comm, exact=True).tolist()
         return found
+
+
+def _log_psi_and_lookup(psi: WaveFunction, spins: Spins) -> tuple[Numbers, Floats]:
+    """ln psi, (L,), and the look-up, (Q, L); in one go where psi offers it."""
+    if hasattr(psi, "log_psi_and_lookup"):
+        logarithm, lookup = psi.log_psi_and_lookup(spins)
+        return logarithm, lookup
+    return psi.log_psi(spins), psi.lookup(spins)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from scipy.integrate import solve_ivp
 
+from pvmc.ansatz import RBM
 from pvmc.driver import State, iterate
 from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, Trial, estimate
@@ -79,6 +81,26 @@ def test_changes_of_the_energy_without_noise(problem: Problem, size: float, rng:
     assert found.change == pytest.approx(expected, rel=0, abs=1e-12 * np.linalg.norm(problem.matrix, 2))
     assert size == 0.0 or abs(expected) > 1e-4
     assert found.effective_part == pytest.approx(effective_part(problem, problem.theta, shift), rel=1e-12)
+
+
+class OnePartAtATime:
+    """An RBM whose wave functions offer nothing but the interface."""
+
+    def __init__(self, rbm: RBM):
+        self._rbm = rbm
+
+    def at(self, theta: Numbers) -> Any:
+        psi = self._rbm.at(theta)
+        return SimpleNamespace(log_psi=psi.log_psi, lookup=psi.lookup, ratios=psi.ratios)
+
+
+def test_wave_functions_may_offer_ln_psi_and_look_up_in_one_go(problem: Problem, rng: np.random.Generator) -> None:
+    """The same bits where they do not."""
+    _, trial = problem.measured()
+    other: Any = OnePartAtATime(problem.rbm)
+    shift = random_shift(problem, 0.1, rng)
+    assert hasattr(problem.rbm.at(problem.theta), "log_psi_and_lookup")
+    assert Trial(trial._batch, problem.theta, other, problem.operator, COMM).change(shift) == trial.change(shift)
 
 
 def test_a_state_far_from_the_configurations(problem: Problem) -> None:

@@ -69,6 +69,15 @@ def test_log_psi_is_the_formula_of_the_features(case: tuple[RBM, Any, RBMState])
     assert state.log_psi(spins).dtype == rbm.dtype
 
 
+def test_log_psi_and_look_up_in_one_go(case: tuple[RBM, Any, RBMState]) -> None:
+    """The bits of each alone."""
+    _, _, state = case
+    spins = random_spins(np.random.default_rng(6))
+    for both, alone in zip(state.log_psi_and_lookup(spins), (state.log_psi(spins), state.lookup(spins)), strict=True):
+        assert both.dtype == alone.dtype and both.flags.c_contiguous
+        np.testing.assert_array_equal(both, alone)
+
+
 def test_log_psi_is_symmetric_under_the_group(case: tuple[RBM, Any, RBMState]) -> None:
     rbm, _, state = case
     spins = random_spins(np.random.default_rng(3))

@@ -9,7 +9,7 @@ import pytest
 
 from pvmc.ansatz import correlation, extended, hidden_units, kernels, reference, simd
 from pvmc.ansatz.rbm import RBM, RBMState
-from pvmc.ansatz.vector_math import expm1, kernel, sine_cosine_products, tanh_in_place
+from pvmc.ansatz.vector_math import LARGEST_ANGLE, expm1, kernel, sine_cosine_products, sum_log_two_cosh, tanh_in_place
 
 WIDTH = 5  # no multiple of a vector
 DTYPES = [np.float64, np.complex128]
@@ -73,6 +73,102 @@ def test_complex_tanh_next_to_its_poles() -> None:
     assert np.isfinite(theta).all() and abs(theta[1, 0]) > 1e16
     np.testing.assert_allclose(theta[0], real[0].astype(float), rtol=1e-12)
     np.testing.assert_allclose(theta[1, :1], imaginary[0, :1].astype(float), rtol=1e-12)
+
+
+# ln 2cosh -------------------------------------------------------------------------------------------------------------
+
+LONG_TWO_PI = 2 * np.arctan2(np.longdouble(0), np.longdouble(-1))
+
+
+def long_log_two_cosh(x: Any, y: Any) -> tuple[Any, Any]:
+    """ln 2cosh(x + iy) in extended precision, real and imaginary part, from cosh x cos y and sinh x sin y."""
+    x, y = x.astype(np.longdouble), y.astype(np.longdouble)
+    fall = -np.expm1(-2 * np.abs(x))  # 2 sinh|x| e^-|x|, and 2 cosh x e^-|x| is 2 - fall
+    real, imaginary = (2 - fall) * np.cos(y), np.copysign(fall, x) * np.sin(y)
+    return np.abs(x) + np.log(np.hypot(real, imaginary)), np.arctan2(imaginary, real)
+
+
+def phases_apart(one: Any, other: Any) -> Any:
+    """The distance of two phases, modulo 2 pi."""
+    difference = one - other
+    return np.abs(difference - LONG_TWO_PI * np.round(difference / LONG_TWO_PI))
+
+
+def assert_log_two_cosh(x: Any, y: Any, tolerance: float) -> None:
+    """The sum over the first axis of x and y, (M, L), within M times a tolerance; of one term relative from 1 on."""
+    value = sum_log_two_cosh(np.concatenate([x, y]), 2)
+    real, imaginary = long_log_two_cosh(x, y)
+    size = (np.maximum(1.0, np.abs(part[0])) if len(x) == 1 else len(x) for part in (real, y))
+    apart = np.abs(value.real - real.sum(axis=0)), phases_apart(value.imag, imaginary.sum(axis=0))
+    for error, limit in zip(apart, size, strict=True):
+        assert (error / limit).max() < tolerance
+
+
+def test_real_log_two_cosh() -> None:
+    x = angles()
+    exact = np.logaddexp(x.astype(np.longdouble), -x.astype(np.longdouble))
+    assert (np.abs(sum_log_two_cosh(x[None], 1) - exact) / np.maximum(1.0, exact)).max() < 1e-15
+
+
+def test_complex_log_two_cosh() -> None:
+    """Anywhere, and next to the zeros of cosh, on both sides of the imaginary axis."""
+    rng = np.random.default_rng(3)
+    assert_log_two_cosh(angles()[None], rng.permutation(angles())[None], 1e-15)
+    x = 10.0 ** rng.uniform(-20, 0, 20_000) * rng.choice([-1.0, 1.0], 20_000)
+    y = (rng.integers(-50, 50, x.shape) + 0.5) * np.pi * (1.0 + 10.0 ** rng.uniform(-16, -1, x.shape))
+    assert_log_two_cosh(x[None], y[None], 1e-15)
+
+
+@pytest.mark.parametrize("x", [0.0, 1e-17, -1e-10])
+def test_log_two_cosh_at_the_angles_closest_to_a_zero(x: float) -> None:
+    """The float64 next to each odd multiple of pi/2 that the reduction is made for: finite at all of them."""
+    half_pi = 0.25 * LONG_TWO_PI
+    y = np.append(np.arange(1, int(LARGEST_ANGLE / half_pi) + 1, 2) * half_pi, 45.553093477052).astype(np.float64)
+    assert np.cos(y.astype(np.longdouble)).min() < 1e-18, "29 pi/2 has a neighbour very close by"
+    assert_log_two_cosh(np.full((1, len(y)), x), y[None], 1e-15)
+
+
+@pytest.mark.parametrize("n_hidden", [1, 7, 8, 9, 64, 640])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_of_log_two_cosh(dtype: Any, n_hidden: int) -> None:
+    """Of many units; in the complex case also with a third of them on zeros of cosh."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(2, n_hidden, 11))
+    if dtype == np.float64:
+        exact = np.logaddexp(x.astype(np.longdouble), -x.astype(np.longdouble)).sum(axis=0)
+        np.testing.assert_allclose(sum_log_two_cosh(x, 1), exact.astype(float), rtol=1e-14)
+        return
+    assert_log_two_cosh(x, y, 1e-14)
+    x[: -(-n_hidden // 3)], y[: -(-n_hidden // 3)] = 0.0, 0.5 * np.pi
+    assert_log_two_cosh(x, y, 1e-14)
+
+
+@pytest.mark.parametrize("n_hidden", [1, 700])
+def test_log_two_cosh_of_a_product_out_of_the_range_of_numbers(n_hidden: int) -> None:
+    """All units at the float64 nearest to i pi/2: |psi| of 1e-11000 is no zero."""
+    distance = 6.123233995736766e-17  # pi/2 less its float64
+    theta = np.zeros((2 * n_hidden, 3))
+    theta[n_hidden:] = 0.5 * np.pi
+    value = sum_log_two_cosh(theta, 2)
+    np.testing.assert_allclose(value.real, n_hidden * np.log(2.0 * distance), rtol=1e-14)
+    assert phases_apart(value.imag, 0.0).max() < 1e-13 * n_hidden
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_log_two_cosh_depends_on_no_other_walker(dtype: Any) -> None:
+    """The same bits in blocks of any width and at any place, also as columns of a larger array."""
+    rng = np.random.default_rng(5)
+    n_planes, width = (2 if dtype == np.complex128 else 1), 3 * simd.LANES + 2
+    theta = rng.normal(scale=2.0, size=(n_planes * 21, width))
+    whole = sum_log_two_cosh(theta, n_planes)
+    assert whole.dtype == dtype and whole.shape == (width,)
+    for start in range(width):
+        for stop in range(start + 1, width + 1):
+            for part in (theta[:, start:stop], theta[:, start:stop].copy()):
+                np.testing.assert_array_equal(sum_log_two_cosh(part, n_planes), whole[start:stop])
+
+
+# Products over hidden units -------------------------------------------------------------------------------------------
 
 
 def rbm_state(dtype: Any, n_features: int = 7) -> tuple[RBMState, Any]:
