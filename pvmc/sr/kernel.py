@@ -98,8 +98,8 @@ class KernelSystem:
             pieces = [_piece(share, turn, rows.n_parameters) for share in shares]
             columns = self._exchanged(pairs, pieces)
             if len(columns):
-                columns = columns.conj() * np.sqrt(weights[pieces[comm.rank], None])
-                total.add(_stacked(columns.T) if self._is_stacked else columns.T)
+                columns = columns * np.sqrt(weights[pieces[comm.rank], None])
+                total.add(_stacked(columns.T) if self._is_stacked else columns.conj().T)
         return total.on_root(comm)
 
     def _roots(self) -> list[Floats]:
