@@ -222,9 +222,7 @@ def test_an_exception_on_one_rank_ends_the_run(
     mpiexec: str, capsys: pytest.CaptureFixture[str], ranks: int, struck: int
 ) -> None:
     command = [mpiexec, "-n", str(ranks), sys.executable, "-c", FAILING, str(struck)]
-    begin = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    assert time.monotonic() - begin < 40  # the start, kernels and all, included
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)  # no hang
     assert done.returncode == 1, done.stderr
     assert f"[rank {struck}] Traceback" in done.stderr
     assert done.stderr.count("RuntimeError: a broken sampler (a bug: please report it)") == 1
