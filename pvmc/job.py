@@ -160,7 +160,7 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         terms = config.hamiltonian.build(lattice)
         operator = Operator.from_pauli_sum(terms, lattice.n_sites)
         _check_symmetry(config, lattice, terms)
-        config = _resolved(config, lattice, operator)
+        config = _resolved(config, lattice, operator, terms)
         config.sr.check()
         if config.fit:
             config.fit.check()
@@ -220,9 +220,11 @@ def _check_spin_flip(ansatz: AnsatzSpec, key: str, magnetization: int | None) ->
         _check_spin_flip(ansatz.inner, f"{key}.inner", magnetization)
 
 
-def _resolved(config: JobConfig, lattice: Lattice, operator: Operator) -> JobConfig:
+def _resolved(config: JobConfig, lattice: Lattice, operator: Operator, terms: PauliSum) -> JobConfig:
     """The config with automatic choices replaced by what was chosen."""
     sampler = config.sampler.resolved(lattice, operator)
     model = config.hamiltonian
     hamiltonian = model.resolved() if isinstance(model, TermsSpec) else model
-    return config.model_copy(update={"sampler": sampler, "hamiltonian": hamiltonian})
+    largest = max((abs(coefficient) for string, coefficient in terms.terms.items() if string), default=1.0)
+    sr = config.sr.resolved(largest or 1.0)
+    return config.model_copy(update={"sampler": sampler, "hamiltonian": hamiltonian, "sr": sr})

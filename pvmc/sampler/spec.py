@@ -24,7 +24,8 @@ class MetropolisSpec(Section):
     kind: Literal["metropolis"] = "metropolis"
     """Markov chains"""
     moves: MoveWeights | None = None
-    """weights of the moves; default: exchange where the Hamiltonian keeps the magnetisation, flip elsewhere"""
+    """weights of the moves; default: exchange 0.8 and exchange_any 0.2 where the Hamiltonian keeps the magnetisation,
+    flip elsewhere"""
     magnetization: int = 0
     """sum of s_i = +-1 of the walkers, where the moves keep it"""
     start: Literal["random", "neel", "file"] = "random"
@@ -57,7 +58,8 @@ class MetropolisSpec(Section):
 
     def resolved(self, lattice: Lattice, operator: Operator) -> MetropolisSpec:
         """The section with automatic choices replaced by what was chosen."""
-        automatic = MoveWeights(exchange=1.0) if operator.conserves_magnetization else MoveWeights(flip=1.0)
+        exchanges = MoveWeights(exchange=0.8, exchange_any=0.2)
+        automatic = exchanges if operator.conserves_magnetization else MoveWeights(flip=1.0)
         return self.model_copy(update={"moves": self.moves or automatic, "sweep": self.sweep or lattice.n_sites})
 
     def build(self, lattice: Lattice, operator: Operator, seed: int) -> Metropolis:

@@ -51,7 +51,7 @@ class GradientDescent:
             optimizer.memory = dict(memory)
         direction = -optimizer.change(force.view(np.float64), 1.0).view(force.dtype)
         _, square = moments.rows.metric_times(direction)
-        rate = self.spec.learning_rate(iteration) * caution.rate_factor
+        rate = self.spec.gamma(iteration) * caution.rate_factor
         return Step(
             direction=direction,
             learning_rate=rate,

@@ -116,7 +116,7 @@ class Reconfiguration:
             shift=spec.shift(iteration) * caution.shift_factor * number(memory, "shift_factor", 1.0),
             floor=spec.floor(iteration),
             offset=spec.offset(iteration) * caution.shift_factor,
-            rate=spec.learning_rate(iteration) * caution.rate_factor * number(memory, "rate_factor", 1.0),
+            rate=spec.gamma(iteration) * caution.rate_factor * number(memory, "rate_factor", 1.0),
             largest_angle=spec.largest_angle or math.inf,
             largest_condition=spec.largest_condition or math.inf,
             weights=momentum.weights(spec.momentum, memory),

@@ -15,6 +15,12 @@ from pvmc.sr.reconfiguration import Reconfiguration
 from pvmc.sr.schedule import Schedule
 from pvmc.sr.step import Solver
 
+AUTOMATIC_RATE = {"reconfiguration": 0.025, "sgd": 7.5e-4, "momentum": 1.25e-4}
+"""Learning rates where none is given, times the largest coefficient of a Pauli string (docs/study.md)."""
+
+ADAM_RATE = 3e-3
+"""That of Adam, whose steps have the size of gamma, whatever the units of the energy."""
+
 _OF_RECONFIGURATION = (
     "momentum",
     "factorisation",
@@ -36,8 +42,10 @@ class SRSpec(Section):
     solver: Literal["auto", "dense", "krylov", "minsr"] = "auto"
     """dense: S as a matrix; krylov: products with S, which is never formed; minsr: the kernel of the samples in place
     of S; auto: the one that is fastest for these sizes (pvmc validate says which, and why)"""
-    learning_rate: Schedule = Schedule(initial=0.05)
-    """gamma, in units of 1/energy: a number, or { initial, decay, minimum } for max(initial decay^p, minimum)"""
+    learning_rate: Schedule | None = None
+    """gamma, in units of 1/energy: a number, or { initial, decay, minimum } for max(initial decay^p, minimum); default:
+    0.025 over the largest coefficient of a Pauli string in the Hamiltonian (0.1 / J for J S.S), less for methods that
+    do without S"""
 
     shift: Schedule = Schedule(initial=100.0, decay=0.9, minimum=1e-4)
     """lambda: Lambda_kk = lambda S_kk + floor max S_kk + offset; a number or a schedule"""
@@ -76,6 +84,23 @@ class SRSpec(Section):
     shift, then a lower gamma (healthy steps stay below 0.1); default: no limit"""
     reject_rise: float | None = Field(default=None, gt=0.0)
     """take back steps after which the energy is higher by more than so many errors, up to 3 times; default: never"""
+
+    def gamma(self, iteration: int) -> float:
+        """The learning rate at an iteration."""
+        schedule = self.learning_rate or self.resolved(1.0).learning_rate
+        assert schedule is not None, "a resolved section has a learning rate"
+        return schedule(iteration)
+
+    def resolved(self, coefficient: float) -> SRSpec:
+        """The section with the automatic learning rate replaced by what was chosen.
+
+        Args:
+            coefficient: largest modulus of the coefficients of Pauli strings in the Hamiltonian, its scale of energy.
+        """
+        if self.learning_rate is not None:
+            return self
+        rate = ADAM_RATE if self.method == "adam" else AUTOMATIC_RATE[self.method] / coefficient
+        return self.model_copy(update={"learning_rate": Schedule(initial=rate)})
 
     def check(self) -> None:
         """What does not go together.

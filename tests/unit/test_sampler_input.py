@@ -36,7 +36,7 @@ def test_metropolis_needs_no_kind() -> None:
     for sampler in (None, {}, {"kind": "metropolis"}, SMALL):
         job = make_job(sampler)
         assert isinstance(job.config.sampler, MetropolisSpec) and isinstance(job.sampler, Metropolis)
-        assert job.config.sampler.moves is not None and job.config.sampler.moves.exchange == 1.0
+        assert job.config.sampler.moves is not None and job.config.sampler.moves.exchange == 0.8
         assert job.sampler.magnetization == 0
 
 
