@@ -93,7 +93,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 test-serial: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The tests check that they have as many ranks as PVMC_TEST_RANKS says.
 test-mpi: $(INSTALLED)
