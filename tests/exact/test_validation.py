@@ -76,7 +76,12 @@ def failed(report: Report) -> set[str]:
     "changes",
     [
         {},
-        {"length": 8, "hamiltonian": {"model": "heisenberg"}, "ansatz": {**RBM_SECTION, "weights": "real", "alpha": 2}},
+        {
+            "length": 8,
+            "hamiltonian": {"model": "heisenberg"},
+            "ansatz": {**RBM_SECTION, "weights": "real", "alpha": 2},
+            "sampler": {**SAMPLER, "moves": {"exchange": 1.0}},
+        },
         {"sampler": {"kind": "exact"}},
         {"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3}},
         {"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3, "snr": 1.0}},
