@@ -17,19 +17,20 @@ RANKED = 5
 CONCLUSIONS = """\
 ## What the defaults take from it
 
-- **Damping.**  A shift that starts at 100 costs the first seconds, and pays: on the ring it ends in a better minimum than shifts
-  that are small from the start, which are there first.  Its last value is 1e-4: 1e-5 gains nothing within errors, and such states
-  were seen to have a spurious ferromagnetic mode, into which walkers from random starts fall.  A bound on the condition number
-  or a large floor stops the run short.
-- **Learning rate.**  0.1 / J (for J S.S, that is 0.025 over the largest coefficient of a Pauli string): on J1-J2 twice as much
-  diverges sooner or later, half as much is slower.
-- **Momentum** stays off by default.  SPRING and MARCH with mu = 0.9 gain somewhat (`configs/heisenberg_chain.toml` uses them),
-  with mu = 0.99 runs diverge.
-- **Step control.**  Heun and the line search follow the flow more closely than it pays: an iteration costs two to four times as
-  much.  They are for flows that are to be followed, not for ground states.
-- **Without S** (sgd, momentum, Adam) the symmetric states stay two orders of magnitude above; on the plain RBM, whose iterations
-  with S cost fifteen times as much, they are ahead in the first seconds and end at the same energy.
-- **Few samples first** (`sampler.growth`) is the fastest way to 1e-4 on the ring, and diverged once on J1-J2: not a default.
+- **Damping.**  A shift that starts at 100 costs the first seconds, and pays: on the ring it ends in a better minimum
+  than shifts that are small from the start, which are there first.  Its last value is 1e-4: 1e-5 gains nothing within
+  errors, and such states were seen to have a spurious ferromagnetic mode, into which walkers from random starts fall.
+  A bound on the condition number or a large floor stops the run short.
+- **Learning rate.**  0.1 / J (for J S.S, that is 0.025 over the largest coefficient of a Pauli string): on J1-J2
+  twice as much diverges sooner or later, half as much is slower.
+- **Momentum** stays off by default.  SPRING and MARCH with mu = 0.9 gain somewhat (`configs/heisenberg_chain.toml`
+  uses them), with mu = 0.99 runs diverge.
+- **Step control.**  Heun and the line search follow the flow more closely than it pays: an iteration costs two to
+  four times as much.  They are for flows that are to be followed, not for ground states.
+- **Without S** (sgd, momentum, Adam) the symmetric states stay two orders of magnitude above; on the plain RBM, whose
+  iterations with S cost fifteen times as much, they are ahead in the first seconds and end at the same energy.
+- **Few samples first** (`sampler.growth`) is the fastest way to 1e-4 on the ring, and diverged once on J1-J2: not a
+  default.
 - **Moves**: a fifth of exchanges at any distance costs nothing and lets walkers out of corners: default.
 - One seed per variant: differences below a factor of two in the last error are seeds as much as settings.
 """
