@@ -2,7 +2,7 @@
 
 from pvmc.statistics.autocorrelation import Autocorrelation, autocorrelation, autocovariance
 from pvmc.statistics.binning import Binning, binning
-from pvmc.statistics.equilibration import equilibration
+from pvmc.statistics.equilibration import drift, equilibration
 from pvmc.statistics.extrapolation import Extrapolation, extrapolation
 from pvmc.statistics.jackknife import Jackknife, jackknife
 from pvmc.statistics.linear_fit import LinearFit, linear_fit
@@ -19,6 +19,7 @@ __all__ = [
     "autocovariance",
     "binning",
     "bulk_sample_size",
+    "drift",
     "effective_sample_size",
     "equilibration",
     "extrapolation",

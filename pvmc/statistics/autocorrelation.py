@@ -13,6 +13,8 @@ from pvmc.statistics.chains import Floats, as_chains
 
 STRETCH = 1.5
 """Wolff's S: the slowest correlation is taken to decay S times as slowly as the integrated time says."""
+LARGEST_TRUNCATION = 0.1
+"""Part of the sum beyond the window, as estimated, with which it still counts as converged; about 50 tau entries do."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,11 @@ class Autocorrelation:
         error_uncertainty: standard error of ``error``.
         time: tau = 1 + 2 sum_t rho(t), in entries; 1 for independent entries, below 1 for anticorrelated ones.  It is
             twice the tau_int of Wolff's paper.
-        time_error: standard error of ``time``.
+        time_error: standard error of ``time``; too small where a series alternates strongly.
         window: longest lag in the sums.
         n: number of entries, over all chains.
-        converged: whether the window was found within half a chain.  If not (a drift, chains that disagree, chains
-            shorter than their memory), ``time`` and ``error`` are lower bounds.
+        converged: whether the window was found within half a chain and leaves out no more than a tenth.  If not (fewer
+            than some 50 tau entries, a drift, chains that disagree), ``time`` and ``error`` are lower bounds.
     """
 
     mean: float
@@ -79,7 +81,8 @@ def autocorrelation(values: ArrayLike, stretch: float = STRETCH) -> Autocorrelat
     gamma = gamma[: window + 1]
     gamma = gamma + max(_sum(gamma), 0.0) / n  # what the mean has taken: it is fitted to the same entries
     lags = np.arange(window + 1)
-    time, inflation = _sum(gamma) / gamma[0], _sum((1.0 - lags / length) * gamma) / gamma[0]
+    time = _sum(gamma) / float(gamma[0])
+    inflation = _sum((1.0 - lags / length) * gamma) / float(gamma[0])
     if time <= 0.0 or inflation <= 0.0:  # noise, or a series that alternates for ever
         time = inflation = 1.0
         converged = False
@@ -128,9 +131,11 @@ def _sum(gamma: Floats) -> float:
 
 
 def _window(rho: Floats, n: int, stretch: float) -> tuple[int, bool]:
-    """First lag at which the truncation is smaller than the noise, and whether there is one; else the last lag."""
+    """First lag whose truncation is smaller than the noise, or else the last; whether the truncation is small."""
     lags = np.arange(1, len(rho))
     times = np.maximum(1.0 + 2.0 * np.cumsum(np.abs(rho[1:])), 1.0 + 1e-12)
     decay = stretch / np.log((times + 1.0) / (times - 1.0))
-    found = np.exp(-lags / decay) < decay / np.sqrt(lags * n)
-    return (int(lags[np.argmax(found)]), True) if found.any() else (int(lags[-1]), False)
+    truncation = np.exp(-lags / decay)
+    found = truncation < decay / np.sqrt(lags * n)
+    index = int(np.argmax(found)) if found.any() else -1
+    return int(lags[index]), bool(found.any() and truncation[index] < LARGEST_TRUNCATION)

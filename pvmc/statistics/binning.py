@@ -66,7 +66,8 @@ def binning(values: ArrayLike) -> Binning:
     """
     chains = as_chains(values, 2)
     sizes = bin_sizes(*chains.shape)
-    errors = np.array([binned_error(chains, size) for size in sizes])
+    constant = np.ptp(chains) == 0.0  # whose averages may still differ by rounding
+    errors = np.zeros(len(sizes)) if constant else np.array([binned_error(chains, size) for size in sizes])
     n_bins = np.array([len(chains) * (chains.shape[1] // size) for size in sizes])
     uncertainties = errors / np.sqrt(2.0 * (n_bins - 1.0))
     chosen, converged = choose(sizes, errors, chains.size)

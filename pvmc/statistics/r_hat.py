@@ -10,10 +10,10 @@ from pvmc.statistics.ranks import folded, rank_normalised
 
 
 def split_r_hat(values: ArrayLike) -> float:
-    """R-hat = sqrt(((n - 1)/n W + B/n) / W) over half chains of length n; 1 when they agree, NaN if they have one entry.
+    """R-hat = sqrt(((n - 1)/n W + B/n) / W) over half chains of length n; 1 when they agree.
 
     W is the mean variance within the halves, B/n the variance between their means (Gelman et al., Bayesian Data
-    Analysis, 3rd ed., sec. 11.4).  Infinite where each half is constant and they differ.
+    Analysis, 3rd ed., sec. 11.4).  Infinite where each half is constant and they differ, NaN with fewer than 4 entries.
 
     Args:
         values: chains (n_chains, n), or one series (n,), whose halves are compared; oldest first.

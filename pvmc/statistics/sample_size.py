@@ -18,9 +18,10 @@ SHORTEST_HALF = 8
 def effective_sample_size(values: ArrayLike) -> float:
     """Independent draws that would give the mean the same error; NaN for chains of fewer than 16 entries.
 
-    n / tau, at most n log10(n), with tau = 1 + 2 sum_t rho(t) from half chains, rho(t) = 1 - (W - <Gamma(t)>) / Var+, which counts the
-    variance between the halves too, summed by Geyer's initial monotone sequence (Vehtari et al., Bayesian Anal. 16, 667
-    (2021), eqs. 10 - 13).  Lower than that of :func:`pvmc.statistics.autocorrelation` where chains disagree.
+    n / tau, at most n log10(n), with tau = 1 + 2 sum_t rho(t) of half chains, where rho(t) = 1 - (W - <Gamma(t)>)/Var+
+    counts the variance between the halves too.  It is summed by Geyer's initial monotone sequence (Vehtari et al.,
+    Bayesian Anal. 16, 667 (2021), eqs. 10 - 13).  Lower than that of :func:`pvmc.statistics.autocorrelation` where
+    chains disagree.
 
     Args:
         values: chains (n_chains, n), or one series (n,); oldest first.
