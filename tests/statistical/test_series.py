@@ -1,7 +1,7 @@
 """Claimed errors of correlated series against thousands of series of which all is known.
 
-Stationary Gaussian AR(1) chains, x_t = rho x_(t-1) + sqrt(1 - rho^2) noise, of variance 1, mean 0 and rho(t) = rho^t, so
-that tau = (1 + rho)/(1 - rho).  Tests are two-sided and fail by chance with the probability LEVEL each.
+Stationary Gaussian AR(1) chains, x_t = rho x_(t-1) + sqrt(1 - rho^2) noise, of mean 0 and variance 1: rho(t) = rho^t,
+tau = (1 + rho)/(1 - rho).  Tests are two-sided and fail by chance with the probability LEVEL each.
 """
 
 from __future__ import annotations
