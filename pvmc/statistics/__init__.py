@@ -1,0 +1,31 @@
+"""Statistics of correlated series: errors, autocorrelation times, agreement of chains, functions of means, fits."""
+
+from pvmc.statistics.autocorrelation import Autocorrelation, autocorrelation, autocovariance
+from pvmc.statistics.binning import Binning, binning
+from pvmc.statistics.equilibration import drift, equilibration
+from pvmc.statistics.extrapolation import Extrapolation, extrapolation
+from pvmc.statistics.jackknife import Jackknife, jackknife
+from pvmc.statistics.linear_fit import LinearFit, linear_fit
+from pvmc.statistics.r_hat import rank_normalised_r_hat, split_r_hat
+from pvmc.statistics.sample_size import bulk_sample_size, effective_sample_size, tail_sample_size
+
+__all__ = [
+    "Autocorrelation",
+    "Binning",
+    "Extrapolation",
+    "Jackknife",
+    "LinearFit",
+    "autocorrelation",
+    "autocovariance",
+    "binning",
+    "bulk_sample_size",
+    "drift",
+    "effective_sample_size",
+    "equilibration",
+    "extrapolation",
+    "jackknife",
+    "linear_fit",
+    "rank_normalised_r_hat",
+    "split_r_hat",
+    "tail_sample_size",
+]

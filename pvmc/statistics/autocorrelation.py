@@ -1,0 +1,141 @@
+"""Integrated autocorrelation times and errors of means by the Gamma method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import fft
+
+from pvmc.errors import InputError
+from pvmc.statistics.chains import Floats, as_chains
+
+STRETCH = 1.5
+"""Wolff's S: the slowest correlation is taken to decay S times as slowly as the integrated time says."""
+LARGEST_TRUNCATION = 0.1
+"""Part of the sum beyond the window, as estimated, with which it still counts as converged; about 50 tau entries do."""
+
+
+@dataclass(frozen=True)
+class Autocorrelation:
+    """Mean of a correlated series, its error, and the time for which it remembers.
+
+    Attributes:
+        mean: mean of all entries of all chains, in their units.
+        error: standard error of the mean.
+        error_uncertainty: standard error of ``error``.
+        time: tau = 1 + 2 sum_t rho(t), in entries; 1 for independent entries, below 1 for anticorrelated ones.  It is
+            twice the tau_int of Wolff's paper.
+        time_error: standard error of ``time``; too small where a series alternates strongly.
+        window: longest lag in the sums.
+        n: number of entries, over all chains.
+        converged: whether the window was found within half a chain and leaves out no more than a tenth.  If not (fewer
+            than some 50 tau entries, a drift, chains that disagree), ``time`` and ``error`` are lower bounds.
+    """
+
+    mean: float
+    error: float
+    error_uncertainty: float
+    time: float
+    time_error: float
+    window: int
+    n: int
+    converged: bool
+
+    @property
+    def effective_samples(self) -> float:
+        """n / tau: so many independent entries would give the mean the same error."""
+        return self.n / self.time
+
+
+def autocorrelation(values: ArrayLike, stretch: float = STRETCH) -> Autocorrelation:
+    """Mean, error and integrated autocorrelation time by the Gamma method with automatic windowing.
+
+    Gamma(t) is averaged over all chains, about the mean of all (:func:`autocovariance`), and
+
+        error^2 = (1/n) [Gamma(0) + 2 sum_{t=1}^W (1 - t/L) Gamma(t)],      tau = 1 + 2 sum_{t=1}^W Gamma(t)/Gamma(0)
+
+    for n entries in chains of L.  The window W is the first one whose truncation, estimated by exp(-W/T), is smaller
+    than the noise of the sum, T / sqrt(W n), with T = S / ln[(T_W + 1)/(T_W - 1)] and T_W = 1 + 2 sum_{t<=W} |rho(t)|
+    (U. Wolff, Comput. Phys. Commun. 156, 143 (2004), eqs. 31, 35, 42, 49, 51, 52).  Two things differ from the paper:
+    it has rho for |rho|, which would stop at once where a series alternates; and the factor 1 - t/L, exact for chains
+    of finite length.
+
+    Args:
+        values: series (n,), or chains (n_chains, n) of one quantity, oldest first.  Many chains that are not much
+            longer than their memory are better off with :func:`pvmc.statistics.binning`.
+        stretch: S.
+
+    Raises:
+        InputError: fewer than 4 entries in a chain, entries that are not finite, or S <= 0.
+    """
+    if not stretch > 0.0:
+        raise InputError(f"the stretch of the Gamma method must be positive, not {stretch:g}")
+    chains = as_chains(values, 4)
+    n, length = chains.size, chains.shape[1]
+    if np.ptp(chains) == 0.0:
+        return Autocorrelation(float(chains[0, 0]), 0.0, 0.0, 1.0, 0.0, 0, n, True)
+    gamma = autocovariance(chains)[: length // 2 + 1]
+    window, converged = _window(gamma / gamma[0], n, stretch)
+    gamma = gamma[: window + 1]
+    gamma = gamma + max(_sum(gamma), 0.0) / n  # what the mean has taken: it is fitted to the same entries
+    lags = np.arange(window + 1)
+    time = _sum(gamma) / float(gamma[0])
+    inflation = _sum((1.0 - lags / length) * gamma) / float(gamma[0])
+    if time <= 0.0 or inflation <= 0.0:  # noise, or a series that alternates for ever
+        time = inflation = 1.0
+        converged = False
+    error = float(np.sqrt(gamma[0] * inflation / n))
+    return Autocorrelation(
+        mean=float(chains.mean()),
+        error=error,
+        error_uncertainty=error * float(np.sqrt((window + 0.5) / n)),
+        time=time,
+        time_error=time * float(np.sqrt(4.0 / n * max(window + 0.5 - time / 2.0, 0.0))),
+        window=window,
+        n=n,
+        converged=converged,
+    )
+
+
+def autocovariance(values: ArrayLike) -> Floats:
+    """Gamma(t) = <(x_s - mean)(x_{s+t} - mean)> at lags t = 0 ... n - 1, float64 (n,), in squared units.
+
+    Averaged over the n_chains (n - t) pairs of entries t apart; the mean is that of all chains, so that chains that
+    disagree show as a correlation that does not decay.
+
+    Args:
+        values: series (n,), or chains (n_chains, n), oldest first.
+
+    Raises:
+        InputError: no entries, or entries that are not finite.
+    """
+    chains = as_chains(values, 1)
+    sums = lagged_products(chains - chains.mean()).sum(axis=0)
+    return sums / (len(chains) * np.arange(chains.shape[1], 0, -1))
+
+
+def lagged_products(chains: Floats) -> Floats:
+    """sum_s x_s x_{s+t} of each chain at lags t = 0 ... n - 1, (n_chains, n), by Fourier transforms."""
+    length = chains.shape[1]
+    padded = fft.next_fast_len(2 * length - 1, real=True)
+    spectrum = fft.rfft(chains, padded, axis=1)
+    products: Floats = fft.irfft(spectrum.real**2 + spectrum.imag**2, padded, axis=1)[:, :length]
+    return products
+
+
+def _sum(gamma: Floats) -> float:
+    """The sum over positive and negative lags."""
+    return float(gamma[0] + 2.0 * gamma[1:].sum())
+
+
+def _window(rho: Floats, n: int, stretch: float) -> tuple[int, bool]:
+    """First lag whose truncation is smaller than the noise, or else the last; whether the truncation is small."""
+    lags = np.arange(1, len(rho))
+    times = np.maximum(1.0 + 2.0 * np.cumsum(np.abs(rho[1:])), 1.0 + 1e-12)
+    decay = stretch / np.log((times + 1.0) / (times - 1.0))
+    truncation = np.exp(-lags / decay)
+    found = truncation < decay / np.sqrt(lags * n)
+    index = int(np.argmax(found)) if found.any() else -1
+    return int(lags[index]), bool(found.any() and truncation[index] < LARGEST_TRUNCATION)

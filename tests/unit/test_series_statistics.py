@@ -1,0 +1,415 @@
+"""Statistics of series against exact mathematics, independent formulas, and arviz and emcee where installed."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.signal import lfilter
+
+from pvmc.errors import InputError
+from pvmc.statistics import (
+    autocorrelation,
+    autocovariance,
+    binning,
+    bulk_sample_size,
+    drift,
+    effective_sample_size,
+    equilibration,
+    extrapolation,
+    jackknife,
+    linear_fit,
+    rank_normalised_r_hat,
+    split_r_hat,
+    tail_sample_size,
+)
+
+SHAPES = [(1, 501), (4, 1000), (6, 37), (64, 16)]
+
+
+def peer(name: str) -> ModuleType:
+    """Another package that computes the same; a skip with the reason where it cannot be imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip(name, exc_type=ImportError)
+        return importlib.import_module(name)
+
+
+def autoregressive(rho: float, n_chains: int, n: int, seed: int = 1) -> NDArray[np.float64]:
+    """Stationary AR(1) chains x_t = rho x_(t-1) + noise, of unit variance, (n_chains, n)."""
+    noise = np.random.default_rng(seed).normal(size=(n_chains, n)) * np.sqrt(1 - rho**2)
+    noise[:, 0] /= np.sqrt(1 - rho**2)
+    return lfilter([1.0], [1.0, -rho], noise, axis=1)
+
+
+# Autocovariance, binning ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (3, 17), (5, 64)])
+def test_autocovariance_against_its_definition(shape: tuple[int, int]) -> None:
+    chains = np.random.default_rng(2).normal(size=shape) - 17.0
+    n_chains, n = shape
+    centred = chains - chains.mean()
+    expected = [
+        sum(chain[s] * chain[s + t] for chain in centred for s in range(n - t)) / (n_chains * (n - t)) for t in range(n)
+    ]
+    np.testing.assert_allclose(autocovariance(chains), expected, rtol=0, atol=1e-13)
+
+
+def test_errors_of_each_bin_size_against_loops() -> None:
+    chains = autoregressive(0.7, 3, 45)
+    result = binning(chains)
+    assert result.sizes.tolist() == [1, 2, 4, 8]
+    for size, error, uncertainty in zip(result.sizes, result.errors, result.uncertainties, strict=True):
+        means = []
+        for chain in chains:
+            for end in range(len(chain), size - 1, -size):
+                means.append(chain[end - size : end].mean())
+        expected = np.sqrt(np.var(means, ddof=1) * size / chains.size)
+        assert error == pytest.approx(expected, rel=1e-12)
+        assert uncertainty == pytest.approx(expected / np.sqrt(2 * (len(means) - 1)), rel=1e-12)
+    assert result.error == result.errors[result.sizes.tolist().index(result.bin_size)]
+
+
+def test_bins_of_independent_entries_are_single_or_few() -> None:
+    """The rule B^3 > 2 n (error ratio)^4 with a ratio of about 1."""
+    result = binning(np.random.default_rng(3).normal(size=4000))
+    assert result.converged
+    assert result.bin_size == 32  # the first power of two above (2 n)^(1/3) = 20
+    assert result.autocorrelation_time == pytest.approx(1.0, abs=0.5)
+
+
+def test_many_chains_are_binned_whole() -> None:
+    """Chains that never move: only the scatter of whole chains has the error of the mean."""
+    levels = np.random.default_rng(4).normal(size=(12, 1))
+    chains = levels + 1e-3 * np.random.default_rng(5).normal(size=(12, 40))
+    result = binning(chains)
+    assert (result.bin_size, result.converged) == (40, True)
+    assert result.error == pytest.approx(chains.mean(axis=1).std(ddof=1) / np.sqrt(12), rel=1e-12)
+
+
+def test_a_drift_is_no_plateau() -> None:
+    noise = np.random.default_rng(5).normal(size=200)
+    assert binning(noise).converged
+    assert not binning(noise + 0.1 * np.arange(200)).converged
+
+
+@pytest.mark.parametrize("shape", [(100,), (4, 26), (16, 20)])
+def test_constant_series_have_no_error(shape: tuple[int, ...]) -> None:
+    values = np.full(shape, -0.1)
+    bins, gamma = binning(values), autocorrelation(values)
+    for result in (bins, gamma):
+        assert (result.error, result.error_uncertainty, result.converged) == (0.0, 0.0, True)
+        assert result.mean == pytest.approx(-0.1, rel=1e-15)
+    assert (bins.autocorrelation_time, gamma.time, gamma.effective_samples) == (1.0, 1.0, values.size)
+    assert (split_r_hat(values), rank_normalised_r_hat(values)) == (1.0, 1.0)
+    assert effective_sample_size(values) == values.size
+    assert equilibration(values) == 0
+    assert drift(np.full(64, -0.1)) == 0.0
+
+
+# Gamma method ---------------------------------------------------------------------------------------------------------
+
+
+def wolff(chain: NDArray[np.float64], stretch: float) -> tuple[float, float, int]:
+    """tau_int = 1/2 + ..., its error and the window of one series, lag by lag as in the paper, eqs. 31 - 52."""
+    n = len(chain)
+    centred = chain - chain.mean()
+    gamma = [float(centred @ centred) / n]
+    total, window = 0.0, 0
+    for window in range(1, n // 2):
+        gamma.append(float(centred[: n - window] @ centred[window:]) / (n - window))
+        total += gamma[window] / gamma[0]
+        tau = stretch / np.log((2 * (0.5 + total) + 1) / (2 * (0.5 + total) - 1)) if total > 0 else 1e-10
+        if np.exp(-window / tau) - tau / np.sqrt(window * n) < 0:
+            break
+    summed = gamma[0] + 2 * sum(gamma[1 : window + 1])
+    corrected = [value + summed / n for value in gamma]
+    tau = 0.5 + sum(corrected[1 : window + 1]) / corrected[0]
+    return tau, 2 * tau * float(np.sqrt((window + 0.5 - tau) / n)), window
+
+
+@pytest.mark.parametrize("rho", [0.5, 0.9])
+def test_gamma_method_against_the_equations_of_the_paper(rho: float) -> None:
+    chain = autoregressive(rho, 1, 50_000)[0]
+    result = autocorrelation(chain)
+    tau, error, window = wolff(chain, 1.5)
+    assert result.window == window
+    assert result.time == pytest.approx(2 * tau, rel=1e-10)
+    assert result.time_error == pytest.approx(2 * error, rel=1e-10)
+
+
+def test_alternating_series_are_windowed_too() -> None:
+    """rho(t) = (-0.8)^t, tau = 0.2 / 1.8: entries that seem independent would have an error 3 times as large.
+
+    A window of one entry, where the signed sum of the paper stops, would leave 1 - 1.6 < 0.
+    """
+    errors = [autocorrelation(autoregressive(-0.8, 1, 20_000, seed)).error for seed in range(40)]
+    assert np.mean(errors) == pytest.approx(np.sqrt(0.2 / 1.8 / 20_000), rel=0.05)
+
+
+def test_a_series_that_alternates_for_ever_is_not_taken_to_be_exact() -> None:
+    results = [autocorrelation(np.resize([1.0, -1.0], n)) for n in range(20, 120)]
+    assert min(result.error for result in results) > 0.0
+    assert not any(result.converged for result in results)
+
+
+def test_chains_that_disagree_have_not_converged() -> None:
+    chains = np.random.default_rng(6).normal(size=(4, 400))
+    assert autocorrelation(chains).converged
+    assert not autocorrelation(chains + 5.0 * np.arange(4)[:, None]).converged
+
+
+def test_statistics_move_and_scale_with_the_series() -> None:
+    chains = autoregressive(0.6, 3, 256)
+    first, other = autocorrelation(chains), autocorrelation(5.0 - 2.0 * chains)
+    assert other.error == pytest.approx(2.0 * first.error, rel=1e-10)
+    assert (other.time, other.window) == (pytest.approx(first.time, rel=1e-10), first.window)
+    assert bulk_sample_size(np.exp(chains)) == pytest.approx(bulk_sample_size(chains), rel=1e-12)
+
+
+# Agreement of chains --------------------------------------------------------------------------------------------------
+
+
+def test_r_hat_of_two_halves_by_hand() -> None:
+    """Halves (0, 1) and (2, 5): W = (0.5 + 4.5)/2, B/n = 4.5; R^2 = 1/2 + 4.5/2.5."""
+    assert split_r_hat([0.0, 1.0, 2.0, 5.0]) == pytest.approx(np.sqrt(2.3), rel=1e-14)
+    assert split_r_hat([0.0, 1.0, 77.0, 2.0, 5.0]) == pytest.approx(np.sqrt(2.3), rel=1e-14)
+
+
+def test_ranks_see_chains_of_another_width_and_without_variance() -> None:
+    rng = np.random.default_rng(7)
+    chains = rng.normal(size=(4, 1000))
+    chains[0] *= 5.0
+    assert split_r_hat(chains) < 1.01 < 1.1 < rank_normalised_r_hat(chains)
+    heavy = rng.standard_cauchy(size=(4, 1000))
+    assert rank_normalised_r_hat(heavy) < 1.01
+    heavy[0] += 3.0
+    assert split_r_hat(heavy) < 1.05 < 1.1 < rank_normalised_r_hat(heavy)
+
+
+def test_short_chains_have_no_agreement_and_no_sample_size() -> None:
+    chains = np.random.default_rng(8).normal(size=(64, 15))
+    assert np.isnan([split_r_hat(chains[:, :3]), rank_normalised_r_hat(chains[:, :3])]).all()
+    assert np.isnan([size(chains) for size in (effective_sample_size, bulk_sample_size, tail_sample_size)]).all()
+
+
+@pytest.mark.parametrize("rho", [-0.6, 0.0, 0.5, 0.95])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sample_sizes_and_r_hat_are_those_of_arviz(shape: tuple[int, int], rho: float) -> None:
+    arviz = peer("arviz")
+    chains = autoregressive(rho, *shape)
+    ours: dict[str, Any] = {"mean": effective_sample_size, "bulk": bulk_sample_size, "tail": tail_sample_size}
+    for method, function in ours.items():
+        assert function(chains) == pytest.approx(float(arviz.ess(chains, method=method)), rel=1e-9), method
+    if shape[0] > 1:  # it refuses to compare the halves of one chain
+        assert split_r_hat(chains) == pytest.approx(float(arviz.rhat(chains, method="split")), rel=1e-12)
+        assert rank_normalised_r_hat(chains) == pytest.approx(float(arviz.rhat(chains, method="rank")), rel=1e-12)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9, 0.98])
+def test_times_agree_with_emcee_within_their_errors(rho: float) -> None:
+    """The same data, another window: they differ by less than the error that both have."""
+    emcee = peer("emcee")
+    chains = autoregressive(rho, 4, 50_000)
+    result = autocorrelation(chains)
+    other = float(emcee.autocorr.integrated_time(chains.T[:, :, None])[0])
+    assert abs(result.time - other) < result.time_error
+
+
+# Jackknife ------------------------------------------------------------------------------------------------------------
+
+
+def test_jackknife_of_the_mean_is_the_standard_error() -> None:
+    values = np.random.default_rng(9).normal(size=(40, 3))
+    result = jackknife(lambda mean: mean, values, bin_size=1)
+    np.testing.assert_allclose(result.value, values.mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(result.corrected, result.value, rtol=1e-13)
+    np.testing.assert_allclose(result.error, values.std(axis=0, ddof=1) / np.sqrt(40), rtol=1e-12)
+
+
+def test_jackknife_of_a_square_is_unbiased_exactly() -> None:
+    """<x>^2 is too large by Var/n, estimated without bias: the corrected value is mean^2 - s^2/n identically."""
+    values = np.random.default_rng(10).normal(size=25) + 1.0
+    result = jackknife(np.square, values, bin_size=1)
+    assert result.corrected == pytest.approx(values.mean() ** 2 - values.var(ddof=1) / 25, rel=1e-12)
+
+
+def test_jackknife_of_a_correlated_ratio_against_the_delta_method() -> None:
+    rng = np.random.default_rng(11)
+    x = 5.0 + rng.normal(size=4000)
+    y = 2.0 * x + 0.1 * rng.normal(size=4000)
+    result = jackknife(lambda a, b: b / a, x, y, bin_size=4)
+    linear = (y - y.mean()) / x.mean() - y.mean() * (x - x.mean()) / x.mean() ** 2
+    blocks = linear.reshape(-1, 4).mean(axis=1)
+    assert result.n_blocks == 1000
+    assert float(result.error) == pytest.approx(blocks.std(ddof=1) / np.sqrt(1000), rel=1e-3)
+    assert float(result.error) < 0.1 * y.std() / x.mean() / np.sqrt(4000)  # the two means err together
+
+
+def test_jackknife_takes_complex_means_and_gives_arrays() -> None:
+    rng = np.random.default_rng(12)
+    z = rng.normal(size=60) + 1j * rng.normal(size=60) + 3.0
+    result = jackknife(lambda mean: np.array([mean, mean.conj()]), z, bin_size=2)
+    blocks = z.reshape(30, 2).mean(axis=1)
+    expected = np.sqrt((blocks.real.var(ddof=1) + blocks.imag.var(ddof=1)) / 30)
+    np.testing.assert_allclose(result.error, [expected, expected], rtol=1e-12)
+    assert result.error.dtype == np.float64
+
+
+def test_jackknife_chooses_blocks_that_outlast_the_memory() -> None:
+    series = autoregressive(0.9, 1, 20_000)[0]
+    result = jackknife(np.exp, series)
+    assert result.bin_size == binning(series).bin_size > 19
+    assert float(result.error) == pytest.approx(np.exp(series.mean()) * binning(series).error, rel=0.02)
+    assert jackknife(np.exp, np.random.default_rng(13).normal(size=100_000)).n_blocks <= 512
+
+
+# Lines ----------------------------------------------------------------------------------------------------------------
+
+
+def test_line_against_the_normal_equations() -> None:
+    rng = np.random.default_rng(14)
+    x, error = 1e-3 * rng.random(7), 1e-5 * (1.0 + rng.random(7))
+    y = -17.7 + 3.0 * x + error * rng.normal(size=7)
+    fit = linear_fit(x, y, error)
+    design = np.stack([np.ones(7), x], axis=1) / error[:, None]
+    covariance = np.linalg.inv(design.T @ design)
+    intercept, slope = covariance @ design.T @ ((y + 17.7) / error)
+    assert fit.intercept + 17.7 == pytest.approx(intercept, abs=1e-12)
+    assert fit.slope == pytest.approx(slope, rel=1e-7)
+    np.testing.assert_allclose(fit.covariance, covariance, rtol=1e-8)
+    chi_square = float(np.sum((design @ [intercept, slope] - (y + 17.7) / error) ** 2))
+    assert fit.chi_square == pytest.approx(chi_square, rel=1e-6)
+    assert fit.p_value == pytest.approx(stats.chi2.sf(chi_square, 5), rel=1e-6)
+    values, errors = fit.at([0.0, 5e-4])
+    assert (values[0], errors[0]) == (pytest.approx(fit.intercept), pytest.approx(fit.intercept_error, rel=1e-9))
+    row = np.array([1.0, 5e-4])
+    assert errors[1] == pytest.approx(np.sqrt(row @ covariance @ row), rel=1e-8)
+
+
+def test_two_points_leave_no_freedom() -> None:
+    fit = linear_fit([1.0, 3.0], [2.0, 6.0], 0.1)
+    assert (fit.intercept, fit.slope) == (pytest.approx(0.0, abs=1e-14), pytest.approx(2.0))
+    assert fit.chi_square == pytest.approx(0.0, abs=1e-20)
+    assert np.isnan(fit.p_value)
+
+
+def test_extrapolation_against_residuals_and_leverages() -> None:
+    """Without run i the line moves by (X^T W X)^-1 x_i w_i r_i / (1 - h_i), with h_i = w_i x_i^T (X^T W X)^-1 x_i."""
+    rng = np.random.default_rng(15)
+    x, error = rng.random(6), 0.1 + rng.random(6)
+    y = 1.0 + 2.0 * x + rng.normal(size=6)
+    result = extrapolation(x, y, error)
+    design, weights = np.stack([np.ones(6), x], axis=1), 1.0 / error**2
+    inverse = np.linalg.inv(design.T @ (weights[:, None] * design))
+    residuals = y - design @ (inverse @ design.T @ (weights * y))
+    leverages = weights * np.einsum("ij,jk,ik->i", design, inverse, design)
+    moves = (design @ inverse)[:, 0] * weights * residuals / (1.0 - leverages)
+    np.testing.assert_allclose(result.without_one, result.value - moves, rtol=1e-10)
+    assert result.error == pytest.approx(np.sqrt(5 / 6 * np.sum((moves - moves.mean()) ** 2)), rel=1e-10)
+    assert result.value == result.fit.intercept
+    assert result.statistical_error == pytest.approx(np.sqrt(inverse[0, 0]), rel=1e-10)
+
+
+def test_extrapolation_reaches_an_eigenvalue() -> None:
+    """States cos(t) |0> + sin(t) |1>: E and Var of a 2-level system; E = E_0 + Var / gap to first order in Var."""
+    angles = np.array([0.01, 0.02, 0.03, 0.04])
+    weight, gap = np.sin(angles) ** 2, 0.7
+    energy, variance = -3.0 + gap * weight, gap**2 * weight * (1 - weight)
+    result = extrapolation(variance, energy, 1e-6)
+    assert result.value == pytest.approx(-3.0, abs=1e-6)
+    assert result.fit.slope == pytest.approx(1 / gap, rel=5e-3)
+
+
+# Equilibration --------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_left_out() -> None:
+    series = np.random.default_rng(16).normal(size=2000) + 20.0 * (np.arange(2000) < 500)
+    assert 500 <= equilibration(series) <= 800
+
+
+@pytest.mark.parametrize("height", [3.0, 1e3, 1e8])
+def test_a_relaxation_is_left_out_whatever_its_height(height: float) -> None:
+    relaxation = height * np.exp(-np.arange(4000) / 60.0)
+    series = autoregressive(0.5, 1, 4000)[0] + relaxation
+    start = equilibration(series)
+    assert relaxation[start:].mean() < 0.2 * autocorrelation(series[start:]).error
+    assert start < 60 * np.log(height) * 1.6 + 400
+
+
+def test_a_few_huge_entries_at_the_beginning_are_left_out() -> None:
+    """They alone make the variance and seem uncorrelated, so that the plain rule would keep them."""
+    series = np.random.default_rng(17).normal(size=1000)
+    series[:3] += [1e6, 1e5, 1e4]
+    assert 3 <= equilibration(series) < 200
+
+
+def test_a_noiseless_relaxation_ends_where_it_is_over() -> None:
+    """Underflow to a constant: nothing drifts after it."""
+    series = 10.0 * np.maximum(1.0 - np.arange(1000) / 300.0, 0.0)
+    assert 300 <= equilibration(series) < 600
+
+
+def test_a_drift_to_the_end_is_told() -> None:
+    ramp = np.random.default_rng(18).normal(size=1000) - 0.1 * np.arange(1000)
+    assert drift(ramp) > 3
+    assert equilibration(ramp) > 800
+    assert drift(np.random.default_rng(19).normal(size=1000)) < 3
+    steep = -1.0 * np.arange(1000)
+    assert equilibration(steep) == 1000 - 32
+    assert drift(steep[-32:]) > 3
+
+
+def test_chains_equilibrate_together() -> None:
+    chains = autoregressive(0.5, 8, 1000) + 50.0 * np.exp(-np.arange(1000) / 30.0)
+    start = equilibration(chains)
+    assert 100 < start < 500
+    assert drift(chains[:, start:]) < 3
+
+
+def test_short_series_are_kept() -> None:
+    assert equilibration(np.arange(32.0)) == 0
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: binning([1.0]), "at least 2 entries"),
+        (lambda: binning([1.0, np.nan]), "not finite"),
+        (lambda: binning([1.0, 2.0j]), "real numbers"),
+        (lambda: binning(np.zeros((2, 3, 4))), "shape"),
+        (lambda: binning(np.zeros((0, 4))), "shape"),
+        (lambda: autocorrelation([1.0, 2.0, 3.0]), "at least 4 entries"),
+        (lambda: autocorrelation(np.arange(9.0), stretch=0.0), "must be positive"),
+        (lambda: split_r_hat([1.0, np.inf, 3.0, 4.0]), "not finite"),
+        (lambda: drift(np.zeros(31)), "at least 32 entries"),
+        (lambda: equilibration([]), "at least 1 entries"),
+        (lambda: jackknife(np.exp), "one length"),
+        (lambda: jackknife(np.exp, [1.0, 2.0], [1.0, 2.0, 3.0]), "one length"),
+        (lambda: jackknife(np.exp, [1.0, np.nan]), "not finite"),
+        (lambda: jackknife(np.exp, [1.0]), "at least 2 entries"),
+        (lambda: jackknife(np.exp, [1.0, 2.0, 3.0], bin_size=2), "at least 2 blocks"),
+        (lambda: jackknife(np.exp, [1.0, 2.0, 3.0], bin_size=0), "at least 2 blocks"),
+        (lambda: linear_fit([1.0, 2.0], [1.0, 2.0, 3.0], 0.1), "as many x as y"),
+        (lambda: linear_fit([1.0, 1.0], [1.0, 2.0], 0.1), "2 different positions"),
+        (lambda: linear_fit([1.0, 2.0], [1.0, 2.0], 0.0), "must be positive"),
+        (lambda: linear_fit([1.0, np.nan], [1.0, 2.0], 0.1), "not finite"),
+        (lambda: extrapolation([1.0, 2.0], [1.0, 2.0], 0.1), "at least 3 runs"),
+        (lambda: extrapolation([1.0, 1.0, 2.0], [1.0, 2.0, 3.0], 0.1), "2 different positions"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(call: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
