@@ -1,0 +1,94 @@
+"""Sampled expectation values and their errors against those of the same state by enumeration: right, and honest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from tests.helpers import all_pass, two_sided
+
+from pvmc.config import RawInput
+from pvmc.io.measurement import Estimate, Measurement
+from pvmc.io.reader import Run, open_run
+from pvmc.job import Job, JobConfig, build_job
+from pvmc.measurement.command import measure
+from pvmc.measurement.enumerated import enumerated
+from pvmc.measurement.notebook import energy_estimates
+from pvmc.measurement.observables import choose, names_of
+from pvmc.measurement.request import MeasureRequest
+from pvmc.parallel import SerialCommunicator
+from pvmc.recorder import RunRequest
+from pvmc.sampler import Enumeration
+from pvmc.simulation import run
+
+LEVEL = 1e-3
+REPEATS = 40
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "fixed magnetization": ({"kind": "chain", "length": 8}, {"model": "heisenberg"}, {}),
+    "long memory": ({"kind": "chain", "length": 8}, {"model": "ising", "field": 0.9}, {"sweep": 1}),
+    "two dimensions": ({"kind": "rectangle", "size": [3, 3]}, {"model": "ising", "field": 2.0}, {"power": 1.5}),
+}
+
+
+def measured(case: str, directory: Path) -> tuple[dict[str, Estimate], list[Measurement]]:
+    """The same parameters, hardly optimised: measured by enumeration, and by sampling with many seeds."""
+    lattice, hamiltonian, sampler = CASES[case]
+    tables: dict[str, Any] = {
+        "lattice": lattice,
+        "hamiltonian": hamiltonian,
+        "ansatz": {"kind": "rbm", "alpha": 1, "symmetry": "none", "init_scale": 0.3},
+        "sampler": {"walkers": 64, "block_width": 32, "samples": 1024, **sampler},
+        "run": {"iterations": 5},
+    }
+    serial = SerialCommunicator()
+    job = build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    assert run(RunRequest(job, "", directory / "run"), serial) == 0
+    for seed in range(REPEATS):
+        assert measure(MeasureRequest(directory / "run", samples=2048, seed=seed), serial) == 0
+    found = open_run(directory / "run")
+    tables["sampler"] = {"kind": "exact"}
+    return enumerated_estimates(build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test")), found), (
+        found.measurements
+    )
+
+
+def enumerated_estimates(job: Job, found: Run) -> dict[str, Estimate]:
+    """Every observable of the last saved parameters, without statistical error."""
+    serial, sampler = SerialCommunicator(), job.sampler
+    assert isinstance(sampler, Enumeration)
+    observables, psi = choose(names_of([], job.lattice), job), job.ansatz.at(found.parameters())
+    walkers = sampler.start(range(sampler.n_blocks), serial)
+    means, energy = enumerated(sampler, walkers, psi, job.operator, observables, serial)
+    estimates = energy_estimates(energy, (0.0, 0.0), "J")
+    return estimates | observables.estimates(means, np.zeros(len(means)))
+
+
+def points(found: Sequence[Measurement], name: str) -> tuple[Any, Any]:
+    """Values and errors (n_measurements, n_points)."""
+    values = np.array([np.atleast_1d(one.estimates[name].value) for one in found])
+    return values, np.array([np.atleast_1d(one.estimates[name].error) for one in found])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_deviations_are_as_large_as_the_errors(case: str, tmp_path: Path) -> None:
+    """Of every point, sum over seeds of (deviation / error)^2 is chi-square distributed: neither too large nor too
+    small.  An error from 64 walkers makes a deviation Student's t with 63 degrees of freedom, of variance 63 / 61."""
+    exact, found = measured(case, tmp_path)
+    p_values = []
+    for name, estimate in exact.items():
+        values, errors = points(found, name)
+        expected = np.atleast_1d(estimate.value)
+        certain = np.all(errors < 1e-13, axis=0)
+        np.testing.assert_allclose(values[:, certain], np.tile(expected[certain], (REPEATS, 1)), atol=1e-12)
+        deviations = (values - expected)[:, ~certain] / errors[:, ~certain]
+        statistic = np.sum(deviations**2, axis=0) * 61 / 63
+        p_values += [two_sided(float(stats.chi2.cdf(x, REPEATS))) for x in statistic]
+        means = deviations.mean(axis=0) * np.sqrt(REPEATS * 61 / 63)
+        p_values += [two_sided(float(stats.norm.cdf(x))) for x in means]
+    assert len(p_values) > 60
+    assert all_pass(p_values, LEVEL)
