@@ -90,7 +90,11 @@ def test_correlations_of_the_ground_state(n_sites: int, marshall: bool) -> None:
 
 def expectations(job: Job, labels: npt.NDArray[np.int64]) -> Callable[[dict[int, str], npt.NDArray[Any]], float]:
     """Expectation values of products of the original spins in a vector of the job's frame, by Kronecker products."""
-    signs = job.lattice.sublattices() if getattr(job.config.hamiltonian, "marshall", False) else np.ones(job.lattice.n_sites)
+    signs = (
+        job.lattice.sublattices()
+        if getattr(job.config.hamiltonian, "marshall", False)
+        else np.ones(job.lattice.n_sites)
+    )
     n_sites = job.lattice.n_sites
 
     def expectation(letters: dict[int, str], vector: npt.NDArray[Any]) -> float:
