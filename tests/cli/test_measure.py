@@ -14,7 +14,9 @@ from pvmc.errors import InputError
 from pvmc.io.fit_file import open_fit
 from pvmc.io.lock import locked
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
-from pvmc.io.reader import RESULTS, open_run
+from pvmc.io.reader import open_run
+from pvmc.job import load_job
+from tests.helpers import compiled_matrix, configurations, energy_of, labels_of
 
 INPUT = """
 lattice = { kind = "chain", length = 8 }
@@ -78,14 +80,23 @@ def test_everything_is_stored(run: Path) -> None:
         assert group["structure_factor_zz_error"].dims[0]["momentum"].shape == (8, 1)
 
 
-def test_other_parameters_are_measured(run: Path) -> None:
+def test_other_parameters_are_measured(tmp_path: Path) -> None:
+    """By enumeration: the energies of two saved vectors, from the matrix."""
+    (tmp_path / "in.toml").write_text(INPUT.replace("walkers = 64, block_width = 16, samples = 256", 'kind = "exact"'))
+    assert pvmc("run", tmp_path / "in.toml", "--output", tmp_path / "run") == 0
+    job, spins = load_job(tmp_path / "in.toml"), configurations(8, 0)
+    labels = labels_of(spins)
+    matrix = compiled_matrix(job.operator)[labels][:, labels]
+    expected = []
     for iteration in (0, 5):
-        assert pvmc("measure", run, "--iteration", iteration, "--observables", "energy", "--samples", 4096) == 0
-    first, second = open_run(run).measurements
-    assert (first.attributes["iteration"], second.attributes["iteration"]) == (0, 5)
-    assert first.attributes["seed"] + 1 == second.attributes["seed"], "two measurements do not share random numbers"
-    difference = float(first.estimates["energy"].value) - float(second.estimates["energy"].value)
-    assert difference > 5 * np.hypot(float(first.estimates["energy"].error), float(second.estimates["energy"].error))
+        assert pvmc("measure", tmp_path / "run", "--iteration", iteration, "--observables", "energy") == 0
+        psi = job.ansatz.at(open_run(tmp_path / "run").parameters(iteration))
+        expected.append(energy_of(psi, matrix, spins))
+    found = open_run(tmp_path / "run").measurements
+    assert [one.attributes["iteration"] for one in found] == [0, 5]
+    assert [one.estimates["energy"].value for one in found] == pytest.approx(expected, abs=1e-11)
+    assert abs(expected[0] - expected[1]) > 1e-4
+    assert found[0].attributes["seed"] != found[1].attributes["seed"], "two measurements do not share random numbers"
 
 
 def test_an_error_is_reached_and_no_batch_too_many(run: Path) -> None:
@@ -146,7 +157,7 @@ def test_a_file_of_a_killed_run_takes_a_measurement(made: Path, tmp_path: Path) 
     (found,) = open_run(tmp_path / "run.h5").measurements
     assert same(found, written)
     assert len(open_run(tmp_path / "run.h5").iteration) == 6
-    assert [path.name for path in tmp_path.iterdir()] == ["run.h5"], RESULTS
+    assert [path.name for path in tmp_path.iterdir()] == ["run.h5"], "no temporary is left"
 
 
 @pytest.mark.parametrize(

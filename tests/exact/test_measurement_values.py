@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
 
 from pvmc.ansatz import WaveFunction
 from pvmc.config import RawInput
@@ -24,6 +23,7 @@ from pvmc.measurement.request import MeasureRequest
 from pvmc.parallel import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
+from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
 
 # <S_0 . S_r> of the periodic Heisenberg chain by exact diagonalisation, and 1/N^2 sum_ij (-1)^(i+j) <S_i . S_j>.
 HEISENBERG = {
@@ -116,7 +116,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_observable_of_a_random_state(case: str) -> None:
-    """A complex state without symmetry: sums over all pairs of sites, from dense matrices, translation by translation."""
+    """A complex state without symmetry: sums over all pairs, from dense matrices, translation by translation."""
     job = make_job(*CASES[case])
     lattice, n_sites = job.lattice, job.lattice.n_sites
     theta = job.ansatz.initial_parameters(np.random.default_rng(5)) * 20

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from tests.helpers import all_pass, two_sided
 
 from pvmc.config import RawInput
 from pvmc.io.measurement import Estimate, Measurement
@@ -24,6 +23,7 @@ from pvmc.parallel import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.sampler import Enumeration
 from pvmc.simulation import run
+from tests.helpers import all_pass, two_sided
 
 LEVEL = 1e-3
 REPEATS = 40
@@ -37,7 +37,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 a long burn-in before they follow |psi|^2, and seeds are independent of each other."""
 
 ITERATIONS = {"fixed magnetization": 30, "long memory": 5, "two dimensions": 5}
-"""The V-score divides by E^2: its error is linear only where E is many errors away from zero, as after 30 iterations."""
+"""The V-score divides by E^2: its error is linear where E is many errors away from zero, as after 30 iterations."""
 
 
 def measured(case: str, directory: Path) -> tuple[dict[str, Estimate], list[Measurement]]:
@@ -80,8 +80,8 @@ def points(found: Sequence[Measurement], name: str) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_values_are_unbiased_and_errors_as_large_as_the_scatter(case: str, tmp_path: Path) -> None:
-    """Of every point over many seeds: the mean is the exact one (Student's t), and the scatter of the values is the mean
-    square of the errors (chi-square), neither larger nor smaller.
+    """Of every point over many seeds: the mean is the exact one (Student's t), and the scatter of the values is that
+    which the errors say (their mean square; chi-square), neither larger nor smaller.
 
     Values over their own errors would not do: where few walkers are in a rare sector, value and error go together.
     """
