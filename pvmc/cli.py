@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(subparsers)
     _add_submit(subparsers)
     _add_fit(subparsers)
+    _add_measure(subparsers)
     _add_status(subparsers)
     _add_plot(subparsers)
     _add_lattice(subparsers)
@@ -203,6 +204,44 @@ def _add_fit(subparsers) -> None:  # type: ignore[no-untyped-def]
         "--output", type=Path, metavar="DIR", help="directory of the result; default: runs/NAME of the input file"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a fit that is already in DIR")
+
+
+def _add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        subparsers,
+        "measure",
+        commands.measure,
+        "measure energy, correlations and other observables at a run's parameters, with their errors; under mpirun on "
+        "all ranks, else on one",
+        "mpirun -n 4 pvmc measure runs/h40a2 --until-error 1e-5",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run or a fit that is over")
+    parser.add_argument(
+        "--observables",
+        action="append",
+        default=[],
+        metavar="LIST",
+        help="some of energy, magnetization, correlations, structure_factor, staggered, and operator:NAME=EXPRESSION "
+        'such as "operator:bond=0.25 Xi Xj; 0.25 Zi Zj", with commas between them; default: all but operators',
+    )
+    parser.add_argument(
+        "--samples", type=_positive, metavar="N", help="configurations; default: 100 times sampler.samples"
+    )
+    parser.add_argument(
+        "--until-error",
+        type=_positive_number,
+        metavar="X",
+        help="stop when the error of the energy per site is below X, after 10 million configurations or --samples",
+    )
+    parser.add_argument("--iteration", type=_count, metavar="K", help="whose parameters; default: the last saved ones")
+    parser.add_argument("--seed", type=_count, metavar="S", help="of the random numbers; default: by the run's own")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of [sampler]; may be repeated"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the last measurement, on any number of ranks")
+    parser.add_argument(
+        "--time-limit", metavar="TIME", help="stop before so much wall time is over (exit code 75), as in pvmc run"
+    )
 
 
 def _add_status(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -357,6 +396,12 @@ def _seconds(text: str) -> float:
         return _positive_number(text)
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{error}; runs come before --watch") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 0 and < 2^63, not '{text}'")
+    return int(text)
 
 
 def _positive(text: str) -> int:

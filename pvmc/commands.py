@@ -120,6 +120,32 @@ def fit(options: argparse.Namespace) -> int:
     return 0
 
 
+def measure(options: argparse.Namespace) -> int:
+    """Collective. ``pvmc measure``."""
+    started = time.monotonic()
+    from pvmc.measurement.command import measure as carry_out
+    from pvmc.measurement.request import MeasureRequest
+    from pvmc.parallel import world
+
+    if options.time_limit is not None:
+        from pvmc.runtime import parse_duration
+
+        parse_duration(options.time_limit)
+        options.set.append(f'run.time.limit="{options.time_limit}"')
+    request = MeasureRequest(
+        path=options.run,
+        observables=options.observables,
+        samples=options.samples,
+        until_error=options.until_error,
+        iteration=options.iteration,
+        seed=options.seed,
+        overrides=options.set,
+        resume=options.resume,
+        started=started,
+    )
+    return carry_out(request, world())
+
+
 def _shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
     """Collective. The job, built alike on every rank from what rank 0 read; the file's text; the ranks."""
     from pvmc.config import validate

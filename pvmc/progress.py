@@ -13,7 +13,7 @@ from pvmc.parallel import on_terminal
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pvmc.driver import StepRecord
+    from pvmc.estimators import EnergyStatistics
 
 LINES_PER_RUN = 50
 """About how many lines a run gets."""
@@ -22,10 +22,24 @@ LONGEST_SILENCE = 30.0
 """Seconds after which a line is due even if not as many iterations as usual are done."""
 
 
+class Progress(Protocol):
+    """What is shown of an iteration of a run, or of a batch of a measurement."""
+
+    @property
+    def iteration(self) -> int:
+        """Its number, from 0."""
+        ...
+
+    @property
+    def energy(self) -> EnergyStatistics:
+        """Statistics of the local energy."""
+        ...
+
+
 class Reporter(Protocol):
     """Shows the progress of a run; used on rank 0 only."""
 
-    def show(self, record: StepRecord) -> None:
+    def show(self, record: Progress) -> None:
         """One iteration is done."""
         ...
 
@@ -41,6 +55,7 @@ def reporter(
     stream: TextIO | None = None,
     first: int = 0,
     lines: int = LINES_PER_RUN,
+    noun: str = "iteration",
 ) -> Reporter:
     """A reporter for a terminal where the stream is one, else one for a log.
 
@@ -51,9 +66,10 @@ def reporter(
         stream: where to write; standard output unless given.
         first: iterations that a resumed run has behind it.
         lines: about how many lines it gets.
+        noun: what is counted.
     """
     stream = stream or sys.stdout
-    table = _Table(n_iterations, n_sites, exact, lines)
+    table = _Table(n_iterations, n_sites, exact, lines, noun)
     if not on_terminal(stream):
         return _Log(table, stream)
     from rich.console import Console  # a log starts without it
@@ -65,10 +81,11 @@ def reporter(
 class _Table:
     """Formats records as the rows of a table (79 columns up to 9999 iterations), and knows which rows are due."""
 
-    def __init__(self, n_iterations: int, n_sites: int, exact: float | None, lines: int = LINES_PER_RUN):
+    def __init__(self, n_iterations: int, n_sites: int, exact: float | None, lines: int, noun: str):
         self.n_iterations, self.n_sites = n_iterations, n_sites
         self.exact = exact or None  # there is no relative error to an energy of zero
-        self.width = max(len("iteration"), 2 * len(str(n_iterations)) + 1)
+        self.noun = noun
+        self.width = max(len(noun), 2 * len(str(n_iterations)) + 1)
         self.every = math.ceil(n_iterations / lines)
         self.last_row = time.monotonic()
         self.last: int | None = None  # iteration
@@ -77,11 +94,11 @@ class _Table:
     def head(self) -> str:
         error = f"{'rel. error':>11}" if self.exact else ""
         return (
-            f"{'iteration':>{self.width}}{'E/N +- error':>22}{error}{'var/N':>10}{'accept':>7}{'R-hat':>7}"
+            f"{self.noun:>{self.width}}{'E/N +- error':>22}{error}{'var/N':>10}{'accept':>7}{'R-hat':>7}"
             f"{'tau':>5}{'left':>8}"
         )
 
-    def row(self, record: StepRecord, left: float) -> str:
+    def row(self, record: Progress, left: float) -> str:
         energy = record.energy
         relative = f"{(energy.mean.real - self.exact) / abs(self.exact):>11.2e}" if self.exact else ""
         return (
@@ -90,14 +107,14 @@ class _Table:
             f"{energy.autocorrelation_time:>5.1f}{duration(left):>8}"
         )
 
-    def count(self, record: StepRecord) -> str:
+    def count(self, record: Progress) -> str:
         return f"{record.iteration + 1}/{self.n_iterations}"
 
-    def energy(self, record: StepRecord) -> str:
+    def energy(self, record: Progress) -> str:
         mean, error = record.energy.mean.real / self.n_sites, record.energy.error / self.n_sites
         return f"{_number(mean):>12} +-{error:.1e}"
 
-    def is_due(self, record: StepRecord) -> bool:
+    def is_due(self, record: Progress) -> bool:
         """Whether this record gets a row: the first (also of a resumed run, and of one that went back), the last, every
         few, and one after a long silence."""
         number = record.iteration + 1
@@ -140,7 +157,7 @@ class _Log:
         self.clock = _Clock(table.n_iterations)
         print(table.head, file=stream, flush=True)
 
-    def show(self, record: StepRecord) -> None:
+    def show(self, record: Progress) -> None:
         left = self.clock.left(record.iteration)
         if self.table.is_due(record):
             print(self.table.row(record, left), file=self.stream, flush=True)
@@ -153,13 +170,14 @@ class _LiveBar:
     """The lines of the log, cut to the terminal's width, above a bar that every iteration moves."""
 
     def __init__(self, table: _Table, console: Console, first: int = 0):
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as LiveProgress
         from rich.table import Column
 
         self.table, self.console = table, console
         self.clock = _Clock(table.n_iterations)
         self._print(table.head)
-        self.progress = Progress(
+        self.progress = LiveProgress(
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             console=console,
@@ -170,7 +188,7 @@ class _LiveBar:
         self.task = self.progress.add_task("", total=table.n_iterations, completed=first)
         self.progress.start()
 
-    def show(self, record: StepRecord) -> None:
+    def show(self, record: Progress) -> None:
         left = self.clock.left(record.iteration)
         if self.table.is_due(record):
             self._print(self.table.row(record, left))

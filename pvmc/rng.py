@@ -15,6 +15,7 @@ class Stream(IntEnum):
     SWEEPS = 2
     FIT = 3
     SECOND_SWEEPS = 4
+    MEASUREMENT = 5
 
 
 def generator(seed: int, stream: Stream, *, block: int = 0, iteration: int = 0) -> np.random.Generator:

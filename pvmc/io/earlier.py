@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError, StorageError
 from pvmc.io.hdf5 import read_hdf5
 from pvmc.io.layout import ParameterBlocks
+from pvmc.io.measurement import Measurement
 from pvmc.io.reader import RESULTS, Run, open_run
 from pvmc.io.schema import ITERATION
 from pvmc.io.session import Session
@@ -45,6 +46,11 @@ class Earlier:
     def trials(self) -> list[Trial]:
         """Of a run of several starts, its trials as far as they are over."""
         return [trial.again() for trial in self.run.trials]
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        """All measurements at parameters of the run, also of iterations that it will make again."""
+        return self.run.measurements
 
     @property
     def series(self) -> dict[str, NDArray[Any]]:

@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from pvmc.errors import InputError, StorageError
 from pvmc.io.hdf5 import read_hdf5
+from pvmc.io.measurement import Measurement, read_measurements
 from pvmc.io.storage import reason
 
 FILE_NAME = "fit.h5"
@@ -134,6 +135,11 @@ class Fit:
     def name(self) -> str:
         """The fit's directory name."""
         return self.path.resolve().parent.name if self.path.name == FILE_NAME else self.path.stem
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        """What ``pvmc measure`` found at these parameters, by number; read from the file at each look."""
+        return read_measurements(self.path, "a fit of pvmc")
 
 
 def fit_file(path: str | os.PathLike[str]) -> Path:

@@ -91,6 +91,20 @@ def stored_length(path: Path) -> int:
         return int(_SUPERBLOCK.unpack(file.read(_SUPERBLOCK.size))[_LENGTH])
 
 
+def mark_closed(path: Path) -> None:
+    """Makes the superblock of a file that a killed writer left behind say that it was closed; others stay as they are.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    with path.open("r+b") as file:
+        head = file.read(_SUPERBLOCK.size)
+        closed = _as_closed(head, os.fstat(file.fileno()).st_size)
+        if closed != head:
+            file.seek(0)
+            file.write(closed)
+
+
 class _Contents(io.RawIOBase):
     """The bytes of a file, read-only, as h5py takes them; with a superblock as of a file that was closed."""
 

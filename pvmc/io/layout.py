@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
+from pvmc.io.measurement import Measurement, store_measurements
 from pvmc.io.schema import (
     FILE_NAME,
     ITERATION,
@@ -37,6 +38,7 @@ def laid_out(
     reference: Mapping[str, float | str],
     sessions: Sequence[Session],
     trials: Sequence[Trial] = (),
+    measurements: Sequence[Measurement] = (),
 ) -> bytes:
     """The bytes of a results file without rows.
 
@@ -47,6 +49,7 @@ def laid_out(
         reference: attributes of ``/reference``.
         sessions: the starts of the run so far, this one last.
         trials: of a run of several starts, those over and those to come.
+        measurements: those that are kept of the run's earlier file.
 
     Raises:
         ValueError: another type of parameters.
@@ -63,6 +66,8 @@ def laid_out(
         if trials:
             _create_starts(file.create_group("starts"), trials, str(attributes["energy_units"]))
         file.create_group("reference").attrs.update(reference)
+        if measurements:
+            store_measurements(file, measurements)
         file.flush()
         return bytes(file.id.get_file_image())
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import CheckpointFile, list_checkpoints
 from pvmc.io.hdf5 import read_hdf5
+from pvmc.io.measurement import Measurement, read_measurements
 from pvmc.io.process import process_alive
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
 from pvmc.io.session import Session, merged
@@ -140,6 +141,11 @@ class Run:
     def parameter_dtype(self) -> np.dtype[Any]:
         """Type of the parameters, float64 or complex128."""
         return read_hdf5(self.path, lambda file: np.dtype(file["parameters/theta"].dtype), RESULTS)
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        """What ``pvmc measure`` found at parameters of this run, by number; read from the file at each look."""
+        return read_measurements(self.path, RESULTS)
 
     def last_checkpoint(self) -> CheckpointFile | None:
         """The newest checkpoint beside the results, by its name (it is not opened); None where there is none.

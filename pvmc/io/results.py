@@ -27,6 +27,7 @@ from pvmc.errors import InputError, StorageError
 from pvmc.io.earlier import Earlier, read_earlier
 from pvmc.io.hdf5 import stored_length
 from pvmc.io.layout import ParameterBlocks, laid_out, require_schema, space, stored
+from pvmc.io.measurement import GROUP
 from pvmc.io.schema import FILE_NAME, SCHEMA_VERSION, SERIES, STATUSES
 from pvmc.io.session import Session
 from pvmc.io.storage import reason, remove_leftovers, sync_directory, temporary_path
@@ -95,7 +96,8 @@ class ResultsWriter:
         sessions = [*(earlier.sessions if earlier else []), _session(given, now, threads, earlier)]
         reference = _reference(reference_energy, reference_method, earlier)
         self.trials = list(earlier.trials if earlier else trials)
-        image = laid_out(given, parameter_blocks, np.dtype(parameter_dtype), reference, sessions, self.trials)
+        kept = earlier.measurements if earlier else []
+        image = laid_out(given, parameter_blocks, np.dtype(parameter_dtype), reference, sessions, self.trials, kept)
         self._empty = self._reserved = len(image)
         temporary = temporary_path(self.path)
         try:
@@ -376,8 +378,8 @@ class ResultsWriter:
 
 
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """Handles of all datasets, by path."""
-    return {f"{group}/{name}": file[group][name] for group in file for name in file[group]}
+    """Handles of all datasets of the run itself, by path; its measurements are groups, which it leaves alone."""
+    return {f"{group}/{name}": file[group][name] for group in file if group != GROUP for name in file[group]}
 
 
 def _set_rows(dataset: h5py.Dataset, first: int, values: ArrayLike) -> None:

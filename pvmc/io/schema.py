@@ -219,6 +219,44 @@ Only where `run.starts` > 1, with one row for each seed.  Once no energy is NaN,
 energy (the first, if several), from iteration 0 on; checkpoints name it in their attribute `seed`.
 """
 
+MEASUREMENT_ATTRIBUTES = (
+    Attribute("iteration", int, "the parameters are those saved after it; of a fit, its last epoch"),
+    Attribute("n_samples", int, "configurations of all ranks"),
+    Attribute("seed", int, "seed of the random numbers"),
+    Attribute("status", str, "running, also where it was stopped and can go on | finished"),
+    Attribute("created", str, "when it was first started (ISO 8601, UTC)"),
+    Attribute("command_line", str, "the command that started it"),
+    Attribute("pvmc_version", str, "version of pvmc"),
+    Attribute("host", str, "host name of rank 0"),
+    Attribute("observables", str, "what was asked for"),
+)
+"""Attributes of ``/measurements/NNNN`` that are always there."""
+
+MEASURED = (
+    ("energy", "", "energy", "mean local energy, of all sites"),
+    ("variance", "", "energy^2", "variance of the local energy"),
+    ("v_score", "", "1", "n_sites * variance / energy^2, energies from the zero of H"),
+    ("magnetization_x, _y, _z", "", "1", "mean of sigma over the sites"),
+    ("correlation_xx, _yy, _zz", "displacement", "1", "<sigma_0 sigma_r>, averaged over the lattice's translations"),
+    ("structure_factor_xx, _yy, _zz", "momentum", "1", "1/N sum_ij exp(i q (r_i - r_j)) <sigma_i sigma_j>"),
+    ("staggered_magnetization_squared", "", "1", "1/N^2 sum_ij e_i e_j <sigma_i . sigma_j>, e = +-1 on A and B"),
+    ("operator_NAME", "", "1", "an operator of the user's own"),
+)
+"""Name, axis, units and meaning of the datasets of a measurement; each has its standard error in NAME_error."""
+
+MEASUREMENT_COORDINATES = (
+    ("displacement", "(n, d)", "shortest vector from site 0 to site r, in distances of nearest neighbours"),
+    ("distance", "(n,)", "its length"),
+    ("momentum", "(n_k, d)", "wave vectors that the periodic directions allow, one over that distance"),
+)
+"""Dimension scales of a measurement."""
+
+_MEASUREMENTS = """\
+Expectation values at parameters that stay, of `pvmc measure` ([measure.md](measure.md)); also in `fit.h5`.  Each call
+has a group, `/measurements/0001`, `0002`, ...; spins are those before any Marshall rotation.  `Run.measurements` reads
+them.
+"""
+
 _CHECKPOINT = """\
 # Checkpoints
 
@@ -243,6 +281,7 @@ def schema_markdown() -> str:
     state = [(s.name, s.dtype, s.description) for s in STATE]
     sessions = [(s.name, s.dtype, s.description) for s in SESSIONS]
     starts = [(q.name, q.dtype, q.units, q.description) for q in STARTS]
+    measured = [(a.name, a.type.__name__, a.description) for a in MEASUREMENT_ATTRIBUTES]
     always = [(a.name, a.type.__name__, a.description) for a in CHECKPOINT_ATTRIBUTES]
     parts = (
         _INTRODUCTION.format(file=FILE_NAME, version=SCHEMA_VERSION),
@@ -259,6 +298,13 @@ def schema_markdown() -> str:
         "## /starts: the trials of a run of several starts, axis `start`\n",
         _STARTS,
         _table(("dataset", "type", "units", "meaning"), starts),
+        "## /measurements: expectation values at saved parameters\n",
+        _MEASUREMENTS,
+        _table(("dataset", "axis", "units", "meaning"), MEASURED),
+        "Beside each its standard error, `NAME_error`.  Coordinates, where an observable has them:\n",
+        _table(("dataset", "shape", "meaning"), MEASUREMENT_COORDINATES),
+        "Attributes of the group:\n",
+        _table(("attribute", "type", "meaning"), measured),
         "## /reference: the exact ground-state energy\n",
         _REFERENCE,
         "## Attributes of the root\n",

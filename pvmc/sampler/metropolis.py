@@ -22,8 +22,11 @@ from pvmc.sampler.walkers import Ensemble, Walkers
 Spins = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]
 
-STAGES = (Stream.SWEEPS, Stream.SECOND_SWEEPS)
-"""The random numbers of an iteration's first walk, and of a second one."""
+STAGES = (Stream.SWEEPS, Stream.SECOND_SWEEPS, Stream.MEASUREMENT)
+"""The random numbers of an iteration's first walk, of a second one, and of a walk at parameters that stay."""
+
+FROZEN_STAGE = 2
+"""The stage of a walk at parameters that stay; its iteration is the number of the batch of draws."""
 
 
 @dataclass(frozen=True)

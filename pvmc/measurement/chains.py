@@ -1,0 +1,149 @@
+"""What a measurement remembers of its Markov chains: sums of each walker over its draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.ansatz.base import Floats, Integers, Numbers
+from pvmc.estimators import EnergyStatistics
+from pvmc.parallel import Communicator
+
+
+@dataclass
+class Chains:
+    """Sums over the draws of each walker, block by block; the walkers are independent of each other.
+
+    Every number belongs to one walker and is added to in the order of its draws: neither the number of ranks nor a
+    restart changes a bit of it.
+
+    Attributes:
+        draws: draws of each walker so far.
+        sums: of the local values, float64 (n_blocks, n_values, L).
+        energy: mean local energy, complex128 (n_blocks, L).
+        scatter: sum over the draws of |E_loc - energy|^2, float64 (n_blocks, L), by Welford's recursion (Technometrics
+            4, 419 (1962)), which loses no digits to the square of the energy.
+        counts: accepted and proposed moves, int64 (2,).
+    """
+
+    draws: int
+    sums: Floats
+    energy: Numbers
+    scatter: Floats
+    counts: Integers
+
+    @classmethod
+    def empty(cls, n_blocks: int, n_values: int, width: int) -> Chains:
+        """Without draws."""
+        lanes = (n_blocks, width)
+        sums = np.zeros((n_blocks, n_values, width))
+        return cls(0, sums, np.zeros(lanes, dtype=np.complex128), np.zeros(lanes), np.zeros(2, dtype=np.int64))
+
+    def add(self, block: int, draw: int, values: Floats, energies: Numbers) -> None:
+        """Add a draw of a block: its number from 0 in this batch, local values (n_values, L) and energies (L,)."""
+        self.sums[block] += values
+        before = energies - self.energy[block]
+        self.energy[block] += before / (self.draws + draw + 1)
+        after = energies - self.energy[block]
+        self.scatter[block] += before.real * after.real + before.imag * after.imag
+
+    def saved(self) -> dict[str, npt.NDArray[Any]]:
+        """All numbers, by name, for a checkpoint."""
+        return {**self._arrays(), "counts": self.counts, "draws": np.array(self.draws)}
+
+    @classmethod
+    def restored(cls, numbers: dict[str, npt.NDArray[Any]], blocks: range, first: bool) -> Chains:
+        """The chains of some blocks from what a checkpoint holds of all; the counts go to the first rank alone."""
+        part = slice(blocks.start, blocks.stop)
+        arrays = {name: numbers[name][part].copy() for name in ("sums", "energy", "scatter")}
+        counts = np.array(numbers["counts"], dtype=np.int64) * int(first)
+        return cls(draws=int(numbers["draws"]), counts=counts, **arrays)
+
+    def energies_of_all(self, comm: Communicator) -> Chains | None:
+        """Collective. The chains of all ranks on the root, without the sums of local values; None elsewhere."""
+        return replace(self, sums=self.sums[:, :0]).of_all(comm)
+
+    def of_all(self, comm: Communicator) -> Chains | None:
+        """Collective. The chains of all ranks on the root, block by block; None elsewhere."""
+        gathered = {name: comm.gather(array) for name, array in self._arrays().items()}
+        counts = comm.sum(self.counts)
+        arrays = {name: array for name, array in gathered.items() if array is not None}
+        return Chains(draws=self.draws, counts=counts, **arrays) if arrays else None
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {"sums": self.sums, "energy": self.energy, "scatter": self.scatter}
+
+    @property
+    def n_walkers(self) -> int:
+        """Number of walkers."""
+        return self.energy.size
+
+    @property
+    def n_samples(self) -> int:
+        """Configurations measured."""
+        return self.draws * self.n_walkers
+
+    def means(self) -> tuple[Floats, Floats]:
+        """Mean and standard error of each local value, float64 (n_values,) each.
+
+        A walker's mean is one independent number, however long it remembers: the scatter of these means has the
+        correlation within the chains in it.
+        """
+        n_values = self.sums.shape[1]
+        walkers = self.sums.transpose(1, 0, 2).reshape(n_values, self.n_walkers) / self.draws
+        return walkers.mean(axis=1), walkers.std(axis=1, ddof=1) / np.sqrt(self.n_walkers)
+
+    def energy_statistics(self, n_sites: int, infinite_temperature: float) -> EnergyStatistics:
+        """Statistics of the local energy; R-hat is that of whole chains.
+
+        Gelman and Rubin, Stat. Sci. 7, 457 (1992).
+        """
+        energies, n = self.energy.ravel(), self.draws
+        mean = complex(energies.mean())
+        between = float(energies.real.var(ddof=1))
+        total = float((self.scatter.ravel() / n + abs(energies - mean) ** 2).mean())
+        within = float(self.scatter.sum()) / (self.n_walkers * max(1, n - 1))
+        accepted, proposed = self.counts.tolist()
+        return EnergyStatistics(
+            mean=mean,
+            error=float(np.sqrt(between / self.n_walkers)),
+            variance=total,
+            autocorrelation_time=_ratio(n * between, total),
+            r_hat=float(np.sqrt(_ratio((n - 1) / n * within + between, within))) if n > 1 else float("nan"),
+            v_score=_ratio(n_sites * total, (mean.real - infinite_temperature) ** 2),
+            acceptance=_ratio(accepted, proposed),
+            n_samples=self.n_samples,
+            effective_samples=float(self.n_samples),
+        )
+
+    def jackknife_errors(self, n_sites: int, infinite_temperature: float) -> tuple[float, float]:
+        """Standard errors of the variance of the energy and of the V-score, by the jackknife over the walkers.
+
+        Both are made anew from all walkers but one (Efron and Stein, Ann. Stat. 9, 586 (1981)).
+        """
+        energies, n_walkers = self.energy.ravel(), self.n_walkers
+        mean = energies.mean()
+        apart = energies - mean
+        squares = self.scatter.ravel() / self.draws + abs(apart) ** 2
+        others = n_walkers - 1
+        # Without walker w the mean is mean - apart_w / others, and the squares are about that mean.
+        variances = (squares.sum() - squares) / others - abs(apart / others) ** 2
+        means = mean.real - apart.real / others
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores = n_sites * variances / (means - infinite_temperature) ** 2
+        return _jackknife(variances), _jackknife(scores)
+
+
+def _jackknife(without: Floats) -> float:
+    """sqrt((W - 1) / W sum_w (x_w - mean)^2) of the W estimates without one walker."""
+    return float(np.sqrt(len(without) - 1) * without.std())
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    """The quotient, or 1 when both vanish (an eigenstate has no scatter at all)."""
+    if denominator == 0:
+        return 1.0 if numerator == 0 else float("inf")
+    return float(numerator / denominator)

@@ -1,0 +1,148 @@
+"""Rank 0's side of a measurement: the lock of the directory, the stored group, checkpoints, and the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.config import to_toml
+from pvmc.estimators import EnergyStatistics
+from pvmc.io import provenance
+from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
+from pvmc.io.fit_file import fit_file
+from pvmc.io.lock import locked
+from pvmc.io.measurement import Estimate, Measurement, write_measurement
+from pvmc.io.reader import open_run
+from pvmc.io.schema import Quantity
+from pvmc.job import Job
+from pvmc.measurement.chains import Chains
+from pvmc.measurement.observables import Observables
+from pvmc.measurement.request import MeasureRequest, Plan, make_plan
+from pvmc.progress import Progress, Reporter, reporter
+from pvmc.recorder import warn
+
+
+class Notebook:
+    """Rank 0's side of a measurement.  A context manager.
+
+    Attributes:
+        plan: what to measure.
+
+    Raises:
+        InputError: another process has the directory, or see :func:`pvmc.measurement.request.make_plan`.
+    """
+
+    def __init__(self, request: MeasureRequest):
+        with contextlib.ExitStack() as stack:
+            directory = (
+                fit_file(request.path) if fit_file(request.path).is_file() else open_run(request.path).path
+            ).parent
+            if warning := stack.enter_context(locked(directory)):
+                warn(warning)
+            self.plan: Plan = make_plan(request)
+            self._attributes: dict[str, Any] = {}
+            self._reporter: Reporter | None = None
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._reporter is not None:
+            self._reporter.close()
+        self._stack.close()
+
+    def begin(self, settings: Mapping[str, Any], n_batches: int, job: Job) -> None:
+        """Keeps the place of the measurement in the file, and says what is measured.
+
+        Args:
+            settings: attributes of the measurement: what it was asked for.
+            n_batches: the most batches of draws.
+            job: the job.
+        """
+        plan = self.plan
+        if plan.before is None:
+            remove_checkpoints(plan.directory)  # of a run that has been replaced
+            facts = provenance.collect()
+            about = {name: facts[name] for name in ("command_line", "pvmc_version", "host")}
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            self._attributes = {"iteration": plan.iteration, "seed": plan.seed, "created": created, **about}
+        else:
+            self._attributes = dict(plan.before.attributes)
+        self._attributes |= {**settings, "status": "running"}
+        before = plan.before
+        estimates, coordinates = (before.estimates, before.coordinates) if before else ({}, {})
+        self._attributes.setdefault("n_samples", 0)
+        write_measurement(plan.file, Measurement(plan.number, self._attributes, estimates, coordinates))
+        where = f"parameters of iteration {plan.iteration} of {plan.file}"
+        print(f"measurement {plan.number}: {where}; {settings['observables']}", flush=True)
+        first = plan.checkpoint.iteration if plan.checkpoint else 0
+        self._reporter = reporter(n_batches, job.lattice.n_sites, None, first=first, noun="batch")
+
+    def show(self, batch: Progress) -> None:
+        """A batch is done."""
+        if self._reporter is not None:
+            self._reporter.show(batch)
+
+    def save(self, batch: int, job: Job, theta: npt.NDArray[Any], spins: npt.NDArray[np.int8], chains: Chains) -> float:
+        """Writes a checkpoint that stands before a batch; the seconds that it took."""
+        begin = time.monotonic()
+        attributes = {"number": self.plan.number, "seed": self.plan.seed}
+        checkpoint = Checkpoint(batch, theta, spins, chains.saved(), to_toml(job.config), attributes)
+        write_checkpoint(self.plan.directory, checkpoint)
+        return time.monotonic() - begin
+
+    def store(
+        self, status: str, found: Mapping[str, Estimate], energy: EnergyStatistics, observables: Observables
+    ) -> Measurement:
+        """Writes the estimates so far into the file."""
+        numbers = {
+            "n_samples": energy.n_samples,
+            "acceptance": energy.acceptance,
+            "autocorrelation_time": energy.autocorrelation_time,
+            "r_hat": energy.r_hat,
+        }
+        attributes = {**self._attributes, **numbers, "status": status}
+        measurement = Measurement(self.plan.number, attributes, dict(found), dict(observables.coordinates))
+        write_measurement(self.plan.file, measurement)
+        return measurement
+
+    def close(self) -> None:
+        """No more batches will come."""
+        if self._reporter is not None:
+            self._reporter.close()
+            self._reporter = None
+
+
+def energy_estimates(energy: EnergyStatistics, errors: tuple[float, float], units: str) -> dict[str, Estimate]:
+    """Energy, variance and V-score with the errors of the last two, in the Hamiltonian's unit."""
+    square = Quantity("variance", "float64", "energy^2", "").units_in(units)
+    return {
+        "energy": Estimate(energy.mean.real, energy.error, units),
+        "variance": Estimate(energy.variance, errors[0], square),
+        "v_score": Estimate(energy.v_score, errors[1]),
+    }
+
+
+def table(measurement: Measurement, n_sites: int) -> str:
+    """The numbers of a measurement in lines; arrays are named alone."""
+    lines = []
+    for name, estimate in measurement.estimates.items():
+        if estimate.dims:
+            lines.append(f"{name:<32}{np.size(estimate.value)} values along {', '.join(estimate.dims)}")
+            continue
+        unit = "" if estimate.units == "1" else f"  {estimate.units}"
+        lines.append(f"{name:<32}{estimate.value:>16.9g} +- {estimate.error:.1e}{unit}")
+        if name == "energy":
+            value, error = float(estimate.value) / n_sites, float(estimate.error) / n_sites
+            lines.append(f"{'energy per site':<32}{value:>16.9g} +- {error:.1e}{unit}")
+    return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""Local values of the observables against matrices: at the exact ground state, and at any state of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pvmc.ansatz import WaveFunction
+from pvmc.config import RawInput
+from pvmc.exact import Basis, ground_state
+from pvmc.flips import FlipSets
+from pvmc.io.measurement import Estimate
+from pvmc.io.reader import open_run
+from pvmc.job import Job, JobConfig, build_job
+from pvmc.measurement.command import measure
+from pvmc.measurement.observables import NAMES, choose, names_of
+from pvmc.measurement.request import MeasureRequest
+from pvmc.parallel import SerialCommunicator
+from pvmc.recorder import RunRequest
+from pvmc.simulation import run
+from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
+
+# <S_0 . S_r> of the periodic Heisenberg chain by exact diagonalisation, and 1/N^2 sum_ij (-1)^(i+j) <S_i . S_j>.
+HEISENBERG = {
+    8: ([0.75, -0.456386676117, 0.195777904011, -0.18895282124, 0.149123186691], 0.3226697486784635),
+    10: ([0.75, -0.451544635449, 0.190549979331, -0.173378457644, 0.12980000875, -0.140853789976], 0.27813999523245847),
+    12: (
+        [0.75, -0.44894924312, 0.187832785268, -0.165821744613, 0.120854733576, -0.122410489829, 0.106987917437],
+        0.24572715918750976,
+    ),
+}
+
+Spins = npt.NDArray[np.int8]
+
+
+def make_job(lattice: dict[str, Any], hamiltonian: dict[str, Any], weights: str = "complex", **sections: Any) -> Job:
+    tables: dict[str, Any] = {
+        "lattice": lattice,
+        "hamiltonian": hamiltonian,
+        "ansatz": {"kind": "rbm", "alpha": 1, "symmetry": "none", "weights": weights, "visible_bias": True},
+        "sampler": {"kind": "exact", "block_width": 16},
+    } | sections
+    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+
+
+class Table:
+    """A wave function by its amplitudes, psi(s) = vector[label of s]; zero where it is not listed."""
+
+    def __init__(self, n_sites: int, spins: Spins, amplitudes: npt.NDArray[Any]):
+        self.vector = np.zeros(2**n_sites, dtype=np.complex128)
+        self.vector[labels_of(spins)] = amplitudes
+
+    def ratios(self, spins: Spins, lookup: Any, flips: FlipSets, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        labels = labels_of(spins)
+        masks = np.array([sum(1 << int(site) for site in flips[k]) for k in range(len(flips))])
+        return np.where(wanted, self.vector[labels ^ masks[:, None]] / self.vector[labels], 0.0)
+
+
+def exact_means(job: Job, psi: Any, spins: Spins, weights: npt.NDArray[Any], names: list[str]) -> dict[str, Estimate]:
+    observables = choose(names, job)
+    means = observables.values(psi, spins, np.zeros((1, spins.shape[1]))) @ weights
+    return observables.estimates(means, np.zeros(len(means)))
+
+
+@pytest.mark.parametrize("marshall", [True, False])
+@pytest.mark.parametrize("n_sites", sorted(HEISENBERG))
+def test_correlations_of_the_ground_state(n_sites: int, marshall: bool) -> None:
+    """The rotated frame gives those of the original spins, isotropic and as tabulated."""
+    job = make_job({"kind": "chain", "length": n_sites}, {"model": "heisenberg", "marshall": marshall})
+    basis = Basis.enumerate(n_sites, 0)
+    _, vector = ground_state(job.operator, basis)
+    kept = abs(vector) > 1e-12
+    spins, weights = np.ascontiguousarray(basis.spins[:, kept]), abs(vector[kept]) ** 2
+    found = exact_means(job, Table(n_sites, spins, vector[kept]), spins, weights, list(NAMES))
+    half, staggered = HEISENBERG[n_sites]
+    expected = np.array([*half, *half[-2:0:-1]]) * 4 / 3
+    momenta = 2 * np.pi * np.arange(n_sites) / n_sites
+    fourier = np.cos(np.outer(momenta, np.arange(n_sites))) @ expected
+    for letters in ("xx", "yy", "zz"):
+        np.testing.assert_allclose(found[f"correlation_{letters}"].value, expected, atol=1e-9)
+        np.testing.assert_allclose(found[f"structure_factor_{letters}"].value, fourier, atol=1e-8)
+    assert found["staggered_magnetization_squared"].value == pytest.approx(4 * staggered, abs=1e-9)
+    assert [found[f"magnetization_{letter}"].value for letter in "xyz"] == pytest.approx([0, 0, 0], abs=1e-12)
+
+
+def expectations(job: Job, labels: npt.NDArray[np.int64]) -> Callable[[dict[int, str], npt.NDArray[Any]], float]:
+    """Expectation values of products of the original spins in a vector of the job's frame, by Kronecker products."""
+    signs = (
+        job.lattice.sublattices()
+        if getattr(job.config.hamiltonian, "marshall", False)
+        else np.ones(job.lattice.n_sites)
+    )
+    n_sites = job.lattice.n_sites
+
+    def expectation(letters: dict[int, str], vector: npt.NDArray[Any]) -> float:
+        sign = np.prod([signs[site] for site, letter in letters.items() if letter != "Z"])
+        matrix = kronecker_string(letters, n_sites)[labels][:, labels]
+        return float(sign * np.vdot(vector, matrix @ vector).real)
+
+    return expectation
+
+
+CASES = {
+    "ring": ({"kind": "chain", "length": 8}, {"model": "heisenberg"}),
+    "ring, as it is": ({"kind": "chain", "length": 8}, {"model": "heisenberg", "marshall": False}),
+    "open chain": ({"kind": "chain", "length": 7, "periodic": False}, {"model": "xyz", "couplings": [1.0, 0.5, 0.2]}),
+    "cylinder": ({"kind": "rectangle", "size": [4, 2], "periodic": [True, False]}, {"model": "ising", "field": 0.7}),
+    "three sites a cell": ({"kind": "kagome", "size": [3, 1], "periodic": [True, False]}, {"model": "ising"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_observable_of_a_random_state(case: str) -> None:
+    """A complex state without symmetry: sums over all pairs, from dense matrices, translation by translation."""
+    job = make_job(*CASES[case])
+    lattice, n_sites = job.lattice, job.lattice.n_sites
+    theta = job.ansatz.initial_parameters(np.random.default_rng(5)) * 20
+    psi: WaveFunction = job.ansatz.at(theta)
+    spins = configurations(n_sites, job.sampler.magnetization)
+    vector = state_vector(psi, spins)
+    names = names_of(["operator:mine=0.5 X0 Y1; 0.5 Z1 Z2; 0.3 Y2 X1"], lattice) + names_of([], lattice)
+    observables = choose(names, job)
+    means = observables.values(psi, spins, psi.lookup(spins)) @ abs(vector) ** 2
+    found = observables.estimates(means, np.zeros(len(means)))
+    expectation = expectations(job, labels_of(spins))
+    all_pairs = {}
+    for letter in "XYZ":
+        single = [expectation({i: letter}, vector) for i in range(n_sites)]
+        assert found[f"magnetization_{letter.lower()}"].value == pytest.approx(np.mean(single), abs=1e-10)
+        table = np.eye(n_sites)
+        for i in range(n_sites):
+            for j in range(i):
+                table[i, j] = table[j, i] = expectation({j: letter, i: letter}, vector)
+        all_pairs[letter] = table
+        images = lattice.group("translation")
+        expected = [np.mean([table[image[0], image[r]] for image in images]) for r in range(n_sites)]
+        name = letter.lower() * 2
+        np.testing.assert_allclose(found[f"correlation_{name}"].value, expected, atol=1e-10)
+        phases = np.exp(1j * lattice.positions @ lattice.momenta().T)
+        factor = np.einsum("iq,ij,jq->q", phases, table, phases.conj()).real / n_sites
+        np.testing.assert_allclose(found[f"structure_factor_{name}"].value, factor, atol=1e-10)
+    if "staggered" in names:
+        order = lattice.sublattices().astype(float)
+        square = order @ sum(all_pairs.values()) @ order / n_sites**2
+        assert found["staggered_magnetization_squared"].value == pytest.approx(square, abs=1e-10)
+    mine = 0.5 * expectation({0: "X", 1: "Y"}, vector) + 0.5 * expectation({1: "Z", 2: "Z"}, vector)
+    mine += 0.3 * expectation({2: "Y", 1: "X"}, vector)
+    assert found["operator_mine"].value == pytest.approx(mine, abs=1e-10)
+    assert np.ptp(found["correlation_xx"].value) > 1e-3, "a state with correlations"
+
+
+def test_enumeration_is_exact_and_without_error(tmp_path: Path) -> None:
+    """The whole way through files, for a run of which no sample is drawn: values of the vector, errors 0."""
+    job = make_job({"kind": "chain", "length": 8}, {"model": "heisenberg"}, run={"iterations": 3})
+    serial = SerialCommunicator()
+    assert run(RunRequest(job, "", tmp_path / "run"), serial) == 0
+    assert measure(MeasureRequest(tmp_path / "run"), serial) == 0
+    stored = open_run(tmp_path / "run")
+    (found,) = stored.measurements
+    psi = job.ansatz.at(stored.parameters())
+    spins = configurations(8, 0)
+    vector = state_vector(psi, spins)
+    basis = Basis.enumerate(8, 0)
+    labels = labels_of(spins)
+    matrix = compiled_matrix(job.operator)[labels][:, labels]
+    energy = np.vdot(vector, matrix @ vector).real
+    variance = np.linalg.norm(matrix @ vector) ** 2 - energy**2
+    assert found.estimates["energy"].value == pytest.approx(energy, abs=1e-11)
+    assert found.estimates["variance"].value == pytest.approx(variance, abs=1e-10)
+    assert found.estimates["v_score"].value == pytest.approx(8 * variance / energy**2, abs=1e-10)
+    assert all(np.all(np.asarray(estimate.error) == 0) for estimate in found.estimates.values())
+    assert found.attributes["status"] == "finished" and found.attributes["n_samples"] == len(basis)
+    expected = exact_means(job, psi_table(job, stored.parameters()), spins, abs(vector) ** 2, list(NAMES))
+    for name, estimate in expected.items():
+        np.testing.assert_allclose(found.estimates[name].value, estimate.value, atol=1e-11)
+
+
+def psi_table(job: Job, theta: npt.NDArray[Any]) -> Table:
+    spins = configurations(job.lattice.n_sites)
+    return Table(job.lattice.n_sites, spins, np.exp(job.ansatz.at(theta).log_psi(spins)))

@@ -1,0 +1,133 @@
+"""Measurements on any number of ranks, stopped and gone on with: the same bits as without."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pvmc.config import RawInput
+from pvmc.errors import EXIT_RESUMABLE
+from pvmc.io.measurement import Measurement
+from pvmc.io.reader import open_run
+from pvmc.job import JobConfig, build_job
+from pvmc.measurement.command import measure
+from pvmc.measurement.request import MeasureRequest
+from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.recorder import RunRequest
+from pvmc.runtime import Decision, StopWatcher
+from pvmc.simulation import run
+
+pytestmark = pytest.mark.mpi
+
+Runs = Callable[..., Path]
+
+
+@pytest.fixture
+def new(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """A copy of a short run, made by one rank, in a directory that all share."""
+    made: dict[str, Path] = {}
+
+    def copy(kind: str = "metropolis") -> Path:
+        def make() -> str:
+            if kind not in made:
+                made[kind] = tmp_path_factory.mktemp("made") / "run"
+                assert run(RunRequest(_job(kind), "", made[kind]), SerialCommunicator()) == 0
+            return str(shutil.copytree(made[kind], tmp_path_factory.mktemp("run") / "run"))
+
+        return Path(comm.root_value(make))
+
+    return copy
+
+
+def _job(kind: str) -> Any:
+    tables: dict[str, Any] = {
+        "lattice": {"kind": "chain", "length": 8},
+        "hamiltonian": {"model": "heisenberg"},
+        "ansatz": {"kind": "rbm", "alpha": 1},
+        "sampler": {"kind": "exact", "block_width": 16},
+        "run": {"iterations": 4},
+    }
+    if kind != "exact":
+        tables["sampler"] = {"walkers": 64, "block_width": 16, "samples": 256}
+    if kind == "tempering":
+        tables["sampler"]["tempering"] = {"replicas": 2, "smallest_beta": 0.5}
+    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+
+
+def carry_out(directory: Path, comm: Communicator, on: str, **options: Any) -> int:
+    """Collective. A measurement on all ranks, or on rank 0 alone; its exit code."""
+    request = MeasureRequest(directory, **options)
+    if on == "all":
+        code = measure(request, comm)
+        comm.barrier()
+        return code
+    return comm.root_value(lambda: measure(request, SerialCommunicator()))
+
+
+def bits(measurement: Measurement) -> dict[str, bytes]:
+    """All numbers of a measurement."""
+    values = {name: np.asarray(one.value).tobytes() for name, one in measurement.estimates.items()}
+    errors = {f"{name}_error": np.asarray(one.error).tobytes() for name, one in measurement.estimates.items()}
+    kept = ("n_samples", "seed", "iteration", "acceptance", "r_hat", "autocorrelation_time", "status")
+    return values | errors | {name: repr(measurement.attributes[name]).encode() for name in kept}
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch, comm: Communicator) -> Callable[[int, int], None]:
+    """A signal to one rank after a batch, once."""
+
+    def at(batch: int, rank: int) -> None:
+        decide, pending = StopWatcher.decide, [True]
+
+        def deciding(self: StopWatcher, number: int, *others: Any) -> Decision:
+            if number == batch and pending and comm.rank == rank:
+                pending.pop()
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return decide(self, number, *others)
+
+        monkeypatch.setattr(StopWatcher, "decide", deciding)
+
+    return at
+
+
+@pytest.mark.parametrize("kind", ["metropolis", "exact", "tempering"])
+def test_the_same_bits_on_any_number_of_ranks(comm: Communicator, new: Runs, kind: str) -> None:
+    together, alone = new(kind), new(kind)
+    options = {} if kind == "exact" else {"samples": 256 * 5}
+    assert carry_out(together, comm, "all", **options) == 0
+    assert carry_out(alone, comm, "one", **options) == 0
+    (found,), (expected,) = open_run(together).measurements, open_run(alone).measurements
+    assert len(bits(found)) > 20 and bits(found) == bits(expected)
+
+
+@pytest.mark.parametrize(("before", "after"), [("all", "one"), ("one", "all"), ("all", "all")])
+def test_a_stopped_measurement_goes_on_with_the_same_bits(
+    comm: Communicator, new: Runs, stop_after: Callable[[int, int], None], before: str, after: str
+) -> None:
+    straight, stopped = new(), new()
+    assert carry_out(straight, comm, "one", samples=256 * 7) == 0
+    stop_after(2, comm.size - 1 if before == "all" else 0)
+    assert carry_out(stopped, comm, before, samples=256 * 7) == EXIT_RESUMABLE
+    (part,) = open_run(stopped).measurements
+    assert (part.attributes["status"], part.attributes["n_samples"]) == ("running", 256 * 3)
+    comm.barrier()
+    assert carry_out(stopped, comm, after, resume=True) == 0
+    (found,), (expected,) = open_run(stopped).measurements, open_run(straight).measurements
+    assert bits(found) == bits(expected)
+    assert found.attributes["created"] == part.attributes["created"]
+
+
+def test_a_finished_measurement_is_made_longer(comm: Communicator, new: Runs) -> None:
+    straight, stages = new(), new()
+    assert carry_out(straight, comm, "one", samples=256 * 6) == 0
+    assert carry_out(stages, comm, "all", samples=256 * 2) == 0
+    assert carry_out(stages, comm, "all", samples=256 * 6, resume=True) == 0
+    (found,), (expected,) = open_run(stages).measurements, open_run(straight).measurements
+    assert bits(found) == bits(expected)
