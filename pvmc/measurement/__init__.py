@@ -1,0 +1,1 @@
+"""What is measured on a state once its run is over."""
