@@ -153,8 +153,9 @@ class RatioSums:
         """
         largest = float(comm.max(np.array([self._scales.max(initial=-np.inf)]))[0])
         common = largest if np.isfinite(largest) else 0.0
-        factor = np.exp(self._scales - common)
-        return self._sums * np.stack([factor, factor, factor**2], axis=-1), self._weights, common
+        with np.errstate(over="ignore", invalid="ignore"):
+            factor = np.exp(self._scales - common)
+            return self._sums * np.stack([factor, factor, factor**2], axis=-1), self._weights, common
 
 
 def fidelity(forward: RatioSums, backward: RatioSums, comm: Communicator, *, control: bool = False) -> FidelityEstimate:
