@@ -26,13 +26,13 @@ class TableState(Batched):
         self.vector, self.basis = vector, basis
         positive = not np.iscomplexobj(vector) and bool(np.all(vector >= 0))
         self.dtype = np.dtype(np.float64 if positive else np.complex128)
-
-    def log_psi(self, spins: Spins) -> Numbers:
-        position = self.basis.index(self.basis.labels_of(spins))
-        amplitudes = np.where(position >= 0, self.vector[position], 0.0).astype(self.dtype)
+        amplitudes = np.append(vector, 0.0)  # the last one is for what is no member of the basis, position -1
         with np.errstate(divide="ignore"):
             modulus = np.log(np.abs(amplitudes))
-        return modulus if self.dtype == np.float64 else modulus + 1j * np.angle(amplitudes)
+        self._logarithms = modulus if positive else modulus + 1j * np.angle(amplitudes)
+
+    def log_psi(self, spins: Spins) -> Numbers:
+        return self._logarithms[self.basis.index(self.basis.labels_of(spins))]
 
     @property
     def probabilities(self) -> npt.NDArray[np.float64]:
@@ -52,12 +52,12 @@ class TableState(Batched):
     ) -> Iterator[Draw]:
         """Stationary chains of |psi|^power: each draw keeps the last configuration with the probability ``memory``."""
         p = self.probabilities ** (power / 2.0)
-        p /= p.sum()
         for block in range(n_blocks):
-            labels = rng.choice(len(p), size=width, p=p)
+            fresh = rng.choice(len(p), size=(n_draws, width), p=p / p.sum())
+            kept = rng.random((n_draws, width)) < memory
+            labels = fresh[0]
             for draw in range(n_draws):
-                anew = rng.random(width) >= memory
-                labels = np.where(anew, rng.choice(len(p), size=width, p=p), labels)
+                labels = np.where(kept[draw], labels, fresh[draw])
                 spins = np.ascontiguousarray(self.basis.spins[:, labels])
                 yield Draw(block, draw, spins, np.zeros((0, width)))
 

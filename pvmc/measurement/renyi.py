@@ -121,7 +121,8 @@ def swap_values(
     inside = np.arange(spins.shape[1])
     if magnetization is not None:  # both leave the sector, or neither: the sum of all spins stays
         inside = np.flatnonzero(first.sum(axis=0, dtype=np.int64) == magnetization)
-    after = batched_log_psi(psi, first[:, inside]) + batched_log_psi(psi, second[:, inside])
+    both = batched_log_psi(psi, np.concatenate([first[:, inside], second[:, inside]], axis=1))
+    after = both[: len(inside)] + both[len(inside) :]
     with np.errstate(invalid="ignore"):
         values[inside] = exponential(after - before[inside])
     return values

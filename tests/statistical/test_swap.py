@@ -63,7 +63,7 @@ def test_all_regions(kind: str) -> None:
     state = random_state(rng, 6, kind=kind)
     pulls = []
     for sites in (list(sites) for size in range(1, 6) for sites in combinations(range(6), size)):
-        found = sampled_entropy(state, sites, rng, n_blocks=8, n_draws=40)
+        found = sampled_entropy(state, sites, rng, n_blocks=8, n_draws=20, width=128)
         assert found.reliable
         pulls.append((found.value + np.log(purity(full_vector(state), 6, sites))) / found.error)
     assert len(pulls) == 62 and pulls_pass(np.array(pulls))
@@ -76,8 +76,8 @@ def test_claimed_errors_of_entropies(n_shifts: int, memory: float) -> None:
     rng = np.random.default_rng(2)
     state = random_state(rng, 5, kind="signed")
     exact = purity(full_vector(state), 5, [0, 1])
-    options = {"n_blocks": 8, "n_draws": 30, "width": 32, "n_shifts": n_shifts, "memory": memory}
-    found = [sampled_entropy(state, [0, 1], rng, **options) for _ in range(200)]  # type: ignore[arg-type]
+    options = {"n_blocks": 8, "n_draws": 12, "width": 32, "n_shifts": n_shifts, "memory": memory}
+    found = [sampled_entropy(state, [0, 1], rng, **options) for _ in range(150)]  # type: ignore[arg-type]
     swaps = np.array([(estimate.swap - exact) / estimate.swap_error for estimate in found])
     assert pulls_pass(swaps)
     entropies = np.array([(estimate.value + np.log(exact)) / estimate.error for estimate in found])
@@ -87,7 +87,7 @@ def test_claimed_errors_of_entropies(n_shifts: int, memory: float) -> None:
 def test_claimed_errors_of_imaginary_parts() -> None:
     rng = np.random.default_rng(3)
     state = random_state(rng, 5)
-    found = [sampled_entropy(state, [0, 1], rng, n_shifts=3, memory=0.5) for _ in range(200)]
+    found = [sampled_entropy(state, [0, 1], rng, n_shifts=3, memory=0.5) for _ in range(150)]
     assert pulls_pass(np.array([estimate.imaginary / estimate.imaginary_error for estimate in found]))
 
 
@@ -97,8 +97,8 @@ def test_weighted_samples() -> None:
     state = random_state(rng, 5)
     exact = -np.log(purity(full_vector(state), 5, [0, 2]))
     found = [
-        sampled_entropy(state, [0, 2], rng, n_blocks=8, n_draws=30, n_shifts=3, memory=0.5, power=1.0)
-        for _ in range(200)
+        sampled_entropy(state, [0, 2], rng, n_blocks=4, n_draws=15, n_shifts=3, memory=0.5, power=1.0)
+        for _ in range(150)
     ]
     assert pulls_pass(np.array([(estimate.value - exact) / estimate.error for estimate in found]))
 
@@ -107,7 +107,7 @@ def test_more_pairs_of_the_same_walkers_lower_the_error() -> None:
     rng = np.random.default_rng(5)
     state = random_state(rng, 6, kind="signed")
     few, many = (sampled_entropy(state, [0, 1, 2], rng, n_blocks=16, n_draws=20, n_shifts=n) for n in (1, 16))
-    assert many.n_pairs == 63 * few.n_pairs // 2 - 15 * 16 * 64 - 16 * 32 + 16 * 32 or many.n_pairs > 20 * few.n_pairs
+    assert (few.n_pairs, many.n_pairs) == (16 * 32, 16 * (32 + 15 * 64))
     assert 0.1 * few.error < many.error < 0.7 * few.error
 
 
@@ -121,13 +121,13 @@ def test_too_few_samples_are_flagged() -> None:
 
 def test_metropolis_walkers_of_a_network() -> None:
     """A complex RBM, its own chains: walkers of a block share the moves that they are offered, and are independent."""
-    rbm, theta = random_rbm(6, np.complex128, scale=0.5)
+    rbm, theta = random_rbm(6, np.complex128)
     psi, basis = rbm.at(theta), Basis.enumerate(6)
     exact = -np.log(purity(dense_vector(psi, basis), 6, [0, 1, 2]))
     assert exact > 0.05
     pulls = []
-    for seed in range(60):
-        sampler = Metropolis(Moves.build(MoveWeights(flip=1.0), chain(6)), seed, 20, 6, 20, 2)
+    for seed in range(40):
+        sampler = Metropolis(Moves.build(MoveWeights(flip=1.0), chain(6)), seed, 15, 6, 100, 2)
         sums = Renyi2(4, 32, 6, [0, 1, 2], n_shifts=3)
         for draw in sampler.walk(start("random", range(4), 32, chain(6), None, seed), psi, 0):
             sums.add(psi, draw)
@@ -150,9 +150,9 @@ def sampled_fidelity(
     psi: TableState, phi: TableState, rng: np.random.Generator, *, control: bool, memory: float = 0.5
 ) -> FidelityEstimate:
     forward, backward = RatioSums(4, 64), RatioSums(2, 96)
-    for draw in psi.chains(rng, 4, 20, 64, memory=memory):
+    for draw in psi.chains(rng, 4, 10, 64, memory=memory):
         forward.add(psi, phi, draw)
-    for draw in phi.chains(rng, 2, 20, 96, memory=memory):
+    for draw in phi.chains(rng, 2, 10, 96, memory=memory):
         backward.add(phi, psi, draw)
     return fidelity(forward, backward, COMM, control=control)
 
@@ -164,7 +164,7 @@ def test_claimed_errors_of_fidelities(distance: float, control: bool) -> None:
     psi = random_state(rng, 6, kind="positive")
     phi = near(psi, rng, distance)
     exact = np.abs(np.vdot(psi.vector, phi.vector)) ** 2
-    found = [sampled_fidelity(psi, phi, rng, control=control) for _ in range(200)]
+    found = [sampled_fidelity(psi, phi, rng, control=control) for _ in range(150)]
     assert pulls_pass(np.array([(estimate.value - exact) / estimate.error for estimate in found]))
     assert pulls_pass(np.array([estimate.imaginary / estimate.imaginary_error for estimate in found]))
     assert pulls_pass(np.array([(estimate.norms - 1.0) / estimate.norms_error for estimate in found]))
