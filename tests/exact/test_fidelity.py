@@ -159,7 +159,7 @@ def test_ferromagnet_has_a_multiplet(dense: bool, monkeypatch: pytest.MonkeyPatc
 
 
 def majumdar_ghosh(n_sites: int) -> tuple[Operator, list[TableState]]:
-    """The J1-J2 ring at J2 = J1/2, J1 = 1, and its two ground states: singlets on the even bonds, or on the odd ones."""
+    """The J1-J2 ring at J2 = J1/2, J1 = 1, and its two ground states: singlets on the even, or on the odd bonds."""
     ring, basis = chain(n_sites), Basis.enumerate(n_sites, 0)
     terms = xxz(ring.bonds(1), 1.0, 1.0) + xxz(ring.bonds(2), 0.5, 1.0)
     spins = basis.spins.astype(float)
@@ -171,8 +171,13 @@ def majumdar_ghosh(n_sites: int) -> tuple[Operator, list[TableState]]:
     return Operator.from_pauli_sum(terms, n_sites), dimers
 
 
-def test_dimers_of_majumdar_and_ghosh() -> None:
-    """Dimension 924, by Lanczos: either covering is all ground state, its combinations with a momentum are by parts."""
+@pytest.mark.parametrize("dense", [16, 1000])
+def test_dimers_of_majumdar_and_ghosh(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either covering is all ground state; with a momentum, real or complex matrices, each has its share of one state.
+
+    Dimension 924, and near 80 in a sector: by Lanczos, and as a whole.
+    """
+    monkeypatch.setattr(lanczos, "DENSE_DIMENSION", dense)
     operator, (even, odd) = majumdar_ghosh(12)
     for state in (even, odd):
         found = exact_overlap(state, operator, state.basis)
