@@ -1,0 +1,67 @@
+"""Wave functions of few spins as vectors over all configurations."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.ansatz.base import Integers, Numbers, Spins
+from pvmc.ansatz.fallback import BATCH
+from pvmc.errors import NumericalError
+from pvmc.exact import Basis
+
+
+class LogPsi(Protocol):
+    """What the estimators of this package ask of a wave function."""
+
+    def log_psi(self, spins: Spins) -> Numbers:
+        """ln psi(s), (L,) of float64 or complex128, not normalised, of spins int8 (N, L); -inf where psi is 0."""
+        ...
+
+
+def batched_log_psi(psi: LogPsi, spins: Spins) -> Numbers:
+    """ln psi(s), (L,), of any number of configurations, int8 (N, L), in batches of bounded memory."""
+    starts = range(0, spins.shape[1], BATCH)
+    parts = [np.asarray(psi.log_psi(np.ascontiguousarray(spins[:, start : start + BATCH]))) for start in starts]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def dense_vector(psi: LogPsi, basis: Basis) -> npt.NDArray[np.complex128]:
+    """psi(s) on the configurations of a basis, normalised on them, complex128 (D,).
+
+    Raises:
+        NumericalError: psi vanishes on all of them, or is not finite.
+    """
+    logarithm = batched_log_psi(psi, basis.spins).astype(np.complex128)
+    largest = logarithm.real.max()
+    if not np.isfinite(largest):
+        raise NumericalError("the wave function is zero on all configurations, or not finite on one")
+    vector = np.exp(logarithm.real - largest) * np.exp(1j * np.where(np.isfinite(logarithm.imag), logarithm.imag, 0.0))
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def amplitude_matrix(vector: npt.NDArray[np.complex128], basis: Basis, sites: Integers) -> npt.NDArray[np.complex128]:
+    """The amplitudes with the configurations of a region A as rows and those of the rest as columns.
+
+    Args:
+        vector: psi(s), (D,), on the configurations of the basis; 0 on others.
+        basis: the configurations.
+        sites: A, int64 (n,).
+
+    Returns:
+        complex128 (2^n, 2^(N - n)); its singular values are the Schmidt coefficients.
+    """
+    rest = np.setdiff1d(np.arange(basis.n_sites), sites)
+    matrix = np.zeros((2 ** len(sites), 2 ** len(rest)), dtype=np.complex128)
+    matrix[_number(basis.labels, sites), _number(basis.labels, rest)] = vector
+    return matrix
+
+
+def _number(labels: Integers, sites: Integers) -> Integers:
+    """The bits of these sites as a number of their own, int64 (D,)."""
+    number = np.zeros_like(labels)
+    for position, site in enumerate(sites.tolist()):
+        number |= ((labels >> site) & 1) << position
+    return number
