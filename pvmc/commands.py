@@ -202,6 +202,28 @@ def plot(options: argparse.Namespace) -> int:
     return 0
 
 
+def export(options: argparse.Namespace) -> int:
+    """``pvmc export``."""
+    from pvmc.io.export import export
+
+    print(f"wrote {export(options.run, options.format, options.output)}")
+    return 0
+
+
+def import_wf(options: argparse.Namespace) -> int:
+    """``pvmc import-wf``."""
+    from pvmc.config import read_input, validate
+    from pvmc.importing import import_weights
+    from pvmc.job import JobConfig, build_job
+    from pvmc.recorder import RunRequest
+
+    raw = read_input(options.config, options.set)
+    job = build_job(validate(JobConfig, raw), raw)
+    directory = options.output or Path("runs") / options.weights.stem
+    import_weights(RunRequest(job, raw.text, directory, options.overwrite), options.weights)
+    return 0
+
+
 def lattice(options: argparse.Namespace) -> int:
     """``pvmc lattice``."""
     from pvmc.analysis import lattice_plot
