@@ -74,13 +74,13 @@ def import_weights(request: RunRequest, weights_file: Path) -> None:
         writer.save_parameters(0, theta)
         writer.finish("finished", f"imported from {weights_file.name}; not optimised here")
     n_sites, unit = job.lattice.n_sites, job.config.hamiltonian.energy_unit
-    print(f"E/N = {energy.mean.real / n_sites:.8f} +- {energy.error / n_sites:.1e} {unit}, {job.sampler.describe()}")
+    print(f"E/N = {energy.mean.real / n_sites:.8f} +- {energy.error / n_sites:.1e} {unit}, {energy.n_samples} samples")
     print(f"variance/N = {energy.variance / n_sites:.3e}, R-hat {energy.r_hat:.4f}, acceptance {energy.acceptance:.3f}")
     if reference:
         exact = reference.energy / n_sites
         print(f"exact E/N = {exact:.8f}, relative error {abs(energy.mean.real / reference.energy - 1):.2e}")
     if measured.warning:
-        warn(measured.warning)
+        warn(f'{measured.warning}; here sampler.start = "neel" may keep walkers out')
     print(f"results in {writer.path}; start a run with ansatz.start_from")
 
 
