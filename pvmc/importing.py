@@ -24,6 +24,9 @@ from pvmc.runtime import WalkerWatch
 from pvmc.runtime.stuck_walkers import IN_A_ROW
 from pvmc.sampler import Metropolis, Walkers
 
+WORST_R_HAT = 1.1
+"""Above this the walkers disagree so much that their mean says nothing (Gelman et al., sec. 11.5)."""
+
 BATCHES = 2 * IN_A_ROW
 """Sets of ``sampler.samples`` configurations for the energy: enough to tell walkers that are stuck."""
 
@@ -81,6 +84,10 @@ def import_weights(request: RunRequest, weights_file: Path) -> None:
         print(f"exact E/N = {exact:.8f}, relative error {abs(energy.mean.real / reference.energy - 1):.2e}")
     if measured.warning:
         warn(f'{measured.warning}; here sampler.start = "neel" may keep walkers out')
+    elif energy.r_hat > WORST_R_HAT:  # as where half of the walkers sit in another mode, so that none is an outlier
+        warn(
+            f"R-hat {energy.r_hat:.3f}: the walkers do not agree, and neither the energy nor its error is to be trusted"
+        )
     print(f"results in {writer.path}; start a run with ansatz.start_from")
 
 

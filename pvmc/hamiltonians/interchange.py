@@ -1,8 +1,8 @@
 """Sums of Pauli strings as other programs write them: OpenFermion's text, and Qiskit's labels.
 
-OpenFermion: ``0.5 [X0 X1] +`` newline ``-1.0 [Z2]``, factors with their sites in brackets, ``[]`` for the identity; what
-``str`` makes of a ``QubitOperator``.  Qiskit: pairs such as ``("XXIZ", 0.5)``, what ``SparsePauliOp.to_list`` gives; a
-label has a letter for every site and is little-endian, so that its last letter acts on site 0.
+OpenFermion: ``0.5 [X0 X1] +`` newline ``-1.0 [Z2]``, factors with their sites in brackets, ``[]`` for the identity;
+what ``str`` makes of a ``QubitOperator``.  Qiskit: pairs such as ``("XXIZ", 0.5)``, what ``SparsePauliOp.to_list``
+gives; a label has a letter for every site and is little-endian, so that its last letter acts on site 0.
 
 Sites keep their numbers, and sigma^z = +1 is the state |0> of a qubit.
 """

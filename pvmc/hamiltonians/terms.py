@@ -48,8 +48,8 @@ class TermsSpec(Section):
     patterns: list[PatternSpec] = []
     """products repeated over the lattice, such as [{coefficient = 1.0, operator = "Xi Xj", shell = 1}]"""
     file: str | None = None
-    """text file with a term a line, such as "-1.0 Z0 Z1" or (Qiskit's label) "-1.0 IIZZ", or as OpenFermion writes them,
-    "-1.0 [Z0 Z1] +"; comments after #; relative to the working directory"""
+    """text file with a term a line, such as "-1.0 Z0 Z1" or, with a letter for every site, "-1.0 IIZZ" (as Qiskit),
+    or in OpenFermion's form, "-1.0 [Z0 Z1] +"; comments after #; relative to the working directory"""
     unit: str = Field(default="J", min_length=1)
     """name of the energy unit, for tables and figures"""
     marshall: bool = False

@@ -96,7 +96,8 @@ def _measurements(run: Run) -> list[Measurement]:
 
 def _csv(run: Run, directory: Path) -> None:
     directory.mkdir()
-    _table(directory / TABLES[0], list(run.series), zip(*(run.series[name].tolist() for name in run.series), strict=True))
+    columns = [values.tolist() for values in run.series.values()]
+    _table(directory / TABLES[0], list(run.series), zip(*columns, strict=True))
     names = ["iteration", "parameter", "block", "real", "imaginary"]
     _table(directory / TABLES[1], names, _parameter_rows(run))
     names = ["measurement", "iteration", "name", "axes", "coordinates", "value", "error", "units"]
@@ -198,9 +199,10 @@ def _measurement_group(group: h5py.Group, measurement: Measurement) -> None:
         if dim is not None:
             _coordinate(group, name, values, f"{dim}_number", scales)
     for name, estimate in measurement.estimates.items():
+        parts = {name: np.asarray(estimate.value), f"{name}_error": np.asarray(estimate.error)}
         along = {f"{dim}_number": scales[f"{dim}_number"] for dim in estimate.dims}
-        for suffix, values in (("", estimate.value), ("_error", estimate.error)):
-            for dataset in _variable(group, name + suffix, np.asarray(values), along):
+        for part, numbers in parts.items():
+            for dataset in _variable(group, part, numbers, along):
                 dataset.attrs["units"] = estimate.units
 
 

@@ -1,7 +1,7 @@
 """The parameters of an RBM as other programs keep them, and as an ansatz of pvmc has them.
 
-ln psi(s) = sum_i a_i s_i + sum_j ln 2cosh(b_j + sum_i W_ij s_i), spins s_i = +-1, as in Carleo & Troyer, Science 355, 602
-(2017); programs that leave out the 2 have another norm of psi and the same state.
+ln psi(s) = sum_i a_i s_i + sum_j ln 2cosh(b_j + sum_i W_ij s_i), spins s_i = +-1, as in Carleo & Troyer, Science 355,
+602 (2017); programs that leave out the 2 have another norm of psi and the same state.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def weights_of(ansatz: Ansatz, theta: Numbers) -> RBMWeights:
         InputError: the wave function is no RBM.
     """
     if not isinstance(ansatz, RBM):
-        raise InputError(f"only the weights of an RBM can be written for other programs, not of {type(ansatz).__name__}")
+        raise InputError(f"only weights of an RBM can be written for other programs, not of {type(ansatz).__name__}")
     psi = ansatz.at(theta)
     return RBMWeights(psi.visible_biases, psi.hidden_biases, np.ascontiguousarray(psi.weights.T))
 

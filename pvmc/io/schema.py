@@ -198,7 +198,7 @@ Energies are totals: divide by `n_sites` for energies per site.
 _PARAMETERS = """\
 | dataset | type, shape | meaning |
 |---|---|---|
-| `theta` | float64 or complex128 (n_saved, K), axes `iteration`, `parameter` | the flat parameter vector at each saving |
+| `theta` | float64 or complex128 (n_saved, K), axes `iteration`, `parameter` | the flat vector at each saving |
 | `iteration` | int64 (n_saved,), scale of axis `iteration` | the iteration after which each row was saved |
 | `parameter` | int64 (K,), scale of axis `parameter` | position in the flat vector |
 

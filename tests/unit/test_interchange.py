@@ -37,7 +37,7 @@ def test_openfermion_text(operator: PauliSum, text: str) -> None:
         ("0.5 [X0] 0.5 [X1]", r'"0\.5 \[X1\]": a \+ or - must stand before it'),
         ("0.5 [X0] + half [X1]", 'coefficient "half" is not a number'),
         ("0.5 [Q0]", '"Q0" is not an operator'),
-        ("0.5 [X0] + 0.5 X1", 'is no term such as 0.5'),
+        ("0.5 [X0] + 0.5 X1", "is no term such as 0.5"),
         ("0.5 [X0", "is no term such as 0.5"),
         ("0.5 [Xi]", "has sites without a number"),
     ],
