@@ -211,16 +211,14 @@ def export(options: argparse.Namespace) -> int:
 
 
 def import_wf(options: argparse.Namespace) -> int:
-    """``pvmc import-wf``."""
-    from pvmc.config import read_input, validate
+    """Collective. ``pvmc import-wf``; rank 0 alone works."""
     from pvmc.importing import import_weights
-    from pvmc.job import JobConfig, build_job
     from pvmc.recorder import RunRequest
 
-    raw = read_input(options.config, options.set)
-    job = build_job(validate(JobConfig, raw), raw)
+    job, text, comm = _shared_job(options)
     directory = options.output or Path("runs") / options.weights.stem
-    import_weights(RunRequest(job, raw.text, directory, options.overwrite), options.weights)
+    request = RunRequest(job, text, directory, options.overwrite)
+    comm.on_root(lambda: import_weights(request, options.weights))
     return 0
 
 

@@ -13,6 +13,7 @@ from pvmc.ansatz import RBM
 from pvmc.errors import InputError, NumericalError
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.statistics import energy_statistics, exact_statistics
+from pvmc.io.lock import locked
 from pvmc.io.netket import read_npz
 from pvmc.io.rbm_weights import RBMWeights, parameters_from
 from pvmc.io.wf import read_wf
@@ -68,6 +69,15 @@ def import_weights(request: RunRequest, weights_file: Path) -> None:
     print(symmetry_in_words(weights, job))
     print(describe(job))
     limit_threads(job.config.run.threads_per_rank)
+    with locked(request.directory) as warning:
+        if warning:
+            warn(warning)
+        _write(request, weights_file.name, theta)
+
+
+def _write(request: RunRequest, name: str, theta: npt.NDArray[Any]) -> None:
+    """Measures the energy, writes the run, and says what it is."""
+    job = request.job
     reference = find_job_reference(job)
     single = job.config.model_copy(update={"run": job.config.run.model_copy(update={"iterations": 1, "starts": 1})})
     with open_results(replace(request, job=replace(job, config=single)), reference, ranks=1) as writer:
@@ -75,7 +85,7 @@ def import_weights(request: RunRequest, weights_file: Path) -> None:
         energy = measured.energy
         writer.append(0, _row(energy))
         writer.save_parameters(0, theta)
-        writer.finish("finished", f"imported from {weights_file.name}; not optimised here")
+        writer.finish("finished", f"imported from {name}; not optimised here")
     n_sites, unit = job.lattice.n_sites, job.config.hamiltonian.energy_unit
     print(f"E/N = {energy.mean.real / n_sites:.8f} +- {energy.error / n_sites:.1e} {unit}, {energy.n_samples} samples")
     print(f"variance/N = {energy.variance / n_sites:.3e}, R-hat {energy.r_hat:.4f}, acceptance {energy.acceptance:.3f}")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pvmc.errors import InputError, StorageError
-from pvmc.io.measurement import Measurement
+from pvmc.io.measurement import COORDINATE_AXES, Measurement
 from pvmc.io.reader import Run, open_run
 from pvmc.io.schema import ITERATION, SERIES
 from pvmc.io.storage import reason
@@ -195,8 +195,8 @@ def _measurement_group(group: h5py.Group, measurement: Measurement) -> None:
         sizes |= dict(zip(estimate.dims, np.shape(estimate.value), strict=True))
     scales = {f"{dim}_number": _scale(group, f"{dim}_number", np.arange(size)) for dim, size in sizes.items()}
     for name, values in measurement.coordinates.items():
-        dim = next((dim for dim in (name, *sizes) if sizes.get(dim) == len(values)), None)
-        if dim is not None:
+        dim = COORDINATE_AXES.get(name, name)
+        if dim in sizes:
             _coordinate(group, name, values, f"{dim}_number", scales)
     for name, estimate in measurement.estimates.items():
         parts = {name: np.asarray(estimate.value), f"{name}_error": np.asarray(estimate.error)}

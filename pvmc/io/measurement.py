@@ -25,6 +25,10 @@ class Estimate:
     dims: tuple[str, ...] = ()
 
 
+COORDINATE_AXES = {"displacement": "displacement", "distance": "displacement", "momentum": "momentum"}
+"""The axis that a coordinate belongs to; one that is not named here has an axis of its own name."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What one call of ``pvmc measure`` found.

@@ -102,6 +102,10 @@ def test_other_commands_read_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "published"]) == 0
     assert main(["plot", "published", "--output", "figure"]) == 0
     assert Path("figure.png").exists()
+    assert main(["export", "published", "--format", "npz", "--output", "published.npz"]) == 0
+    assert "wrote published.npz" in capsys.readouterr().out
+    with np.load("published.npz") as file:
+        np.testing.assert_array_equal(file["parameters/theta"][0], open_run("published").parameters())
     assert main(["run", "ring.toml", "--set", 'ansatz.start_from="published"', "--output", "r"]) == 0
     first = open_run("r")
     assert abs(first.series["energy"][0] - energy()) < 5 * first.series["energy_error"][0]

@@ -30,9 +30,10 @@ MEASUREMENT = Measurement(
     {"iteration": 2, "n_samples": 64, "status": "finished"},
     {
         "energy": Estimate(-7.25, 0.01, "J (S.S)"),
+        "structure_factor_zz": Estimate(np.array([0.5, 2.0, 1.0]), np.full(3, 0.1), "1", ("momentum",)),
         "correlation_zz": Estimate(np.array([1.0, -0.5, 0.25]), np.array([0.0, 0.1, 0.2]), "1", ("displacement",)),
     },
-    {"displacement": DISPLACEMENT, "distance": np.array([0.0, 1.0, 1.0])},
+    {"displacement": DISPLACEMENT, "distance": np.array([0.0, 1.0, 1.0]), "momentum": np.eye(3)[:, :2]},
 )
 
 
@@ -91,7 +92,8 @@ def test_csv(run: Path, theta: np.ndarray) -> None:
     np.testing.assert_array_equal(np.reshape(values, (2, K)), theta)
     assert [row["block"] for row in rows[:K]] == ["hidden_bias", "features", "features"]
     assert [int(row["iteration"]) for row in rows] == [0] * K + [2] * K
-    energy, *correlation = tables["measurements"]
+    energy, *rows = tables["measurements"]
+    correlation = [row for row in rows if row["name"] == "correlation_zz"]
     assert (energy["name"], float(energy["value"]), float(energy["error"])) == ("energy", -7.25, 0.01)
     assert [(row["coordinates"], float(row["value"])) for row in correlation] == [
         ("0 0", 1.0),
@@ -140,7 +142,8 @@ def test_netcdf_by_xarray(run: Path, theta: np.ndarray, engine: str) -> None:
         assert parameters[name].dims == ("iteration", "parameter")
         np.testing.assert_array_equal(parameters[name].sel(iteration=2), theta[1].real)
     with xarray.open_dataset(path, engine=engine, group="measurements/0001") as measured:
-        assert measured.correlation_zz.dims == ("displacement_number",)
+        assert measured.correlation_zz.dims == measured.distance.dims == ("displacement_number",)
+        assert measured.structure_factor_zz[measured.momentum_1 == 1].values.tolist() == [2.0]
         assert measured.correlation_zz[measured.displacement_1 == 1].values.tolist() == [0.25]
         assert float(measured.energy) == -7.25
 
