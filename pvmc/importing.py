@@ -10,9 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz import RBM
+from pvmc.config import to_toml
 from pvmc.errors import InputError, NumericalError
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.statistics import energy_statistics, exact_statistics
+from pvmc.guarded import Safety
+from pvmc.io import provenance
+from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.lock import locked
 from pvmc.io.netket import read_npz
 from pvmc.io.rbm_weights import RBMWeights, parameters_from
@@ -21,7 +25,7 @@ from pvmc.job import Job
 from pvmc.lattice import LatticeError
 from pvmc.parallel import SerialCommunicator, limit_threads
 from pvmc.recorder import RunRequest, describe, find_job_reference, open_results, warn
-from pvmc.runtime import WalkerWatch
+from pvmc.runtime import WalkerWatch, spectrum_bounds
 from pvmc.runtime.stuck_walkers import IN_A_ROW
 from pvmc.sampler import Metropolis, Walkers
 
@@ -32,6 +36,10 @@ BATCHES = 2 * IN_A_ROW
 """Sets of ``sampler.samples`` configurations for the energy: enough to tell walkers that are stuck."""
 
 
+UNUSED = 1 << 30
+"""Iterations whose random numbers no run gets to: those of the batches after the first are numbered from here."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """The energy of a state.
@@ -39,16 +47,18 @@ class Measured:
     Attributes:
         energy: over all batches.
         warning: about walkers in a spurious mode; empty where there are none.
+        walkers: where they are in the end.
     """
 
     energy: EnergyStatistics
     warning: str
+    walkers: Walkers
 
 
 def import_weights(request: RunRequest, weights_file: Path) -> None:
     """Read a file of RBM weights, check it against an input, measure its energy, and write all as a run.
 
-    The run has one row, iteration 0, which nothing follows, and the parameters of the file.
+    The run has one row, iteration 0, after which the parameters are those of the file; it can go on from there.
 
     Args:
         request: the input, and where the run goes.
@@ -79,12 +89,14 @@ def _write(request: RunRequest, name: str, theta: npt.NDArray[Any]) -> None:
     """Measures the energy, writes the run, and says what it is."""
     job = request.job
     reference = find_job_reference(job)
-    single = job.config.model_copy(update={"run": job.config.run.model_copy(update={"iterations": 1, "starts": 1})})
-    with open_results(replace(request, job=replace(job, config=single)), reference, ranks=1) as writer:
+    run = job.config.run.model_copy(update={"iterations": 1, "starts": 1})
+    single = replace(request, job=replace(job, config=job.config.model_copy(update={"run": run})))
+    with open_results(single, reference, ranks=1) as writer:
         measured = measure(job, theta)
         energy = measured.energy
         writer.append(0, _row(energy))
         writer.save_parameters(0, theta)
+        _save(single, theta, measured.walkers)
         writer.finish("finished", f"imported from {name}; not optimised here")
     n_sites, unit = job.lattice.n_sites, job.config.hamiltonian.energy_unit
     print(f"E/N = {energy.mean.real / n_sites:.8f} +- {energy.error / n_sites:.1e} {unit}, {energy.n_samples} samples")
@@ -99,6 +111,16 @@ def _write(request: RunRequest, name: str, theta: npt.NDArray[Any]) -> None:
             f"R-hat {energy.r_hat:.3f}: the walkers do not agree, and neither the energy nor its error is to be trusted"
         )
     print(f"results in {writer.path}; start a run with ansatz.start_from")
+
+
+def _save(request: RunRequest, theta: npt.NDArray[Any], walkers: Walkers) -> None:
+    """Writes a checkpoint after iteration 0, so that --resume goes on from the state and not from random numbers."""
+    job = request.job
+    safety = Safety(job, spectrum_bounds(job.config.hamiltonian.build(job.lattice)))
+    attributes: dict[str, str | int] = {"seed": job.config.run.seed, "ranks": 1}
+    attributes |= {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
+    numbers = safety.saved(SerialCommunicator())
+    write_checkpoint(request.directory, Checkpoint(1, theta, walkers.spins, numbers, to_toml(job.config), attributes))
 
 
 def symmetry_in_words(weights: RBMWeights, job: Job) -> str:
@@ -135,7 +157,8 @@ def measure(job: Job, theta: npt.NDArray[Any]) -> Measured:
     watch, warning = WalkerWatch(), ""
     parts, accepted, proposed = [], 0, 0
     for batch in range(n_batches):
-        energies, walk, walkers = _local_energies(job, sampler, psi, walkers, batch)
+        number = batch and UNUSED + batch  # batch 0 begins with the burn-in, as an iteration 0 does
+        energies, walk, walkers = _local_energies(job, sampler, psi, walkers, number)
         parts.append(energies)
         accepted, proposed = accepted + walk.accepted, proposed + walk.proposed
         if walk.log_weights is None:
@@ -148,17 +171,18 @@ def measure(job: Job, theta: npt.NDArray[Any]) -> Measured:
         weights, values = weights[weights > 0], values[weights > 0]
         mean = complex(weights @ values / weights.sum())
         variance = float(weights @ np.abs(values - mean) ** 2 / weights.sum())
-        return Measured(exact_statistics(mean, variance, len(values), n_sites, top), "")
+        return Measured(exact_statistics(mean, variance, len(values), n_sites, top), "", walkers)
     mean = complex(values.mean())
     if not np.isfinite(mean):
         raise NumericalError("the local energy is not finite: psi left the range of numbers")
     centred = values - (mean if np.iscomplexobj(values) else mean.real)
-    return Measured(energy_statistics(centred, mean, n_sites, top, accepted, proposed, comm), warning)
+    energy = energy_statistics(centred, mean, n_sites, top, accepted, proposed, comm)
+    return Measured(energy, warning, walkers)
 
 
-def _local_energies(job: Job, sampler: Any, psi: Any, walkers: Walkers, batch: int) -> tuple[Any, Any, Walkers]:
-    """Local energies (n_draws, n_walkers) of a batch, the walk that gave them, and where the walkers are then."""
-    walk = sampler.walk(walkers, psi, batch)
+def _local_energies(job: Job, sampler: Any, psi: Any, walkers: Walkers, number: int) -> tuple[Any, Any, Walkers]:
+    """Local energies (n_draws, n_walkers), the walk of this number that gave them, and where the walkers are then."""
+    walk = sampler.walk(walkers, psi, number)
     energies = np.empty((walk.n_draws, walk.n_blocks, walk.width), np.result_type(psi.dtype, job.operator.dtype))
     for block, draw, spins, lookup in walk:
         energies[draw, block] = local_energy(job.operator, psi, spins, lookup)

@@ -112,6 +112,24 @@ def test_other_commands_read_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import-wf", "state.wf", "ring.toml", "--output", "published", "--overwrite"]) == 0
 
 
+@pytest.mark.parametrize("sampler", ["metropolis", "exact"])
+def test_going_on_with_it_starts_from_the_state(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not from random parameters: iteration 1 has the energy of the state, and its step changes the parameters."""
+    write_wf("state.wf", state())
+    exact = ["--set", 'sampler={kind="exact"}'] if sampler == "exact" else []
+    assert main(["import-wf", "state.wf", "ring.toml", *exact]) == 0
+    imported = open_run("runs/state").parameters()
+    assert main(["run", "runs/state", "--resume"]) == 0
+    assert "all 1 iterations are done" in capsys.readouterr().out
+    np.testing.assert_array_equal(open_run("runs/state").parameters(), imported)
+    assert main(["run", "runs/state", "--resume", "--set", "run.iterations=3"]) == 0
+    run = open_run("runs/state")
+    assert run.iteration.tolist() == [0, 1, 2]
+    assert abs(run.series["energy"][1] - energy()) <= 5 * run.series["energy_error"][1] + 1e-9
+    np.testing.assert_array_equal(run.parameters(0), imported)
+    assert np.any(run.parameters() != imported)
+
+
 @pytest.mark.parametrize(
     ("apart", "warning"),
     [
