@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_measure(subparsers)
     _add_status(subparsers)
     _add_plot(subparsers)
+    _add_export(subparsers)
+    _add_import_wf(subparsers)
     _add_lattice(subparsers)
     _add_exact(subparsers)
     _add_check_ansatz(subparsers)
@@ -283,6 +285,38 @@ def _add_plot(subparsers) -> None:  # type: ignore[no-untyped-def]
         metavar="NAME",
         help="figure without its ending; default: convergence, beside the first run",
     )
+
+
+def _add_export(subparsers) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        subparsers,
+        "export",
+        commands.export,
+        "write the series, saved parameters and measurements of a run for other programs",
+        "pvmc export runs/h40a2 --format netcdf",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run, also an unfinished one")
+    parser.add_argument("--format", choices=("csv", "npz", "netcdf"), default="csv", help="default: csv")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="file to write (of csv a directory); default: export.npz, export.nc or export, beside the run's file",
+    )
+
+
+def _add_import_wf(subparsers) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        subparsers,
+        "import-wf",
+        commands.import_wf,
+        "make a run of the weights of an RBM: a .wf file of Carleo & Troyer, or a .npz file; measures its energy",
+        "pvmc import-wf Heisenberg1d_40_1_1.wf configs/heisenberg_chain.toml --output runs/published",
+    )
+    parser.add_argument("weights", type=Path, metavar="FILE", help="the weights, .wf or .npz")
+    _add_config(parser)
+    parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the run; default: runs/NAME of FILE")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are already in DIR")
 
 
 def _add_lattice(subparsers) -> None:  # type: ignore[no-untyped-def]

@@ -228,6 +228,26 @@ def plot(options: argparse.Namespace) -> int:
     return 0
 
 
+def export(options: argparse.Namespace) -> int:
+    """``pvmc export``."""
+    from pvmc.io.export import export
+
+    print(f"wrote {export(options.run, options.format, options.output)}")
+    return 0
+
+
+def import_wf(options: argparse.Namespace) -> int:
+    """Collective. ``pvmc import-wf``; rank 0 alone works."""
+    from pvmc.importing import import_weights
+    from pvmc.recorder import RunRequest
+
+    job, text, comm = _shared_job(options)
+    directory = options.output or Path("runs") / options.weights.stem
+    request = RunRequest(job, text, directory, options.overwrite)
+    comm.on_root(lambda: import_weights(request, options.weights))
+    return 0
+
+
 def lattice(options: argparse.Namespace) -> int:
     """``pvmc lattice``."""
     from pvmc.analysis import lattice_plot

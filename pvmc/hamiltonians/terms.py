@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pvmc.config import KeyProblem, Section
 from pvmc.hamiltonians.geometry import is_chain, is_ring, oriented_bonds
+from pvmc.hamiltonians.interchange import is_label, label_product, openfermion_terms
 from pvmc.hamiltonians.pauli import PauliSum, label
 from pvmc.hamiltonians.pauli_text import Factor, TermError, multiply, parse_coefficient, parse_factors
 from pvmc.hamiltonians.rotation import marshall_rotated
@@ -47,7 +48,8 @@ class TermsSpec(Section):
     patterns: list[PatternSpec] = []
     """products repeated over the lattice, such as [{coefficient = 1.0, operator = "Xi Xj", shell = 1}]"""
     file: str | None = None
-    """text file with a term a line, such as "-1.0 Z0 Z1", and comments after #; relative to the working directory"""
+    """text file with a term a line, such as "-1.0 Z0 Z1" or, with a letter for every site, "-1.0 IIZZ" (as Qiskit),
+    or in OpenFermion's form, "-1.0 [Z0 Z1] +"; comments after #; relative to the working directory"""
     unit: str = Field(default="J", min_length=1)
     """name of the energy unit, for tables and figures"""
     marshall: bool = False
@@ -82,11 +84,27 @@ class TermsSpec(Section):
             yield _Written("hamiltonian.terms", [coefficient, operator], f"term {number}", coefficient, operator)
 
     def _file_terms(self) -> Iterator[_Written]:
-        for number, line in enumerate(self._lines(), start=1):
-            content = line.partition("#")[0].strip()
+        lines = [line.partition("#")[0].strip() for line in self._lines()]
+        if any("[" in line for line in lines):
+            yield from self._openfermion_terms("\n".join(lines))
+            return
+        for number, content in enumerate(lines, start=1):
             if content:
                 coefficient, _, operator = content.partition(" ")
-                yield _Written("hamiltonian.file", self.file, f'line {number}, "{content}"', coefficient, operator)
+                operator, length = operator.strip(), 0
+                if is_label(operator):
+                    operator, length = label_product(operator), len(operator)
+                place = f'line {number}, "{content}"'
+                yield _Written("hamiltonian.file", self.file, place, coefficient, operator, label_length=length)
+
+    def _openfermion_terms(self, text: str) -> Iterator[_Written]:
+        try:
+            for number, (coefficient, operator) in enumerate(openfermion_terms(text), start=1):
+                place = f'term {number}, "{operator}"'
+                value = coefficient.real if coefficient.imag == 0 else str(coefficient)
+                yield _Written("hamiltonian.file", self.file, place, value, operator)
+        except TermError as error:
+            raise KeyProblem("hamiltonian.file", self.file, str(error)) from None
 
     def _lines(self) -> list[str]:
         if self.file is None:
@@ -115,6 +133,7 @@ class _Written:
         coefficient: as written.
         operator: as written.
         shell: neighbour shell of a pattern's bonds; 0 for a single term.
+        label_length: letters of the label that it was written as; 0 where it was none.
     """
 
     key: str
@@ -123,9 +142,12 @@ class _Written:
     coefficient: Coefficient
     operator: str
     shell: int = 0
+    label_length: int = 0
 
     def build(self, lattice: Lattice) -> PauliSum:
         """The operator; raises KeyProblem."""
+        if self.label_length not in (0, lattice.n_sites):
+            raise self.problem(f"a label of {self.label_length} letters; this lattice has {lattice.n_sites} sites")
         try:
             factors, coefficient = parse_factors(self.operator), parse_coefficient(self.coefficient)
             assignments = self._assignments(factors, lattice)

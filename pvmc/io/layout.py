@@ -105,8 +105,8 @@ def _create_parameters(group: h5py.Group, blocks: ParameterBlocks, dtype: np.dty
     chunk = (_theta_rows(n_parameters, dtype), n_parameters)
     theta = group.create_dataset("theta", (0, n_parameters), dtype, maxshape=(None, n_parameters), chunks=chunk)
     theta.attrs.update(units="1", description="flat vector of the variational parameters")
-    for axis, scale, label in zip(theta.dims, (saved, position), ("saved", "parameter"), strict=True):
-        scale.make_scale(scale.name.rpartition("/")[2])
+    for axis, scale, label in zip(theta.dims, (saved, position), ("iteration", "parameter"), strict=True):
+        scale.make_scale(label)  # an axis has the name of its scale to the libraries of netCDF
         axis.label = label
         axis.attach_scale(scale)
     theta.attrs["block_names"] = list(blocks)
@@ -124,22 +124,37 @@ def _create_state(group: h5py.Group) -> None:
 
 
 def _create_sessions(group: h5py.Group, sessions: Sequence[Session]) -> None:
+    scale = _numbers(group, "session", len(sessions), "number of the start of the run, from 0")
     for field in SESSIONS:
         values = [getattr(session, field.name) for session in sessions]
         kind = _storage_dtype(field.dtype)
         rows = np.array([stored(value, field.dtype) for value in values], dtype=kind)
         dataset = group.create_dataset(field.name, data=rows, dtype=kind)
         dataset.attrs["description"] = field.description
-        dataset.dims[0].label = "session"
+        _attach(dataset, scale, "session")
 
 
 def _create_starts(group: h5py.Group, trials: Sequence[Trial], energy_units: str) -> None:
+    scale = _numbers(group, "start", len(trials), "number of the trial, from 0")
     for quantity in STARTS:
         values = [getattr(trial, quantity.name) for trial in trials]
         # With its values, so that their place in the file is given, as in /state.
         dataset = group.create_dataset(quantity.name, data=np.array(values, dtype=quantity.dtype))
         dataset.attrs.update(units=quantity.units_in(energy_units), description=quantity.description)
-        dataset.dims[0].label = "start"
+        _attach(dataset, scale, "start")
+
+
+def _numbers(group: h5py.Group, name: str, count: int, description: str) -> h5py.Dataset:
+    """A dimension scale 0, 1, ..., without which xarray has no name for an axis."""
+    scale = group.create_dataset(name, data=np.arange(count))
+    scale.attrs.update(units="1", description=description)
+    scale.make_scale(name)
+    return scale
+
+
+def _attach(dataset: h5py.Dataset, scale: h5py.Dataset, label: str) -> None:
+    dataset.dims[0].label = label
+    dataset.dims[0].attach_scale(scale)
 
 
 def _growing(group: h5py.Group, quantity: Quantity, energy_units: str) -> h5py.Dataset:

@@ -189,16 +189,17 @@ _INTRODUCTION = """\
 `{file}`, layout version {version}.  This page is generated from `pvmc/io/schema.py`.
 
 The file can be read while it is written: open it with `h5py.File(path, swmr=True)`, which also opens a file left
-behind by a killed run, or with `pvmc.io.reader.open_run(path)`.  Axes are named and carry dimension scales, so that
-xarray with h5netcdf reads the groups as they are.  "energy" among the units stands for the attribute `energy_units`.
+behind by a killed run, or with `pvmc.open_run(path)`.  Axes are named and carry dimension scales, so that xarray reads
+the groups of a run that is over as they are: `xarray.open_dataset("run.h5", engine="h5netcdf", group="series")`; more
+in [interchange.md](interchange.md).  "energy" among the units stands for the attribute `energy_units`.
 Energies are totals: divide by `n_sites` for energies per site.
 """
 
 _PARAMETERS = """\
 | dataset | type, shape | meaning |
 |---|---|---|
-| `theta` | float64 or complex128 (n_saved, K), axes `saved`, `parameter` | the flat parameter vector at each saving |
-| `iteration` | int64 (n_saved,), scale of axis `saved` | the iteration after which each row was saved |
+| `theta` | float64 or complex128 (n_saved, K), axes `iteration`, `parameter` | the flat vector at each saving |
+| `iteration` | int64 (n_saved,), scale of axis `iteration` | the iteration after which each row was saved |
 | `parameter` | int64 (K,), scale of axis `parameter` | position in the flat vector |
 
 Attributes of `theta`: `block_names` lists the named parts of the vector; `<block>_slice` = (start, stop) and
@@ -211,12 +212,14 @@ Attributes, present when known: `energy` (total, in units of energy) and `method
 
 
 _SESSIONS = """\
-One row for each start of the run: the first, and each that went on from a checkpoint.
+One row for each start of the run: the first, and each that went on from a checkpoint.  `session` (int64) is the scale
+of their axis: 0, 1, ...
 """
 
 _STARTS = """\
 Only where `run.starts` > 1, with one row for each seed.  Once no energy is NaN, the run is that of the seed of lowest
 energy (the first, if several), from iteration 0 on; checkpoints name it in their attribute `seed`.
+`start` (int64) is the scale of their axis: 0, 1, ...
 """
 
 MEASUREMENT_ATTRIBUTES = (

@@ -104,7 +104,7 @@ def test_file_holds_what_the_schema_declares(tmp_path: Path) -> None:
         assert file["series/n_samples"][:].tolist() == [100, -1]
         theta = file["parameters/theta"]
         assert theta.dtype == np.complex128
-        assert [axis.label for axis in theta.dims] == ["saved", "parameter"]
+        assert [axis.label for axis in theta.dims] == ["iteration", "parameter"]
         assert [axis[0].name for axis in theta.dims] == ["/parameters/iteration", "/parameters/parameter"]
         assert list(theta.attrs["block_names"]) == ["bias", "weights"]
         assert theta.attrs["weights_slice"].tolist() == [2, 6]

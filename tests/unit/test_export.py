@@ -1,0 +1,200 @@
+"""Results for other programs: CSV, .npz and netCDF hold the run's numbers; xarray reads run.h5 as it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import pvmc
+from pvmc.errors import InputError
+from pvmc.io import export as module
+from pvmc.io import provenance, schema
+from pvmc.io.export import export
+from pvmc.io.measurement import Estimate, Measurement
+from pvmc.io.results import ResultsWriter
+from pvmc.io.trial import Trial
+
+K = 3
+BLOCKS = {"hidden_bias": (slice(0, 1), (1,)), "features": (slice(1, 3), (1, 2))}
+THETA = np.array([[0.1, 0.2 + 1j, -0.3], [1.0, 2.0, 3.0 - 1e-17j]])
+SAVED = [0, 2]
+DISPLACEMENT = np.array([[0, 0], [1, 0], [0, 1]])
+MEASUREMENT = Measurement(
+    1,
+    {"iteration": 2, "n_samples": 64, "status": "finished"},
+    {
+        "energy": Estimate(-7.25, 0.01, "J (S.S)"),
+        "structure_factor_zz": Estimate(np.array([0.5, 2.0, 1.0]), np.full(3, 0.1), "1", ("momentum",)),
+        "correlation_zz": Estimate(np.array([1.0, -0.5, 0.25]), np.array([0.0, 0.1, 0.2]), "1", ("displacement",)),
+    },
+    {"displacement": DISPLACEMENT, "distance": np.array([0.0, 1.0, 1.0]), "momentum": np.eye(3)[:, :2]},
+)
+
+
+@pytest.fixture(params=[np.float64, np.complex128])
+def theta(request: pytest.FixtureRequest) -> np.ndarray:
+    return THETA if request.param is np.complex128 else THETA.real.copy()
+
+
+@pytest.fixture
+def run(tmp_path: Path, theta: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
+    own = {"schema_version", "created"}
+    blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
+    facts: dict[str, Any] = {"energy_units": "J (S.S)", "n_sites": 4, "n_parameters": K, "config": "a = 1\n", "seed": 7}
+    with ResultsWriter(
+        tmp_path / "run",
+        {**blank, **provenance.collect(), **facts},
+        parameter_blocks=BLOCKS,
+        parameter_dtype=theta.dtype,
+        reference_energy=-8.0,
+        reference_method="exact diagonalisation",
+        trials=[Trial(7), Trial(8)],
+    ) as results:
+        for iteration in range(3):
+            results.append(iteration, {"energy": -7.0 - iteration / 3, "n_samples": 64})
+        for iteration, vector in zip(SAVED, theta, strict=True):
+            results.save_parameters(iteration, vector)
+    monkeypatch.setattr(module, "_measurements", lambda run: [MEASUREMENT])
+    return tmp_path / "run"
+
+
+ENERGY = -7.0 - np.arange(3) / 3
+
+
+def test_open_run_at_the_top(run: Path, theta: np.ndarray) -> None:
+    opened = pvmc.open_run(run)
+    assert isinstance(opened, pvmc.Run)
+    np.testing.assert_array_equal(opened.series["energy"], ENERGY)
+    np.testing.assert_array_equal(opened.parameters(0), theta[0])
+    with pytest.raises(AttributeError, match="no attribute 'other'"):
+        _ = pvmc.other  # type: ignore[attr-defined]
+
+
+def test_csv(run: Path, theta: np.ndarray) -> None:
+    """Every number is the same to the last bit."""
+    directory = export(run, "csv")
+    assert directory == run / "export"
+    tables = {}
+    for name in ("series", "parameters", "measurements"):
+        with (directory / f"{name}.csv").open(newline="") as file:
+            tables[name] = list(csv.DictReader(file))
+    assert [float(row["energy"]) for row in tables["series"]] == ENERGY.tolist()
+    assert [row["variance"] for row in tables["series"]] == ["nan"] * 3
+    assert set(tables["series"][0]) == {"iteration"} | {item.name for item in schema.SERIES}
+    rows = tables["parameters"]
+    values = [complex(float(row["real"]), float(row["imaginary"])) for row in rows]
+    np.testing.assert_array_equal(np.reshape(values, (2, K)), theta)
+    assert [row["block"] for row in rows[:K]] == ["hidden_bias", "features", "features"]
+    assert [int(row["iteration"]) for row in rows] == [0] * K + [2] * K
+    energy, *rows = tables["measurements"]
+    correlation = [row for row in rows if row["name"] == "correlation_zz"]
+    assert (energy["name"], float(energy["value"]), float(energy["error"])) == ("energy", -7.25, 0.01)
+    assert [(row["coordinates"], float(row["value"])) for row in correlation] == [
+        ("0 0", 1.0),
+        ("1 0", -0.5),
+        ("0 1", 0.25),
+    ]
+
+
+def test_npz(run: Path, theta: np.ndarray) -> None:
+    with np.load(export(run, "npz")) as file:
+        np.testing.assert_array_equal(file["series/energy"], ENERGY)
+        np.testing.assert_array_equal(file["parameters/theta"], theta)
+        assert file["parameters/theta"].dtype == theta.dtype
+        assert file["parameters/iteration"].tolist() == SAVED
+        assert json.loads(str(file["parameters/blocks"]))["features"] == [1, 3, [1, 2]]
+        assert json.loads(str(file["attributes"]))["reference_energy"] == -8.0
+        np.testing.assert_array_equal(file["measurements/0001/displacement"], DISPLACEMENT)
+        assert file["measurements/0001/correlation_zz_error"].tolist() == [0.0, 0.1, 0.2]
+
+
+def test_netcdf_as_hdf5(run: Path, theta: np.ndarray) -> None:
+    with h5py.File(export(run, "netcdf", run / "out.nc")) as file:
+        assert file["energy"].dims[0][0].name == "/iteration"
+        assert file["energy"].attrs["units"] == "J (S.S)"
+        if np.iscomplexobj(theta):
+            found = file["parameters/theta_real"][:] + 1j * file["parameters/theta_imaginary"][:]
+        else:
+            found = file["parameters/theta"][:]
+        np.testing.assert_array_equal(found, theta)
+        assert not any(np.iscomplexobj(dataset) for dataset in file["parameters"].values()), "netCDF has no complex"
+        zz = file["measurements/0001/correlation_zz"]
+        assert zz.dims[0][0].name == "/measurements/0001/displacement_number"
+        assert file["measurements/0001"].attrs["n_samples"] == 64
+
+
+@pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
+def test_netcdf_by_xarray(run: Path, theta: np.ndarray, engine: str) -> None:
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf" if engine == "h5netcdf" else "netCDF4")
+    path = export(run, "netcdf")
+    with xarray.open_dataset(path, engine=engine) as series:
+        np.testing.assert_array_equal(series.energy.sel(iteration=1), ENERGY[1])
+        assert series.attrs["reference_method"] == "exact diagonalisation"
+    with xarray.open_dataset(path, engine=engine, group="parameters") as parameters:
+        name = "theta_real" if np.iscomplexobj(theta) else "theta"
+        assert parameters[name].dims == ("iteration", "parameter")
+        np.testing.assert_array_equal(parameters[name].sel(iteration=2), theta[1].real)
+    with xarray.open_dataset(path, engine=engine, group="measurements/0001") as measured:
+        assert measured.correlation_zz.dims == measured.distance.dims == ("displacement_number",)
+        assert measured.structure_factor_zz[measured.momentum_1 == 1].values.tolist() == [2.0]
+        assert measured.correlation_zz[measured.displacement_1 == 1].values.tolist() == [0.25]
+        assert float(measured.energy) == -7.25
+
+
+def test_results_file_by_xarray(run: Path, theta: np.ndarray) -> None:
+    """Every group of run.h5 opens without an argument more, and every axis has its coordinate."""
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+
+    def group(name: str) -> Any:
+        return xarray.open_dataset(run / "run.h5", engine="h5netcdf", group=name)
+
+    with group("series") as series:
+        assert series.energy.dims == ("iteration",)
+        np.testing.assert_array_equal(series.energy, ENERGY)
+        assert series.n_samples.dtype == np.int64
+        assert series.seconds.dtype == np.float64, "units of s are no calendar"
+        np.testing.assert_array_equal(series.to_dataframe()["energy"].loc[2], ENERGY[2])
+    with group("parameters") as parameters:
+        assert parameters.theta.dtype == theta.dtype
+        np.testing.assert_array_equal(parameters.theta.sel(iteration=2), theta[1])
+    with group("sessions") as sessions:
+        assert sessions.started.dims == ("session",)
+        assert sessions.session.values.tolist() == [0]
+    with group("starts") as starts:
+        assert starts.seed.dims == ("start",)
+        assert starts.seed.values.tolist() == [7, 8]
+    with group("state") as state:
+        assert state.status.item() == b"finished"
+    with group("reference") as reference:
+        assert reference.attrs["energy"] == -8.0
+
+
+def test_exports_are_replaced_but_nothing_else(run: Path) -> None:
+    for kind in ("csv", "npz", "netcdf"):
+        assert export(run, kind) == export(run, kind)
+    assert sorted(entry.name for entry in run.iterdir()) == ["export", "export.nc", "export.npz", "run.h5"]
+    with pytest.raises(InputError, match="holds other files"):
+        export(run, "csv", run)
+    with pytest.raises(InputError, match="is a file: --format csv writes a directory"):
+        export(run, "csv", run / "export.npz")
+    with pytest.raises(InputError, match="is the run itself"):
+        export(run, "npz", run / "run.h5")
+    with pytest.raises(InputError, match="is a directory: --output is a file"):
+        export(run, "npz", run)
+    with pytest.raises(InputError, match="does not exist"):
+        export(run / "no", "npz")
+
+
+def test_run_that_has_saved_nothing(tmp_path: Path, run: Path, theta: np.ndarray) -> None:
+    with h5py.File(run / "run.h5", "r+") as file:
+        file["parameters/iteration"][:] = -1
+    with np.load(export(run, "npz")) as file:
+        assert file["parameters/theta"].shape == (0, K)
