@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import CheckpointFile, list_checkpoints
 from pvmc.io.hdf5 import read_hdf5
+from pvmc.io.measurement import Measurement, read_measurements
 from pvmc.io.process import process_alive
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
 from pvmc.io.session import Session, merged
@@ -109,6 +110,11 @@ class Run:
     def starts(self) -> tuple[Session, ...]:
         """The sessions, with those of one process, which went back a few iterations, as one."""
         return merged(self.sessions)
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        """What was measured after the run, oldest first; read from the file at each call."""
+        return read_measurements(self.path)
 
     def saved_iterations(self) -> NDArray[np.int64]:
         """Iterations after which the parameters were saved, (n_saved,)."""
