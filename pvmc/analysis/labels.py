@@ -66,7 +66,9 @@ def spread(heights: Sequence[float], gap: float = GAP, top: float = 0.98, bottom
     return result
 
 
-def label_ends(axis: Axes, ends: Sequence[float], texts: Sequence[str], colours: Sequence[str], x: float = 1.02) -> None:
+def label_ends(
+    axis: Axes, ends: Sequence[float], texts: Sequence[str], colours: Sequence[str], gap: float = GAP
+) -> None:
     """Texts to the right of the axes, each at the height where its curve ends (in the axis' own units).
 
     Call it when the limits of the axis are set.
@@ -75,8 +77,8 @@ def label_ends(axis: Axes, ends: Sequence[float], texts: Sequence[str], colours:
     left = axis.get_xlim()[1]
     inverse = axis.transAxes.inverted().transform
     heights = [float(inverse(transform((left, end)))[1]) for end in ends]
-    for height, text, colour in zip(spread(heights), texts, colours, strict=True):
-        axis.text(x, height, text, color=colour, transform=axis.transAxes, va="center", ha="left", fontsize=8)
+    for height, text, colour in zip(spread(heights, gap), texts, colours, strict=True):
+        axis.text(1.02, height, text, color=colour, transform=axis.transAxes, va="center", ha="left", fontsize=8)
 
 
 def letters(axes: Sequence[Axes], x: float = 0.97) -> None:
