@@ -29,7 +29,7 @@ def spectrum(run: Run) -> npt.NDArray[np.float64]:
     """
     n_parameters = int(run.attributes["n_parameters"])
     if n_parameters > LARGEST:
-        raise InputError(f"{run.path}: S of {n_parameters} parameters is too large to be diagonalised ({LARGEST} at most)")
+        raise InputError(f"{run.path}: S of {n_parameters} parameters is too large, the limit is {LARGEST}")
     raw = run_input(run)
     job = build_job(validate(JobConfig, raw), raw)
     moments = sampled_moments(job, run.parameters(), SerialCommunicator())

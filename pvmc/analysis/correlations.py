@@ -69,8 +69,8 @@ def correlations_drawing(runs: Sequence[Run]) -> Drawing:
             _draw(left, curve, index, name, len(curves))
             _draw_magnitude(right, curve, index, len(curves))
         left.axhline(0, color="0.6", linewidth=0.5, zorder=0)
-        left.set_ylabel(r"Correlation, $\langle\sigma_0\,\sigma_r\rangle$")
-        right.set_ylabel(r"$|\langle\sigma_0\,\sigma_r\rangle|$")
+        left.set_ylabel(r"Correlation, $\langle\sigma^a_0\,\sigma^a_r\rangle$")
+        right.set_ylabel(r"$|\langle\sigma^a_0\,\sigma^a_r\rangle|$")
         for axis in (left, right):
             axis.set_xlabel("Distance, $r$ (nearest-neighbour distances)")
         left.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -54,7 +54,7 @@ def diagnostics_drawing(runs: Sequence[Run]) -> Drawing:
         axes[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
         figure.align_ylabels(axes)
         ends = [float(_means(run, "acceptance")[1][-1]) for run in ordered]
-        label_ends(axes[0], ends, labels, [style.curve(index)[0] for index in range(len(ordered))])
+        label_ends(axes[0], ends, labels, [style.curve(index)[0] for index in range(len(ordered))], gap=0.16)
     return Drawing(figure, _columns(ordered))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -49,15 +50,22 @@ def error_alpha_drawing(runs: Sequence[Run]) -> Drawing:
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.margins(x=0.08, y=0.12)
         colours = [style.curve(index)[0] for index in range(len(curves))]
-        label_ends(axis, [_height(curve[-1]) for curve in curves], [plain(model) for model in models], colours)
+        ends = [_height(curve[-1]) for curve in curves]
+        label_ends(axis, ends, [_title(model) for model in models], colours, gap=0.13)
     return Drawing(figure, _columns(curves))
+
+
+def _title(model: str) -> str:
+    """The model in two lines: what it is, and of what size."""
+    first, _, second = model.partition(", ")
+    return plain(f"{first[:1].upper()}{first[1:]}\n{second}")
 
 
 def _of(model: str, results: Sequence[Result]) -> list[Result]:
     return sorted((r for r in results if r.model == model), key=lambda result: result.alpha or 0.0)
 
 
-def _draw(axis, curve: Sequence[Result], index: int) -> None:  # type: ignore[no-untyped-def]
+def _draw(axis: Axes, curve: Sequence[Result], index: int) -> None:
     colour, dashes = style.curve(index)
     alpha = np.array([result.alpha for result in curve], dtype=np.float64)
     height = np.array([_height(result) for result in curve])

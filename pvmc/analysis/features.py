@@ -8,8 +8,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import EllipseCollection
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -24,8 +25,8 @@ from pvmc.lattice import Lattice
 MOST = 16
 """Most filters that are shown, those of largest norm."""
 
-_COLUMNS = 4
-_CELL = 0.92  # inches
+_COLUMNS = 8
+_CELL = 0.78  # inches
 
 
 def features_drawing(run: Run) -> Drawing:
@@ -100,8 +101,8 @@ def middle_site(lattice: Lattice) -> int:
 
 def _parts(filters: NDArray[Any]) -> list[tuple[str, NDArray[np.float64]]]:
     if not np.iscomplexobj(filters):
-        return [("Weights", filters)]
-    return [(r"Re $W$", filters.real), (r"Im $W$", filters.imag)]
+        return [(r"$W$", filters)]
+    return [(r"${\rm Re}\,W$", filters.real), (r"${\rm Im}\,W$", filters.imag)]
 
 
 def _scale(filters: NDArray[Any]) -> Normalize:
@@ -133,35 +134,35 @@ def _rows(filters: NDArray[Any]) -> Figure:
 
 
 def _pictures(filters: NDArray[Any], lattice: Lattice) -> Figure:
-    """One picture per filter, real parts left and imaginary parts right, for other lattices."""
+    """A picture of the lattice for each part of each filter, real and imaginary parts side by side."""
     parts, scale, points = _parts(filters), _scale(filters), layout(lattice).points
-    columns = min(_COLUMNS, len(filters))
-    rows = -(-len(filters) // columns)
+    columns = len(parts) * min(_COLUMNS // len(parts), len(filters))
+    rows = -(-len(filters) * len(parts) // columns)
     width, height = np.ptp(points, axis=0) + 1.2
-    cell = _CELL / max(width, height)
-    size = (len(parts) * columns * cell * width + 0.9, rows * (cell * height + 0.16) + 0.3)
+    inches = _CELL / max(width, height)
+    size = (columns * (inches * width + 0.08) + 0.9, rows * (inches * height + 0.3))
     figure = Figure(figsize=size, layout="constrained")
-    panels = np.atleast_1d(figure.subfigures(1, len(parts), wspace=0.04))
-    all_axes = []
-    for panel, (title, values) in zip(panels, parts, strict=True):
-        panel.suptitle(title, fontsize=9)
-        axes = np.atleast_1d(panel.subplots(rows, columns)).reshape(-1)
-        all_axes += list(axes)
-        for axis, number in zip(axes, range(rows * columns), strict=True):
-            axis.axis("off")
-            if number < len(filters):
-                area = (72 * cell * 0.86) ** 2
-                axis.scatter(*points.T, c=values[number], cmap=style.DIVERGING, norm=scale, s=area, edgecolors="0.6",
-                             linewidths=0.3)  # fmt: skip
-                axis.set_title(str(number + 1), fontsize=7, pad=1)
-                axis.set_aspect("equal")
-                axis.set_xlim(points[:, 0].min() - 0.6, points[:, 0].max() + 0.6)
-                axis.set_ylim(points[:, 1].min() - 0.6, points[:, 1].max() + 0.6)
-    _colour_bar(panels[-1], all_axes[-rows * columns :], scale)
+    axes = np.atleast_1d(figure.subplots(rows, columns)).reshape(-1)
+    pairs = [(number, *part) for number in range(len(filters)) for part in parts]
+    shown = [(f"{title[:-1]}_{{{number + 1}}}$", values[number]) for number, title, values in pairs]
+    for axis in axes:
+        axis.axis("off")
+    for axis, (title, values) in zip(axes, shown, strict=False):
+        # In units of the lattice, so that discs of neighbours touch at any size of the figure.
+        discs = EllipseCollection(
+            *(0.94, 0.94, 0.0), units="xy", offsets=points, offset_transform=axis.transData, array=values,
+            cmap=style.DIVERGING, norm=scale, edgecolors="0.6", linewidths=0.3,
+        )  # fmt: skip
+        axis.add_collection(discs)
+        axis.set_title(title, fontsize=8, pad=1)
+        axis.set_aspect("equal")
+        axis.set_xlim(points[:, 0].min() - 0.6, points[:, 0].max() + 0.6)
+        axis.set_ylim(points[:, 1].min() - 0.6, points[:, 1].max() + 0.6)
+    _colour_bar(figure, axes, scale)
     return figure
 
 
-def _colour_bar(figure: Figure | SubFigure, axes: Any, scale: Normalize) -> None:
+def _colour_bar(figure: Figure, axes: Any, scale: Normalize) -> None:
     bar = figure.colorbar(ScalarMappable(scale, style.DIVERGING), ax=axes, aspect=14, pad=0.02, shrink=0.9)
     bar.ax.tick_params(labelsize=7.5, direction="out", right=True, left=False)
     bar.set_label(r"$W_{fi}$", fontsize=8.5)

@@ -145,20 +145,21 @@ def _warnings(run: Run, found: Average, means: dict[str, float | None], state: s
     if state != "finished":
         yield f"{state} after {len(run.iteration)} of {planned} iterations"
     if not found.settled:
-        yield f"not converged: the energy still drifts over the last {found.plateau.n} iterations, its error is too small"
+        last = f"over the last {found.plateau.n} iterations"
+        yield f"not converged: the energy still drifts {last}, or stays correlated; its error is a lower bound"
     for symptom in symptoms(run, found.plateau.n):
         yield symptom.text
     yield from _few_samples(run, means)
     yield from _stuck(run, found)
     if run.reference_energy_per_site is not None and _below(run, found):
-        yield "the energy is below the exact one by more than 4 standard errors: the error is too small, or chains are stuck"
+        yield "energy below the exact one by more than 4 standard errors: the error is too small, or chains are stuck"
 
 
 def _few_samples(run: Run, means: dict[str, float | None]) -> Iterator[str]:
     samples, tau = means["n_samples"], means["autocorrelation_time"]
     parameters = int(run.attributes["n_parameters"])
     if samples and samples < parameters:
-        yield f"{samples:.0f} samples per iteration for {parameters} parameters: S is singular, the shift alone holds it"
+        yield f"{samples:.0f} samples per iteration for {parameters} parameters: S is singular without its shift"
     if samples and tau and math.isfinite(tau) and samples / tau < FEWEST_INDEPENDENT and not _is_exact(run):
         yield f"{samples / tau:.0f} independent samples per iteration (tau {tau:.2g}): take more, or longer sweeps"
 
@@ -167,7 +168,8 @@ def _stuck(run: Run, found: Average) -> Iterator[str]:
     values = run.series["r_hat"][found.rows]
     values = values[np.isfinite(values)]
     if values.size and (values > SPIKE).mean() > OFTEN:
-        yield f"R-hat above {SPIKE} in {(values > SPIKE).sum()} of {values.size} iterations: walkers are stuck in modes of their own"
+        often = f"in {(values > SPIKE).sum()} of {values.size} iterations"
+        yield f"R-hat above {SPIKE} {often}: walkers are stuck in modes of their own"
 
 
 def _below(run: Run, found: Average) -> bool:

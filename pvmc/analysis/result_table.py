@@ -14,7 +14,10 @@ from pvmc.analysis.digits import short, with_error
 from pvmc.analysis.extrapolation import Extrapolation
 from pvmc.analysis.result import Result
 
-HEAD = ("run", "model", "alpha", "K", "E/N", "rel. error", "var/N", "V-score", "iterations", "samples", "total", "core-h")
+HEAD = (
+    *("run", "model", "alpha", "K", "E/N", "rel. error", "var/N", "V-score", "iterations", "samples", "total"),
+    "core-h",
+)
 """Columns of the table for the terminal."""
 
 _LEFT = {0, 1}
@@ -76,7 +79,8 @@ def as_csv(results: Sequence[Result], extrapolation: Extrapolation | None) -> st
         values = dataclasses.asdict(result) | {"warnings": "; ".join(result.warnings)}
         writer.writerow(["" if values[name] is None else values[name] for name in names])
     if extrapolation is not None:
-        row = {"name": "zero variance", "energy": extrapolation.energy, "energy_error": extrapolation.error, "variance": 0.0}
+        row: dict[str, object] = {"name": "zero variance", "variance": 0.0}
+        row |= {"energy": extrapolation.energy, "energy_error": extrapolation.error}
         writer.writerow([row.get(name, "") for name in names])
     return out.getvalue().rstrip("\n")
 

@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.ticker import FixedLocator, FuncFormatter
+from numpy.typing import NDArray
 
 from pvmc.analysis import style
 from pvmc.analysis.brillouin import images_inside, mesh_vectors, reciprocal, special_points, wigner_seitz
@@ -24,13 +25,16 @@ from pvmc.io.measurement import Estimate
 from pvmc.io.reader import Run
 from pvmc.lattice import Lattice
 
+Floats = NDArray[np.float64]
+
 _LINE = (108 * style.MM, 70 * style.MM)
 
 
 def structure_factor_drawing(runs: Sequence[Run]) -> Drawing:
     """S(q) of the last measurement: curves over 0 <= q <= 2 pi for chains; for one run in two dimensions, a map.
 
-    Bars are one standard error.  In a map every allowed momentum is the cell of points that are closest to it.
+    Bars are one standard error.  In a map every allowed momentum is the cell of points that are closest to it;
+    a is the nearest-neighbour distance.
 
     Raises:
         InputError: no measured structure factor, lattices of several dimensions, several runs in two dimensions, or
@@ -65,7 +69,7 @@ def _lines(runs: Sequence[Run], lattices: Sequence[Lattice]) -> Drawing:
                 index += 1
         axis.set_xlim(-0.04 * np.pi, 2.04 * np.pi)
         axis.set_ylim(bottom=0)
-        axis.xaxis.set_major_locator(FixedLocator(np.pi * np.arange(0, 2.1, 0.5)))
+        axis.xaxis.set_major_locator(FixedLocator((np.pi * np.arange(0, 2.1, 0.5)).tolist()))
         axis.xaxis.set_major_formatter(FuncFormatter(_multiple_of_pi))
         axis.set_xlabel("Momentum, $q$ (inverse lattice constants)")
         axis.set_ylabel(r"Structure factor, $S(q)$")
@@ -74,7 +78,7 @@ def _lines(runs: Sequence[Run], lattices: Sequence[Lattice]) -> Drawing:
     return Drawing(figure, dict(zip(names, [list(column) for column in zip(*rows, strict=True)], strict=True)))
 
 
-def _draw_line(axis: Axes, momenta: np.ndarray, estimate: Estimate, index: int, name: str) -> None:  # type: ignore[type-arg]
+def _draw_line(axis: Axes, momenta: Floats, estimate: Estimate, index: int, name: str) -> None:
     colour, dashes = style.curve(index)
     q = np.mod(np.round(momenta, 9), round(2 * np.pi, 9))
     order = np.argsort(q)
@@ -112,30 +116,32 @@ def _maps(run: Run, lattice: Lattice) -> Drawing:
             axis.set_aspect("equal")
             axis.set_title(rf"$S^{{{component}}}(\mathbf{{q}})$", fontsize=9)
             for one in (axis.xaxis, axis.yaxis):
-                one.set_major_locator(FixedLocator(np.pi * np.arange(-2, 3)))
+                one.set_major_locator(FixedLocator((np.pi * np.arange(-2, 3)).tolist()))
                 one.set_major_formatter(FuncFormatter(_multiple_of_pi))
-            axis.set_xlabel("$q_x$")
+            axis.set_xlabel("Momentum, $q_x$ ($1/a$)")
             axis.tick_params(which="both", direction="out", top=False, right=False)
             bar = figure.colorbar(ScalarMappable(scale, style.SEQUENTIAL), ax=axis, shrink=0.72, aspect=16, pad=0.03)
             bar.ax.tick_params(labelsize=7.5, direction="out", left=False)
-        axes[0].set_ylabel("$q_y$ (inverse nearest-neighbour distances)")
+        axes[0].set_ylabel("Momentum, $q_y$ ($1/a$)")
     return Drawing(figure, _columns(run, momenta, estimates))
 
 
-def _label_points(axis, vectors, scale, momenta, estimate) -> None:  # type: ignore[no-untyped-def]
+def _label_points(axis: Axes, vectors: Floats, scale: Normalize, momenta: Floats, estimate: Estimate) -> None:
     """Names of the special points, in ink that is seen on the colour of the momentum that is closest."""
     images = np.array([steps @ vectors for steps in np.ndindex(5, 5)]) - 2 * vectors.sum(axis=0)
     for name, point in special_points(vectors).items():
         distance = np.linalg.norm(momenta[:, None] + images - point, axis=2).min(axis=1)
         dark = scale(float(estimate.value[np.argmin(distance)])) < 0.55
         ink = "white" if dark else "black"
-        inward = point * (1 - 0.13 * np.pi / max(np.linalg.norm(point), np.pi)) if point.any() else point
-        if point.any():
+        middle = not point.any()
+        inward = point * (1 if middle else 1 - 0.13 * np.pi / max(float(np.linalg.norm(point)), np.pi))
+        if not middle:
             axis.plot(*point, "o", color="black", markersize=3, zorder=5)
-        axis.text(*inward, name, color=ink, ha="center" if not point.any() else "right", va="center", fontsize=8.5, zorder=6)
+        x, y = inward.tolist()
+        axis.text(x, y, name, color=ink, ha="center" if middle else "right", va="center", fontsize=8.5, zorder=6)
 
 
-def _data(run: Run) -> tuple[np.ndarray, dict[str, Estimate]]:  # type: ignore[type-arg]
+def _data(run: Run) -> tuple[Floats, dict[str, Estimate]]:
     measurement, estimates = last_with(run, "structure_factor")
     if "momentum" not in measurement.coordinates:
         raise InputError(f"{run.path}: measurement {measurement.number} does not say at which momenta it was made")
@@ -150,7 +156,7 @@ def _multiple_of_pi(value: float, _: object) -> str:
     return rf"${text}\pi$"
 
 
-def _columns(run: Run, momenta, estimates: dict[str, Estimate]) -> dict[str, Sequence[object]]:  # type: ignore[no-untyped-def]
+def _columns(run: Run, momenta: Floats, estimates: dict[str, Estimate]) -> dict[str, Sequence[object]]:
     n = len(estimates)
     columns: dict[str, Sequence[object]] = {
         "run": [run.name] * (n * len(momenta)),

@@ -58,14 +58,15 @@ def run_input(run: Run) -> RawInput:
 
 
 def model_name(run: Run) -> str:
-    """The model and its size, such as "heisenberg chain 40"; of an Ising model with its field."""
+    """The model and its size, such as "heisenberg, chain 40" or "ising h=1, chain 16"."""
     tables = run.config
     hamiltonian, lattice = tables.get("hamiltonian", {}), tables.get("lattice", {})
     shown = {"field": "h", "anisotropy": "Delta", "j2": "J2", "j3": "J3"}
     values = [f"{sign}={hamiltonian[key]:g}" for key, sign in shown.items() if _is_number(hamiltonian.get(key))]
     size = lattice.get("length") or lattice.get("size")
     extent = "x".join(map(str, size)) if isinstance(size, list) else str(size or run.n_sites)
-    return " ".join([str(hamiltonian.get("model", "?")), *values, str(lattice.get("kind", "")), extent])
+    model = " ".join([str(hamiltonian.get("model", "?")), *values])
+    return f"{model}, {lattice.get('kind', 'lattice')} {extent}"
 
 
 def _is_number(value: object) -> bool:

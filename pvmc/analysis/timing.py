@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from pvmc.analysis import style
 from pvmc.analysis.drawing import Drawing
@@ -79,7 +80,7 @@ def _with_ranks(label: str, run: Run) -> str:
     return f"{label}\n{ranks} rank{'s' if ranks > 1 else ''}"
 
 
-def _columns(runs: Sequence[Run], seconds: np.ndarray) -> dict[str, Sequence[object]]:  # type: ignore[type-arg]
+def _columns(runs: Sequence[Run], seconds: NDArray[np.float64]) -> dict[str, Sequence[object]]:
     columns: dict[str, Sequence[object]] = {
         "run": [run.name for run in runs],
         "ranks": [int(run.attributes["ranks"]) for run in runs],

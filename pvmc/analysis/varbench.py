@@ -1,16 +1,20 @@
-"""Rows for the tables of the variational benchmark, github.com/varbench/varbench (Wu et al., Science 386, 296 (2024))."""
+"""Rows for the tables of the variational benchmark, github.com/varbench/varbench.
+
+D. Wu et al., Science 386, 296 (2024).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from pvmc.analysis.average import average
+from pvmc.analysis.measured import finished
 from pvmc.analysis.result import alpha_of
 from pvmc.analysis.system import System, system_of
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
 
-HEAD = "| Energy | Sigma | Energy variance | DOF | Einf | Method | Data repository | Reference |\n|---|---|---|---|---|---|---|---|"
+HEAD = "| Energy | Sigma | Energy variance | DOF | Einf | Method | Data repository | Reference |\n" + "|---" * 8 + "|"
 """Head of the table, Markdown."""
 
 PAULI_FACTOR = {"S.S": 4.0, "sigma.sigma": 1.0}
@@ -52,8 +56,8 @@ def method(run: Run) -> str:
 
 def _numbers(run: Run) -> tuple[float, float, float]:
     """Energy, error, variance of all sites, in the run's units."""
-    for measurement in reversed(run.measurements):
-        if measurement.attributes.get("status") == "finished" and {"energy", "variance"} <= measurement.estimates.keys():
+    for measurement in reversed(finished(run)):
+        if {"energy", "variance"} <= measurement.estimates.keys():
             energy, variance = measurement.estimates["energy"], measurement.estimates["variance"]
             return float(energy.value), float(energy.error), float(variance.value)
     found = average(run.energy_per_site)

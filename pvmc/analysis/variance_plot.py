@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pvmc.analysis import style
 from pvmc.analysis.digits import with_error
@@ -35,7 +36,8 @@ def variance_drawing(runs: Sequence[Run]) -> Drawing:
         axis = figure.subplots()
         _draw_line(axis, results, found)
         for index, (result, text) in enumerate(zip(results, texts, strict=True)):
-            _draw_point(axis, result, text, style.COLOURS[index % len(style.COLOURS)], style.marker(index))
+            above = result.energy >= found.energy + found.slope * (result.variance or 0.0)
+            _draw_point(axis, result, text, above, style.COLOURS[index % len(style.COLOURS)], style.marker(index))
         exact = results[0].exact
         if exact is not None:
             axis.axhline(exact, zorder=1, **style.REFERENCE)
@@ -47,6 +49,10 @@ def variance_drawing(runs: Sequence[Run]) -> Drawing:
         axis.set_ylabel(f"Energy per spin, $E/N$ ({unit_label(results[0].units)})")
         axis.ticklabel_format(axis="y", useOffset=False, style="plain")
         axis.xaxis.set_major_locator(MaxNLocator(5))
+        power = math.floor(math.log10(max(result.variance or 0.0 for result in results)))
+        if not -3 <= power <= 3:
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:g}"))
+            axis.set_xlabel(rf"Variance per spin, $\sigma^2/N$ ($10^{{{power}}}$ {unit_label(results[0].units, 2)})")
     return Drawing(figure, _columns(results, found))
 
 
@@ -58,21 +64,35 @@ def _draw_line(axis: Axes, results: Sequence[Result], found: Extrapolation) -> N
     # The star stands at the axis: its label goes to the side on which the line does not run.
     above = found.slope < 0
     axis.annotate(
-        *(with_error(found.energy, found.error), (0, found.energy)), xytext=(9, 9 if above else -9),
+        *(_in_print(found), (0, found.energy)), xytext=(9, 9 if above else -9),
         textcoords="offset points", ha="left", va="bottom" if above else "top", fontsize=8,
     )  # fmt: skip
     axis.set_xlim(-0.06 * largest, 1.12 * largest)
-    levels = [r.energy for r in results] + [found.energy] + [r.exact for r in results if r.exact is not None]
-    span = max(levels) - min(levels) or abs(levels[0]) * 1e-6
-    axis.set_ylim(min(levels) - 0.16 * span, max(levels) + 0.14 * span)
+    low, high = _range(results, found)
+    axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
 
 
-def _draw_point(axis: Axes, result: Result, text: str, colour: str, marker: str) -> None:
+def _range(results: Sequence[Result], found: Extrapolation) -> tuple[float, float]:
+    """Lowest and highest of the energies with their error bars, and of the exact energy."""
+    points = [(r.energy, r.energy_error) for r in results] + [(found.energy, found.error)]
+    levels = [energy + sign * error for energy, error in points for sign in (-1, 1)]
+    levels += [r.exact for r in results if r.exact is not None]
+    low, high = min(levels), max(levels)
+    return (low, high) if high > low else (low - 1e-6 * abs(low), high + 1e-6 * abs(high))
+
+
+def _in_print(found: Extrapolation) -> str:
+    return with_error(found.energy, found.error).replace("-", "\N{MINUS SIGN}")
+
+
+def _draw_point(axis: Axes, result: Result, text: str, above: bool, colour: str, marker: str) -> None:
+    """A point with its name, on the side that is away from the line."""
     x, y = result.variance or 0.0, result.energy
     axis.errorbar([x], [y], [result.energy_error], fmt=marker, color=colour, markersize=5, capsize=2.5, zorder=3)
     axis.annotate(
-        *(text, (x, y)), xytext=(-7, 4), textcoords="offset points", ha="right", va="bottom", color=colour, fontsize=8.5
-    )
+        *(text, (x, y)), xytext=(-7, 4 if above else -4), textcoords="offset points", ha="right",
+        va="bottom" if above else "top", color=colour, fontsize=8.5,
+    )  # fmt: skip
 
 
 def _columns(results: Sequence[Result], found: Extrapolation) -> dict[str, Sequence[object]]:
