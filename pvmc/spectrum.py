@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,9 @@ from pvmc.estimators import Moments, estimate, reduce_moments
 from pvmc.io.reader import Run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, SerialCommunicator, block_range
+
+SECTIONS = ("lattice", "hamiltonian", "ansatz", "sampler")
+"""The sections of an input that say what S is."""
 
 LARGEST = 6000
 """Most parameters whose S is diagonalised: 0.6 GB and some minutes for complex ones."""
@@ -31,6 +36,8 @@ def spectrum(run: Run) -> npt.NDArray[np.float64]:
     if n_parameters > LARGEST:
         raise InputError(f"{run.path}: S of {n_parameters} parameters is too large, the limit is {LARGEST}")
     raw = run_input(run)
+    # How the run was optimised does not matter here, and may be said in words of an earlier version.
+    raw = replace(raw, tables={name: raw.tables[name] for name in SECTIONS if name in raw.tables})
     job = build_job(validate(JobConfig, raw), raw)
     moments = sampled_moments(job, run.parameters(), SerialCommunicator())
     lower = moments.tensor

@@ -20,8 +20,9 @@ class Extrapolation:
 
     Attributes:
         energy: at zero variance, per site.
-        error: its standard error: by the jackknife over the runs from three runs on, else from those of the energies.
-        propagated: the part of it that the statistical errors of the energies make.
+        error: its standard error, the larger of the next two.
+        propagated: what the statistical errors of the energies make of it.
+        jackknife: what the scatter of the points about the line makes of it; None for two runs.
         slope: of the line, in 1/units.
         n: number of runs.
     """
@@ -29,6 +30,7 @@ class Extrapolation:
     energy: float
     error: float
     propagated: float
+    jackknife: float | None
     slope: float
     n: int
 
@@ -38,7 +40,8 @@ def extrapolate(results: Sequence[Result]) -> Extrapolation:
 
     Close to an eigenstate E - E_0 is proportional to the variance (S. Sorella, Phys. Rev. B 64, 024512 (2001); Y. Kwon,
     D. M. Ceperley and R. M. Martin, Phys. Rev. B 58, 6800 (1998)).  The jackknife leaves out one run at a time, so that
-    its error holds what the points scatter about the line; the line itself is an assumption that it does not test.
+    it holds what the points scatter about the line; of few runs it can be small by chance, and the error is then what
+    the errors of the energies propagate to.  The line itself is an assumption that neither tests.
 
     Raises:
         InputError: fewer than two runs, runs of several systems, or equal variances.
@@ -63,13 +66,13 @@ def fitted(variances: Floats, energies: Floats, errors: Floats) -> Extrapolation
     propagated = spread if known.size else 0.0
     n = len(energies)
     if n < 3:
-        return Extrapolation(intercept, propagated, propagated, slope, n)
+        return Extrapolation(intercept, propagated, propagated, None, slope, n)
     left = [np.arange(n) != i for i in range(n)]
     if any(np.ptp(variances[kept]) == 0 for kept in left):
-        return Extrapolation(intercept, propagated, propagated, slope, n)
+        return Extrapolation(intercept, propagated, propagated, None, slope, n)
     others = np.array([_line(variances[kept], energies[kept], weights[kept])[0] for kept in left])
     jackknife = float(np.sqrt((n - 1) / n * np.sum((others - others.mean()) ** 2)))
-    return Extrapolation(intercept, jackknife, propagated, slope, n)
+    return Extrapolation(intercept, max(jackknife, propagated), propagated, jackknife, slope, n)
 
 
 def _line(x: Floats, y: Floats, weights: Floats) -> tuple[float, float, float]:

@@ -17,7 +17,7 @@ CSS = """\
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body {
-  margin: 0 auto; max-width: 64rem; padding: 1.5rem clamp(1rem, 4vw, 2.5rem) 4rem; background: var(--paper);
+  margin: 0 auto; max-width: 72rem; padding: 1.5rem clamp(1rem, 4vw, 2.5rem) 4rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif;
 }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0.5rem 0 0.25rem; }
@@ -29,7 +29,7 @@ a { color: var(--link); }
 .scroll { overflow-x: auto; margin: 0.75rem 0; }
 .scroll:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.35rem 0.8rem 0.35rem 0; text-align: right; white-space: nowrap; vertical-align: top; }
+th, td { padding: 0.35rem 1rem 0.35rem 0; text-align: right; white-space: nowrap; vertical-align: top; }
 th { color: var(--soft); font-weight: 600; border-bottom: 1px solid var(--line); }
 tr + tr td { border-top: 1px solid var(--line); }
 th.text, td.text { text-align: left; }

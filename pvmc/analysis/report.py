@@ -27,12 +27,16 @@ _CAPTIONS = {
     "error-alpha": "Relative error against the density of hidden units. Bars: one standard error; triangles: upper "
     "bounds of two.",
     "variance": "Energy against variance, with the line that leads to zero variance. Bars: one standard error.",
-    "correlations": "Spin correlations against the distance; open symbols are negative. Bars: one standard error.",
-    "structure-factor": "Structure factor of the spins. Bars: one standard error.",
     "diagnostics": "Quality of the sampling: acceptance, R-hat (1 where chains agree), autocorrelation time.",
     "timing": "Mean wall time of an iteration by phase.",
 }
 """Figures of all runs together, in the order of the page."""
+
+_MEASURED = {
+    "correlations": "Spin correlations of {} against the distance; open symbols are negative. Bars: one standard error.",
+    "structure-factor": "Structure factor of the spins of {}. Bars: one standard error.",
+}
+"""Figures of what was measured in one run."""
 
 _MACHINE = (
     *("pvmc_version", "git_revision", "python_version", "numpy_version", "scipy_version", "numba_version"),
@@ -83,7 +87,8 @@ def _head(title: str, results: Sequence[Result]) -> Iterator[str]:
 
 def _results(results: Sequence[Result]) -> Iterator[str]:
     yield "<h2>Results</h2>"
-    yield page.table(HEAD, [cells(result) for result in results], (0, 1), "results of the runs")
+    rows = [[cell.replace("+-", "±") for cell in cells(result)] for result in results]
+    yield page.table(HEAD, rows, (0, 1), "results of the runs")
     units = ", ".join(sorted({result.units for result in results}))
     star = "" if all(result.settled for result in results) else " * not settled: the error is a lower bound."
     yield (
@@ -169,6 +174,10 @@ def _measurements(run: Run) -> Iterator[str]:
         rows = [(name, _value(estimate), estimate.units) for name, estimate in measurement.estimates.items()]
         rows += _relative_row(run, measurement)
         yield page.table(("quantity", "value", "unit"), rows, (0, 2), f"measurement {measurement.number}")
+    for kind, caption in _MEASURED.items():
+        drawing, _ = _tried(KINDS[kind], [run])
+        if drawing is not None:
+            yield page.figure(drawing.figure, caption.format(run.name))
 
 
 def _value(estimate: Estimate) -> str:

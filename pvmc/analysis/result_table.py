@@ -64,9 +64,9 @@ def table(results: Sequence[Result], extrapolation: Extrapolation | None) -> str
 
 def extrapolation_text(found: Extrapolation) -> str:
     """One line."""
-    kind = "jackknife" if found.n > 2 else "from the errors of two energies"
-    energy = with_error(found.energy, found.error)
-    return f"zero variance: E/N = {energy} ({kind} over {found.n} runs; statistical part {found.propagated:.1e})"
+    jackknife = "" if found.jackknife is None else f"jackknife {found.jackknife:.1e}, "
+    errors = f"{jackknife}statistical {found.propagated:.1e}"
+    return f"zero variance: E/N = {with_error(found.energy, found.error)} ({found.n} runs; errors: {errors})"
 
 
 def as_csv(results: Sequence[Result], extrapolation: Extrapolation | None) -> str:

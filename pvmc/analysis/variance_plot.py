@@ -36,8 +36,7 @@ def variance_drawing(runs: Sequence[Run]) -> Drawing:
         axis = figure.subplots()
         _draw_line(axis, results, found)
         for index, (result, text) in enumerate(zip(results, texts, strict=True)):
-            above = result.energy >= found.energy + found.slope * (result.variance or 0.0)
-            _draw_point(axis, result, text, above, style.COLOURS[index % len(style.COLOURS)], style.marker(index))
+            _draw_point(axis, result, text, found.slope > 0, style.COLOURS[index % len(style.COLOURS)], style.marker(index))
         exact = results[0].exact
         if exact is not None:
             axis.axhline(exact, zorder=1, **style.REFERENCE)
@@ -60,14 +59,10 @@ def _draw_line(axis: Axes, results: Sequence[Result], found: Extrapolation) -> N
     largest = max(result.variance or 0.0 for result in results)
     x = np.array([0.0, 1.05 * largest])
     axis.plot(x, found.energy + found.slope * x, color="0.45", linewidth=0.9, zorder=1)
-    axis.errorbar([0], [found.energy], [found.error], fmt="*", color="black", markersize=8, capsize=2.5, zorder=4)
-    # The star stands at the axis: its label goes to the side on which the line does not run.
-    above = found.slope < 0
-    axis.annotate(
-        *(_in_print(found), (0, found.energy)), xytext=(9, 9 if above else -9),
-        textcoords="offset points", ha="left", va="bottom" if above else "top", fontsize=8,
-    )  # fmt: skip
-    axis.set_xlim(-0.06 * largest, 1.12 * largest)
+    name = rf"$\sigma^2 \rightarrow 0$:  {_in_print(found)}"
+    axis.errorbar([0], [found.energy], [found.error], fmt="*", color="black", markersize=8, capsize=2.5, label=name)
+    axis.legend(loc="upper left" if found.slope > 0 else "lower left", handletextpad=0.3, borderaxespad=0.8)
+    axis.set_xlim(-0.06 * largest, 1.2 * largest)
     low, high = _range(results, found)
     axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
 
@@ -85,13 +80,13 @@ def _in_print(found: Extrapolation) -> str:
     return with_error(found.energy, found.error).replace("-", "\N{MINUS SIGN}")
 
 
-def _draw_point(axis: Axes, result: Result, text: str, above: bool, colour: str, marker: str) -> None:
-    """A point with its name, on the side that is away from the line."""
+def _draw_point(axis: Axes, result: Result, text: str, rising: bool, colour: str, marker: str) -> None:
+    """A point with its name, to the right, where the line does not run."""
     x, y = result.variance or 0.0, result.energy
     axis.errorbar([x], [y], [result.energy_error], fmt=marker, color=colour, markersize=5, capsize=2.5, zorder=3)
     axis.annotate(
-        *(text, (x, y)), xytext=(-7, 4 if above else -4), textcoords="offset points", ha="right",
-        va="bottom" if above else "top", color=colour, fontsize=8.5,
+        *(text, (x, y)), xytext=(6, -3 if rising else 3), textcoords="offset points", ha="left",
+        va="top" if rising else "bottom", color=colour, fontsize=8.5,
     )  # fmt: skip
 
 
