@@ -87,6 +87,7 @@ def _draw_point(axis: Axes, result: Result, text: str, rising: bool, colour: str
     axis.annotate(
         *(text, (x, y)), xytext=(6, -3 if rising else 3), textcoords="offset points", ha="left",
         va="top" if rising else "bottom", color=colour, fontsize=8.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6}, zorder=2,
     )  # fmt: skip
 
 
