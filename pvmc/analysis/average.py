@@ -16,7 +16,8 @@ SHORTEST = 16
 """Fewest iterations that can show whether a series has settled."""
 
 LEVEL = 2.0
-"""Standard errors by which the two halves of a settled series may differ: 5 % of settled ones differ by more."""
+"""Standard errors by which the two halves of a settled series may differ.  5 % of settled ones differ by more and are
+averaged over less: two standard errors of the result then hold the mean in 94 % of the cases rather than 95.5 %."""
 
 
 @dataclass(frozen=True)
