@@ -65,7 +65,7 @@ def figure(drawn: Figure, caption: str) -> str:
 
 def hidden(summary: str, text: str) -> str:
     """Text set as it is, shown on a click."""
-    return f"<details>\n<summary>{escape(summary)}</summary>\n<pre tabindex=\"0\">{escape(text)}</pre>\n</details>"
+    return f'<details>\n<summary>{escape(summary)}</summary>\n<pre tabindex="0">{escape(text)}</pre>\n</details>'
 
 
 def warnings(texts: Sequence[str]) -> str:

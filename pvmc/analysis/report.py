@@ -33,7 +33,7 @@ _CAPTIONS = {
 """Figures of all runs together, in the order of the page."""
 
 _MEASURED = {
-    "correlations": "Spin correlations of {} against the distance; open symbols are negative. Bars: one standard error.",
+    "correlations": "Spin correlations of {} against the distance; open symbols: negative. Bars: one standard error.",
     "structure-factor": "Structure factor of the spins of {}. Bars: one standard error.",
 }
 """Figures of what was measured in one run."""

@@ -36,7 +36,7 @@ def variance_drawing(runs: Sequence[Run]) -> Drawing:
         axis = figure.subplots()
         _draw_line(axis, results, found)
         for index, (result, text) in enumerate(zip(results, texts, strict=True)):
-            _draw_point(axis, result, text, found.slope > 0, style.COLOURS[index % len(style.COLOURS)], style.marker(index))
+            _draw_point(axis, result, text, found.slope > 0, style.curve(index)[0], style.marker(index))
         exact = results[0].exact
         if exact is not None:
             axis.axhline(exact, zorder=1, **style.REFERENCE)
