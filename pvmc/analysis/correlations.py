@@ -40,8 +40,7 @@ class Curve:
         order = order[distance[order] > 0]
         self.run, self.label, self.component = run, label, component
         self.distance = distance[order]
-        self.value = np.asarray(estimate.value, dtype=np.float64)[order]
-        self.error = np.asarray(estimate.error, dtype=np.float64)[order]
+        self.value, self.error = estimate.value[order], estimate.error[order]
         self.displacement = np.asarray(coordinates["displacement"])[order]
 
 

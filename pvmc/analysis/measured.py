@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
 from pvmc.errors import InputError
-from pvmc.io.measurement import Estimate, Measurement
+from pvmc.io.measurement import Measurement
 from pvmc.io.reader import Run
 
 COMPONENTS = ("xx", "yy", "zz")
 """Pairs of spin components of correlations and structure factors."""
+
+
+class Values(NamedTuple):
+    """An array that was measured, float64, and its standard error, of the same shape."""
+
+    value: NDArray[np.float64]
+    error: NDArray[np.float64]
 
 
 def finished(run: Run) -> list[Measurement]:
@@ -15,8 +27,8 @@ def finished(run: Run) -> list[Measurement]:
     return [m for m in run.measurements if m.attributes.get("status", "finished") == "finished"]
 
 
-def last_with(run: Run, prefix: str) -> tuple[Measurement, dict[str, Estimate]]:
-    """The last finished measurement that holds components of a quantity, and these: component -> estimate.
+def last_with(run: Run, prefix: str) -> tuple[Measurement, dict[str, Values]]:
+    """The last finished measurement that holds components of a quantity, and these: component -> values.
 
     Args:
         run: the run.
@@ -27,7 +39,7 @@ def last_with(run: Run, prefix: str) -> tuple[Measurement, dict[str, Estimate]]:
     """
     for measurement in reversed(finished(run)):
         found = {
-            component: measurement.estimates[f"{prefix}_{component}"]
+            component: _values(measurement, f"{prefix}_{component}")
             for component in COMPONENTS
             if f"{prefix}_{component}" in measurement.estimates
         }
@@ -36,6 +48,6 @@ def last_with(run: Run, prefix: str) -> tuple[Measurement, dict[str, Estimate]]:
     raise InputError(f"{run.path} holds no measured {prefix.replace('_', ' ')}: pvmc measure makes one")
 
 
-def component_label(component: str) -> str:
-    """Such as "xx" in superscript, for labels."""
-    return rf"^{{{component}}}"
+def _values(measurement: Measurement, name: str) -> Values:
+    estimate = measurement.estimates[name]
+    return Values(np.asarray(estimate.value, dtype=np.float64), np.asarray(estimate.error, dtype=np.float64))

@@ -18,10 +18,9 @@ from pvmc.analysis import style
 from pvmc.analysis.brillouin import images_inside, mesh_vectors, reciprocal, special_points, wigner_seitz
 from pvmc.analysis.drawing import Drawing
 from pvmc.analysis.labels import labelled
-from pvmc.analysis.measured import last_with
+from pvmc.analysis.measured import Values, last_with
 from pvmc.analysis.system import system_of
 from pvmc.errors import InputError
-from pvmc.io.measurement import Estimate
 from pvmc.io.reader import Run
 from pvmc.lattice import Lattice
 
@@ -78,7 +77,7 @@ def _lines(runs: Sequence[Run], lattices: Sequence[Lattice]) -> Drawing:
     return Drawing(figure, dict(zip(names, [list(column) for column in zip(*rows, strict=True)], strict=True)))
 
 
-def _draw_line(axis: Axes, momenta: Floats, estimate: Estimate, index: int, name: str) -> None:
+def _draw_line(axis: Axes, momenta: Floats, estimate: Values, index: int, name: str) -> None:
     colour, dashes = style.curve(index)
     q = np.mod(np.round(momenta, 9), round(2 * np.pi, 9))
     order = np.argsort(q)
@@ -126,7 +125,7 @@ def _maps(run: Run, lattice: Lattice) -> Drawing:
     return Drawing(figure, _columns(run, momenta, estimates))
 
 
-def _label_points(axis: Axes, vectors: Floats, scale: Normalize, momenta: Floats, estimate: Estimate) -> None:
+def _label_points(axis: Axes, vectors: Floats, scale: Normalize, momenta: Floats, estimate: Values) -> None:
     """Names of the special points, in ink that is seen on the colour of the momentum that is closest."""
     images = np.array([steps @ vectors for steps in np.ndindex(5, 5)]) - 2 * vectors.sum(axis=0)
     for name, point in special_points(vectors).items():
@@ -141,7 +140,7 @@ def _label_points(axis: Axes, vectors: Floats, scale: Normalize, momenta: Floats
         axis.text(x, y, name, color=ink, ha="center" if middle else "right", va="center", fontsize=8.5, zorder=6)
 
 
-def _data(run: Run) -> tuple[Floats, dict[str, Estimate]]:
+def _data(run: Run) -> tuple[Floats, dict[str, Values]]:
     measurement, estimates = last_with(run, "structure_factor")
     if "momentum" not in measurement.coordinates:
         raise InputError(f"{run.path}: measurement {measurement.number} does not say at which momenta it was made")
@@ -156,7 +155,7 @@ def _multiple_of_pi(value: float, _: object) -> str:
     return rf"${text}\pi$"
 
 
-def _columns(run: Run, momenta: Floats, estimates: dict[str, Estimate]) -> dict[str, Sequence[object]]:
+def _columns(run: Run, momenta: Floats, estimates: dict[str, Values]) -> dict[str, Sequence[object]]:
     n = len(estimates)
     columns: dict[str, Sequence[object]] = {
         "run": [run.name] * (n * len(momenta)),
