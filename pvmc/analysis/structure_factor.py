@@ -85,20 +85,22 @@ def _draw_line(axis: Axes, momenta: Floats, estimate: Values, index: int, name: 
     x = np.append(q[order[:-1]], 2 * np.pi)
     value, error = estimate.value[order], estimate.error[order]
     axis.plot(x, value, color=colour, dashes=dashes or (None, None), linewidth=0.8)
-    axis.errorbar(x, value, error, fmt=style.marker(index), color=colour, markersize=3.6, capsize=1.5, label=name)
+    size = max(3.0, 6.0 - index)  # what lies below others looks out from under them
+    axis.errorbar(x, value, error, fmt=style.marker(index), color=colour, markersize=size, capsize=1.5, label=name)
 
 
 def _maps(run: Run, lattice: Lattice) -> Drawing:
     momenta, estimates = _data(run)
     vectors = reciprocal(lattice.vectors)
     zone, cell = wigner_seitz(vectors), wigner_seitz(mesh_vectors(lattice.periods))
+    values = np.concatenate([estimate.value for estimate in estimates.values()])
+    scale = Normalize(min(0.0, float(values.min())), float(values.max()))  # one for all components
     with matplotlib.rc_context(style.RC):
         n = len(estimates)
         width = min(style.PAGE_WIDTH, 76 * style.MM * n)
         figure = Figure(figsize=(width, width / n * 0.86), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, n))
         for axis, (component, estimate) in zip(axes, estimates.items(), strict=True):
-            scale = Normalize(min(0.0, float(estimate.value.min())), float(estimate.value.max()))
             colours = matplotlib.colormaps[style.SEQUENTIAL]
             boundary = Polygon(zone, closed=True, fill=False, edgecolor="black", linewidth=0.9, zorder=4)
             axis.add_patch(boundary)
@@ -137,7 +139,7 @@ def _label_points(axis: Axes, vectors: Floats, scale: Normalize, momenta: Floats
         if not middle:
             axis.plot(*point, "o", color="black", markersize=3, zorder=5)
         x, y = inward.tolist()
-        axis.text(x, y, name, color=ink, ha="center" if middle else "right", va="center", fontsize=8.5, zorder=6)
+        axis.text(x, y, name, color=ink, ha="center" if middle else "right", va="center", fontsize=7.5, zorder=6)
 
 
 def _data(run: Run) -> tuple[Floats, dict[str, Values]]:
