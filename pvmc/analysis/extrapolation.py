@@ -1,0 +1,93 @@
+"""Energies of several wave functions of one system, extrapolated to zero variance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pvmc.analysis.result import Result
+from pvmc.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """E / N = energy + slope * Var / N.
+
+    Attributes:
+        energy: at zero variance, per site.
+        error: its standard error, the larger of the next two.
+        propagated: what the statistical errors of the energies make of it.
+        jackknife: what the scatter of the points about the line makes of it; None for two runs.
+        slope: of the line, in 1/units.
+        n: number of runs.
+    """
+
+    energy: float
+    error: float
+    propagated: float
+    jackknife: float | None
+    slope: float
+    n: int
+
+
+def extrapolate(results: Sequence[Result]) -> Extrapolation:
+    """A straight line through the energies against the variances, weighted by the errors of the energies.
+
+    Close to an eigenstate E - E_0 is proportional to the variance (S. Sorella, Phys. Rev. B 64, 024512 (2001); Y. Kwon,
+    D. M. Ceperley and R. M. Martin, Phys. Rev. B 58, 6800 (1998)).  The jackknife leaves out one run at a time, so that
+    it holds what the points scatter about the line; of few runs it can be small by chance, and the error is then what
+    the errors of the energies propagate to.  The line itself is an assumption that neither tests.
+
+    Raises:
+        InputError: fewer than two runs, runs of several systems, or equal variances.
+    """
+    _require_one_system(results)
+    energies = np.array([result.energy for result in results])
+    variances = np.array([np.nan if result.variance is None else result.variance for result in results])
+    errors = np.array([result.energy_error for result in results])
+    if not np.isfinite(variances).all() or np.ptp(variances) <= 1e-12 * np.abs(variances).max():
+        raise InputError("no extrapolation: the variances are equal or not known")
+    return fitted(variances, energies, errors)
+
+
+def fitted(variances: Floats, energies: Floats, errors: Floats) -> Extrapolation:
+    """The line through points (n,) with these errors of the energies; n >= 2, with two distinct variances.
+
+    Points without an error (all of them, or some) are given the smallest of the others.
+    """
+    known = errors[errors > 0]
+    weights = np.where(errors > 0, errors, known.min() if known.size else 1.0) ** -2.0
+    intercept, slope, spread = _line(variances, energies, weights)
+    propagated = spread if known.size else 0.0
+    n = len(energies)
+    if n < 3:
+        return Extrapolation(intercept, propagated, propagated, None, slope, n)
+    left = [np.arange(n) != i for i in range(n)]
+    if any(np.ptp(variances[kept]) == 0 for kept in left):
+        return Extrapolation(intercept, propagated, propagated, None, slope, n)
+    others = np.array([_line(variances[kept], energies[kept], weights[kept])[0] for kept in left])
+    jackknife = float(np.sqrt((n - 1) / n * np.sum((others - others.mean()) ** 2)))
+    return Extrapolation(intercept, max(jackknife, propagated), propagated, jackknife, slope, n)
+
+
+def _line(x: Floats, y: Floats, weights: Floats) -> tuple[float, float, float]:
+    """Intercept, slope, and standard error of the intercept where the weights are 1 / error^2."""
+    total = weights.sum()
+    x_mean, y_mean = (weights @ x) / total, (weights @ y) / total
+    squares = weights @ (x - x_mean) ** 2
+    slope = float(weights @ ((x - x_mean) * (y - y_mean)) / squares)
+    spread = float(np.sqrt(1 / total + x_mean**2 / squares))
+    return float(y_mean - slope * x_mean), slope, spread
+
+
+def _require_one_system(results: Sequence[Result]) -> None:
+    if len(results) < 2:
+        raise InputError("an extrapolation to zero variance needs at least two runs, with different variances")
+    systems = sorted({f"{result.model} in {result.units}" for result in results})
+    if len(systems) > 1:
+        raise InputError(f"an extrapolation to zero variance is of one system, not of {'; '.join(systems)}")

@@ -1,0 +1,36 @@
+"""The kinds of figures of ``pvmc plot --kind``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pvmc.analysis.correlations import correlations_drawing
+from pvmc.analysis.diagnostics import diagnostics_drawing
+from pvmc.analysis.drawing import Drawing
+from pvmc.analysis.error_alpha import error_alpha_drawing
+from pvmc.analysis.features import features_drawing
+from pvmc.analysis.plots import convergence_drawing
+from pvmc.analysis.structure_factor import structure_factor_drawing
+from pvmc.analysis.timing import timing_drawing
+from pvmc.analysis.variance_plot import variance_drawing
+from pvmc.errors import InputError
+from pvmc.io.reader import Run
+
+
+def _features_of_one(runs: Sequence[Run]) -> Drawing:
+    if len(runs) > 1:
+        raise InputError("the filters of one run go into a figure: give one run")
+    return features_drawing(runs[0])
+
+
+KINDS: dict[str, Callable[[Sequence[Run]], Drawing]] = {
+    "convergence": convergence_drawing,
+    "error-alpha": error_alpha_drawing,
+    "features": _features_of_one,
+    "correlations": correlations_drawing,
+    "structure-factor": structure_factor_drawing,
+    "variance": variance_drawing,
+    "diagnostics": diagnostics_drawing,
+    "timing": timing_drawing,
+}
+"""What can be drawn from the files of runs alone."""

@@ -1,0 +1,91 @@
+"""Numbers and warnings of runs: each warning where it belongs, and none on a run without fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pvmc.analysis.result import Result, result_of
+from pvmc.errors import InputError
+from pvmc.io.reader import Run
+from pvmc.io.schema import ITERATION, SERIES
+
+EXACT = -3.6510934089371743
+
+
+class Known(Run):
+    """A run whose file need not be asked how it is."""
+
+    def status(self) -> str:
+        return "stopped" if self.message else "finished"
+
+
+def run(n: int = 400, message: str = "", parameters: int = 9, exact: float | None = EXACT, **series: Any) -> Run:
+    """A settled run of 8 spins that reaches -3.65; series are replaced by name."""
+    rng = np.random.default_rng(1)
+    values = {quantity.name: np.full(n, quantity.fill) for quantity in (ITERATION, *SERIES)}
+    values |= {
+        "iteration": np.arange(n), "energy": -3.65 + 1e-3 * rng.normal(size=n), "energy_error": np.full(n, 1e-3),
+        "variance": np.full(n, 0.08), "v_score": np.full(n, 0.048), "r_hat": np.full(n, 1.004),
+        "acceptance": np.full(n, 0.4), "autocorrelation_time": np.full(n, 1.2), "update_norm": np.full(n, 0.01),
+        "n_samples": np.full(n, 1000), "effective_samples": np.full(n, 1000.0),
+    }  # fmt: skip
+    attributes: dict[str, str | int] = {
+        "n_sites": 8, "energy_units": "J (S.S)", "n_parameters": parameters, "n_iterations": 400,
+        "config": '[lattice]\nkind = "chain"\nlength = 8\n[hamiltonian]\nmodel = "heisenberg"\n[ansatz]\nalpha = 1\n',
+    }  # fmt: skip
+    return Known(Path("/nowhere/a/run.h5"), attributes, values | series, exact, "by hand", message, "")
+
+
+def warned(result: Result) -> str:
+    return "\n".join(result.warnings)
+
+
+def test_numbers_of_a_run_without_fault() -> None:
+    data = run()
+    result = result_of(data)
+    tail = data.series["energy"][-result.averaged :]
+    assert result.settled
+    assert result.averaged == 200
+    assert result.energy == pytest.approx(tail.mean() / 8, rel=1e-12)
+    assert result.energy_error == pytest.approx(tail.std(ddof=1) / np.sqrt(200) / 8, rel=0.3)
+    assert result.relative_error == pytest.approx((tail.mean() - EXACT) / abs(EXACT), rel=1e-9)
+    assert (result.variance, result.v_score) == (pytest.approx(0.01), pytest.approx(0.048))
+    assert (result.samples, result.total_samples, result.iterations) == (1000, 400_000, 400)
+    assert (result.model, result.alpha, result.core_hours) == ("heisenberg, chain 8", 1.0, None)
+    assert result.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"message": "time is over"}, "stopped after 400 of 400"),
+        ({"energy": np.linspace(-3.0, -3.6, 400)}, "not converged"),
+        ({"r_hat": np.full(400, 1.08)}, "R-hat 1.080"),
+        ({"r_hat": np.where(np.arange(400) % 10, 1.01, 3.0)}, "walkers are stuck"),
+        ({"acceptance": np.full(400, 0.001)}, "hardly move"),
+        ({"parameters": 2000}, "1000 samples per iteration for 2000 parameters"),
+        ({"autocorrelation_time": np.full(400, 8.0)}, "125 independent samples"),
+        ({"effective_samples": np.full(400, 20.0)}, "count as 20 equal ones"),
+        ({"energy": np.full(400, -3.9)}, "below the exact one"),
+    ],
+)
+def test_each_fault_is_named_alone(changed: dict[str, Any], text: str) -> None:
+    found = result_of(run(**changed)).warnings
+    assert len(found) == 1
+    assert text in found[0]
+
+
+def test_what_is_not_known_is_none() -> None:
+    nothing = np.full(400, np.nan)
+    result = result_of(run(exact=None, v_score=nothing, n_samples=np.full(400, -1)))
+    assert (result.exact, result.relative_error, result.v_score) == (None, None, None)
+    assert (result.samples, result.total_samples) == (None, None)
+
+
+def test_too_few_iterations_are_refused() -> None:
+    with pytest.raises(InputError, match="too few iterations"):
+        result_of(run(n=3))
