@@ -6,7 +6,8 @@
 
 The first measures every comparison, both sides one after the other on one core, each in a process of its own; the
 second prints the table of numbers measured before, or writes the page (--again: pvmc's side is measured anew); the
-third is one measurement of pvmc, one JSON line like that of solvers_peer.py.  Problems are the .npz files of solver_problem.py; the first command makes those that it does not find.
+third is one measurement of pvmc, one JSON line like that of solvers_peer.py. Problems are the .npz files of
+solver_problem.py; the first command makes those that it does not find.
 """
 
 from __future__ import annotations
