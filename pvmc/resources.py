@@ -47,7 +47,7 @@ def _memory(job: Job, sizes: Sizes, solver: SolverName, ranks: int) -> Memory:
     n_blocks = len(block_range(sampler.n_blocks, 0, ranks))
     n_samples = n_blocks * sampler.width * sampler.most_draws
     state = sampler.walker_bytes(n_blocks, ansatz.n_sites)
-    state += (1 + job.config.sr.n_remembered) * ansatz.n_parameters * sizes.item
+    state += (1 + job.config.sr.remembered(solver)) * ansatz.n_parameters * sizes.item
     return Memory(
         # Local energies of all draws, and of a block's the flips' amplitudes, ratios and which are wanted.
         samples=sampler.memory(n_blocks, ansatz.n_sites, ansatz.lookup_size)

@@ -53,7 +53,7 @@ class Enumeration:
 
     def memory(self, n_blocks: int, n_sites: int, lookup_size: int) -> int:
         """Bytes of the configurations and weights, a block's look-up, and the basis, which every rank has."""
-        configurations = n_blocks * self.width * (n_sites + 8) + 8 * self.width * lookup_size
+        configurations = n_blocks * self.width * (n_sites + 8) + 16 * self.width * lookup_size
         return configurations + self.basis.spins.nbytes + self.basis.labels.nbytes
 
     def describe(self) -> str:

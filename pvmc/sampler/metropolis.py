@@ -108,8 +108,8 @@ class Metropolis:
         lanes = self.width * self.replicas
         longest = 1 if self.tempering else max(1, self.burn_in, self.discard)  # sweeps in one go
         walkers = 2 * self.walker_bytes(n_blocks, n_sites)
-        if self.tempering:  # ln psi for swaps takes three more arrays of the size of a look-up
-            walkers += 24 * lanes * lookup_size
+        if self.tempering:  # ln psi for swaps takes one more array of the size of a look-up
+            walkers += 8 * lanes * lookup_size
         if self.power != 2:
             walkers += n_blocks * self.width * self.most_draws * (n_sites + 8)
         return walkers + 8 * lanes * (lookup_size + longest * self.sweep)

@@ -135,12 +135,11 @@ class SRSpec(Section):
         is_relative = self.shift.initial > 0.0 or self.shift.minimum > 0.0 or self.largest_condition is not None
         return not is_relative
 
-    @property
-    def n_remembered(self) -> int:
+    def remembered(self, linear: SolverName) -> int:
         """Vectors of K numbers that are remembered from step to step, at the most."""
         if self.method != "reconfiguration":
             return {"sgd": 0, "momentum": 1, "adam": 2}[self.method]
-        return 1 + (0 if self.momentum is None else 2)
+        return (0 if self.momentum is None else 2) + (linear == "krylov")
 
     def build(self, linear: SolverName = "dense") -> Solver:
         """The solver; ``linear`` is what solves the linear problem."""

@@ -80,7 +80,7 @@ def relative_error(model: dict[str, Any], ansatz: dict[str, Any]) -> float:
         "hamiltonian": model,
         "ansatz": {"kind": "feedforward", "widths": [4, 4], "activation": ["lncosh", "tanh"]} | ansatz,
         "sampler": {"walkers": 256, "samples": 1024},
-        "sr": {"shift": {"initial": 1.0, "decay": 0.9, "minimum": 1e-3}},
+        "sr": {"learning_rate": 0.05, "shift": {"initial": 1.0, "decay": 0.9, "minimum": 1e-3}},
         "run": {"seed": 5},
     }
     raw = RawInput(tables, "run.toml")

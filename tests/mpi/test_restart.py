@@ -35,8 +35,8 @@ def make_job(sr: dict[str, Any] | None = None, **settings: Any) -> Job:
         "lattice": {"kind": "chain", "length": 8},
         "hamiltonian": {"model": "heisenberg"},
         "ansatz": {"kind": "rbm", "alpha": 1},
-        "sampler": {"walkers": 64, "block_width": 16, "samples": 256},
-        "sr": sr or {},
+        "sampler": {"moves": {"exchange": 1.0}, "walkers": 64, "block_width": 16, "samples": 256},
+        "sr": {"learning_rate": 0.05, **(sr or {})},
         "run": {"iterations": ITERATIONS, "save_every": 5, **settings},
     }
     return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))

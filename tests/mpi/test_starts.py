@@ -36,13 +36,13 @@ Disturb = Callable[..., list[int]]
 
 def make_job(sampler: str = "metropolis", sr: dict[str, Any] | None = None, **settings: Any) -> Job:
     """A job of four blocks of walkers, or of all configurations."""
-    metropolis = {"walkers": 64, "block_width": 16, "samples": 256}
+    metropolis = {"moves": {"exchange": 1.0}, "walkers": 64, "block_width": 16, "samples": 256}
     tables = {
         "lattice": {"kind": "chain", "length": 8},
         "hamiltonian": {"model": "heisenberg"},
         "ansatz": {"kind": "rbm", "alpha": 1},
         "sampler": metropolis if sampler == "metropolis" else {"kind": "exact", "block_width": 16},
-        "sr": sr or {},
+        "sr": {"learning_rate": 0.05, **(sr or {})},
         "run": {"seed": SEED, "iterations": ITERATIONS, "save_every": 5, **settings},
     }
     return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
