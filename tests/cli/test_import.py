@@ -51,13 +51,13 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def state() -> RBMWeights:
-    return weights_of(*random_rbm(N, np.complex128, "translation", visible_bias=False))
+    return weights_of(*random_rbm(N, np.complex128, "translation", visible_bias=False, scale=0.1))
 
 
 def energy() -> float:
     """<H> of the state, by its vector and the matrix of H at zero magnetisation."""
     job = load_job(Path("ring.toml"))
-    rbm, theta = random_rbm(N, np.complex128, "translation", visible_bias=False)
+    rbm, theta = random_rbm(N, np.complex128, "translation", visible_bias=False, scale=0.1)
     spins = configurations(N, 0)
     basis = (1 << np.arange(N)) @ (spins < 0)
     matrix = kronecker_sum(job.config.hamiltonian.build(job.lattice), N)[np.ix_(basis, basis)]
@@ -78,7 +78,7 @@ def test_a_run_with_the_energy_of_the_state(capsys: pytest.CaptureFixture[str]) 
     assert 0 < error < 0.1
     assert abs(run.series["energy"][0] - energy()) < 5 * error, "5 sigma: p = 6e-7"
     spins = configurations(N)
-    rbm, theta = random_rbm(N, np.complex128, "translation", visible_bias=False)
+    rbm, theta = random_rbm(N, np.complex128, "translation", visible_bias=False, scale=0.1)
     found = RBM(chain(N).group("none"), 16, dtype=np.complex128).at(run.parameters()).log_psi(spins)
     ratio = np.exp(found - rbm.at(theta).log_psi(spins))
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-10)
