@@ -94,7 +94,7 @@ def test_trials_are_written_and_read(tmp_path: Path) -> None:
         assert second.over and second.bad and (second.seed, second.iterations) == (8, 3)
         assert not third.over
     with h5py.File(tmp_path / "run.h5") as file:
-        assert set(file["starts"]) == {quantity.name for quantity in schema.STARTS}
+        assert set(file["starts"]) == {"start", *(quantity.name for quantity in schema.STARTS)}  # with its scale
         for quantity in schema.STARTS:
             dataset = file["starts"][quantity.name]
             assert (dataset.dtype, dataset.shape, dataset.dims[0].label) == (quantity.dtype, (3,), "start")
