@@ -108,7 +108,7 @@ def iterate(
         state = state.updated(walkers, step, _sampling(sampler, state, moments.energy))
         if iteration % CHECK_INTERVAL == 0:
             require_identical(comm, state.theta, f"the parameters after iteration {iteration}")
-        energies = None if batch.weights is not None else batch.energies.real.mean(axis=0)
+        energies = None if batch.is_exact else batch.energies.real.mean(axis=0)
         yield StepRecord(iteration, moments.energy, step, state, energies, clock.phases())
 
 
