@@ -16,6 +16,7 @@ class Stream(IntEnum):
     FIT = 3
     SECOND_SWEEPS = 4
     MEASUREMENT = 5
+    SECOND_MEASUREMENT = 6
 
 
 def generator(seed: int, stream: Stream, *, block: int = 0, iteration: int = 0) -> np.random.Generator:

@@ -66,7 +66,13 @@ class Measurement:
     coordinates: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
-COORDINATE_AXES = {"displacement": "displacement", "distance": "displacement", "momentum": "momentum"}
+COORDINATE_AXES = {
+    "displacement": "displacement",
+    "distance": "displacement",
+    "momentum": "momentum",
+    "region_size": "region",
+    "region_sites": "region",
+}
 """The axis that a coordinate belongs to; one that is not named here has an axis of its own name."""
 
 COORDINATE_UNITS = {"displacement": "a", "distance": "a", "momentum": "1/a"}

@@ -231,7 +231,7 @@ MEASUREMENT_ATTRIBUTES = (
     Attribute("command_line", str, "the command that started it"),
     Attribute("pvmc_version", str, "version of pvmc"),
     Attribute("host", str, "host name of rank 0"),
-    Attribute("observables", str, "what was asked for"),
+    Attribute("observables", str, "what was asked for; runs that it is compared with by file and iteration"),
 )
 """Attributes of ``/measurements/NNNN`` that are always there."""
 
@@ -244,6 +244,9 @@ MEASURED = (
     ("structure_factor_xx, _yy, _zz", "momentum", "1", "1/N sum_ij exp(i q (r_i - r_j)) <sigma_i sigma_j>"),
     ("staggered_magnetization_squared", "", "1", "1/N^2 sum_ij e_i e_j <sigma_i . sigma_j>, e = +-1 on A and B"),
     ("operator_NAME", "", "1", "an operator of the user's own"),
+    ("renyi2", "region", "1", "Renyi-2 entropy -ln Tr rho_A^2 of each region A, in nats"),
+    ("overlap", "", "1", "<psi|P|psi> with the projector P on the space of lowest energy"),
+    ("fidelity, fidelity_NAME", "", "1", "|<phi|psi>|^2 with the state of another run or fit"),
 )
 """Name, axis, units and meaning of the datasets of a measurement; each has its standard error in NAME_error."""
 
@@ -251,8 +254,22 @@ MEASUREMENT_COORDINATES = (
     ("displacement", "(n, d)", "shortest vector from site 0 to site r, in distances of nearest neighbours"),
     ("distance", "(n,)", "its length"),
     ("momentum", "(n_k, d)", "wave vectors that the periodic directions allow, one over that distance"),
+    ("region_size", "(n,)", "number of sites of region A"),
+    ("region_sites", "(n, N)", "1 for the sites of A, else 0"),
 )
 """Dimension scales of a measurement."""
+
+SAMPLED_ATTRIBUTES = (
+    Attribute("acceptance", float, "accepted moves per proposal"),
+    Attribute("autocorrelation_time", float, "of the local energy, in draws"),
+    Attribute("r_hat", float, "R-hat of the local energy"),
+    Attribute("largest_r_hat", float, "the largest R-hat of all local values"),
+    Attribute("largest_r_hat_of", str, "the dataset that it belongs to"),
+    Attribute("unreliable", str, "datasets whose errors cannot be trusted, with commas; the terminal said why"),
+    Attribute("samples", int, "configurations that were asked for"),
+    Attribute("until_error", float, "error of the energy per site that was asked for, if one was"),
+)
+"""Attributes of ``/measurements/NNNN`` once it has samples; not in files of earlier versions, nor of enumerations."""
 
 _MEASUREMENTS = """\
 Expectation values at parameters that stay, of `pvmc measure` ([measure.md](measure.md)); also in `fit.h5`.  Each call
@@ -284,7 +301,8 @@ def schema_markdown() -> str:
     state = [(s.name, s.dtype, s.description) for s in STATE]
     sessions = [(s.name, s.dtype, s.description) for s in SESSIONS]
     starts = [(q.name, q.dtype, q.units, q.description) for q in STARTS]
-    measured = [(a.name, a.type.__name__, a.description) for a in MEASUREMENT_ATTRIBUTES]
+    about = (*MEASUREMENT_ATTRIBUTES, *SAMPLED_ATTRIBUTES)
+    measured = [(a.name, a.type.__name__, a.description) for a in about]
     always = [(a.name, a.type.__name__, a.description) for a in CHECKPOINT_ATTRIBUTES]
     parts = (
         _INTRODUCTION.format(file=FILE_NAME, version=SCHEMA_VERSION),

@@ -12,6 +12,9 @@ from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.estimators import EnergyStatistics
 from pvmc.parallel import Communicator
 
+NO_SCATTER = 1e-12
+"""Variance relative to the mean square below which a value is a constant with rounding errors."""
+
 
 @dataclass
 class Chains:
@@ -23,6 +26,7 @@ class Chains:
     Attributes:
         draws: draws of each walker so far.
         sums: of the local values, float64 (n_blocks, n_values, L).
+        squares: of the local values, summed over the walkers of a block too, float64 (n_blocks, n_values).
         energy: mean local energy, complex128 (n_blocks, L).
         scatter: sum over the draws of |E_loc - energy|^2, float64 (n_blocks, L), by Welford's recursion (Technometrics
             4, 419 (1962)), which loses no digits to the square of the energy.
@@ -31,6 +35,7 @@ class Chains:
 
     draws: int
     sums: Floats
+    squares: Floats
     energy: Numbers
     scatter: Floats
     counts: Integers
@@ -39,12 +44,13 @@ class Chains:
     def empty(cls, n_blocks: int, n_values: int, width: int) -> Chains:
         """Without draws."""
         lanes = (n_blocks, width)
-        sums = np.zeros((n_blocks, n_values, width))
-        return cls(0, sums, np.zeros(lanes, dtype=np.complex128), np.zeros(lanes), np.zeros(2, dtype=np.int64))
+        sums, squares = np.zeros((n_blocks, n_values, width)), np.zeros((n_blocks, n_values))
+        return cls(0, sums, squares, np.zeros(lanes, np.complex128), np.zeros(lanes), np.zeros(2, np.int64))
 
     def add(self, block: int, draw: int, values: Floats, energies: Numbers) -> None:
         """Add a draw of a block: its number from 0 in this batch, local values (n_values, L) and energies (L,)."""
         self.sums[block] += values
+        self.squares[block] += np.einsum("vl,vl->v", values, values)
         before = energies - self.energy[block]
         self.energy[block] += before / (self.draws + draw + 1)
         after = energies - self.energy[block]
@@ -58,13 +64,13 @@ class Chains:
     def restored(cls, numbers: dict[str, npt.NDArray[Any]], blocks: range, first: bool) -> Chains:
         """The chains of some blocks from what a checkpoint holds of all; the counts go to the first rank alone."""
         part = slice(blocks.start, blocks.stop)
-        arrays = {name: numbers[name][part].copy() for name in ("sums", "energy", "scatter")}
+        arrays = {name: numbers[name][part].copy() for name in ("sums", "squares", "energy", "scatter")}
         counts = np.array(numbers["counts"], dtype=np.int64) * int(first)
         return cls(draws=int(numbers["draws"]), counts=counts, **arrays)
 
     def energies_of_all(self, comm: Communicator) -> Chains | None:
         """Collective. The chains of all ranks on the root, without the sums of local values; None elsewhere."""
-        return replace(self, sums=self.sums[:, :0]).of_all(comm)
+        return replace(self, sums=self.sums[:, :0], squares=self.squares[:, :0]).of_all(comm)
 
     def of_all(self, comm: Communicator) -> Chains | None:
         """Collective. The chains of all ranks on the root, block by block; None elsewhere."""
@@ -74,7 +80,7 @@ class Chains:
         return Chains(draws=self.draws, counts=counts, **arrays) if arrays else None
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        return {"sums": self.sums, "energy": self.energy, "scatter": self.scatter}
+        return {"sums": self.sums, "squares": self.squares, "energy": self.energy, "scatter": self.scatter}
 
     @property
     def n_walkers(self) -> int:
@@ -92,9 +98,29 @@ class Chains:
         A walker's mean is one independent number, however long it remembers: the scatter of these means has the
         correlation within the chains in it.
         """
-        n_values = self.sums.shape[1]
-        walkers = self.sums.transpose(1, 0, 2).reshape(n_values, self.n_walkers) / self.draws
+        walkers = self._walker_means()
         return walkers.mean(axis=1), walkers.std(axis=1, ddof=1) / np.sqrt(self.n_walkers)
+
+    def r_hats(self) -> Floats:
+        """R-hat of each local value, float64 (n_values,), that of whole chains; 1 where a value does not vary.
+
+        A value that walkers hardly change, such as the sign of an order parameter, has a large one long before the
+        energy has.  NaN for a single draw.
+        """
+        n, walkers = self.draws, self._walker_means()
+        if n < 2:
+            return np.full(len(walkers), np.nan)
+        mean_squares = (walkers**2).mean(axis=1)
+        total = self.squares.sum(axis=0) / self.n_samples
+        within = np.maximum(total - mean_squares, 0.0) * n / (n - 1)
+        between = walkers.var(axis=1, ddof=1)
+        varies = within + between > NO_SCATTER * total
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(varies, np.sqrt((n - 1) / n + between / within), 1.0)
+
+    def _walker_means(self) -> Floats:
+        """Mean of each local value over the draws of each walker, float64 (n_values, n_walkers)."""
+        return self.sums.transpose(1, 0, 2).reshape(self.sums.shape[1], self.n_walkers) / self.draws
 
     def energy_statistics(self, n_sites: int, infinite_temperature: float) -> EnergyStatistics:
         """Statistics of the local energy; R-hat is that of whole chains.

@@ -22,11 +22,12 @@ from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.reader import open_run
 from pvmc.io.schema import Quantity
 from pvmc.job import Job
-from pvmc.measurement.chains import Chains
-from pvmc.measurement.observables import Observables
 from pvmc.measurement.request import MeasureRequest, Plan, make_plan
 from pvmc.progress import Progress, Reporter, reporter
 from pvmc.recorder import warn
+
+MOST_LINES = 4
+"""Entries of an array that are printed one by one."""
 
 
 class Notebook:
@@ -93,26 +94,46 @@ class Notebook:
         if self._reporter is not None:
             self._reporter.show(batch)
 
-    def save(self, batch: int, job: Job, theta: npt.NDArray[Any], spins: npt.NDArray[np.int8], chains: Chains) -> float:
-        """Writes a checkpoint that stands before a batch; the seconds that it took."""
+    def save(
+        self,
+        batch: int,
+        job: Job,
+        theta: npt.NDArray[Any],
+        spins: npt.NDArray[np.int8],
+        numbers: Mapping[str, npt.NDArray[Any]],
+    ) -> float:
+        """Writes a checkpoint that stands before a batch, with the sums so far; the seconds that it took."""
         begin = time.monotonic()
         attributes = {"number": self.plan.number, "seed": self.plan.seed}
-        checkpoint = Checkpoint(batch, theta, spins, chains.saved(), to_toml(job.config), attributes)
+        checkpoint = Checkpoint(batch, theta, spins, dict(numbers), to_toml(job.config), attributes)
         write_checkpoint(self.plan.directory, checkpoint)
         return time.monotonic() - begin
 
     def store(
-        self, status: str, found: Mapping[str, Estimate], energy: EnergyStatistics, observables: Observables
+        self,
+        status: str,
+        found: Mapping[str, Estimate],
+        energy: EnergyStatistics,
+        coordinates: Mapping[str, npt.NDArray[Any]],
+        about: Mapping[str, Any],
     ) -> Measurement:
-        """Writes the estimates so far into the file."""
+        """Writes the estimates so far into the file.
+
+        Args:
+            status: "finished" or "running".
+            found: the estimates.
+            energy: how the energy was sampled.
+            coordinates: arrays along the axes of the estimates.
+            about: further attributes.
+        """
         numbers = {
             "n_samples": energy.n_samples,
             "acceptance": energy.acceptance,
             "autocorrelation_time": energy.autocorrelation_time,
             "r_hat": energy.r_hat,
         }
-        attributes = {**self._attributes, **numbers, "status": status}
-        measurement = Measurement(self.plan.number, attributes, dict(found), dict(observables.coordinates))
+        attributes = {**self._attributes, **numbers, **about, "status": status}
+        measurement = Measurement(self.plan.number, attributes, dict(found), dict(coordinates))
         write_measurement(self.plan.file, measurement)
         return measurement
 
@@ -134,15 +155,22 @@ def energy_estimates(energy: EnergyStatistics, errors: tuple[float, float], unit
 
 
 def table(measurement: Measurement, n_sites: int) -> str:
-    """The numbers of a measurement in lines; arrays are named alone."""
+    """The numbers of a measurement in lines; long arrays are named alone."""
     lines = []
     for name, estimate in measurement.estimates.items():
-        if estimate.dims:
-            lines.append(f"{name:<32}{np.size(estimate.value)} values along {', '.join(estimate.dims)}")
+        count = np.size(estimate.value)
+        if count > MOST_LINES:
+            lines.append(f"{name:<32}{count} values along {', '.join(estimate.dims)}")
             continue
-        unit = "" if estimate.units == "1" else f"  {estimate.units}"
-        lines.append(f"{name:<32}{estimate.value:>16.9g} +- {estimate.error:.1e}{unit}")
+        for index in np.ndindex(np.shape(estimate.value)):
+            label = name + "".join(f"[{i}]" for i in index)
+            value, error = float(np.asarray(estimate.value)[index]), float(np.asarray(estimate.error)[index])
+            lines.append(_line(label, value, error, estimate.units))
         if name == "energy":
-            value, error = float(estimate.value) / n_sites, float(estimate.error) / n_sites
-            lines.append(f"{'energy per site':<32}{value:>16.9g} +- {error:.1e}{unit}")
+            per_site = float(estimate.value) / n_sites, float(estimate.error) / n_sites
+            lines.append(_line("energy per site", *per_site, estimate.units))
     return "\n".join(lines)
+
+
+def _line(label: str, value: float, error: float, units: str) -> str:
+    return f"{label:<32}{value:>16.9g} +- {error:.1e}{'' if units == '1' else f'  {units}'}"

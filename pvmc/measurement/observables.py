@@ -18,16 +18,23 @@ from pvmc.hamiltonians.terms import PatternSpec, TermsSpec
 from pvmc.io.measurement import Estimate
 from pvmc.job import Job
 from pvmc.lattice import Lattice, LatticeError
+from pvmc.measurement.comparison import FIDELITY
+from pvmc.measurement.entropies import RENYI
+from pvmc.measurement.frame import frame_signs
+from pvmc.measurement.overlap import OVERLAP, is_small
 from pvmc.measurement.pairs import Linear, PairOrbits
 from pvmc.measurement.values import OperatorValues, PairValues, SiteValues
 
-NAMES = ("energy", "magnetization", "correlations", "structure_factor", "staggered")
+NAMES = ("energy", "magnetization", "correlations", "structure_factor", "staggered", RENYI, OVERLAP)
 """Names on the command line; the energy, its variance and the V-score are measured in any case."""
 
 OPERATOR = "operator:"
 """Begins an observable of the user's own, such as ``operator:bond=Z0 Z1``."""
 
 LETTERS = ("xx", "yy", "zz")
+
+WITH_ARGUMENTS = (OPERATOR, f"{RENYI}:", FIDELITY)
+"""Beginnings of names that say more."""
 
 _NAME = re.compile(r"[A-Za-z]\w*\Z", re.ASCII)
 _PLACEHOLDER = re.compile(r"(?:[XYZ+-]|\[)(?P<name>[ij])")
@@ -80,6 +87,10 @@ class Observables:
         """Number of rows."""
         return sum(part.length for part in self.parts)
 
+    def largest(self, rows: Floats) -> dict[str, float]:
+        """The largest entry among the rows of each estimate, by its name, of rows float64 (size,)."""
+        return {part.name: float(rows[mine].max()) for part, mine in self._rows()}
+
     def values(self, psi: WaveFunction, spins: npt.NDArray[np.int8], lookup: Floats) -> Floats:
         """Local values, float64 (size, L), for configurations (N, L)."""
         rows = [kind(psi, spins, lookup) for kind in self.kinds]
@@ -87,34 +98,40 @@ class Observables:
 
     def estimates(self, means: Floats, errors: Floats) -> dict[str, Estimate]:
         """The estimates by name, from means and errors of all rows, float64 (size,) each."""
-        found, start = {}, 0
+        return {
+            part.name: Estimate(means[rows], errors[rows], "1", part.dims)
+            if part.dims
+            else Estimate(float(means[rows][0]), float(errors[rows][0]))
+            for part, rows in self._rows()
+        }
+
+    def _rows(self) -> Iterator[tuple[Part, slice]]:
+        """The parts and which rows are theirs."""
+        start = 0
         for part in self.parts:
-            rows = slice(start, start + part.length)
+            yield part, slice(start, start + part.length)
             start += part.length
-            found[part.name] = (
-                Estimate(means[rows], errors[rows], "1", part.dims)
-                if part.dims
-                else Estimate(float(means[rows][0]), float(errors[rows][0]))
-            )
-        return found
 
 
-def names_of(words: Sequence[str], lattice: Lattice) -> list[str]:
-    """The observables of a command line, each once; without words all that the lattice has.
+def names_of(words: Sequence[str], job: Job) -> list[str]:
+    """The observables of a command line, each once; without words all that the job has.
 
     Args:
         words: texts with commas between the observables.
-        lattice: the lattice.
+        job: the job.
 
     Raises:
         InputError: an unknown name.
     """
     names = [name.strip() for word in words for name in word.split(",") if name.strip()]
     for name in names:
-        if name not in NAMES and not name.startswith(OPERATOR):
+        if name not in NAMES and not name.startswith(WITH_ARGUMENTS):
             known = ", ".join(NAMES)
-            raise InputError(f'--observables: "{name}" is none of {known} and {OPERATOR}NAME=EXPRESSION')
-    return list(dict.fromkeys(names)) or [name for name in NAMES if name != "staggered" or _is_bipartite(lattice)]
+            raise InputError(
+                f'--observables: "{name}" is none of {known}, {RENYI}:REGION, {OPERATOR}NAME=EXPRESSION '
+                f"and {FIDELITY}[NAME=]RUN"
+            )
+    return list(dict.fromkeys(names)) or [name for name in NAMES if _has(job, name)]
 
 
 def choose(names: Sequence[str], job: Job) -> Observables:
@@ -147,11 +164,13 @@ def choose(names: Sequence[str], job: Job) -> Observables:
     return Observables(tuple(kinds), tuple(parts), coordinates)
 
 
-def frame_signs(job: Job) -> Floats:
-    """-1 on the sites that the Hamiltonian's frame turns by pi about z (``hamiltonian.marshall``), else +1; (N,)."""
-    if getattr(job.config.hamiltonian, "marshall", False):
-        return job.lattice.sublattices().astype(np.float64)
-    return np.ones(job.lattice.n_sites)
+def _has(job: Job, name: str) -> bool:
+    """Whether an observable can be measured at little cost."""
+    if name == "staggered":
+        return _is_bipartite(job.lattice)
+    if name == RENYI:
+        return job.lattice.n_sites > 1 and job.sampler.width > 1
+    return name != OVERLAP or is_small(job)
 
 
 def _is_bipartite(lattice: Lattice) -> bool:
@@ -197,12 +216,16 @@ def _coordinates(orbits: PairOrbits, names: Sequence[str]) -> dict[str, Floats]:
 
 def _operators(names: Sequence[str], lattice: Lattice) -> Iterator[tuple[str, PauliSum]]:
     """Names and operators of the user's own, before any rotation."""
+    seen = set()
     for text in names:
         if not text.startswith(OPERATOR):
             continue
         name, equals, expression = text.removeprefix(OPERATOR).partition("=")
         if not equals or not _NAME.match(name.strip()) or not expression.strip():
             raise InputError(f'--observables "{text}": must be {OPERATOR}NAME=EXPRESSION, such as {OPERATOR}bond=Z0 Z1')
+        if name.strip() in seen:
+            raise InputError(f'--observables "{text}": another operator has this name')
+        seen.add(name.strip())
         try:
             yield name.strip(), parse_operator(expression, lattice)
         except (KeyProblem, InputError) as problem:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.ansatz import Projected
+from pvmc.ansatz.base import WaveFunction
+from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.exact.ground_space import ground_space
+from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.exact.sector import Symmetries
 from pvmc.hamiltonians import Operator
+from pvmc.io.measurement import Estimate
+from pvmc.job import Job
 from pvmc.measurement.dense import LogPsi, dense_vector
+from pvmc.measurement.tally import Findings, Tally, exact_estimate
+from pvmc.parallel import Communicator
+
+OVERLAP = "overlap"
+"""The observable on the command line; name of the estimate."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +59,51 @@ def exact_overlap(psi: LogPsi, operator: Operator, basis: Basis, symmetries: Sym
     """
     space = ground_space(operator, basis, symmetries)
     return Overlap(space.weight_of(dense_vector(psi, basis)), space.energy, space.degeneracy)
+
+
+class ExactOverlap(Tally):
+    """The overlap with the ground space as a tally: nothing is added to it.
+
+    Args:
+        value: see :class:`Overlap`.
+    """
+
+    name = OVERLAP
+
+    def __init__(self, value: float):
+        self._value = value
+
+    def findings(self, comm: Communicator) -> Findings:
+        """Collective.  The overlap, without error."""
+        return Findings({OVERLAP: exact_estimate(self._value)})
+
+    def of_vector(self, vector: npt.NDArray[np.complex128], basis: Basis) -> dict[str, Estimate]:
+        """The same: it came from a vector in the first place."""
+        return {OVERLAP: exact_estimate(self._value)}
+
+
+def is_small(job: Job) -> bool:
+    """Whether the exact ground state of a job is within reach in seconds."""
+    n_sites = job.lattice.n_sites
+    return n_sites <= LANCZOS_SITES and dimension(n_sites, job.sampler.magnetization) <= AUTOMATIC_DIMENSION
+
+
+def overlap_of(job: Job, psi: WaveFunction, comm: Communicator) -> ExactOverlap:
+    """Collective.  The overlap of a job's state with the lowest level of its sector, found by the root.
+
+    Raises:
+        InputError: too many configurations, or see :func:`exact_overlap`.
+        NumericalError: see there.
+    """
+    if not is_small(job):
+        raise InputError(
+            f"--observables {OVERLAP}: needs exact diagonalisation, of {LANCZOS_SITES} sites and {AUTOMATIC_DIMENSION} "
+            "configurations at most"
+        )
+
+    def find() -> float:
+        basis = Basis.enumerate(job.lattice.n_sites, job.sampler.magnetization)
+        symmetries = job.ansatz.symmetry_group if isinstance(job.ansatz, Projected) else None
+        return exact_overlap(psi, job.operator, basis, symmetries).value
+
+    return ExactOverlap(comm.root_value(find))

@@ -183,7 +183,7 @@ class Renyi2:
         self._sums = np.zeros((n_blocks, len(self._first), 2))
         self._weights = np.zeros((n_blocks, len(self._first)))
 
-    def add(self, psi: LogPsi, draw: Draw, weights: Floats | None = None) -> None:
+    def add(self, psi: LogPsi, draw: Draw, weights: Floats | None = None, *, log_psi: Numbers | None = None) -> None:
         """Add a draw of one block.
 
         Args:
@@ -191,8 +191,10 @@ class Renyi2:
             draw: the configurations.
             weights: of the walkers, float64 (L,), where they were not drawn from |psi|^2; a common factor of all
                 blocks and draws of all ranks does not matter.  Walkers of weight 0 count nothing.
+            log_psi: ln psi of the configurations, (L,), where it is known.
         """
-        log_psi = batched_log_psi(psi, draw.spins)
+        if log_psi is None:
+            log_psi = batched_log_psi(psi, draw.spins)
         pair_weights = np.ones(len(self._first))
         if weights is not None:
             pair_weights = weights[self._first] * weights[self._second]

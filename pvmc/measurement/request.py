@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +14,14 @@ import numpy.typing as npt
 from pvmc.config import RawInput, overridden
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
-from pvmc.io.fit_file import fit_file, open_fit
 from pvmc.io.measurement import Measurement, following
 from pvmc.io.parameters import SavedParameters
-from pvmc.io.reader import open_run
+from pvmc.measurement.frozen import IGNORED, read_state
 
 SEED_LIMIT = 2**63
 
 FREE = ("run.time.", "run.checkpoint.", "run.threads_per_rank")
 """Keys that may be set beside those of the sampler, also where a measurement goes on: none changes a number."""
-
-IGNORED = ("growth", "power")
-"""Keys of the sampler that a measurement does without: its draws all weigh the same, and their number is its own."""
 
 
 @dataclass(frozen=True)
@@ -100,30 +95,18 @@ def make_plan(request: MeasureRequest) -> Plan:
         InputError: no such run or parameters, keys that a measurement does not have, or nothing to go on with.
         StorageError: a file cannot be read.
     """
-    if fit_file(request.path).is_file():
-        fit = open_fit(request.path)
-        if request.iteration is not None:
-            raise InputError(f"{fit.path} is a fit, which holds its last parameters alone: leave out --iteration")
-        saved, iteration = SavedParameters(fit.path, fit.theta, fit.blocks), int(fit.series["epoch"][-1])
-        text, found = str(fit.attributes["config"]), fit.measurements
-    else:
-        run = open_run(request.path)
-        saved = SavedParameters(
-            run.path, run.parameters(-1 if request.iteration is None else request.iteration), run.parameter_blocks()
-        )
-        iteration = int(run.saved_iterations()[-1]) if request.iteration is None else request.iteration
-        text, found = run.config_text, run.measurements
-    raw = _input(text, saved.path, request)
+    state, found = read_state(request.path, request.iteration)
+    saved, raw = state.saved, _overridden(state.raw, request)
     if request.resume:
         return _resumed(request, raw, saved, found)
     number = following(found)
     seed = request.seed
     if seed is None:
         seed = (int(raw.tables.get("run", {}).get("seed", 1)) + number - 1) % SEED_LIMIT
-    return Plan(saved.path, raw, saved, iteration, number, seed, None, _walkers(saved.path), None)
+    return Plan(saved.path, raw, saved, state.iteration, number, seed, None, state.walkers, None)
 
 
-def _input(text: str, path: Path, request: MeasureRequest) -> RawInput:
+def _overridden(raw: RawInput, request: MeasureRequest) -> RawInput:
     for override in request.overrides:
         key = override.partition("=")[0].strip()
         if not key.startswith(FREE) and (request.resume or not key.startswith("sampler.")):
@@ -131,10 +114,7 @@ def _input(text: str, path: Path, request: MeasureRequest) -> RawInput:
             raise InputError(f"--set {key}: {why}, and {', '.join(name.rstrip('.') for name in FREE)}")
         if key in [f"sampler.{name}" for name in IGNORED]:
             raise InputError(f"--set {key}: a measurement does without; its draws all weigh the same")
-    tables: dict[str, Any] = tomllib.loads(text)
-    tables["sampler"] = {key: value for key, value in tables.get("sampler", {}).items() if key not in IGNORED}
-    tables.pop("fit", None)
-    return overridden(RawInput(tables, str(path)), request.overrides)
+    return overridden(raw, request.overrides)
 
 
 def _resumed(request: MeasureRequest, raw: RawInput, saved: SavedParameters, found: Sequence[Measurement]) -> Plan:
@@ -161,12 +141,3 @@ def _resumed(request: MeasureRequest, raw: RawInput, saved: SavedParameters, fou
 
 
 _FREE_TABLES = tuple(name.rstrip(".") for name in FREE)
-
-
-def _walkers(file: Path) -> npt.NDArray[np.int8] | None:
-    """The walkers of the run's last checkpoint, which follow |psi|^2 already; None where there is no good one."""
-    try:
-        checkpoint, _ = latest_checkpoint(file.parent)
-    except StorageError:
-        return None
-    return None if checkpoint is None else checkpoint.spins

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pvmc.sampler.enumeration import Enumeration
 from pvmc.sampler.growth import Growth, GrowthSpec
-from pvmc.sampler.metropolis import FROZEN_STAGE, Metropolis
+from pvmc.sampler.metropolis import FROZEN_STAGE, SECOND_FROZEN_STAGE, Metropolis
 from pvmc.sampler.moves import Moves, MoveWeights
 from pvmc.sampler.samples import Draw, Draws, Sampler, Samples, Walk, advance
 from pvmc.sampler.spec import ExactSpec, MetropolisSpec, SamplerSpec
@@ -13,6 +13,7 @@ from pvmc.sampler.walkers import Ensemble, Walkers, start
 
 __all__ = [
     "FROZEN_STAGE",
+    "SECOND_FROZEN_STAGE",
     "Draw",
     "Draws",
     "Ensemble",

@@ -22,11 +22,15 @@ from pvmc.sampler.walkers import Ensemble, Walkers
 Spins = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]
 
-STAGES = (Stream.SWEEPS, Stream.SECOND_SWEEPS, Stream.MEASUREMENT)
-"""The random numbers of an iteration's first walk, of a second one, and of a walk at parameters that stay."""
+STAGES = (Stream.SWEEPS, Stream.SECOND_SWEEPS, Stream.MEASUREMENT, Stream.SECOND_MEASUREMENT)
+"""The random numbers of an iteration's first walk, of a second one, of a walk at parameters that stay, and of one of
+another state beside it."""
 
 FROZEN_STAGE = 2
 """The stage of a walk at parameters that stay; its iteration is the number of the batch of draws."""
+
+SECOND_FROZEN_STAGE = 3
+"""The same of another state that the first is compared with."""
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ import pytest
 
 from pvmc import cli
 from pvmc.errors import InputError
+from pvmc.exact import Basis
 from pvmc.io.fit_file import open_fit
 from pvmc.io.lock import locked
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.reader import open_run
 from pvmc.job import load_job
-from tests.helpers import compiled_matrix, configurations, energy_of, labels_of
+from pvmc.measurement.renyi import renyi2_of_vector
+from tests.helpers import compiled_matrix, configurations, energy_of, labels_of, state_vector
 
 INPUT = """
 lattice = { kind = "chain", length = 8 }
@@ -67,6 +69,7 @@ def test_everything_is_stored(run: Path) -> None:
     scalars = {"energy", "variance", "v_score", "staggered_magnetization_squared"}
     scalars |= {f"magnetization_{letter}" for letter in "xyz"}
     arrays = {f"{kind}_{letters}" for kind in ("correlation", "structure_factor") for letters in ("xx", "yy", "zz")}
+    scalars |= {"renyi2", "overlap"}
     assert found.estimates.keys() == scalars | arrays
     needed = {"iteration", "n_samples", "seed", "status", "created", "command_line", "pvmc_version", "host"}
     assert needed <= found.attributes.keys()
@@ -116,6 +119,37 @@ def test_an_error_out_of_reach_is_said(run: Path, capsys: pytest.CaptureFixture[
     (found,) = open_run(run).measurements
     assert (found.attributes["n_samples"], found.attributes["status"]) == (2048, "finished")
     assert len([line for line in capsys.readouterr().out.splitlines() if "--until-error 1e-09" in line]) == 1
+
+
+def test_two_runs_are_compared(made: Path, run: Path, tmp_path: Path) -> None:
+    """Sampled fidelities and entropies against sums over all configurations, the other run in another frame.
+
+    Each within 5 of its standard errors (1e-5 of a normal distribution).
+    """
+    text = INPUT.replace('model = "heisenberg"', 'model = "heisenberg", marshall = false').replace(
+        "alpha = 1", "alpha = 2"
+    )
+    (tmp_path / "in.toml").write_text(text.replace("iterations = 6", "iterations = 3, seed = 5"))
+    assert pvmc("run", tmp_path / "in.toml", "--output", tmp_path / "other") == 0
+    words = f"renyi2:lengths, fidelity:other={tmp_path / 'other'}, fidelity:{run}@0"
+    assert pvmc("measure", run, "--observables", words, "--samples", 32768) == 0
+    (found,) = open_run(run).measurements
+    spins = configurations(8, 0)
+    psi, first = (
+        state_vector(load_job(made / "in.toml").ansatz.at(open_run(run).parameters(k)), spins) for k in (5, 0)
+    )
+    other = state_vector(load_job(tmp_path / "in.toml").ansatz.at(open_run(tmp_path / "other").parameters()), spins)
+    turned = psi * spins[1::2].prod(axis=0)
+    expected = {"fidelity": abs(np.vdot(first, psi)) ** 2, "fidelity_other": abs(np.vdot(other, turned)) ** 2}
+    assert abs(expected["fidelity_other"] - abs(np.vdot(other, psi)) ** 2) > 0.1, "the frame matters"
+    for name, value in expected.items():
+        estimate = found.estimates[name]
+        assert 0 < float(estimate.error) < 0.02 and abs(float(estimate.value) - value) < 5 * float(estimate.error)
+    entropies = [renyi2_of_vector(psi, Basis.enumerate(8, 0), range(length)) for length in range(1, 5)]
+    estimate = found.estimates["renyi2"]
+    assert estimate.dims == ("region",) and found.coordinates["region_size"].tolist() == [1, 2, 3, 4]
+    assert np.all(np.abs(estimate.value - entropies) < 5 * np.asarray(estimate.error))
+    assert np.all(np.asarray(estimate.error) < 0.1) and found.attributes["unreliable"] == ""
 
 
 def test_measurements_survive_the_run_going_on(run: Path) -> None:
@@ -168,6 +202,14 @@ def test_a_file_of_a_killed_run_takes_a_measurement(made: Path, tmp_path: Path) 
         (("--observables", "operator:x=Z0 Q1"), '"Q1" is not an operator'),
         (("--observables", "operator:x=X0 Z0"), "not Hermitian"),
         (("--observables", "operator:x=Z8"), "outside the lattice"),
+        (("--observables", "operator:x=Z1,operator:x=Z2"), "another operator has this name"),
+        (("--observables", "renyi2:3-9"), "numbered from 0 to 7"),
+        (("--observables", "renyi2:0-7"), "1 to 7 sites, not 8"),
+        (("--observables", "renyi2:half"), '"half" is no site and no range'),
+        (("--observables", "renyi2:1 0-2"), "named twice"),
+        (("--observables", "fidelity:"), "must be fidelity:"),
+        (("--observables", "fidelity:nowhere"), "nowhere"),
+        (("--observables", "fidelity:.@0,fidelity:.@2"), "two are stored as fidelity"),
         (("--iteration", "3"), "no parameters of iteration 3"),
         (("--set", "ansatz.alpha=2"), "only keys of"),
         (("--set", "sampler.power=1.5"), "all weigh the same"),

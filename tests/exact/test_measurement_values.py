@@ -123,7 +123,7 @@ def test_every_observable_of_a_random_state(case: str) -> None:
     psi: WaveFunction = job.ansatz.at(theta)
     spins = configurations(n_sites, job.sampler.magnetization)
     vector = state_vector(psi, spins)
-    names = names_of(["operator:mine=0.5 X0 Y1; 0.5 Z1 Z2; 0.3 Y2 X1"], lattice) + names_of([], lattice)
+    names = names_of(["operator:mine=0.5 X0 Y1; 0.5 Z1 Z2; 0.3 Y2 X1"], job) + names_of([], job)
     observables = choose(names, job)
     means = observables.values(psi, spins, psi.lookup(spins)) @ abs(vector) ** 2
     found = observables.estimates(means, np.zeros(len(means)))
@@ -159,7 +159,8 @@ def test_enumeration_is_exact_and_without_error(tmp_path: Path) -> None:
     job = make_job({"kind": "chain", "length": 8}, {"model": "heisenberg"}, run={"iterations": 3})
     serial = SerialCommunicator()
     assert run(RunRequest(job, "", tmp_path / "run"), serial) == 0
-    assert measure(MeasureRequest(tmp_path / "run"), serial) == 0
+    words = [*NAMES, "renyi2:1 4-5", f"fidelity:first={tmp_path / 'run'}@0"]
+    assert measure(MeasureRequest(tmp_path / "run", words), serial) == 0
     stored = open_run(tmp_path / "run")
     (found,) = stored.measurements
     psi = job.ansatz.at(stored.parameters())
@@ -178,6 +179,20 @@ def test_enumeration_is_exact_and_without_error(tmp_path: Path) -> None:
     expected = exact_means(job, psi_table(job, stored.parameters()), spins, abs(vector) ** 2, list(NAMES))
     for name, estimate in expected.items():
         np.testing.assert_allclose(found.estimates[name].value, estimate.value, atol=1e-11)
+    amplitudes = np.zeros(2**8, dtype=complex)
+    amplitudes[labels] = vector
+    tensor = amplitudes.reshape((2,) * 8)  # the axis of site i is the one of bit i, which is 7 - i
+    for number, sites in enumerate([range(4), (1, 4, 5)]):
+        axes = [7 - site for site in sites]
+        schmidt = np.linalg.svd(np.moveaxis(tensor, axes, range(len(axes))).reshape(2 ** len(axes), -1))[1]
+        assert found.estimates["renyi2"].value[number] == pytest.approx(-np.log(np.sum(schmidt**4)), abs=1e-11)
+        assert np.flatnonzero(found.coordinates["region_sites"][number]).tolist() == list(sites)
+    energies, states = np.linalg.eigh(matrix.toarray())
+    assert energies[1] - energies[0] > 0.1
+    assert found.estimates["overlap"].value == pytest.approx(abs(np.vdot(states[:, 0], vector)) ** 2, abs=1e-11)
+    first = state_vector(job.ansatz.at(stored.parameters(0)), spins)
+    assert found.estimates["fidelity_first"].value == pytest.approx(abs(np.vdot(first, vector)) ** 2, abs=1e-11)
+    assert found.estimates["fidelity_first"].value < 1 - 1e-6, "another state"
 
 
 def psi_table(job: Job, theta: npt.NDArray[Any]) -> Table:

@@ -18,6 +18,7 @@ from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
 from pvmc.job import JobConfig, build_job
 from pvmc.measurement.command import measure
+from pvmc.measurement.observables import NAMES
 from pvmc.measurement.request import MeasureRequest
 from pvmc.parallel import Communicator, SerialCommunicator
 from pvmc.recorder import RunRequest
@@ -62,7 +63,9 @@ def _job(kind: str) -> Any:
 
 
 def carry_out(directory: Path, comm: Communicator, on: str, **options: Any) -> int:
-    """Collective. A measurement on all ranks, or on rank 0 alone; its exit code."""
+    """Collective. A measurement of everything there is, on all ranks, or on rank 0 alone; its exit code."""
+    if not options.get("resume"):
+        options["observables"] = [*NAMES, f"fidelity:first={directory}@0"]
     request = MeasureRequest(directory, **options)
     if on == "all":
         code = measure(request, comm)
@@ -105,6 +108,7 @@ def test_the_same_bits_on_any_number_of_ranks(comm: Communicator, new: Runs, kin
     assert carry_out(alone, comm, "one", **options) == 0
     (found,), (expected,) = open_run(together).measurements, open_run(alone).measurements
     assert len(bits(found)) > 20 and bits(found) == bits(expected)
+    assert {"renyi2", "overlap", "fidelity_first_error"} <= bits(found).keys()
 
 
 @pytest.mark.parametrize(("before", "after"), [("all", "one"), ("one", "all"), ("all", "all")])

@@ -65,7 +65,7 @@ def enumerated_estimates(job: Job, found: Run) -> dict[str, Estimate]:
     """Every observable of the last saved parameters, without statistical error."""
     serial, sampler = SerialCommunicator(), job.sampler
     assert isinstance(sampler, Enumeration)
-    observables, psi = choose(names_of([], job.lattice), job), job.ansatz.at(found.parameters())
+    observables, psi = choose(names_of([], job), job), job.ansatz.at(found.parameters())
     walkers = sampler.start(range(sampler.n_blocks), serial)
     means, energy = enumerated(sampler, walkers, psi, job.operator, observables, serial)
     estimates = energy_estimates(energy, (0.0, 0.0), "J")

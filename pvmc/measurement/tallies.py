@@ -1,0 +1,77 @@
+"""The tallies of a measurement, from the names on the command line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from pvmc.ansatz.base import WaveFunction
+from pvmc.errors import InputError
+from pvmc.job import Job
+from pvmc.measurement.comparison import FIDELITY, OtherState, compare
+from pvmc.measurement.entropies import RENYI, Entropies, parse_regions
+from pvmc.measurement.frozen import FrozenState, read_state
+from pvmc.measurement.overlap import OVERLAP, overlap_of
+from pvmc.measurement.tally import Tally
+from pvmc.parallel import Communicator, block_range
+
+
+def read_others(names: Sequence[str]) -> dict[str, FrozenState]:
+    """The states that are compared with, by the observable; for the root alone.
+
+    The observables are spelled out: with the file and the iteration that they mean now.
+
+    Raises:
+        InputError: no such run or parameters, or two of one name.
+        StorageError: a file cannot be read.
+    """
+    others = [OtherState.parse(name) for name in names if name.startswith(FIDELITY)]
+    if twice := [name for name, count in Counter(other.name for other in others).items() if count > 1]:
+        raise InputError(f"--observables: two are stored as {twice[0]}: tell them apart as {FIDELITY}NAME=RUN")
+    found = {}
+    for other in others:
+        state, _ = read_state(other.path, other.iteration)
+        found[other.spelled_out(state)] = state
+    return found
+
+
+def without_fidelities(names: Sequence[str]) -> list[str]:
+    """The observables of one state."""
+    return [name for name in names if not name.startswith(FIDELITY)]
+
+
+def make_tallies(
+    names: Sequence[str], others: Mapping[str, FrozenState], job: Job, psi: WaveFunction, seed: int, comm: Communicator
+) -> tuple[Tally, ...]:
+    """Collective.  The tallies of a job, before the first draw.
+
+    Args:
+        names: the observables.
+        others: see :func:`read_others`, the same on every rank.
+        job: the job, with the sampler of the measurement.
+        psi: the wave function.
+        seed: of the measurement.
+        comm: the ranks.
+
+    Raises:
+        InputError: no such region, states that cannot be compared, or too many sites for an overlap.
+    """
+    found: list[Tally] = []
+    regions = [name.partition(":")[2] for name in names if name == RENYI or name.startswith(f"{RENYI}:")]
+    if regions:
+        found.append(_entropies(regions, job, comm))
+    fidelities = [OtherState.parse(name).name for name in others]
+    found += [compare(name, job, state, seed, comm) for name, state in zip(fidelities, others.values(), strict=True)]
+    if OVERLAP in names:
+        found.append(overlap_of(job, psi, comm))
+    return tuple(found)
+
+
+def _entropies(texts: Sequence[str], job: Job, comm: Communicator) -> Entropies:
+    sampler, n_sites = job.sampler, job.lattice.n_sites
+    try:
+        regions = [sites for text in texts for sites in parse_regions(text, n_sites)]
+        n_blocks = len(block_range(sampler.n_blocks, comm.rank, comm.size))
+        return Entropies(regions, n_sites, n_blocks, sampler.width, sampler.magnetization)
+    except InputError as error:
+        raise InputError(f"--observables {RENYI}: {error}") from None
