@@ -234,7 +234,7 @@ def _add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
         metavar="LIST",
         help="some of energy, magnetization, correlations, structure_factor, staggered, renyi2, overlap; renyi2:REGION "
         'such as "renyi2:0-3 8" or renyi2:lengths; fidelity:[NAME=]RUN[@ITERATION]; and operator:NAME=EXPRESSION such '
-        'as "operator:bond=0.25 Xi Xj; 0.25 Zi Zj"; with commas between them; default: all but operators and fidelities',
+        'as "operator:bond=0.25 Xi Xj; 0.25 Zi Zj"; with commas between; default: all but operators and fidelities',
     )
     parser.add_argument(
         "--samples", type=_positive, metavar="N", help="configurations; default: 100 times sampler.samples"
