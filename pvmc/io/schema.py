@@ -59,7 +59,7 @@ class Attribute:
     """An attribute of the file's root, set at each start of the run."""
 
     name: str
-    type: type[str] | type[int]
+    type: type[str] | type[int] | type[float]
     description: str
 
 
