@@ -66,6 +66,10 @@ def test_numbers_of_a_run_without_fault() -> None:
         ({"energy": np.linspace(-3.0, -3.6, 400)}, "not converged"),
         ({"r_hat": np.full(400, 1.08)}, "R-hat 1.080"),
         ({"r_hat": np.where(np.arange(400) % 10, 1.01, 3.0)}, "walkers are stuck"),
+        (
+            {"stuck_walkers": np.where(np.arange(400) % 10, -1, 3)},
+            "up to 3 walkers were stuck in a mode of their own in 20",
+        ),
         ({"acceptance": np.full(400, 0.001)}, "hardly move"),
         ({"parameters": 2000}, "1000 samples per iteration for 2000 parameters"),
         ({"autocorrelation_time": np.full(400, 8.0)}, "125 independent samples"),
