@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pvmc.analysis.average import Average, average
+from pvmc.analysis.measured_warnings import measured_warnings
 from pvmc.analysis.symptoms import symptoms
 from pvmc.analysis.system import model_name
 from pvmc.errors import InputError
@@ -87,6 +88,7 @@ def result_of(run: Run) -> Result:
 
     Raises:
         InputError: it has fewer than 4 iterations with an energy.
+        StorageError: its measurements cannot be read any more.
     """
     found = average(run.energy_per_site)
     if found is None:
@@ -154,6 +156,7 @@ def _warnings(run: Run, found: Average, means: dict[str, float | None], state: s
         yield from _spikes(run, found)
     if run.reference_energy_per_site is not None and _below(run, found):
         yield "energy below the exact one by more than 4 standard errors: the error is too small, or chains are stuck"
+    yield from measured_warnings(run)
 
 
 def _few_samples(run: Run, means: dict[str, float | None]) -> Iterator[str]:
