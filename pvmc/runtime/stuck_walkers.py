@@ -65,7 +65,7 @@ class StuckWalkers:
 class WalkerWatch:
     """Looks for stuck walkers every 10 iterations, and warns at most every 100.
 
-    Only rank 0 remembers anything; a resumed run begins anew, which changes no result.
+    Only rank 0 remembers anything; a resumed run begins anew and finds them at its third look.
 
     Attributes:
         n_stuck: how many walkers are stuck, on rank 0, as seen in the last iteration; -1 where it was not looked at.
