@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pvmc.binning import plateau
 from pvmc.io.reader import Run
+from pvmc.statistics import mean
 
 Floats = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ def numbers(run: Run, share: float) -> dict[str, object]:
     last = int(LAST * len(energies))
     if last < 2:
         return found
-    final, error = plateau(energies, last), smoothed_error(energies, errors, exact)
+    final, error = mean(energies[-last:]), smoothed_error(energies, errors, exact)
     rows = thinned(time)
     return found | {
         "seconds_per_iteration": float(np.median(np.diff(time))),

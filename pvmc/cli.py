@@ -24,7 +24,7 @@ EXAMPLE_MODELS = (
 
 FIGURES = (
     *("convergence", "error-alpha", "features", "correlations", "structure-factor", "variance", "diagnostics"),
-    *("timing", "spectrum"),
+    *("timing", "spectrum", "entanglement"),
 )
 """What ``pvmc plot --kind`` draws."""
 

@@ -26,7 +26,7 @@ from pvmc.lattice import LatticeError
 from pvmc.parallel import SerialCommunicator, limit_threads
 from pvmc.recorder import RunRequest, describe, find_job_reference, open_results, warn
 from pvmc.runtime import WalkerWatch, spectrum_bounds
-from pvmc.runtime.stuck_walkers import IN_A_ROW
+from pvmc.runtime.stuck_walkers import IN_A_ROW, NOT_LOOKED
 from pvmc.sampler import Metropolis, Walkers
 
 WORST_R_HAT = 1.1
@@ -47,11 +47,13 @@ class Measured:
     Attributes:
         energy: over all batches.
         warning: about walkers in a spurious mode; empty where there are none.
+        n_stuck: how many there are; -1 where configurations are enumerated.
         walkers: where they are in the end.
     """
 
     energy: EnergyStatistics
     warning: str
+    n_stuck: int
     walkers: Walkers
 
 
@@ -94,7 +96,7 @@ def _write(request: RunRequest, name: str, theta: npt.NDArray[Any]) -> None:
     with open_results(single, reference, ranks=1) as writer:
         measured = measure(job, theta)
         energy = measured.energy
-        writer.append(0, _row(energy))
+        writer.append(0, _row(energy) | {"stuck_walkers": measured.n_stuck})
         writer.save_parameters(0, theta)
         _save(single, theta, measured.walkers)
         writer.finish("finished", f"imported from {name}; not optimised here")
@@ -154,7 +156,7 @@ def measure(job: Job, theta: npt.NDArray[Any]) -> Measured:
         sampler = replace(sampler, power=2.0)
     walkers = sampler.start(range(sampler.n_blocks), comm)
     n_batches = BATCHES if isinstance(sampler, Metropolis) else 1
-    watch, warning = WalkerWatch(), ""
+    watch, warning, n_stuck = WalkerWatch(), "", NOT_LOOKED
     parts, accepted, proposed = [], 0, 0
     for batch in range(n_batches):
         number = batch and UNUSED + batch  # batch 0 begins with the burn-in, as an iteration 0 does
@@ -164,6 +166,7 @@ def measure(job: Job, theta: npt.NDArray[Any]) -> Measured:
         if walk.log_weights is None:
             stuck = watch.judge(energies.real.mean(axis=0), _r_hat(np.concatenate(parts), job))
             warning = stuck.warning(0).removeprefix("iteration 0: ") if stuck else warning
+            n_stuck = max(n_stuck, len(stuck.walkers) if stuck else 0)
     n_sites, top = job.lattice.n_sites, job.operator.infinite_temperature_energy
     values = np.concatenate(parts)
     if walk.log_weights is not None:
@@ -171,13 +174,13 @@ def measure(job: Job, theta: npt.NDArray[Any]) -> Measured:
         weights, values = weights[weights > 0], values[weights > 0]
         mean = complex(weights @ values / weights.sum())
         variance = float(weights @ np.abs(values - mean) ** 2 / weights.sum())
-        return Measured(exact_statistics(mean, variance, len(values), n_sites, top), "", walkers)
+        return Measured(exact_statistics(mean, variance, len(values), n_sites, top), "", n_stuck, walkers)
     mean = complex(values.mean())
     if not np.isfinite(mean):
         raise NumericalError("the local energy is not finite: psi left the range of numbers")
     centred = values - (mean if np.iscomplexobj(values) else mean.real)
     energy = energy_statistics(centred, mean, n_sites, top, accepted, proposed, comm)
-    return Measured(energy, warning, walkers)
+    return Measured(energy, warning, n_stuck, walkers)
 
 
 def _local_energies(job: Job, sampler: Any, psi: Any, walkers: Walkers, number: int) -> tuple[Any, Any, Walkers]:

@@ -139,13 +139,17 @@ class Recorder:
         checkpoint = self.checkpoint()
         return (dict(checkpoint.solver) if checkpoint else {}), open_run(self.writer.path).series
 
-    def record(self, step: StepRecord) -> None:
+    def record(self, step: StepRecord, n_stuck: int) -> None:
         """Write an iteration, and its parameters where they are due; show it.
+
+        Args:
+            step: the iteration.
+            n_stuck: how many walkers were seen to be stuck in it; -1 where nobody looked.
 
         Raises:
             StorageError: the file cannot be written.
         """
-        self.writer.append(step.iteration, series(step))
+        self.writer.append(step.iteration, series(step) | {"stuck_walkers": n_stuck})
         run = self.job.config.run
         if step.iteration % run.save_every == 0 or step.iteration == run.iterations - 1:
             self.writer.save_parameters(step.iteration, step.state.theta)

@@ -152,11 +152,12 @@ def _iterate(
                     saved = state.iteration
                 desk.tell(partial(Recorder.go_back, setback=step))
                 continue
-            desk.tell(partial(Recorder.record, step=step))
+            warning = ""
             if step.walker_energies is not None:
-                found = walkers.look(step.iteration, step.walker_energies, step.energy.r_hat, comm)
-                if found:
-                    warn(found)
+                warning = walkers.look(step.iteration, step.walker_energies, step.energy.r_hat, comm)
+            desk.tell(partial(Recorder.record, step=step, n_stuck=walkers.n_stuck))
+            if warning:
+                warn(warning)
             decision = watcher.decide(step.iteration, step.energy, comm)
             if decision.checkpoint:
                 watcher.saved(step.iteration, _save(state, safety, desk, comm))

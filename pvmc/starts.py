@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 
-from pvmc.binning import plateau
 from pvmc.driver import State
 from pvmc.errors import DifferentRanks, NumericalError, on_every_rank
 from pvmc.guarded import Safety, Setback, guarded
@@ -17,6 +16,7 @@ from pvmc.job import Job, RunSpec, with_seed
 from pvmc.parallel import Communicator
 from pvmc.recorder import Desk, Recorder, warn
 from pvmc.runtime import StopReason, StopWatcher
+from pvmc.statistics import mean
 
 COUNTED = 4
 """The energy of a trial is the mean of its last quarter."""
@@ -105,14 +105,14 @@ def _attempt(
 def finished(seed: int, energies: Sequence[tuple[float, float]]) -> Trial:
     """A trial that is over: the mean energy of its last quarter, and its error.
 
-    The error is by binning, :func:`pvmc.binning.plateau`, which of few iterations may come out too small by chance: it
-    is never less than that of independent iterations with their own errors.
+    The error, :func:`pvmc.statistics.mean`, may come out too small by chance where iterations are few: it is never less
+    than that of independent iterations with their own errors.
 
     Args:
         seed: of the trial.
         energies: total energy and its standard error in each iteration, n >= 8 of them.
     """
     last = np.array(energies[-(len(energies) // COUNTED) :])
-    end = plateau(last[:, 0], len(last))
+    end = mean(last[:, 0])
     independent = float(np.sqrt(np.sum(last[:, 1] ** 2)) / len(last))
     return Trial(seed, len(energies), end.mean, max(end.error, independent))

@@ -1,4 +1,4 @@
-"""Results files with exact measurements in them: correlations and structure factors of the exact ground state."""
+"""Results files with exact measurements in them: correlations, structure factors and entropies of the ground state."""
 
 from __future__ import annotations
 
@@ -38,25 +38,34 @@ def correlations(lattice: Lattice, state: Floats) -> tuple[Floats, Floats]:
     return minimum_image(lattice.positions - lattice.positions[0], lattice.periods), value
 
 
+def entropies(lattice: Lattice, state: Floats) -> Floats:
+    """S_2 of the first 1, 2, ..., N - 1 sites, in nats: the Schmidt coefficients give Tr rho^2 = sum_k s_k^4."""
+    cuts = [state.reshape(-1, 2**size) for size in range(1, lattice.n_sites)]  # the first site is the last factor
+    return np.array([-np.log(np.sum(np.linalg.svd(cut, compute_uv=False) ** 4)) for cut in cuts])
+
+
 def with_measurement(source: Path, target: Path, error: float = 1e-3) -> dict[str, Any]:
     """A copy of a run's file with one finished measurement, of exact values with a made-up error; the values."""
     lattice, state = ground_state(source)
     displacement, value = correlations(lattice, state)
-    momenta = lattice.momenta()
+    momenta, entropy = lattice.momenta(), entropies(lattice, state)
     factor = (np.exp(-1j * momenta @ displacement.T) @ value).real
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("checkpoint*"))
     with h5py.File(target / "run.h5", "r+") as file:
         group = file.create_group("measurements/0001")
         group.attrs.update({"status": "finished", "iteration": 10, "n_samples": 1000, "seed": 1})
         arrays = {"correlation_zz": (value, "displacement"), "structure_factor_zz": (factor, "momentum")}
+        arrays["renyi2"] = (entropy, "region")
         for name, (array, axis) in arrays.items():
             for full, numbers in ((name, array), (f"{name}_error", np.full(array.shape, error))):
                 group[full] = numbers
                 group[full].attrs["units"] = "1"
                 group[full].dims[0].label = axis
         group["displacement"], group["momentum"] = displacement, momenta
+        group["region_size"] = np.arange(1, lattice.n_sites)
         group["distance"] = np.linalg.norm(displacement, axis=1)
         for name, number in (("energy", -7.0), ("variance", 0.01)):
             group[name], group[f"{name}_error"] = number, 0.001
             group[name].attrs["units"] = "J"
-    return {"displacement": displacement, "value": value, "momenta": momenta, "factor": factor, "lattice": lattice}
+    found = {"displacement": displacement, "value": value, "momenta": momenta, "factor": factor, "entropy": entropy}
+    return found | {"lattice": lattice}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pvmc.analysis.result import Result
 from pvmc.errors import InputError
+from pvmc.statistics import extrapolation, linear_fit
 
 Floats = NDArray[np.float64]
 
@@ -61,28 +62,13 @@ def fitted(variances: Floats, energies: Floats, errors: Floats) -> Extrapolation
     Points without an error (all of them, or some) are given the smallest of the others.
     """
     known = errors[errors > 0]
-    weights = np.where(errors > 0, errors, known.min() if known.size else 1.0) ** -2.0
-    intercept, slope, spread = _line(variances, energies, weights)
-    propagated = spread if known.size else 0.0
-    n = len(energies)
-    if n < 3:
-        return Extrapolation(intercept, propagated, propagated, None, slope, n)
-    left = [np.arange(n) != i for i in range(n)]
-    if any(np.ptp(variances[kept]) == 0 for kept in left):
-        return Extrapolation(intercept, propagated, propagated, None, slope, n)
-    others = np.array([_line(variances[kept], energies[kept], weights[kept])[0] for kept in left])
-    jackknife = float(np.sqrt((n - 1) / n * np.sum((others - others.mean()) ** 2)))
-    return Extrapolation(intercept, max(jackknife, propagated), propagated, jackknife, slope, n)
-
-
-def _line(x: Floats, y: Floats, weights: Floats) -> tuple[float, float, float]:
-    """Intercept, slope, and standard error of the intercept where the weights are 1 / error^2."""
-    total = weights.sum()
-    x_mean, y_mean = (weights @ x) / total, (weights @ y) / total
-    squares = weights @ (x - x_mean) ** 2
-    slope = float(weights @ ((x - x_mean) * (y - y_mean)) / squares)
-    spread = float(np.sqrt(1 / total + x_mean**2 / squares))
-    return float(y_mean - slope * x_mean), slope, spread
+    weighing = np.where(errors > 0, errors, known.min() if known.size else 1.0)
+    fit, n = linear_fit(variances, energies, weighing), len(energies)
+    propagated = fit.intercept_error if known.size else 0.0
+    if n < 3 or any(np.ptp(np.delete(variances, run)) == 0 for run in range(n)):
+        return Extrapolation(fit.intercept, propagated, propagated, None, fit.slope, n)
+    jackknife = extrapolation(variances, energies, weighing).error
+    return Extrapolation(fit.intercept, max(jackknife, propagated), propagated, jackknife, fit.slope, n)
 
 
 def _require_one_system(results: Sequence[Result]) -> None:

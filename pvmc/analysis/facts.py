@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pvmc.analysis.series import plateau
 from pvmc.analysis.symptoms import Symptom, mean_of_last, symptoms
 from pvmc.io.schema import FILE_NAME
 from pvmc.io.trial import Trial, kept
+from pvmc.statistics import Mean, mean
 
 if TYPE_CHECKING:
     from pvmc.io.fit_file import Fit
@@ -42,7 +42,8 @@ class RunFacts:
         message: why it is no longer running; may be empty.
         iteration: iterations done.
         iterations: iterations planned.
-        energy, energy_error: mean over the last iterations and its error, which accounts for their correlation.
+        energy, energy_error: mean over the last iterations and its error, which accounts for their correlation; of
+            one iteration its own.
         energy_units: their unit.
         averaged: number of these iterations.
         drifting: whether the error is a lower bound, because the energy still drifts.
@@ -152,9 +153,8 @@ def run_facts(run: Run) -> RunFacts:
         StorageError: its files cannot be read any more.
     """
     state = run.status()
-    measured = np.isfinite(run.energy_per_site)
-    last = min(LAST, int(measured.sum()) // 2)
-    energy = plateau(run.energy_per_site[measured], last) if last >= 2 else None
+    energy = _energy(run)
+    last = energy.n if energy else 0
     done, planned = len(run.iteration), int(run.attributes["n_iterations"])
     typical = _seconds_per_iteration(run)
     checkpoint = run.last_checkpoint() if run.path.name == FILE_NAME else None
@@ -207,6 +207,20 @@ def fit_facts(fit: Fit) -> FitFacts:
         seconds_per_epoch=float(np.median(seconds[-LAST:])) if seconds.size else None,
         over=done >= planned or time.time() - fit.path.stat().st_mtime > SILENCE,
     )
+
+
+def _energy(run: Run) -> Mean | None:
+    """The mean of the last iterations; of the first few, such as the single one of an imported state, the last alone,
+    with its own error."""
+    values, errors = run.energy_per_site, run.energy_error_per_site
+    measured = np.isfinite(values)
+    last = min(LAST, int(measured.sum()) // 2)
+    if last >= 2:
+        return mean(values[measured][-last:])
+    if not (measured & np.isfinite(errors)).any():
+        return None
+    row = np.flatnonzero(measured & np.isfinite(errors))[-1]
+    return Mean(float(values[row]), float(errors[row]), 1, converged=True)
 
 
 def _seconds_per_iteration(run: Run) -> float | None:

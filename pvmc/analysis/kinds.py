@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pvmc.analysis.correlations import correlations_drawing
 from pvmc.analysis.diagnostics import diagnostics_drawing
 from pvmc.analysis.drawing import Drawing
+from pvmc.analysis.entanglement_plot import entanglement_drawing
 from pvmc.analysis.error_alpha import error_alpha_drawing
 from pvmc.analysis.features import features_drawing
 from pvmc.analysis.plots import convergence_drawing
@@ -29,6 +30,7 @@ KINDS: dict[str, Callable[[Sequence[Run]], Drawing]] = {
     "features": _features_of_one,
     "correlations": correlations_drawing,
     "structure-factor": structure_factor_drawing,
+    "entanglement": entanglement_drawing,
     "variance": variance_drawing,
     "diagnostics": diagnostics_drawing,
     "timing": timing_drawing,

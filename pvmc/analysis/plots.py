@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from pvmc.analysis import style
 from pvmc.analysis.drawing import Drawing, save
 from pvmc.analysis.labels import labelled, unit_label
-from pvmc.analysis.series import Plateau, plateau, relative_error, running_mean
+from pvmc.analysis.series import relative_error, running_mean
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
+from pvmc.statistics import Mean, mean
 
 _HEIGHT = 64 * style.MM
 _LEGEND = {"loc": "upper right", "bbox_to_anchor": (1.0, 0.92), "handlelength": 2.6, "labelspacing": 0.3}
@@ -177,12 +178,12 @@ def _smallest_error(runs: Sequence[Run]) -> float:
     return max(min(resolved), np.finfo(float).eps)
 
 
-def _plateau(run: Run) -> Plateau:
+def _plateau(run: Run) -> Mean:
     """The last 100 iterations, or the last fifth of a shorter run."""
     energies = _finite(run.energy_per_site)
     if energies.size < 2:
-        return Plateau(mean=float(energies[-1]), error=0.0, n=1, bin_size=1, converged=False)
-    return plateau(energies, last=max(2, min(100, energies.size // 5)))
+        return Mean(mean=float(energies[-1]), error=0.0, n=1, converged=False)
+    return mean(energies[-max(2, min(100, energies.size // 5)) :])
 
 
 def _legend_lines(axis: Axes) -> list[Line2D]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pvmc.analysis.average import Average, average
+from pvmc.analysis.measured_warnings import measured_warnings
 from pvmc.analysis.symptoms import symptoms
 from pvmc.analysis.system import model_name
 from pvmc.errors import InputError
@@ -87,6 +88,7 @@ def result_of(run: Run) -> Result:
 
     Raises:
         InputError: it has fewer than 4 iterations with an energy.
+        StorageError: its measurements cannot be read any more.
     """
     found = average(run.energy_per_site)
     if found is None:
@@ -147,12 +149,14 @@ def _warnings(run: Run, found: Average, means: dict[str, float | None], state: s
     if not found.settled:
         last = f"over the last {found.plateau.n} iterations"
         yield f"not converged: the energy still drifts {last}, or stays correlated; its error is a lower bound"
-    for symptom in symptoms(run, found.plateau.n):
-        yield symptom.text
+    seen = symptoms(run, found.plateau.n)
+    yield from (symptom.text for symptom in seen)
     yield from _few_samples(run, means)
-    yield from _stuck(run, found)
+    if not any(symptom.name == "stuck" for symptom in seen):
+        yield from _spikes(run, found)
     if run.reference_energy_per_site is not None and _below(run, found):
         yield "energy below the exact one by more than 4 standard errors: the error is too small, or chains are stuck"
+    yield from measured_warnings(run)
 
 
 def _few_samples(run: Run, means: dict[str, float | None]) -> Iterator[str]:
@@ -164,7 +168,8 @@ def _few_samples(run: Run, means: dict[str, float | None]) -> Iterator[str]:
         yield f"{samples / tau:.0f} independent samples per iteration (tau {tau:.2g}): take more, or longer sweeps"
 
 
-def _stuck(run: Run, found: Average) -> Iterator[str]:
+def _spikes(run: Run, found: Average) -> Iterator[str]:
+    """Half of the walkers in another mode are no outliers to the other half: the run does not see them as stuck."""
     values = run.series["r_hat"][found.rows]
     values = values[np.isfinite(values)]
     if values.size and (values > SPIKE).mean() > OFTEN:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pvmc.binning import Plateau, plateau
 from pvmc.errors import InputError
-
-__all__ = ["Plateau", "plateau", "relative_error", "running_mean"]
 
 
 def relative_error(energy: ArrayLike, reference: float) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ def symptoms(run: Run, last: int) -> list[Symptom]:
         last: number of iterations to look at.
     """
     judged = [*_disagreement(run, last), *_standstill(run, last), *_few_count(run, last)] if last >= FEWEST else []
-    return [*_not_finite(run, last), *judged]
+    return [*_not_finite(run, last), *_stuck(run, last), *judged]
 
 
 def mean_of_last(run: Run, series: str, last: int) -> float | None:
@@ -76,6 +76,17 @@ def _disagreement(run: Run, last: int) -> Iterator[Symptom]:
     if r_hat > LARGEST_R_HAT:
         text = f"R-hat {r_hat:.3f} (median of the last {last} iterations): the walkers do not agree on the energy"
         yield Symptom("R-hat", f"{text}; a larger sampler.sweep or sampler.discard, or tempering may help")
+
+
+def _stuck(run: Run, last: int) -> Iterator[Symptom]:
+    """What the run itself has seen; files of earlier versions do not say."""
+    looks = _last(run, "stuck_walkers", last)
+    looks = looks[looks >= 0]
+    if (looks > 0).any():
+        n = int(looks.max())
+        walkers = "1 walker was" if n == 1 else f"up to {n} walkers were"
+        text = f"{walkers} stuck in a mode of their own in {(looks > 0).sum()} of {looks.size} looks"
+        yield Symptom("stuck", f"{text}: they bias the energy; tempering or moves over longer distances may help")
 
 
 def _standstill(run: Run, last: int) -> Iterator[Symptom]:

@@ -106,6 +106,7 @@ SERIES = (
     Quantity("seconds_solving", "float64", "s", "of it, solution of the SR equations"),
     Quantity("n_samples", "int64", "samples", "samples of all ranks"),
     Quantity("effective_samples", "float64", "samples", "equal weights with the same sum of squares"),
+    Quantity("stuck_walkers", "int64", "1", "walkers that stay in a mode of their own; looked for every 10 iterations"),
 )
 
 ROOT_ATTRIBUTES = (

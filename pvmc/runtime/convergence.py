@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from pvmc.binning import plateau
 from pvmc.config import Section
 from pvmc.runtime.recent import Recent
+from pvmc.statistics import binning, mean
 
 TREND_SIGMAS = 2.0
 """Errors by which the means of the window's halves may differ.  Those of a straight line differ by 2.3 or more, those
@@ -88,14 +88,17 @@ class Convergence:
             return ""
         found = [f"{name} {value:.2g} <= {bound:g}" for name, value, bound in means if bound is not None]
         if spec.error is not None:
-            error = plateau(energy / self.n_sites, spec.window).error
-            if error > spec.error or _trend(energy / self.n_sites) > TREND_SIGMAS * 2.0 * error:
+            error = mean(energy / self.n_sites).error
+            if error > spec.error or _drifts(energy / self.n_sites):
                 return ""
             found.insert(0, f"error of E/N {error:.2g} <= {spec.error:g}")
         return f"{', '.join(found)} over the last {spec.window} iterations"
 
 
-def _trend(values: npt.NDArray[np.float64]) -> float:
-    """How far the means of a series' two halves lie apart; its error is twice that of the mean of the whole."""
+def _drifts(values: npt.NDArray[np.float64]) -> bool:
+    """Whether the means of a series' two halves lie apart by more than the error of the mean of the whole allows.
+
+    The error is that of bins: the Gamma method takes a straight line for a correlation, which allows for it.
+    """
     half = len(values) // 2
-    return abs(float(values[half:].mean() - values[:half].mean()))
+    return abs(float(values[half:].mean() - values[:half].mean())) > TREND_SIGMAS * 2.0 * binning(values).error

@@ -24,6 +24,9 @@ LOOK_EVERY = 10
 WARN_EVERY = 100
 """Fewest iterations between two warnings."""
 
+NOT_LOOKED = -1
+"""In place of a number of walkers that was not asked for."""
+
 ROUNDING = 1e-9
 """Relative scatter below which energies count as equal."""
 
@@ -62,10 +65,14 @@ class StuckWalkers:
 class WalkerWatch:
     """Looks for stuck walkers every 10 iterations, and warns at most every 100.
 
-    Only rank 0 remembers anything; a resumed run begins anew, which changes no result.
+    Only rank 0 remembers anything; a resumed run begins anew and finds them at its third look.
+
+    Attributes:
+        n_stuck: how many walkers are stuck, on rank 0, as seen in the last iteration; -1 where it was not looked at.
     """
 
     def __init__(self) -> None:
+        self.n_stuck = NOT_LOOKED
         self._side = np.zeros(0, dtype=np.int64)
         self._times = np.zeros(0, dtype=np.int64)
         self._warned: int | None = None
@@ -81,10 +88,14 @@ class WalkerWatch:
             r_hat: R-hat over all walkers.
             comm: the ranks.
         """
+        self.n_stuck = NOT_LOOKED
         if iteration % LOOK_EVERY:
             return ""
         everywhere = comm.gather(np.ascontiguousarray(energies, dtype=np.float64))
-        found = None if everywhere is None else self.judge(everywhere, r_hat)
+        if everywhere is None:
+            return ""
+        found = self.judge(everywhere, r_hat)
+        self.n_stuck = len(found.walkers) if found else 0
         if found is None or (self._warned is not None and iteration - self._warned < WARN_EVERY):
             return ""
         self._warned = iteration

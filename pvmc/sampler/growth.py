@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.binning import plateau
 from pvmc.config import Section
+from pvmc.statistics import mean
 
 Floats = npt.NDArray[np.float64]
 
@@ -110,8 +110,8 @@ def _error(energies: Floats, errors: Floats) -> float:
     """Standard error of a window's mean energy.
 
     Energies of successive iterations are correlated, through the walkers, which do not start anew, and through the
-    parameters; binning sees that, but is itself uncertain in a short window.  What the errors of independent iterations
-    add up to is a lower bound of it.
+    parameters; a series shows it, but a short window not for certain.  What the errors of independent iterations add up
+    to is a lower bound of it.
     """
     independent = float(np.sqrt(np.sum(errors**2))) / len(errors)
-    return max(plateau(energies, len(energies)).error, independent)
+    return max(mean(energies).error, independent)

@@ -6,6 +6,7 @@ from pvmc.statistics.equilibration import drift, equilibration
 from pvmc.statistics.extrapolation import Extrapolation, extrapolation
 from pvmc.statistics.jackknife import Jackknife, jackknife
 from pvmc.statistics.linear_fit import LinearFit, linear_fit
+from pvmc.statistics.mean import Mean, mean
 from pvmc.statistics.r_hat import rank_normalised_r_hat, split_r_hat
 from pvmc.statistics.sample_size import bulk_sample_size, effective_sample_size, tail_sample_size
 
@@ -15,6 +16,7 @@ __all__ = [
     "Extrapolation",
     "Jackknife",
     "LinearFit",
+    "Mean",
     "autocorrelation",
     "autocovariance",
     "binning",
@@ -25,6 +27,7 @@ __all__ = [
     "extrapolation",
     "jackknife",
     "linear_fit",
+    "mean",
     "rank_normalised_r_hat",
     "split_r_hat",
     "tail_sample_size",

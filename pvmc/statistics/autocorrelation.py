@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import fft
 
 from pvmc.errors import InputError
 from pvmc.statistics.chains import Floats, as_chains
@@ -118,6 +117,8 @@ def autocovariance(values: ArrayLike) -> Floats:
 
 def lagged_products(chains: Floats) -> Floats:
     """sum_s x_s x_{s+t} of each chain at lags t = 0 ... n - 1, (n_chains, n), by Fourier transforms."""
+    from scipy import fft  # not at the start of a run, which may need none
+
     length = chains.shape[1]
     padded = fft.next_fast_len(2 * length - 1, real=True)
     spectrum = fft.rfft(chains, padded, axis=1)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from pvmc.errors import InputError
 from pvmc.statistics.chains import Floats
@@ -60,6 +59,8 @@ def linear_fit(x: ArrayLike, y: ArrayLike, error: ArrayLike) -> LinearFit:
         InputError: different lengths, fewer than 2 different positions, numbers that are not finite, or errors that are
             not positive.
     """
+    from scipy import special  # not at the start of a run, which fits no line
+
     positions, values, errors = checked_points(x, y, error)
     weights = 1.0 / errors**2
     total = weights.sum()

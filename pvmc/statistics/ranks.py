@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special, stats
 
 from pvmc.statistics.chains import Floats
 
@@ -13,6 +12,8 @@ def rank_normalised(chains: Floats) -> Floats:
 
     Equal values share the mean of their ranks (Vehtari et al., Bayesian Anal. 16, 667 (2021), eq. 14).
     """
+    from scipy import special, stats  # half a second that a run without a need for ranks is spared
+
     ranks = stats.rankdata(chains, method="average").reshape(chains.shape)
     scores: Floats = special.ndtri((ranks - 0.375) / (chains.size + 0.25))
     return scores

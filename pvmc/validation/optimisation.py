@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 
-from pvmc.analysis.series import Plateau, plateau
 from pvmc.driver import iterate
 from pvmc.job import Job
 from pvmc.parallel import Communicator
 from pvmc.simulation import initial_state
+from pvmc.statistics import Mean, mean
 from pvmc.validation.check import Check, Outcome
 from pvmc.validation.system import ExactSystem
 
@@ -53,13 +53,13 @@ def check_run(job: Job, system: ExactSystem, accuracy: float, comm: Communicator
     return _judged(outcome, accuracy, end.n), outcome
 
 
-def _end(means: list[float], errors: list[float]) -> Plateau:
+def _end(means: list[float], errors: list[float]) -> Mean:
     """The plateau, with an error no smaller than that of its configurations counted as independent."""
     if len(means) < 2:
-        return Plateau(means[-1], errors[-1], 1, 1, False)
-    end = plateau(means, max(2, min(PLATEAU_LARGEST, len(means) // PLATEAU_FRACTION)))
+        return Mean(means[-1], errors[-1], 1, False)
+    end = mean(means[-max(2, min(PLATEAU_LARGEST, len(means) // PLATEAU_FRACTION)) :])
     counted = float(np.sqrt(np.sum(np.square(errors[-end.n :]))) / end.n)
-    return Plateau(end.mean, max(end.error, counted), end.n, end.bin_size, end.converged)
+    return Mean(end.mean, max(end.error, counted), end.n, end.converged)
 
 
 def _judged(outcome: Outcome, accuracy: float, n_iterations: int) -> list[Check]:

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from pvmc.analysis.features import centred, sorted_filters
-from pvmc.analysis.series import plateau
 from pvmc.ansatz import RBM
 from pvmc.cli import FIGURES, main
 from pvmc.io.reader import open_run
 from pvmc.job import load_job
 from pvmc.spectrum import spectrum
+from pvmc.statistics import mean
 from tests.helpers import configurations, enumerated_moments, full_tensor
 from tests.measured_runs import with_measurement
 
@@ -96,8 +96,8 @@ def test_analyze_gives_what_the_series_hold(capsys: pytest.CaptureFixture[str], 
     assert [run["n_parameters"] for run in values["runs"]] == [9, 18]
     for run, name in zip(values["runs"], ("a1", "a2"), strict=True):
         data = open_run(runs / name)
-        mean = plateau(data.energy_per_site, run["averaged"])
-        assert (run["energy"], run["energy_error"]) == (mean.mean, mean.error)
+        last = mean(data.energy_per_site[-run["averaged"] :])
+        assert (run["energy"], run["energy_error"]) == (last.mean, last.error)
         assert run["exact"] == pytest.approx(-0.4563866761171468, rel=1e-12)
         assert run["total_samples"] == 80 * 512
     table = output_of(capsys, "analyze", runs / "a1", runs / "a2").splitlines()
@@ -128,7 +128,8 @@ def test_varbench_takes_the_measurement_where_there_is_one(capsys: pytest.Captur
 
 
 def test_every_kind_of_figure_writes_its_files_and_data(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
-    chosen = {"features": ["sq"], "correlations": ["a1m"], "structure-factor": ["sqm"]}
+    chosen = {"features": ["sq"], "correlations": ["a1m"], "structure-factor": ["sqm", "sqm"]}
+    chosen["entanglement"] = ["a1m", "sqm"]
     for kind in FIGURES:
         given = [runs / name for name in chosen.get(kind, ["a1", "a2"])]
         text = output_of(capsys, "plot", *given, "--kind", kind, "--output", kind, "--format", "png,svg")
@@ -160,6 +161,17 @@ def test_correlations_and_structure_factors_are_those_measured(capsys: pytest.Ca
         pairs = enumerate(zip((2, 2, 2, 1), CORRELATIONS, strict=True), start=1)
         expected = 1 + sum(times * c * np.cos(q * r) for r, (times, c) in pairs)
         assert value == pytest.approx(expected, abs=1e-8)
+
+
+def test_entropies_are_those_measured(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
+    """S_2 of n sites of a pure state is that of the other N - n; a single site of a singlet has ln 2."""
+    output_of(capsys, "plot", runs / "a1m", "--kind", "entanglement", "--output", "e", "--format", "png")
+    data = columns("e.csv")
+    entropy = np.array(data["Renyi-2 entropy [nats]"], dtype=float)
+    assert list(map(int, data["sites in region"])) == list(range(1, 8))
+    assert entropy[0] == pytest.approx(np.log(2), abs=1e-9)
+    np.testing.assert_allclose(entropy, entropy[::-1], rtol=0, atol=1e-9)
+    assert set(map(float, data["its standard error [nats]"])) == {1e-3}
 
 
 def test_shifted_and_sorted_filters_are_the_same_wave_function(runs: Path) -> None:
@@ -203,6 +215,8 @@ def test_spectrum_is_that_of_the_exact_metric(tmp_path: Path, runs: Path) -> Non
     [
         (["plot", "{}/a1", "{}/a2", "--kind", "features"], "one run"),
         (["plot", "{}/a1", "--kind", "correlations"], "holds no measured correlation: pvmc measure makes one"),
+        (["plot", "{}/a1m", "{}/a1", "--kind", "entanglement"], "a1/run.h5 holds no measured entropy of regions"),
+        (["plot", "{}/a1m", "{}/sqm", "--kind", "structure-factor"], "as many periodic directions"),
         (["plot", "{}/a1", "--kind", "variance"], "at least two runs"),
         (["plot", "{}/a1", "--kind", "waves"], "invalid choice: 'waves'"),
         (["plot", "{}/a1", "--format", "gif"], "must be some of png, pdf, svg"),
@@ -285,8 +299,8 @@ def test_report_says_what_was_run_and_what_came_out(page: Page, runs: Path) -> N
     assert "-7.0000(10)" in page.text
     assert "correlation_zz" in page.text
     # All runs: convergence, error against alpha, variance, diagnostics, timing; each run: filters; the measured one:
-    # correlations and structure factor.
-    assert len(page.images) == 5 + 2 + 2
+    # correlations, structure factor and entropies.
+    assert len(page.images) == 5 + 2 + 3
 
 
 def test_report_warns(capsys: pytest.CaptureFixture[str], runs: Path, tmp_path: Path) -> None:

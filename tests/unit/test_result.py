@@ -10,6 +10,7 @@ import pytest
 
 from pvmc.analysis.result import Result, result_of
 from pvmc.errors import InputError
+from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.io.schema import ITERATION, SERIES
 
@@ -17,10 +18,16 @@ EXACT = -3.6510934089371743
 
 
 class Known(Run):
-    """A run whose file need not be asked how it is."""
+    """A run whose file need not be asked how it is, nor what was measured."""
+
+    found: tuple[Measurement, ...] = ()
 
     def status(self) -> str:
         return "stopped" if self.message else "finished"
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        return list(self.found)
 
 
 def run(n: int = 400, message: str = "", parameters: int = 9, exact: float | None = EXACT, **series: Any) -> Run:
@@ -66,6 +73,10 @@ def test_numbers_of_a_run_without_fault() -> None:
         ({"energy": np.linspace(-3.0, -3.6, 400)}, "not converged"),
         ({"r_hat": np.full(400, 1.08)}, "R-hat 1.080"),
         ({"r_hat": np.where(np.arange(400) % 10, 1.01, 3.0)}, "walkers are stuck"),
+        (
+            {"stuck_walkers": np.where(np.arange(400) % 10, -1, 3)},
+            "up to 3 walkers were stuck in a mode of their own in 20",
+        ),
         ({"acceptance": np.full(400, 0.001)}, "hardly move"),
         ({"parameters": 2000}, "1000 samples per iteration for 2000 parameters"),
         ({"autocorrelation_time": np.full(400, 8.0)}, "125 independent samples"),
@@ -89,3 +100,38 @@ def test_what_is_not_known_is_none() -> None:
 def test_too_few_iterations_are_refused() -> None:
     with pytest.raises(InputError, match="too few iterations"):
         result_of(run(n=3))
+
+
+GOOD = {"status": "finished", "n_samples": 1000, "r_hat": 1.01, "autocorrelation_time": 2.0, "largest_r_hat": 1.02}
+"""Attributes of a measurement without fault."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({}, ""),
+        ({"status": "running"}, "measurement 1: not at its end after 1000 samples"),
+        ({"r_hat": 1.2}, "R-hat 1.200 of the energy"),
+        (
+            {"r_hat": 1.06, "largest_r_hat": 1.3, "largest_r_hat_of": "structure_factor_zz"},
+            "1.300 of structure_factor_zz",
+        ),
+        ({"r_hat": np.nan, "largest_r_hat": np.inf}, "R-hat inf of an observable"),
+        ({"autocorrelation_time": 20.0}, "50 independent samples (tau 20)"),
+        ({"unreliable": "renyi2, energy"}, "errors that are not to be trusted: renyi2, energy"),
+    ],
+)
+def test_each_fault_of_a_measurement_is_named_alone(changed: dict[str, Any], text: str) -> None:
+    data = run()
+    data.found = (Measurement(1, GOOD | changed, {"energy": Estimate(-29.2, 0.01)}),)
+    found = result_of(data).warnings
+    assert len(found) == bool(text)
+    assert text in "".join(found)
+
+
+def test_a_measurement_without_what_later_versions_store_or_without_samples_has_no_fault() -> None:
+    data = run()
+    counted = {"status": "finished", "n_samples": 64, "r_hat": 1.0, "autocorrelation_time": 1.0}
+    older = Measurement(1, {"n_samples": 50}, {"energy": Estimate(-29.2, 0.01)})
+    data.found = (older, Measurement(2, counted, {"energy": Estimate(-29.2, 0.0)}))
+    assert result_of(data).warnings == ()

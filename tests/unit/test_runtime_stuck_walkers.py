@@ -70,3 +70,12 @@ def test_warnings_are_rare() -> None:
     watch = WalkerWatch()
     warned = [i for i in range(300) if watch.look(i, energies(i, stuck=5), 1.5, COMM)]
     assert warned == [20, 120, 220]
+
+
+def test_each_look_is_there_to_be_recorded() -> None:
+    watch, seen = WalkerWatch(), []
+    for iteration in range(41):
+        watch.look(iteration, energies(iteration, stuck=5 if iteration < 40 else 0), 1.5, COMM)
+        seen.append(watch.n_stuck)
+    assert [seen[iteration] for iteration in (0, 10, 20, 30, 40)] == [0, 0, 5, 5, 0]
+    assert {seen[iteration] for iteration in range(41) if iteration % 10} == {-1}

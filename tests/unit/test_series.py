@@ -1,4 +1,4 @@
-"""Plateau averages: errors that hold for correlated series, and say so when they do not."""
+"""Means of correlated series: errors that hold, and say so when they do not; running means."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from pvmc.analysis.series import plateau, relative_error, running_mean
+from pvmc.analysis.series import relative_error, running_mean
 from pvmc.errors import InputError
+from pvmc.statistics import autocorrelation, binning, mean
+from tests.helpers import binomial_p
+
+LEVEL = 1e-3
+"""Probability by chance of each failure of a statistical test, two-sided."""
 
 
 def autoregressive(rho: float, n: int, replicas: int, seed: int) -> NDArray[np.float64]:
@@ -27,42 +32,43 @@ def exact_error(rho: float, n: int) -> float:
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
 def test_error_of_correlated_series(rho: float) -> None:
     n, replicas = 2000, 300
-    results = [plateau(series, last=n) for series in autoregressive(rho, n, replicas, seed=3)]
+    results = [mean(series) for series in autoregressive(rho, n, replicas, seed=3)]
     truth = exact_error(rho, n)
     errors = np.array([result.error for result in results])
     assert errors.mean() == pytest.approx(truth, rel=0.12)
-    # One-sigma coverage of 300 intervals: 68 % with a binomial standard deviation of 2.7 %.
-    covered = np.mean([abs(result.mean) < result.error for result in results])
-    assert 0.60 < covered < 0.77
+    for width, share in ((1.0, 0.6827), (2.0, 0.9545)):
+        covered = sum(abs(result.mean) < width * result.error for result in results)
+        assert binomial_p(covered, replicas, share) > LEVEL
     assert np.mean([result.converged for result in results]) > 0.95
     if rho == 0.8:
         assert truth > 2.9 / np.sqrt(n)  # what std/sqrt(n) would miss
 
 
-def test_mean_is_that_of_the_last_iterations() -> None:
-    series = np.concatenate([np.full(50, 99.0), np.tile([1.0, 3.0], 50)])
-    assert plateau(series, last=100).mean == 2.0
-    assert plateau(series[-4:], last=100).n == 4
-    assert plateau(series[-4:], last=100).mean == 2.0
+def test_the_error_is_the_larger_of_two() -> None:
+    for series in autoregressive(0.5, 100, 20, seed=4):
+        found = mean(series)
+        assert found.error == max(autocorrelation(series).error, binning(series).error)
+        assert (found.mean, found.n) == (pytest.approx(series.mean(), abs=1e-15), 100)
+    assert mean([1.0, 3.0]).error == pytest.approx(1.0, rel=1e-12)
 
 
 def test_constant_series_has_no_error() -> None:
-    result = plateau(np.full(100, -3.5))
+    result = mean(np.full(100, -3.5))
     assert (result.mean, result.error, result.converged) == (-3.5, 0.0, True)
 
 
-def test_drift_is_not_a_plateau() -> None:
+def test_a_drift_is_not_converged() -> None:
     noise = np.random.default_rng(5).normal(size=100)
-    assert plateau(noise).converged
-    drifting = plateau(noise + 0.1 * np.arange(100))
+    assert mean(noise).converged
+    drifting = mean(noise + 0.1 * np.arange(100))
     assert not drifting.converged
-    assert drifting.error > 3 * plateau(noise).error
+    assert drifting.error > 3 * mean(noise).error
 
 
 @pytest.mark.parametrize(("values", "message"), [([1.0], "at least 2"), ([1.0, np.nan, 2.0], "not finite")])
-def test_series_without_a_plateau_are_refused(values: list[float], message: str) -> None:
+def test_series_without_a_mean_are_refused(values: list[float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plateau(values)
+        mean(values)
 
 
 def test_relative_error() -> None:

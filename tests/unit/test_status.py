@@ -232,3 +232,15 @@ def test_a_run_that_went_back_has_one_session(tmp_path: Path) -> None:
     facts = facts_of(tmp_path)
     assert (facts.sessions, facts.iteration, facts.state) == (1, 20, "running")
     again.finish("finished")
+
+
+def test_the_energy_of_a_single_iteration_has_its_own_error(tmp_path: Path) -> None:
+    """Of an imported state there is no more."""
+    with new(tmp_path / "a", n_iterations=1) as results:
+        fill(results, 0, 1)
+    facts = facts_of(tmp_path / "a")
+    assert (facts.energy, facts.energy_error, facts.averaged) == (-1.75, 0.0025, 1)
+    assert (facts.variance, facts.acceptance, facts.drifting) == (0.025, 0.4, False)
+    text = status_text(facts)
+    assert "-1.75000000 +- 2.5e-03 J (one iteration, its own error)" in text
+    assert "relative error   1.25e-01" in text

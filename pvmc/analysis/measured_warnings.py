@@ -1,0 +1,62 @@
+"""What is to be known of a run's measurements before their numbers are used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, TypeGuard
+
+from pvmc.analysis.symptoms import LARGEST_R_HAT
+from pvmc.io.measurement import Measurement
+from pvmc.io.reader import Run
+
+FEWEST_INDEPENDENT = 100
+"""Independent samples, n / tau, below which an error is itself not known to 10 %."""
+
+
+def measured_warnings(run: Run) -> list[str]:
+    """What is wrong with the measurements of a run, one line each; none of those whose attributes are missing.
+
+    Raises:
+        StorageError: the file cannot be read any more.
+    """
+    return [f"measurement {one.number}: {text}" for one in run.measurements for text in _warnings(one)]
+
+
+def _warnings(measurement: Measurement) -> Iterator[str]:
+    attributes = measurement.attributes
+    samples = int(attributes.get("n_samples", 0))
+    if attributes.get("status", "finished") != "finished":
+        yield f"not at its end after {samples} samples: it runs, or was stopped and goes on with pvmc measure --resume"
+    if _is_counted(measurement):
+        return
+    yield from _disagreement(attributes)
+    tau = attributes.get("autocorrelation_time")
+    if samples and _is_positive(tau) and samples / tau < FEWEST_INDEPENDENT:
+        yield f"{samples / tau:.0f} independent samples (tau {tau:.2g}): its errors are themselves not known to 10 %"
+    if names := str(attributes.get("unreliable", "")).strip():
+        yield f"errors that are not to be trusted: {names}"
+
+
+def _disagreement(attributes: dict[str, Any]) -> Iterator[str]:
+    """R-hat of the observable for which it is largest, where the file says so, or else that of the energy."""
+    found = [("the energy", attributes.get("r_hat"))]
+    found.append((str(attributes.get("largest_r_hat_of") or "an observable"), attributes.get("largest_r_hat")))
+    known = [(value, name) for name, value in found if _is_number(value)]
+    r_hat, name = max(known, default=(1.0, ""), key=lambda pair: pair[0])
+    if r_hat > LARGEST_R_HAT:
+        yield f"R-hat {r_hat:.3f} of {name}: the walkers do not agree; measure longer, or with moves that reach farther"
+
+
+def _is_counted(measurement: Measurement) -> bool:
+    """Whether all configurations were counted, each with its weight: then nothing was sampled."""
+    energy = measurement.estimates.get("energy")
+    return energy is not None and float(energy.error) == 0.0
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not math.isnan(value)
+
+
+def _is_positive(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
