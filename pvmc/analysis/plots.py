@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -27,7 +28,18 @@ from pvmc.io.reader import Run
 from pvmc.statistics import Mean, mean
 
 _HEIGHT = 64 * style.MM
-_LEGEND = {"loc": "upper right", "bbox_to_anchor": (1.0, 0.92), "handlelength": 2.6, "labelspacing": 0.3}
+_LEGEND: dict[str, Any] = {
+    "loc": "upper right",
+    "bbox_to_anchor": (1.0, 0.92),
+    "handlelength": 2.6,
+    "labelspacing": 0.3,
+}
+
+_LONGEST_LABEL, _MOST_LABELS = 14, 5
+"""Characters (with the markup of "alpha = 0.5"), and labels, for which a panel has room."""
+
+_LEGEND_CHARACTERS = 110
+"""Characters in a row above the panels, line samples included."""
 
 
 def convergence(
@@ -75,7 +87,7 @@ def convergence_figure(runs: Sequence[Run]) -> Figure:
         for axis in axes[:2]:
             _draw_references(axis, references)
             axis.set_ylabel(f"Energy per spin, $E/N$ ({unit_label(runs[0].energy_units)})")
-        axes[0].legend(handles=_legend_lines(axes[0]), **_LEGEND)
+        _draw_legend(figure, axes[0])
         for axis, letter in zip(axes, "abc", strict=False):
             axis.text(0.97, 0.96, f"({letter})", transform=axis.transAxes, ha="right", va="top")
     return figure
@@ -184,6 +196,24 @@ def _plateau(run: Run) -> Mean:
     if energies.size < 2:
         return Mean(mean=float(energies[-1]), error=0.0, n=1, converged=False)
     return mean(energies[-max(2, min(100, energies.size // 5)) :])
+
+
+def _draw_legend(figure: Figure, axis: Axes) -> None:
+    """In the panel, or above all of them where it would hide the curves: names of runs can be long, and many."""
+    lines = _legend_lines(axis)
+    longest = max(len(str(line.get_label())) for line in lines)
+    if longest <= _LONGEST_LABEL and len(lines) <= _MOST_LABELS:
+        axis.legend(handles=lines, **_LEGEND)
+        return
+    columns = max(1, min(len(lines), _LEGEND_CHARACTERS // (longest + 8)))
+    figure.legend(
+        lines,
+        [str(line.get_label()) for line in lines],
+        loc="outside upper center",
+        ncols=columns,
+        frameon=False,
+        fontsize=7.5,
+    )
 
 
 def _legend_lines(axis: Axes) -> list[Line2D]:
