@@ -1,0 +1,49 @@
+"""Sums of a measurement over its Markov chains, against the draws that they are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pvmc.measurement.chains import Chains
+
+BLOCKS, WIDTH, DRAWS = 2, 3, 50
+
+
+def summed(values: np.ndarray, energies: np.ndarray) -> Chains:
+    """The chains of values (draws, blocks, n_values, L) and energies (draws, blocks, L), in two batches."""
+    chains = Chains.empty(BLOCKS, values.shape[2], WIDTH)
+    for batch in np.array_split(np.arange(len(values)), 2):
+        for number, draw in enumerate(batch):
+            for block in range(BLOCKS):
+                chains.add(block, number, values[draw, block], energies[draw, block])
+        chains.draws += len(batch)
+    return chains
+
+
+def gelman_rubin(draws: np.ndarray) -> float:
+    """R-hat of draws (n, n_chains), by its definition."""
+    n = len(draws)
+    within, between = draws.var(axis=0, ddof=1).mean(), draws.mean(axis=0).var(ddof=1)
+    return float(np.sqrt(((n - 1) / n * within + between) / within))
+
+
+def test_r_hat_of_every_value() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(DRAWS, BLOCKS, 4, WIDTH))
+    values[:, :, 1] += rng.normal(size=(BLOCKS, WIDTH))  # chains that disagree
+    values[:, :, 2] = np.pi  # a constant, up to rounding
+    values[:, :, 3] = np.sign(rng.normal(size=(BLOCKS, WIDTH)))  # chains that never leave their sign
+    chains = summed(values, rng.normal(size=(DRAWS, BLOCKS, WIDTH)).astype(complex))
+    found = chains.r_hats()
+    flat = values.transpose(0, 2, 1, 3).reshape(DRAWS, 4, -1)
+    np.testing.assert_allclose(found[:2], [gelman_rubin(flat[:, k]) for k in (0, 1)], rtol=1e-10)
+    assert found[1] > 1.2 > found[0]
+    assert found[2] == 1.0 and found[3] > 1e3
+    means, errors = chains.means()
+    np.testing.assert_allclose(means, flat.mean(axis=(0, 2)), rtol=1e-12)
+    np.testing.assert_allclose(errors[:2], flat[:, :2].mean(axis=0).std(axis=1, ddof=1) / np.sqrt(6), rtol=1e-10)
+
+
+def test_one_draw_has_no_r_hat() -> None:
+    chains = summed(np.ones((1, BLOCKS, 2, WIDTH)), np.ones((1, BLOCKS, WIDTH), dtype=complex))
+    assert np.isnan(chains.r_hats()).all()
