@@ -245,14 +245,14 @@ def export(options: argparse.Namespace) -> int:
 
 
 def import_wf(options: argparse.Namespace) -> int:
-    """Collective. ``pvmc import-wf``; rank 0 alone works."""
+    """Collective. ``pvmc import-wf``."""
     from pvmc.importing import import_weights
     from pvmc.recorder import RunRequest
 
     job, text, comm = _shared_job(options)
     directory = options.output or Path("runs") / options.weights.stem
     request = RunRequest(job, text, directory, options.overwrite)
-    comm.on_root(lambda: import_weights(request, options.weights))
+    import_weights(request, options.weights, comm)
     return 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +12,33 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz import RBM
+from pvmc.ansatz.base import Floats, WaveFunction
+from pvmc.compilation import start_compiler
 from pvmc.config import to_toml
-from pvmc.errors import InputError, NumericalError
+from pvmc.errors import InputError
 from pvmc.estimators import EnergyStatistics, local_energy
-from pvmc.estimators.statistics import energy_statistics, exact_statistics
+from pvmc.exact import Reference
 from pvmc.guarded import Safety
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.lock import locked
 from pvmc.io.netket import read_npz
 from pvmc.io.rbm_weights import RBMWeights, parameters_from
+from pvmc.io.results import ResultsWriter
 from pvmc.io.wf import read_wf
 from pvmc.job import Job
 from pvmc.lattice import LatticeError
-from pvmc.parallel import SerialCommunicator, limit_threads
+from pvmc.measurement.chains import Chains
+from pvmc.measurement.enumerated import enumerated
+from pvmc.measurement.frozen import first_walkers, frozen, walk
+from pvmc.measurement.observables import Observables
+from pvmc.measurement.request import SEED_LIMIT
+from pvmc.parallel import Communicator, limit_threads
 from pvmc.recorder import RunRequest, describe, find_job_reference, open_results, warn
-from pvmc.runtime import WalkerWatch, spectrum_bounds
+from pvmc.runtime import StuckWalkers, WalkerWatch, spectrum_bounds
 from pvmc.runtime.stuck_walkers import IN_A_ROW, NOT_LOOKED
-from pvmc.sampler import Metropolis, Walkers
+from pvmc.sampler import FROZEN_STAGE, Enumeration, Sampler, Walkers
+from pvmc.simulation import require_blocks
 
 WORST_R_HAT = 1.1
 """Above this the walkers disagree so much that their mean says nothing (Gelman et al., sec. 11.5)."""
@@ -36,19 +47,15 @@ BATCHES = 2 * IN_A_ROW
 """Sets of ``sampler.samples`` configurations for the energy: enough to tell walkers that are stuck."""
 
 
-UNUSED = 1 << 30
-"""Iterations whose random numbers no run gets to: those of the batches after the first are numbered from here."""
-
-
 @dataclass(frozen=True)
 class Measured:
     """The energy of a state.
 
     Attributes:
-        energy: over all batches.
-        warning: about walkers in a spurious mode; empty where there are none.
-        n_stuck: how many there are; -1 where configurations are enumerated.
-        walkers: where they are in the end.
+        energy: over all batches, the same on every rank.
+        warning: about walkers in a spurious mode, on rank 0; empty where there are none, and elsewhere.
+        n_stuck: how many there are, on rank 0; -1 where configurations are enumerated.
+        walkers: where this rank's are in the end.
     """
 
     energy: EnergyStatistics
@@ -57,21 +64,44 @@ class Measured:
     walkers: Walkers
 
 
-def import_weights(request: RunRequest, weights_file: Path) -> None:
-    """Read a file of RBM weights, check it against an input, measure its energy, and write all as a run.
+def import_weights(request: RunRequest, weights_file: Path, comm: Communicator) -> None:
+    """Collective. Read a file of RBM weights, check it against an input, measure its energy, write all as a run.
 
-    The run has one row, iteration 0, after which the parameters are those of the file; it can go on from there.
+    The run has one row, iteration 0, after which the parameters are those of the file; it can go on from there.  Rank 0
+    alone reads and writes files.
 
     Args:
         request: the input, and where the run goes.
         weights_file: in the format of :mod:`pvmc.io.wf`, or with the ending .npz in that of :mod:`pvmc.io.netket`.
+        comm: the ranks.
 
     Raises:
-        InputError: the file cannot be read or is of another ansatz, or results are in the way.
+        InputError: the file cannot be read or is of another ansatz, results are in the way, or there are more ranks
+            than walker blocks.
         NumericalError: the energy is not finite.
         StorageError: the run cannot be written.
     """
     job = request.job
+    limit_threads(job.config.run.threads_per_rank)
+    require_blocks(job, comm)
+    theta = comm.root_value(partial(_read, weights_file, job))
+    run = job.config.run.model_copy(update={"iterations": 1, "starts": 1})
+    single = replace(request, job=replace(job, config=job.config.model_copy(update={"run": run})))
+    with contextlib.ExitStack() as stack:
+        imported = comm.on_root(lambda: ImportedRun.open(single, weights_file.name, comm.size, stack))
+        measured = measure(job, theta, comm)
+        spins = comm.gather(measured.walkers.spins)
+        numbers = Safety(job, spectrum_bounds(job.config.hamiltonian.build(job.lattice))).saved(comm)
+
+        def write() -> None:
+            assert imported is not None and spins is not None, "the root has them"
+            imported.write(measured, Checkpoint(1, theta, spins, numbers, to_toml(single.job.config), {}))
+
+        comm.on_root(write)
+
+
+def _read(weights_file: Path, job: Job) -> npt.NDArray[Any]:
+    """The file's weights as parameters of the job, (K,); says what they are."""
     weights = read_npz(weights_file) if weights_file.suffix == ".npz" else read_wf(weights_file)
     try:
         theta = parameters_from(weights, job.ansatz)
@@ -79,50 +109,78 @@ def import_weights(request: RunRequest, weights_file: Path) -> None:
         raise InputError(f"{weights_file}: {error}") from None
     print(f"{weights_file}: RBM of {weights.n_sites} spins and {weights.n_hidden} hidden units")
     print(symmetry_in_words(weights, job))
-    print(describe(job))
-    limit_threads(job.config.run.threads_per_rank)
-    with locked(request.directory) as warning:
-        if warning:
+    print(describe(job), flush=True)
+    return theta
+
+
+@dataclass(frozen=True)
+class ImportedRun:
+    """Rank 0's side of an import: the run that is written, and what is said of it.
+
+    Attributes:
+        request: the input, with a single iteration, and where the run goes.
+        name: of the file of weights.
+        ranks: their number.
+        reference: the exact energy, if known.
+        writer: the results file.
+    """
+
+    request: RunRequest
+    name: str
+    ranks: int
+    reference: Reference | None
+    writer: ResultsWriter
+
+    @classmethod
+    def open(cls, request: RunRequest, name: str, ranks: int, stack: contextlib.ExitStack) -> ImportedRun:
+        """The run, its directory locked and its file open as long as the stack is.
+
+        Raises:
+            InputError: results are in the way, or another process has the directory.
+            StorageError: the file cannot be written.
+        """
+        if warning := stack.enter_context(locked(request.directory)):
             warn(warning)
-        _write(request, weights_file.name, theta)
+        reference = find_job_reference(request.job)
+        writer = stack.enter_context(open_results(request, reference, ranks))
+        return cls(request, name, ranks, reference, writer)
 
+    def write(self, measured: Measured, checkpoint: Checkpoint) -> None:
+        """Write the row, the parameters and the checkpoint, and say what came out.
 
-def _write(request: RunRequest, name: str, theta: npt.NDArray[Any]) -> None:
-    """Measures the energy, writes the run, and says what it is."""
-    job = request.job
-    reference = find_job_reference(job)
-    run = job.config.run.model_copy(update={"iterations": 1, "starts": 1})
-    single = replace(request, job=replace(job, config=job.config.model_copy(update={"run": run})))
-    with open_results(single, reference, ranks=1) as writer:
-        measured = measure(job, theta)
-        energy = measured.energy
-        writer.append(0, _row(energy) | {"stuck_walkers": measured.n_stuck})
-        writer.save_parameters(0, theta)
-        _save(single, theta, measured.walkers)
-        writer.finish("finished", f"imported from {name}; not optimised here")
-    n_sites, unit = job.lattice.n_sites, job.config.hamiltonian.energy_unit
-    print(f"E/N = {energy.mean.real / n_sites:.8f} +- {energy.error / n_sites:.1e} {unit}, {energy.n_samples} samples")
-    print(f"variance/N = {energy.variance / n_sites:.3e}, R-hat {energy.r_hat:.4f}, acceptance {energy.acceptance:.3f}")
-    if reference:
-        exact = reference.energy / n_sites
-        print(f"exact E/N = {exact:.8f}, relative error {abs(energy.mean.real / reference.energy - 1):.2e}")
-    if measured.warning:
-        warn(f'{measured.warning}; here sampler.start = "neel" may keep walkers out')
-    elif energy.r_hat > WORST_R_HAT:  # as where half of the walkers sit in another mode, so that none is an outlier
-        warn(
-            f"R-hat {energy.r_hat:.3f}: the walkers do not agree, and neither the energy nor its error is to be trusted"
-        )
-    print(f"results in {writer.path}; start a run with ansatz.start_from")
+        Args:
+            measured: the energy.
+            checkpoint: what --resume goes on from, in place of random numbers; its attributes are filled in here.
 
+        Raises:
+            StorageError: a file cannot be written.
+        """
+        self.writer.append(0, _row(measured.energy) | {"stuck_walkers": measured.n_stuck})
+        self.writer.save_parameters(0, checkpoint.theta)
+        attributes: dict[str, str | int] = {"seed": self.request.job.config.run.seed, "ranks": self.ranks}
+        attributes |= {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
+        write_checkpoint(self.request.directory, replace(checkpoint, attributes=attributes))
+        self.writer.finish("finished", f"imported from {self.name}; not optimised here")
+        self._tell(measured)
 
-def _save(request: RunRequest, theta: npt.NDArray[Any], walkers: Walkers) -> None:
-    """Writes a checkpoint after iteration 0, so that --resume goes on from the state and not from random numbers."""
-    job = request.job
-    safety = Safety(job, spectrum_bounds(job.config.hamiltonian.build(job.lattice)))
-    attributes: dict[str, str | int] = {"seed": job.config.run.seed, "ranks": 1}
-    attributes |= {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
-    numbers = safety.saved(SerialCommunicator())
-    write_checkpoint(request.directory, Checkpoint(1, theta, walkers.spins, numbers, to_toml(job.config), attributes))
+    def _tell(self, measured: Measured) -> None:
+        job, energy = self.request.job, measured.energy
+        n_sites, unit = job.lattice.n_sites, job.config.hamiltonian.energy_unit
+        per_site, error = energy.mean.real / n_sites, energy.error / n_sites
+        print(f"E/N = {per_site:.8f} +- {error:.1e} {unit}, {energy.n_samples} samples")
+        variance = energy.variance / n_sites
+        print(f"variance/N = {variance:.3e}, R-hat {energy.r_hat:.4f}, acceptance {energy.acceptance:.3f}")
+        if self.reference:
+            exact = self.reference.energy
+            print(f"exact E/N = {exact / n_sites:.8f}, relative error {abs(energy.mean.real / exact - 1):.2e}")
+        if measured.warning:
+            warn(f'{measured.warning}; here sampler.start = "neel" may keep walkers out')
+        elif energy.r_hat > WORST_R_HAT:  # as where half of the walkers sit in another mode: none is an outlier
+            warn(
+                f"R-hat {energy.r_hat:.3f}: the walkers do not agree, and neither the energy nor its error is to be "
+                "trusted"
+            )
+        print(f"results in {self.writer.path}; start a run with ansatz.start_from", flush=True)
 
 
 def symmetry_in_words(weights: RBMWeights, job: Job) -> str:
@@ -145,57 +203,63 @@ def symmetry_in_words(weights: RBMWeights, job: Job) -> str:
     return text
 
 
-def measure(job: Job, theta: npt.NDArray[Any]) -> Measured:
-    """The energy at these parameters, by the job's sampler, whose walkers all weigh the same here (power 2).
+def measure(job: Job, theta: npt.NDArray[Any], comm: Communicator) -> Measured:
+    """Collective. The energy at these parameters, by the job's sampler as ``pvmc measure`` uses it.
 
     Raises:
-        NumericalError: a local energy is not finite.
+        NumericalError: a local energy is not finite; on every rank.
     """
-    comm, sampler, psi = SerialCommunicator(), job.sampler, job.ansatz.at(theta)
-    if isinstance(sampler, Metropolis):
-        sampler = replace(sampler, power=2.0)
-    walkers = sampler.start(range(sampler.n_blocks), comm)
-    n_batches = BATCHES if isinstance(sampler, Metropolis) else 1
-    watch, warning, n_stuck = WalkerWatch(), "", NOT_LOOKED
-    parts, accepted, proposed = [], 0, 0
-    for batch in range(n_batches):
-        number = batch and UNUSED + batch  # batch 0 begins with the burn-in, as an iteration 0 does
-        energies, walk, walkers = _local_energies(job, sampler, psi, walkers, number)
-        parts.append(energies)
-        accepted, proposed = accepted + walk.accepted, proposed + walk.proposed
-        if walk.log_weights is None:
-            stuck = watch.judge(energies.real.mean(axis=0), _r_hat(np.concatenate(parts), job))
-            warning = stuck.warning(0).removeprefix("iteration 0: ") if stuck else warning
-            n_stuck = max(n_stuck, len(stuck.walkers) if stuck else 0)
-    n_sites, top = job.lattice.n_sites, job.operator.infinite_temperature_energy
-    values = np.concatenate(parts)
-    if walk.log_weights is not None:
-        weights = np.exp(walk.log_weights - walk.log_weights.max()).transpose(1, 0, 2).reshape(values.shape)
-        weights, values = weights[weights > 0], values[weights > 0]
-        mean = complex(weights @ values / weights.sum())
-        variance = float(weights @ np.abs(values - mean) ** 2 / weights.sum())
-        return Measured(exact_statistics(mean, variance, len(values), n_sites, top), "", n_stuck, walkers)
-    mean = complex(values.mean())
-    if not np.isfinite(mean):
-        raise NumericalError("the local energy is not finite: psi left the range of numbers")
-    centred = values - (mean if np.iscomplexobj(values) else mean.real)
-    energy = energy_statistics(centred, mean, n_sites, top, accepted, proposed, comm)
-    return Measured(energy, warning, n_stuck, walkers)
+    psi = job.ansatz.at(theta)
+    # Measurements of the run have its seed and those after it: random numbers in common would couple the walkers.
+    sampler = frozen(job.sampler, (job.config.run.seed - 1) % SEED_LIMIT)
+    walkers = first_walkers(sampler, None, comm)
+    if isinstance(sampler, Enumeration):
+        _, energy = enumerated(sampler, walkers, psi, job.operator, Observables((), (), {}), comm)
+        return Measured(energy, "", NOT_LOOKED, walkers)
+    return _sampled(job, sampler, psi, walkers, comm)
 
 
-def _local_energies(job: Job, sampler: Any, psi: Any, walkers: Walkers, number: int) -> tuple[Any, Any, Walkers]:
-    """Local energies (n_draws, n_walkers), the walk of this number that gave them, and where the walkers are then."""
-    walk = sampler.walk(walkers, psi, number)
-    energies = np.empty((walk.n_draws, walk.n_blocks, walk.width), np.result_type(psi.dtype, job.operator.dtype))
-    for block, draw, spins, lookup in walk:
-        energies[draw, block] = local_energy(job.operator, psi, spins, lookup)
-    return energies.reshape(walk.n_draws, -1), walk, walk.walkers
+def _sampled(job: Job, sampler: Sampler, psi: WaveFunction, walkers: Walkers, comm: Communicator) -> Measured:
+    """Collective. The energy from batches of draws, with an eye on walkers that stay apart from the others."""
+    _compile(job, sampler, psi, walkers, comm)
+    chains, watch = Chains.empty(len(walkers.spins), 0, sampler.width), WalkerWatch()
+    found: list[StuckWalkers] = []
+    for batch in range(BATCHES):
+        walkers, means = _draw(job, sampler, psi, walkers, batch, chains)
+        energy = chains.statistics_of_all(job.lattice.n_sites, job.operator.infinite_temperature_energy, comm)
+        everywhere = comm.gather(means.ravel())
+        stuck = None if everywhere is None else watch.judge(everywhere, energy.r_hat)
+        if stuck is not None:
+            found.append(stuck)
+    warning = found[-1].warning(0).removeprefix("iteration 0: ") if found else ""
+    return Measured(energy, warning, max((len(stuck.walkers) for stuck in found), default=0), walkers)
 
 
-def _r_hat(values: npt.NDArray[Any], job: Job) -> float:
-    """Split R-hat of local energies (n_draws, n_walkers)."""
-    centred = values - values.mean()
-    return energy_statistics(centred, 0j, job.lattice.n_sites, 0.0, 0, 0, SerialCommunicator()).r_hat
+def _draw(
+    job: Job, sampler: Sampler, psi: WaveFunction, walkers: Walkers, batch: int, chains: Chains
+) -> tuple[Walkers, Floats]:
+    """A batch of draws, added to the chains; where the walkers are then, and the mean energy of each in this batch."""
+    draws = walk(sampler, walkers, psi, batch, FROZEN_STAGE)
+    means = np.zeros(chains.energy.shape)
+    for block, draw, spins, lookup in draws:
+        energies = local_energy(job.operator, psi, spins, lookup)
+        chains.add(block, draw, np.zeros((0, sampler.width)), energies)
+        means[block] += energies.real / sampler.n_draws
+    chains.draws += sampler.n_draws
+    chains.counts += (draws.accepted, draws.proposed)
+    return draws.walkers, means
+
+
+def _compile(job: Job, sampler: Sampler, psi: WaveFunction, walkers: Walkers, comm: Communicator) -> None:
+    """Collective. Every kernel of a batch once, on rank 0 while the others wait, who then load them."""
+    first = Walkers(walkers.spins[:1], walkers.first_block)
+
+    def run() -> None:
+        for _, _, spins, lookup in walk(sampler.short(), first, psi, 1, FROZEN_STAGE):
+            local_energy(job.operator, psi, spins, lookup)
+
+    start_compiler()
+    comm.on_root(run)
 
 
 def _row(energy: EnergyStatistics) -> dict[str, float]:

@@ -16,6 +16,7 @@ from pvmc.analysis.symptoms import symptoms
 from pvmc.analysis.system import model_name
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
+from pvmc.statistics import Mean
 
 FEWEST_INDEPENDENT = 400
 """Independent samples of an iteration, n / tau, below which its energy error is itself not known to 5 %."""
@@ -87,10 +88,10 @@ def result_of(run: Run) -> Result:
     """What came out of a run.
 
     Raises:
-        InputError: it has fewer than 4 iterations with an energy.
+        InputError: it has fewer than 4 iterations with an energy, and is not an imported state.
         StorageError: its measurements cannot be read any more.
     """
-    found = average(run.energy_per_site)
+    found = average(run.energy_per_site) or _imported(run)
     if found is None:
         raise InputError(f"{run.path} has too few iterations to be analysed: 4 with an energy are needed")
     energy, exact = found.plateau, run.reference_energy_per_site
@@ -136,6 +137,19 @@ def alpha_of(run: Run) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def _imported(run: Run) -> Average | None:
+    """The only row of a state that was imported, with the error of its own samples: no step was made.  None of others.
+
+    It is settled: its parameters stay.
+    """
+    energies = run.energy_per_site
+    if len(energies) != 1 or not np.isfinite(energies[0]) or np.isfinite(run.series["force_norm"][0]):
+        return None
+    return Average(
+        Mean(float(energies[0]), float(run.energy_error_per_site[0]), 1, converged=True), np.array([0]), settled=True
+    )
+
+
 def _mean(series: NDArray[Any], rows: NDArray[np.int64]) -> float | None:
     values = series[rows].astype(np.float64)
     values = values[np.isfinite(values) & ((values >= 0) | (series.dtype.kind == "f"))]
@@ -171,7 +185,7 @@ def _few_samples(run: Run, means: dict[str, float | None]) -> Iterator[str]:
 def _spikes(run: Run, found: Average) -> Iterator[str]:
     """Half of the walkers in another mode are no outliers to the other half: the run does not see them as stuck."""
     values = run.series["r_hat"][found.rows]
-    values = values[np.isfinite(values)]
+    values = values[~np.isnan(values)]  # infinite where no walker varies
     if values.size and (values > SPIKE).mean() > OFTEN:
         often = f"in {(values > SPIKE).sum()} of {values.size} iterations"
         yield f"R-hat above {SPIKE} {often}: walkers are stuck in modes of their own"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import Floats, Integers, Numbers
+from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics
 from pvmc.parallel import Communicator
 
@@ -78,6 +79,24 @@ class Chains:
         counts = comm.sum(self.counts)
         arrays = {name: array for name, array in gathered.items() if array is not None}
         return Chains(draws=self.draws, counts=counts, **arrays) if arrays else None
+
+    def statistics_of_all(self, n_sites: int, infinite_temperature: float, comm: Communicator) -> EnergyStatistics:
+        """Collective. Statistics of the local energy over the chains of all ranks, the same on every rank.
+
+        Raises:
+            NumericalError: they are not finite; on every rank.
+        """
+        everything = self.energies_of_all(comm)
+
+        def statistics() -> EnergyStatistics:
+            assert everything is not None, "the root has gathered them"
+            return everything.energy_statistics(n_sites, infinite_temperature)
+
+        energy = comm.root_value(statistics)
+        with on_every_rank():
+            if not np.isfinite([energy.mean.real, energy.variance]).all():
+                raise NumericalError("a local energy is not finite: psi may vanish on a walker")
+        return energy
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"sums": self.sums, "squares": self.squares, "energy": self.energy, "scatter": self.scatter}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pvmc.ansatz.base import Floats, WaveFunction
 from pvmc.compilation import start_compiler
-from pvmc.errors import NumericalError, on_every_rank
+from pvmc.errors import NumericalError
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
@@ -160,19 +160,8 @@ class Measuring:
         return draws.walkers
 
     def _energy(self, chains: Chains) -> EnergyStatistics:
-        """Collective. Statistics of the energy so far, the same on every rank.
-
-        Raises:
-            NumericalError: they are not finite; on every rank.
-        """
-        everything = chains.energies_of_all(self.comm)
-        e_infinite = self.job.operator.infinite_temperature_energy
-        found = None if everything is None else everything.energy_statistics(self._n_sites, e_infinite)
-        energy = self.comm.root_value(lambda: the(found))
-        with on_every_rank():
-            if not np.isfinite([energy.mean.real, energy.variance]).all():
-                raise NumericalError("a local energy is not finite: psi may vanish on a walker")
-        return energy
+        """Collective. Statistics of the energy so far, the same on every rank."""
+        return chains.statistics_of_all(self._n_sites, self.job.operator.infinite_temperature_energy, self.comm)
 
     def _save(self, batch: int, walkers: Walkers, chains: Chains) -> float:
         """Collective. Write a checkpoint; the seconds that it took, 0 on ranks other than the root."""

@@ -100,6 +100,7 @@ def test_other_commands_read_it(capsys: pytest.CaptureFixture[str]) -> None:
     write_wf("state.wf", state())
     assert main(["import-wf", "state.wf", "ring.toml", "--output", "published"]) == 0
     assert main(["status", "published"]) == 0
+    assert main(["analyze", "published", "--format", "json"]) == 0
     assert main(["plot", "published", "--output", "figure"]) == 0
     assert Path("figure.png").exists()
     assert main(["export", "published", "--format", "npz", "--output", "published.npz"]) == 0
@@ -131,13 +132,19 @@ def test_going_on_with_it_starts_from_the_state(sampler: str, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("apart", "warning"),
+    ("apart", "warning", "reported"),
     [
-        (4, "4 of 64 walkers are stuck in a mode of their own, at energy 1 against -2 of the others"),
-        (32, "the walkers do not agree, and neither the energy nor its error is to be trusted"),
+        (
+            4,
+            "4 of 64 walkers are stuck in a mode of their own, at energy 1 against -2 of the others",
+            "up to 4 walkers",
+        ),
+        (32, "the walkers do not agree, and neither the energy nor its error is to be trusted", "R-hat above 1.5 in 1"),
     ],
 )
-def test_walkers_in_a_spurious_mode_are_reported(apart: int, warning: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_walkers_in_a_spurious_mode_are_reported(
+    apart: int, warning: str, reported: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two modes, the Neel state of energy -2 J and two domains of energy J.
 
     For each pattern p, ln psi holds ln cosh(4 p.s + 16) + ln cosh(4 p.s - 16): level for |p.s| <= 4, and 32 higher at
@@ -155,6 +162,13 @@ def test_walkers_in_a_spurious_mode_are_reported(apart: int, warning: str, capsy
     output = capsys.readouterr()
     assert warning in output.err
     assert "the weights have no translation symmetry" in output.out
+    assert main(["report", "runs/trap", "--output", "report.html"]) == 0
+    assert reported in Path("report.html").read_text()
+    assert main(["measure", "runs/trap", "--observables", "energy", "--samples", "4096"]) == 0
+    assert "R-hat of energy is inf: the walkers disagree" in capsys.readouterr().err
+    assert main(["analyze", "runs/trap"]) == 0
+    told = capsys.readouterr()
+    assert reported in told.out + told.err and "measurement 1: R-hat inf" in told.out + told.err
 
 
 @pytest.mark.parametrize(
