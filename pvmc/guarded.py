@@ -89,9 +89,7 @@ class Safety:
     def judge(self, step: StepRecord) -> Trouble | None:
         """What is wrong with an iteration; None where it is good, and then it is remembered."""
         energy = step.energy
-        trouble = self._guard.check(
-            step.iteration, energy.mean.real, energy.error, energy.variance, energy.acceptance
-        )
+        trouble = self._guard.check(step.iteration, energy.mean.real, energy.error, energy.variance, energy.acceptance)
         if trouble is None:
             self._retry.succeeded(step.iteration)
         return trouble

@@ -182,9 +182,7 @@ def complex_total(product: VectorPair) -> tuple[float, float]:
 
 
 @inlined
-def ratio_pair(
-    rows: Floats, way: int, tanh: Floats, a: int, b: int
-) -> tuple[tuple[float, float], tuple[float, float]]:
+def ratio_pair(rows: Floats, way: int, tanh: Floats, a: int, b: int) -> tuple[tuple[float, float], tuple[float, float]]:
     """prod_j (C_j - T_j S_j) of two walkers, of real or complex weights, by real and imaginary part."""
     if tanh.shape[1] == 1:
         first, second = real_pair(rows, way, tanh, a, b)

@@ -101,9 +101,7 @@ class Product:
         rows = [factor_rows_of(factor) for factor in self.factors]
         if all(own is None for own in rows):
             return None
-        return sum(
-            factor.n_parameters if own is None else own for factor, own in zip(self.factors, rows, strict=True)
-        )
+        return sum(factor.n_parameters if own is None else own for factor, own in zip(self.factors, rows, strict=True))
 
     def initial_parameters(self, rng: np.random.Generator) -> Numbers:
         """Those of the factors, drawn one after the other; (K,)."""

@@ -118,6 +118,8 @@ def _toml_text(value: object) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, Section):
+        if value.shorthand and value.model_fields_set == {value.shorthand}:
+            return _toml_text(getattr(value, value.shorthand))  # as it was given
         value = value.model_dump(exclude_none=True)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name} = {_toml_text(item)}" for name, item in value.items()) + "}"

@@ -197,4 +197,3 @@ class Rows:
         for part in parts:
             total.add(np.ascontiguousarray(part).view(np.float64))
         return total.total(self.comm).view(parts[0].dtype)
-

@@ -152,9 +152,7 @@ class KernelSystem:
             found.append((products, complex(mean @ other)))
         return found
 
-    def _tile(
-        self, blocks: Any, root: Floats, centring: list[tuple[Numbers, complex]], i: slice, j: slice
-    ) -> Numbers:
+    def _tile(self, blocks: Any, root: Floats, centring: list[tuple[Numbers, complex]], i: slice, j: slice) -> Numbers:
         """Elements (n, m), n of ``i`` and m of ``j``; stacked ones as (4, n, m): Re Re, Im Re, Re Im, Im Im."""
         scale = root[i, None] * root[j]
         along, square = centring[0]

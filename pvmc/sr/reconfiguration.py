@@ -245,9 +245,7 @@ REPORTED = ("residual", "n_frozen", "force_norm", "norm", "shift", "slope", "dis
 """What rank 0 says of its solution."""
 
 
-def on_root_alone(
-    system: Callable[[], System], request: Request, moments: Moments, comm: Communicator
-) -> Solution:
+def on_root_alone(system: Callable[[], System], request: Request, moments: Moments, comm: Communicator) -> Solution:
     """Collective. The solution by rank 0, on every rank: one message, what is known of x behind x."""
     found = comm.on_root(lambda: solved(system(), request))
     message = np.zeros(moments.n_parameters * moments.dtype.itemsize // 8 + len(REPORTED))

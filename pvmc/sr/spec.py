@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -22,6 +23,13 @@ ADAM_RATE = 3e-3
 """That of Adam, whose steps have the size of gamma, whatever the units of the energy."""
 
 _OF_RECONFIGURATION = (
+    "solver",
+    "shift",
+    "floor",
+    "offset",
+    "cutoff",
+    "krylov",
+    "tolerance",
     "momentum",
     "factorisation",
     "snr",
@@ -121,13 +129,23 @@ class SRSpec(Section):
         if self.line_search and self.integrator == "heun":
             raise KeyProblem("sr.line_search", self.line_search, 'not beside sr.integrator = "heun": both adapt gamma')
         if self.method != "reconfiguration":
-            self._check_gradient()
+            allowed = "learning_rate, reject_rise" if self.method == "sgd" else "learning_rate, mean_decay, reject_rise"
+            without = f'has no meaning for sr.method = "{self.method}", which does without S; allowed: {allowed}'
+            self._refuse(_OF_RECONFIGURATION, without)
+        if self.method not in ("momentum", "adam"):
+            self._refuse(("mean_decay",), 'goes with sr.method = "momentum" or "adam", and only with these')
+        if not eigen:
+            self._refuse(("cutoff",), 'needs sr.factorisation = "eigen"')
+        if self.integrator != "heun":
+            self._refuse(("tolerance",), 'needs sr.integrator = "heun"')
 
-    def _check_gradient(self) -> None:
-        defaults, only = SRSpec(), f'has no meaning for sr.method = "{self.method}", which does without S'
-        for key in _OF_RECONFIGURATION:
-            if getattr(self, key) != getattr(defaults, key):
-                raise KeyProblem(f"sr.{key}", getattr(self, key), only)
+    def _refuse(self, keys: Iterable[str], why: str) -> None:
+        """Keys that would change nothing.  Defaults are silent: inputs that pvmc writes spell out every one of them."""
+        for key in keys:
+            value = getattr(self, key)
+            is_used = key == "solver" and value == "krylov"  # products with O: what "auto" is resolved to without S
+            if not is_used and value != getattr(_DEFAULTS, key):
+                raise KeyProblem(f"sr.{key}", value, why)
 
     @property
     def has_uniform_penalty(self) -> bool:
@@ -144,3 +162,6 @@ class SRSpec(Section):
     def build(self, linear: SolverName = "dense") -> Solver:
         """The solver; ``linear`` is what solves the linear problem."""
         return GradientDescent(self) if self.method != "reconfiguration" else Reconfiguration(self, linear)
+
+
+_DEFAULTS = SRSpec()

@@ -17,7 +17,8 @@ import pytest
 
 from pvmc.analysis.features import centred, sorted_filters
 from pvmc.ansatz import RBM
-from pvmc.cli import FIGURES, main
+from pvmc.cli import main
+from pvmc.cli.analysing import FIGURES
 from pvmc.io.reader import open_run
 from pvmc.job import load_job
 from pvmc.spectrum import spectrum

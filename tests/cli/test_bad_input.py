@@ -154,6 +154,11 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "Neel order on an odd ring": (chain(7).replace('"heisenberg"', '"ising"') + '[sampler]\nstart = "neel"\n', 'sampler.start = "neel": needs a bipartite lattice: ...'),
     "eigenvalues beside conjugate gradients": (toml(sr='solver = "krylov"\nfactorisation = "eigen"'), 'sr.factorisation = "eigen": needs sr.solver = "dense", not "krylov"'),
     "eigenvalues beside the kernel": (toml(sr='solver = "minsr"\nfactorisation = "eigen"'), 'sr.factorisation = "eigen": needs sr.solver = "dense", not "minsr"'),
+    "running mean without one": (toml(sr="mean_decay = 0.5"), 'sr.mean_decay = 0.5: goes with sr.method = "momentum" or "adam", and only with these'),
+    "running mean of sgd": (toml(sr='method = "sgd"\nmean_decay = 0.5'), 'sr.mean_decay = 0.5: goes with sr.method = "momentum" or "adam", and only with these'),
+    "cutoff of no eigenvalues": (toml(sr="cutoff = 1e-6"), 'sr.cutoff = 1e-06: needs sr.factorisation = "eigen"'),
+    "tolerance of no step of heun": (toml(sr="tolerance = 0.1"), 'sr.tolerance = 0.1: needs sr.integrator = "heun"'),
+    "shift of a method without S": (toml(sr='method = "adam"\nshift = 0.1'), 'sr.shift = 0.1: has no meaning for sr.method = "adam", which does without S; allowed: learning_rate, mean_decay, reject_rise'),
     "filter of noise without eigenvalues": (toml(sr="snr = 2"), 'sr.snr = 2.0: needs sr.factorisation = "eigen"'),
     "factor of a shift that eigenvalues do without": (toml(sr='factorisation = "eigen"\nadapt_shift = true'), 'sr.adapt_shift = true: has no meaning for sr.factorisation = "eigen", whose cut-off takes the place of the shift'),
     "MARCH beside eigenvalues": (toml(sr='factorisation = "eigen"\nmomentum = { march = 0.9 }'), 'sr.momentum.march = 0.9: has no meaning for sr.factorisation = "eigen", whose cut-off takes the place of the shift'),
@@ -215,6 +220,13 @@ def test_malformed_files(capsys: pytest.CaptureFixture[str], case: str) -> None:
 
 
 NEED_S = {
+    "solver": ('"dense"', '"dense"'),
+    "shift": ("0.1", "0.1"),
+    "floor": ("1e-3", "0.001"),
+    "offset": ("{ initial = 0.1, decay = 0.9 }", "{initial = 0.1, decay = 0.9, minimum = 0.0}"),
+    "cutoff": ("1e-6", "1e-06"),
+    "krylov": ("{ tolerance = 1e-8 }", "{method = \"cg\", tolerance = 1e-08, iterations = 1000}"),
+    "tolerance": ("0.1", "0.1"),
     "momentum": ("{ mu = 0.5 }", "{mu = 0.5...}"),
     "factorisation": ('"eigen"', '"eigen"'),
     "largest_condition": ("1e6", "1000000.0"),
@@ -231,8 +243,18 @@ NEED_S = {
 def test_what_needs_s_is_refused_without_it(capsys: pytest.CaptureFixture[str], key: str, method: str) -> None:
     value, shown = NEED_S[key]
     Path("chain.toml").write_text(toml(sr=f'method = "{method}"\n{key} = {value}'))
-    expected = f'chain.toml: sr.{key} = {shown}: has no meaning for sr.method = "{method}", which does without S'
+    expected = f'chain.toml: sr.{key} = {shown}: has no meaning for sr.method = "{method}", which does without S; allowed: ...'
     assert_matches(refusal(capsys, "run", "chain.toml"), expected)
+
+
+def test_what_pvmc_writes_is_taken_without_s(capsys: pytest.CaptureFixture[str]) -> None:
+    """An input with every default spelt out, and the resolved one, which names what the solver is without S."""
+    assert main(["new", "chain.toml"]) == 0
+    capsys.readouterr()
+    assert main(["validate", "chain.toml", "--set", "sr.method=adam"]) == 0
+    Path("resolved.toml").write_text(capsys.readouterr().out)
+    assert 'solver = "krylov"' in Path("resolved.toml").read_text()
+    assert main(["exact", "resolved.toml"]) == 0
 
 
 def test_keys_that_need_s_are_all_tried() -> None:

@@ -87,7 +87,7 @@ def failed(report: Report) -> set[str]:
         {"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3, "snr": 1.0}},
         {"sr": {**SR, "solver": "krylov", "offset": 1e-3, "momentum": {"mu": 0.5}}},
         {"sr": {**SR, "solver": "minsr", "largest_condition": 50.0}, "sampler": {**SAMPLER, "samples": 512}},
-        {"sr": {**SR, "method": "adam", "learning_rate": 0.05}},
+        {"sr": {"method": "adam", "learning_rate": 0.05}},
         {
             "hamiltonian": {"model": "xyz", "couplings": [-1.0, 0.7, 0.4], "field_y": 0.5, "marshall": False},
             "ansatz": {"kind": "rbm", "alpha": 2, "symmetry": "none", "visible_bias": True},

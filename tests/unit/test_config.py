@@ -150,7 +150,8 @@ def test_a_misspelt_key_comes_before_the_missing_key_that_it_caused() -> None:
         ("a\nb", r'"a\nb"'),
         ([1, [True, "x"]], '[1, [true, "x"]]'),
         ({"a": 1, "b": [2]}, "{a = 1, b = [2]}"),
-        (Ramp(initial=1), "{initial = 1.0, slope = 0.0}"),
+        (Ramp(initial=1), "1.0"),
+        (Ramp(initial=1, slope=0.5), "{initial = 1.0, slope = 0.5}"),
     ],
 )
 def test_values_are_shown_as_toml(value: object, text: str) -> None:

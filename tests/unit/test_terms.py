@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.cli import EXAMPLE_MODELS
+from pvmc.cli.inputs import EXAMPLE_MODELS
 from pvmc.config import KeyProblem, to_toml
 from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z, lowering, raising

@@ -1,0 +1,49 @@
+"""Measuring: observables at parameters that stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pvmc.cli.arguments import add_command
+from pvmc.cli.values import count, positive, positive_number
+from pvmc.commands import measuring
+
+
+def add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
+    """Arguments of ``pvmc measure``."""
+    parser = add_command(
+        subparsers,
+        "measure",
+        measuring.measure,
+        "measure energy, correlations and other observables at a run's parameters, with their errors; under mpirun on "
+        "all ranks, else on one",
+        "mpirun -n 4 pvmc measure runs/h40a2 --until-error 1e-5",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run or a fit that is over")
+    parser.add_argument(
+        "--observables",
+        action="append",
+        default=[],
+        metavar="LIST",
+        help="some of energy, magnetization, correlations, structure_factor, staggered, renyi2, overlap; renyi2:REGION "
+        'such as "renyi2:0-3 8" or renyi2:lengths; fidelity:[NAME=]RUN[@ITERATION]; and operator:NAME=EXPRESSION such '
+        'as "operator:bond=0.25 Xi Xj; 0.25 Zi Zj"; with commas between; default: all but operators and fidelities',
+    )
+    parser.add_argument(
+        "--samples", type=positive, metavar="N", help="configurations; default: 100 times sampler.samples"
+    )
+    parser.add_argument(
+        "--until-error",
+        type=positive_number,
+        metavar="X",
+        help="stop when the error of the energy per site is below X, after 10 million configurations or --samples",
+    )
+    parser.add_argument("--iteration", type=count, metavar="K", help="whose parameters; default: the last saved ones")
+    parser.add_argument("--seed", type=count, metavar="S", help="of the random numbers; default: by the run's own")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of [sampler]; may be repeated"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the last measurement, on any number of ranks")
+    parser.add_argument(
+        "--time-limit", metavar="TIME", help="stop before so much wall time is over (exit code 75), as in pvmc run"
+    )

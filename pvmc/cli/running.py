@@ -1,0 +1,50 @@
+"""Computing: a run, a fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pvmc.cli.arguments import add_command, add_config
+from pvmc.commands import running
+
+
+def add_run(subparsers) -> None:  # type: ignore[no-untyped-def]
+    """Arguments of ``pvmc run``."""
+    parser = add_command(
+        subparsers,
+        "run",
+        running.run,
+        "optimise a wave function; under mpirun on all ranks, else on one",
+        "mpirun -n 4 pvmc run configs/heisenberg_chain.toml --set ansatz.alpha=2 --output runs/h40a2",
+    )
+    add_config(parser)
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="directory of the results; default: runs/NAME of the input file"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are already in DIR")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in DIR from its last checkpoint, on any number of ranks; CONFIG may be DIR itself",
+    )
+    parser.add_argument(
+        "--time-limit",
+        metavar="TIME",
+        help="stop before so much wall time is over, with the state saved (exit code 75): 90 (minutes), 24:00:00, 2h",
+    )
+
+
+def add_fit(subparsers) -> None:  # type: ignore[no-untyped-def]
+    """Arguments of ``pvmc fit``."""
+    parser = add_command(
+        subparsers,
+        "fit",
+        running.fit,
+        "fit a wave function to a target state, by the section [fit]; under mpirun on all ranks, else on one",
+        "mpirun -n 2 pvmc fit configs/fit_heisenberg.toml --output runs/fit",
+    )
+    add_config(parser)
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="directory of the result; default: runs/NAME of the input file"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a fit that is already in DIR")

@@ -1,0 +1,127 @@
+"""Analysing: runs and fits from their files."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from pvmc.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pvmc.analysis.drawing import Drawing
+    from pvmc.io.reader import Run
+
+
+def status(options: argparse.Namespace) -> int:
+    """``pvmc status``."""
+    from pvmc.analysis.status import exit_code, read_all, shown
+
+    if options.watch is not None:
+        return _watch(options)
+    facts = read_all(options.runs)
+    print(shown(facts, options.json))
+    return exit_code(facts)
+
+
+def _watch(options: argparse.Namespace) -> int:
+    """``pvmc status --watch``."""
+    from datetime import UTC, datetime
+
+    from pvmc.analysis.status import read_all, shown
+    from pvmc.watching import Frame, watch
+
+    def frame() -> Frame:
+        facts = read_all(options.runs)
+        if all(one.over for one in facts):  # for a moment also a run that goes back to an earlier iteration
+            time.sleep(1.0)
+            facts = read_all(options.runs)
+        head = "" if options.json else f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+        return Frame(head + shown(facts, options.json), last=all(one.over for one in facts))
+
+    watch(frame, options.watch, gap="" if options.json else "\n")
+    return 0
+
+
+def plot(options: argparse.Namespace) -> int:
+    """``pvmc plot``."""
+    from pvmc.analysis import fit_plots
+    from pvmc.analysis.drawing import save_drawing
+    from pvmc.io.fit_file import is_fit, open_fit
+    from pvmc.io.reader import open_run
+
+    of_fits = [path for path in options.runs if is_fit(path)]
+    if of_fits and len(of_fits) < len(options.runs):
+        named = ", ".join(str(path) for path in of_fits)
+        raise InputError(f"runs and fits do not go into one figure: plot them apart; fits are {named}")
+    if of_fits and options.kind != "convergence":
+        raise InputError(f"--kind {options.kind} is of runs, not of fits")
+    if of_fits:
+        fits = [open_fit(path) for path in options.runs]
+        for path in fit_plots.fit_convergence(fits, options.output or fits[0].path.parent / "fit", options.format):
+            print(f"wrote {path}")
+        return 0
+    runs = [open_run(path) for path in options.runs]
+    drawing = _drawing(runs, options.kind)
+    for path in save_drawing(drawing, options.output or runs[0].path.parent / options.kind, options.format):
+        print(f"wrote {path}")
+    return 0
+
+
+def _drawing(runs: Sequence[Run], kind: str) -> Drawing:
+    """The figure of this kind, with its data."""
+    from pvmc.analysis.kinds import KINDS
+
+    if kind != "spectrum":
+        return KINDS[kind](runs)
+    from pvmc.analysis.spectrum_plot import spectrum_drawing
+    from pvmc.spectrum import spectrum
+
+    return spectrum_drawing(runs, {str(run.path): spectrum(run) for run in runs})
+
+
+def analyze(options: argparse.Namespace) -> int:
+    """``pvmc analyze``."""
+    from pvmc.analysis import varbench
+    from pvmc.analysis.extrapolation import extrapolate
+    from pvmc.analysis.result import result_of
+    from pvmc.analysis.result_table import FORMATS
+    from pvmc.io.reader import open_run
+
+    if options.output is not None and not options.extrapolate:
+        raise InputError("--output is for the figure of --extrapolate")
+    if options.varbench and (options.extrapolate or options.format != "table"):
+        raise InputError("--varbench has a format of its own: give it alone")
+    runs = [open_run(path) for path in options.runs]
+    if options.varbench:
+        print(varbench.rows(runs))
+        return 0
+    results = [result_of(run) for run in runs]
+    print(FORMATS[options.format](results, extrapolate(results) if options.extrapolate else None))
+    if options.extrapolate:
+        _draw_extrapolation(runs, options)
+    return 0
+
+
+def _draw_extrapolation(runs: Sequence[Run], options: argparse.Namespace) -> None:
+    """The figure; the names of its files go to stderr, which leaves the table on stdout as it is."""
+    import sys
+
+    from pvmc.analysis.drawing import save_drawing
+    from pvmc.analysis.variance_plot import variance_drawing
+
+    output = options.output or runs[0].path.parent / "variance"
+    for path in save_drawing(variance_drawing(runs), output, ("png", "pdf")):
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def report(options: argparse.Namespace) -> int:
+    """``pvmc report``."""
+    from pvmc.analysis.report import write_report
+    from pvmc.io.reader import open_run
+
+    runs = [open_run(path) for path in options.runs]
+    print(f"wrote {write_report(runs, options.output or runs[0].path.parent / 'report.html')}")
+    return 0

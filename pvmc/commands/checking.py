@@ -1,0 +1,58 @@
+"""Checking: against exact results, and wave functions against their contract."""
+
+from __future__ import annotations
+
+import argparse
+
+from pvmc.errors import InputError
+
+
+def exact(options: argparse.Namespace) -> int:
+    """``pvmc exact``."""
+    from pvmc.ansatz import Projected
+    from pvmc.exact.reference import LANCZOS_SITES
+    from pvmc.job import load_job
+    from pvmc.recorder import exact_energy
+
+    job = load_job(options.config, options.set)
+    config = job.config
+    reference = exact_energy(job, largest=2**LANCZOS_SITES)
+    if reference is None and isinstance(job.ansatz, Projected):
+        raise InputError(
+            f"{options.config}: no exact energy of these quantum numbers: the sector is empty or none of this "
+            f"Hamiltonian, or {job.lattice.n_sites} sites with {len(job.ansatz.symmetry_group)} symmetries are too many"
+        )
+    if reference is None:
+        raise InputError(
+            f"{options.config}: no exact energy is known for this system, and "
+            f"{job.lattice.n_sites} sites are more than the {LANCZOS_SITES} that can be diagonalised"
+        )
+    print(f"E   = {reference.energy:.12f} {config.hamiltonian.energy_unit}  ({reference.method})")
+    print(f"E/N = {reference.energy / job.lattice.n_sites:.12f}")
+    return 0
+
+
+def check_ansatz(options: argparse.Namespace) -> int:
+    """``pvmc check-ansatz``."""
+    from pvmc.ansatz.contract import check_ansatz, failed, table
+    from pvmc.errors import InputError
+    from pvmc.job import load_job
+    from pvmc.recorder import describe
+
+    job = load_job(options.config, options.set)
+    checks = check_ansatz(job.ansatz, job.config.run.seed)
+    print(describe(job))
+    print(table(checks))
+    broken = len(list(failed(checks)))
+    print(f"{broken} of {len(checks)} checks failed" if broken else f"all {len(checks)} checks passed")
+    return InputError.exit_code if broken else 0
+
+
+def validate_physics(options: argparse.Namespace) -> int:
+    """``pvmc validate-physics``."""
+    from pvmc.errors import NumericalError
+    from pvmc.parallel import world
+    from pvmc.validation.command import validate_inputs
+
+    reports = validate_inputs(options.configs, options.set, options.accuracy, options.markdown, world())
+    return 0 if all(report.passed for report in reports) else NumericalError.exit_code

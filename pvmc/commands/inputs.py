@@ -1,0 +1,59 @@
+"""Inputs: one to start from, what one says, its lattice."""
+
+from __future__ import annotations
+
+import argparse
+
+from pvmc.errors import InputError
+
+
+def new(options: argparse.Namespace) -> int:
+    """``pvmc new``."""
+    from pvmc.errors import StorageError
+    from pvmc.job import example_config
+
+    try:
+        with open(options.config, "x", encoding="utf-8") as file:
+            file.write(example_config(options.model))
+    except FileExistsError:
+        raise InputError(f"{options.config}: exists; choose another name") from None
+    except OSError as error:
+        raise StorageError(f"{options.config}: cannot be written: {error.strerror}") from None
+    print(f"wrote {options.config}; next: mpirun -n 2 pvmc run {options.config}")
+    return 0
+
+
+def validate(options: argparse.Namespace) -> int:
+    """``pvmc validate``."""
+    from pvmc.config import to_toml
+    from pvmc.job import load_job
+    from pvmc.parallel import limit_threads
+    from pvmc.recorder import describe
+    from pvmc.resources import memory_table, solver_table
+    from pvmc.sr.rates import measure_rates
+    from pvmc.starts import cost_in_words
+
+    job = load_job(options.config, options.set)
+    print(to_toml(job.config))
+    print(f"# {describe(job)}")
+    if cost := cost_in_words(job.config.run):
+        print(f"# {cost}")
+    print(memory_table(job, options.ranks))
+    limit_threads(job.config.run.threads_per_rank)  # so that the products that are timed are those of a rank
+    print(solver_table(job, measure_rates(), options.ranks))
+    return 0
+
+
+def lattice(options: argparse.Namespace) -> int:
+    """``pvmc lattice``."""
+    from pvmc.analysis import lattice_plot
+    from pvmc.job import load_lattice
+    from pvmc.lattice import describe
+
+    lattice = load_lattice(options.config, options.set)
+    output = options.output or options.config.with_name(f"{options.config.stem}_lattice")
+    paths = lattice_plot.draw(lattice, output, options.shells)
+    print(describe(lattice))
+    for path in paths:
+        print(f"wrote {path}")
+    return 0
