@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pvmc.errors import InputError, StorageError
-from pvmc.io.measurement import COORDINATE_AXES, Measurement
+from pvmc.io.measurement import Measurement, store_measurement
 from pvmc.io.reader import Run, open_run
 from pvmc.io.schema import ITERATION, SERIES
 from pvmc.io.storage import reason
@@ -122,7 +122,7 @@ def _parameter_rows(run: Run) -> Iterable[Sequence[Any]]:
 
 
 def _measurement_rows(measurement: Measurement) -> Iterable[Sequence[Any]]:
-    """One row for each number of each estimate; its coordinates are those of its axis, or else its index."""
+    """One row for each number of each estimate; its coordinates say where on its axes it belongs."""
     iteration = measurement.attributes.get("iteration", "")
     for name, estimate in measurement.estimates.items():
         values, errors = np.asarray(estimate.value), np.asarray(estimate.error)
@@ -133,6 +133,9 @@ def _measurement_rows(measurement: Measurement) -> Iterable[Sequence[Any]]:
 
 
 def _place(measurement: Measurement, dim: str, index: int) -> str:
+    """Where on an axis a number belongs: the components of a vector, the sites of a region, or else its index."""
+    if dim == "region" and "region_sites" in measurement.coordinates:
+        return " ".join(map(str, np.flatnonzero(measurement.coordinates["region_sites"][index])))
     if dim not in measurement.coordinates:
         return str(index)
     return " ".join(f"{number:.15g}" for number in np.atleast_1d(measurement.coordinates[dim][index]).tolist())
@@ -184,34 +187,7 @@ def _netcdf(run: Run, path: Path) -> None:
         scales["parameter"] = _scale(group, "parameter", np.arange(theta.shape[1]))
         _variable(group, "theta", theta, scales)
         for one in _measurements(run):
-            _measurement_group(file.create_group(f"measurements/{one.number:04d}", track_order=True), one)
-
-
-def _measurement_group(group: h5py.Group, measurement: Measurement) -> None:
-    """Axes are numbered; coordinates, which may have several components, are variables along them."""
-    group.attrs.update({name: value for name, value in measurement.attributes.items() if value is not None})
-    sizes: dict[str, int] = {}
-    for estimate in measurement.estimates.values():
-        sizes |= dict(zip(estimate.dims, np.shape(estimate.value), strict=True))
-    scales = {f"{dim}_number": _scale(group, f"{dim}_number", np.arange(size)) for dim, size in sizes.items()}
-    for name, values in measurement.coordinates.items():
-        dim = COORDINATE_AXES.get(name, name)
-        if dim in sizes:
-            _coordinate(group, name, values, f"{dim}_number", scales)
-    for name, estimate in measurement.estimates.items():
-        parts = {name: np.asarray(estimate.value), f"{name}_error": np.asarray(estimate.error)}
-        along = {f"{dim}_number": scales[f"{dim}_number"] for dim in estimate.dims}
-        for part, numbers in parts.items():
-            for dataset in _variable(group, part, numbers, along):
-                dataset.attrs["units"] = estimate.units
-
-
-def _coordinate(group: h5py.Group, name: str, values: Array, dim: str, scales: Mapping[str, h5py.Dataset]) -> None:
-    along = {dim: scales[dim]}
-    if values.ndim == 1:
-        _variable(group, name, values, along)
-    for component in range(values.shape[1] if values.ndim == 2 else 0):
-        _variable(group, f"{name}_{component}", values[:, component], along)
+            store_measurement(file.create_group(f"measurements/{one.number:04d}", track_order=True), one)
 
 
 def _scale(group: h5py.Group, name: str, values: Array) -> h5py.Dataset:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pvmc.errors import StorageError
 from pvmc.io.hdf5 import mark_closed, read_hdf5, stored_length
+from pvmc.io.schema import MEASUREMENT_COORDINATES, axis_scale
 from pvmc.io.storage import reason, remove_leftovers, sync_directory, temporary_path
 
 GROUP = "measurements"
@@ -66,17 +67,8 @@ class Measurement:
     coordinates: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
-COORDINATE_AXES = {
-    "displacement": "displacement",
-    "distance": "displacement",
-    "momentum": "momentum",
-    "region_size": "region",
-    "region_sites": "region",
-}
-"""The axis that a coordinate belongs to; one that is not named here has an axis of its own name."""
-
-COORDINATE_UNITS = {"displacement": "a", "distance": "a", "momentum": "1/a"}
-"""Units of the coordinates: a is the distance of nearest neighbours."""
+_COORDINATES = {one.name: one for one in MEASUREMENT_COORDINATES}
+_LISTED = "coordinates"  # attribute of the CF conventions: of a dataset those along its axes, of a group all
 
 
 def read_measurements(path: Path, what: str) -> list[Measurement]:
@@ -133,7 +125,7 @@ def store_measurements(file: h5py.File, measurements: Iterable[Measurement]) -> 
         name = f"{measurement.number:04d}"
         if name in parent:
             del parent[name]
-        _store(parent.create_group(name), measurement)
+        store_measurement(parent.create_group(name), measurement)
 
 
 def _reserve(path: Path, measurement: Measurement) -> None:
@@ -148,33 +140,51 @@ def _reserve(path: Path, measurement: Measurement) -> None:
                 raise
 
 
-def _store(group: h5py.Group, measurement: Measurement) -> None:
+def store_measurement(group: h5py.Group, measurement: Measurement) -> None:
+    """Lays a measurement out in an empty group: coordinates and estimates along axes that are numbered by scales.
+
+    Raises:
+        ValueError: a coordinate that the schema does not know, or an axis of two lengths.
+    """
     group.attrs.update(measurement.attributes)
-    scales: dict[str, list[h5py.Dataset]] = {}
+    scales: dict[str, h5py.Dataset] = {}
     for name, values in measurement.coordinates.items():
-        axis = COORDINATE_AXES.get(name, name)
-        dataset = group.create_dataset(name, data=values)
-        dataset.attrs["units"] = COORDINATE_UNITS.get(name, "1")
-        dataset.make_scale(name)
-        dataset.dims[0].label = axis
-        if dataset.ndim > 1:
-            dataset.dims[1].label = "component"
-        scales.setdefault(axis, []).append(dataset)
+        if name not in _COORDINATES:
+            raise ValueError(f"{name} is no coordinate of the schema")
+        _put(group, name, values, _COORDINATES[name].units, _COORDINATES[name].axes, scales)
+    if measurement.coordinates:
+        group.attrs[_LISTED] = " ".join(measurement.coordinates)
     for name, estimate in measurement.estimates.items():
+        along = [one for one in measurement.coordinates if set(_COORDINATES[one].axes) <= set(estimate.dims)]
         for suffix, numbers in (("", estimate.value), (_ERROR, estimate.error)):
-            dataset = group.create_dataset(name + suffix, data=numbers)
-            dataset.attrs["units"] = estimate.units
-            for axis, label in zip(dataset.dims, estimate.dims, strict=True):
-                axis.label = label
-                for scale in scales.get(label, []):
-                    axis.attach_scale(scale)
+            dataset = _put(group, name + suffix, numbers, estimate.units, estimate.dims, scales)
+            if along:
+                dataset.attrs[_LISTED] = " ".join(along)
+
+
+def _put(
+    group: h5py.Group, name: str, values: Any, units: str, axes: tuple[str, ...], scales: dict[str, h5py.Dataset]
+) -> h5py.Dataset:
+    """A new dataset along named axes; ``scales`` has those of the group by axis, and gets the ones that it lacks."""
+    dataset = group.create_dataset(name, data=values)
+    dataset.attrs["units"] = units
+    for dimension, axis, length in zip(dataset.dims, axes, dataset.shape, strict=True):
+        if axis not in scales:
+            scales[axis] = group.create_dataset(axis_scale(axis), data=np.arange(length, dtype=np.int64))
+            scales[axis].attrs["units"] = "1"
+            scales[axis].make_scale(axis_scale(axis))
+        if len(scales[axis]) != length:
+            raise ValueError(f"{name} has {length} places along {axis}, not {len(scales[axis])}")
+        dimension.label = axis
+        dimension.attach_scale(scales[axis])
+    return dataset
 
 
 def _read(number: int, group: h5py.Group) -> Measurement:
-    attributes = {name: _plain(value) for name, value in group.attrs.items()}
+    attributes = {name: _plain(value) for name, value in group.attrs.items() if name != _LISTED}
     errors = {name for name in group if name.removesuffix(_ERROR) != name and name.removesuffix(_ERROR) in group}
     estimates = {name: _estimate(group, name) for name in group if name + _ERROR in errors}
-    coordinates = {name: group[name][()] for name in group if name not in errors and name not in estimates}
+    coordinates = {name: group[name][()] for name in _COORDINATES if name in group}
     return Measurement(number, attributes, estimates, coordinates)
 
 

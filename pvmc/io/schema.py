@@ -64,6 +64,25 @@ class Attribute:
 
 
 @dataclass(frozen=True)
+class Coordinate:
+    """A dataset of a measurement that says what the places along an axis are.
+
+    Attributes:
+        name: name of the dataset.
+        axes: names of its axes; the first is the one that it belongs to.
+        dtype: "float64", "int64" or "int8".
+        units: "1", or a power of "a", the distance of nearest neighbours.
+        description: what it is, in one phrase.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    dtype: Literal["float64", "int64", "int8"]
+    units: str
+    description: str
+
+
+@dataclass(frozen=True)
 class StateField:
     """A scalar dataset of ``/state``, or one of ``/sessions``: what may change while the run goes on (attributes may
     not, in SWMR mode).
@@ -252,13 +271,22 @@ MEASURED = (
 """Name, axis, units and meaning of the datasets of a measurement; each has its standard error in NAME_error."""
 
 MEASUREMENT_COORDINATES = (
-    ("displacement", "(n, d)", "shortest vector from site 0 to site r, in distances of nearest neighbours"),
-    ("distance", "(n,)", "its length"),
-    ("momentum", "(n_k, d)", "wave vectors that the periodic directions allow, one over that distance"),
-    ("region_size", "(n,)", "number of sites of region A"),
-    ("region_sites", "(n, N)", "1 for the sites of A, else 0"),
+    Coordinate("displacement", ("displacement", "component"), "float64", "a", "shortest vector from site 0 to site r"),
+    Coordinate("distance", ("displacement",), "float64", "a", "its length"),
+    Coordinate("momentum", ("momentum", "component"), "float64", "1/a", "wave vectors that periodic directions allow"),
+    Coordinate("region_size", ("region",), "int64", "1", "number of sites of region A"),
+    Coordinate("region_sites", ("region", "site"), "int8", "1", "1 for the sites of A, else 0"),
 )
-"""Dimension scales of a measurement."""
+"""What the places along the axes of a measurement are; a is the distance of nearest neighbours."""
+
+
+def axis_scale(axis: str) -> str:
+    """Name of the dimension scale of an axis of a measurement, which numbers its places: int64 0, 1, ...
+
+    The name of the axis, unless that is a coordinate's: to xarray a dataset named like its axis is one-dimensional.
+    """
+    return f"{axis}_number" if axis in {one.name for one in MEASUREMENT_COORDINATES} else axis
+
 
 SAMPLED_ATTRIBUTES = (
     Attribute("acceptance", float, "accepted moves per proposal"),
@@ -276,6 +304,13 @@ _MEASUREMENTS = """\
 Expectation values at parameters that stay, of `pvmc measure` ([measure.md](measure.md)); also in `fit.h5`.  Each call
 has a group, `/measurements/0001`, `0002`, ...; spins are those before any Marshall rotation.  `Run.measurements` reads
 them.
+"""
+
+_COORDINATES = """\
+Beside each its standard error, `NAME_error`.  The axes are named by their dimension scales, which number them, int64 0,
+1, ...  Where an observable has them, coordinates say what these places are; the attributes `coordinates` of a dataset
+and of the group, by the CF conventions, tell xarray so.  a is the distance of nearest neighbours.  In files of earlier
+versions the coordinates themselves were the scales: pvmc reads them, xarray does not.
 """
 
 _CHECKPOINT = """\
@@ -304,6 +339,8 @@ def schema_markdown() -> str:
     starts = [(q.name, q.dtype, q.units, q.description) for q in STARTS]
     about = (*MEASUREMENT_ATTRIBUTES, *SAMPLED_ATTRIBUTES)
     measured = [(a.name, a.type.__name__, a.description) for a in about]
+    estimates = [(name, axis and axis_scale(axis), *others) for name, axis, *others in MEASURED]
+    coordinates = [(c.name, _scales(c), c.dtype, c.units, c.description) for c in MEASUREMENT_COORDINATES]
     always = [(a.name, a.type.__name__, a.description) for a in CHECKPOINT_ATTRIBUTES]
     parts = (
         _INTRODUCTION.format(file=FILE_NAME, version=SCHEMA_VERSION),
@@ -322,9 +359,9 @@ def schema_markdown() -> str:
         _table(("dataset", "type", "units", "meaning"), starts),
         "## /measurements: expectation values at saved parameters\n",
         _MEASUREMENTS,
-        _table(("dataset", "axis", "units", "meaning"), MEASURED),
-        "Beside each its standard error, `NAME_error`.  Coordinates, where an observable has them:\n",
-        _table(("dataset", "shape", "meaning"), MEASUREMENT_COORDINATES),
+        _table(("dataset", "axis", "units", "meaning"), estimates),
+        _COORDINATES,
+        _table(("dataset", "axes", "type", "units", "meaning"), coordinates),
         "Attributes of the group:\n",
         _table(("attribute", "type", "meaning"), measured),
         "## /reference: the exact ground-state energy\n",
@@ -337,6 +374,10 @@ def schema_markdown() -> str:
         _table(("attribute", "type", "meaning"), always),
     )
     return "\n".join(parts)
+
+
+def _scales(coordinate: Coordinate) -> str:
+    return ", ".join(map(axis_scale, coordinate.axes))
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

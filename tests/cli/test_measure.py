@@ -79,8 +79,10 @@ def test_everything_is_stored(run: Path) -> None:
     with h5py.File(run / "run.h5") as file:
         group = file["measurements/0001"]
         axis = group["correlation_xx"].dims[0]
-        assert axis.label == "displacement" and axis["distance"][:].tolist() == group["distance"][:].tolist()
-        assert group["structure_factor_zz_error"].dims[0]["momentum"].shape == (8, 1)
+        assert axis.label == "displacement" and axis["displacement_number"][:].tolist() == list(range(8))
+        assert group["displacement"].dims[0][0] == axis[0] and group["displacement"].dims[1][0] == group["component"]
+        assert group["structure_factor_zz_error"].dims[0]["momentum_number"].shape == (8,)
+        assert group["correlation_xx"].attrs["coordinates"] == "distance"
 
 
 def test_other_parameters_are_measured(tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_measurements_survive_the_run_going_on(run: Path) -> None:
         assert len(after.measurements) == 2 and all(map(same, before, after.measurements))
     with h5py.File(run / "run.h5") as file:
         axis = file["measurements/0001/correlation_yy"].dims[0]
-        assert axis["displacement"].shape == (8, 1)
+        assert axis["displacement_number"].shape == (8,)
     assert pvmc("measure", run, "--samples", 256) == 0
     assert [one.number for one in open_run(run).measurements] == [1, 2, 3]
 

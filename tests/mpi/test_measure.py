@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pvmc.measurement.request import MeasureRequest
 from pvmc.parallel import Communicator, SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.runtime import Decision, StopWatcher
+from pvmc.runtime.stop import LOOK_SECONDS, STOP_FILE
 from pvmc.simulation import run
 
 pytestmark = pytest.mark.mpi
@@ -83,21 +85,37 @@ def bits(measurement: Measurement) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def stop_after(monkeypatch: pytest.MonkeyPatch, comm: Communicator) -> Callable[[int, int], None]:
-    """A signal to one rank after a batch, once."""
+def stop_after(monkeypatch: pytest.MonkeyPatch, comm: Communicator) -> Callable[[int, int, str], None]:
+    """What stops a measurement after a batch, once: a signal to a rank, a file or the end of the time to rank 0."""
 
-    def at(batch: int, rank: int) -> None:
+    def at(batch: int, rank: int, how: str) -> None:
         decide, pending = StopWatcher.decide, [True]
 
         def deciding(self: StopWatcher, number: int, *others: Any) -> Decision:
-            if number == batch and pending and comm.rank == rank:
+            if number == batch and pending and comm.rank == (rank if how in SIGNALS else 0):
                 pending.pop()
-                os.kill(os.getpid(), signal.SIGUSR1)
+                _stop(self, how)
             return decide(self, number, *others)
 
         monkeypatch.setattr(StopWatcher, "decide", deciding)
 
     return at
+
+
+SIGNALS = ("SIGUSR1", "SIGTERM")
+TIME_LIMIT = 'run.time.limit="1h"'
+"""As of --time-limit 1h."""
+
+
+def _stop(watcher: StopWatcher, how: str) -> None:
+    if how in SIGNALS:
+        os.kill(os.getpid(), signal.Signals[how])
+    elif how == "time limit":
+        watcher.clock = lambda: time.monotonic() + 3600
+    else:
+        assert watcher.directory is not None
+        (watcher.directory / how).touch()
+        watcher.clock = lambda: time.monotonic() + LOOK_SECONDS
 
 
 @pytest.mark.parametrize("kind", ["metropolis", "exact", "tempering"])
@@ -111,14 +129,23 @@ def test_the_same_bits_on_any_number_of_ranks(comm: Communicator, new: Runs, kin
     assert {"renyi2", "overlap", "fidelity_first_error"} <= bits(found).keys()
 
 
-@pytest.mark.parametrize(("before", "after"), [("all", "one"), ("one", "all"), ("all", "all")])
+@pytest.mark.parametrize(
+    ("before", "after", "how"),
+    [
+        ("all", "one", "SIGUSR1"),
+        ("one", "all", "time limit"),
+        ("all", "all", "SIGTERM"),
+        ("all", "all", STOP_FILE),
+    ],
+)
 def test_a_stopped_measurement_goes_on_with_the_same_bits(
-    comm: Communicator, new: Runs, stop_after: Callable[[int, int], None], before: str, after: str
+    comm: Communicator, new: Runs, stop_after: Callable[[int, int, str], None], before: str, after: str, how: str
 ) -> None:
     straight, stopped = new(), new()
     assert carry_out(straight, comm, "one", samples=256 * 7) == 0
-    stop_after(2, comm.size - 1 if before == "all" else 0)
-    assert carry_out(stopped, comm, before, samples=256 * 7) == EXIT_RESUMABLE
+    stop_after(2, comm.size - 1 if before == "all" else 0, how)
+    assert carry_out(stopped, comm, before, samples=256 * 7, overrides=[TIME_LIMIT]) == EXIT_RESUMABLE
+    assert not (stopped / STOP_FILE).exists(), "or it would stop what goes on"
     (part,) = open_run(stopped).measurements
     assert (part.attributes["status"], part.attributes["n_samples"]) == ("running", 256 * 3)
     comm.barrier()

@@ -16,7 +16,7 @@ from pvmc.errors import InputError
 from pvmc.io import export as module
 from pvmc.io import provenance, schema
 from pvmc.io.export import export
-from pvmc.io.measurement import Estimate, Measurement
+from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.results import ResultsWriter
 from pvmc.io.trial import Trial
 
@@ -32,9 +32,18 @@ MEASUREMENT = Measurement(
         "energy": Estimate(-7.25, 0.01, "J (S.S)"),
         "structure_factor_zz": Estimate(np.array([0.5, 2.0, 1.0]), np.full(3, 0.1), "1", ("momentum",)),
         "correlation_zz": Estimate(np.array([1.0, -0.5, 0.25]), np.array([0.0, 0.1, 0.2]), "1", ("displacement",)),
+        "renyi2": Estimate(np.array([0.5, 0.75]), np.array([0.01, 0.02]), "1", ("region",)),
     },
-    {"displacement": DISPLACEMENT, "distance": np.array([0.0, 1.0, 1.0]), "momentum": np.eye(3)[:, :2]},
+    {
+        "displacement": DISPLACEMENT,
+        "distance": np.array([0.0, 1.0, 1.0]),
+        "momentum": np.eye(3)[:, :2],
+        "region_size": np.array([1, 2]),
+        "region_sites": np.array([[1, 0, 0, 0], [0, 1, 0, 1]], np.int8),
+    },
 )
+COORDINATES = set(MEASUREMENT.coordinates)
+OWN_NAMES = {"region", "site", "component"}
 
 
 @pytest.fixture(params=[np.float64, np.complex128])
@@ -95,6 +104,7 @@ def test_csv(run: Path, theta: np.ndarray) -> None:
     energy, *rows = tables["measurements"]
     correlation = [row for row in rows if row["name"] == "correlation_zz"]
     assert (energy["name"], float(energy["value"]), float(energy["error"])) == ("energy", -7.25, 0.01)
+    assert [row["coordinates"] for row in rows if row["name"] == "renyi2"] == ["0", "1 3"], "the sites of the region"
     assert [(row["coordinates"], float(row["value"])) for row in correlation] == [
         ("0 0", 1.0),
         ("1 0", -0.5),
@@ -129,6 +139,21 @@ def test_netcdf_as_hdf5(run: Path, theta: np.ndarray) -> None:
         assert file["measurements/0001"].attrs["n_samples"] == 64
 
 
+def check_measurement(measured: Any) -> None:
+    """MEASUREMENT as xarray has it: numbered axes, and what lies along them as coordinates."""
+    assert set(measured.indexes) == {f"{axis}_number" for axis in ("displacement", "momentum")} | OWN_NAMES
+    assert all(measured[axis].values.tolist() == list(range(size)) for axis, size in measured.sizes.items())
+    assert measured.correlation_zz.dims == measured.distance.dims == ("displacement_number",)
+    assert measured.displacement.dims == ("displacement_number", "component")
+    assert measured.region_sites.dims == ("region", "site") and measured.region_sites.dtype == np.int8
+    assert set(measured.coords) == set(measured.indexes) | COORDINATES
+    assert measured.structure_factor_zz[measured.momentum[:, 1] == 1].values.tolist() == [2.0]
+    assert measured.correlation_zz[measured.displacement[:, 1] == 1].values.tolist() == [0.25]
+    assert measured.correlation_zz.to_dataframe()["distance"].tolist() == [0.0, 1.0, 1.0]
+    assert measured.renyi2[measured.region_size == 2].values.tolist() == [0.75]
+    assert float(measured.energy) == -7.25 and measured.energy.attrs["units"] == "J (S.S)"
+
+
 @pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
 def test_netcdf_by_xarray(run: Path, theta: np.ndarray, engine: str) -> None:
     xarray = pytest.importorskip("xarray")
@@ -142,16 +167,14 @@ def test_netcdf_by_xarray(run: Path, theta: np.ndarray, engine: str) -> None:
         assert parameters[name].dims == ("iteration", "parameter")
         np.testing.assert_array_equal(parameters[name].sel(iteration=2), theta[1].real)
     with xarray.open_dataset(path, engine=engine, group="measurements/0001") as measured:
-        assert measured.correlation_zz.dims == measured.distance.dims == ("displacement_number",)
-        assert measured.structure_factor_zz[measured.momentum_1 == 1].values.tolist() == [2.0]
-        assert measured.correlation_zz[measured.displacement_1 == 1].values.tolist() == [0.25]
-        assert float(measured.energy) == -7.25
+        check_measurement(measured)
 
 
 def test_results_file_by_xarray(run: Path, theta: np.ndarray) -> None:
     """Every group of run.h5 opens without an argument more, and every axis has its coordinate."""
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5netcdf")
+    write_measurement(run / "run.h5", MEASUREMENT)
 
     def group(name: str) -> Any:
         return xarray.open_dataset(run / "run.h5", engine="h5netcdf", group=name)
@@ -175,6 +198,10 @@ def test_results_file_by_xarray(run: Path, theta: np.ndarray) -> None:
         assert state.status.item() == b"finished"
     with group("reference") as reference:
         assert reference.attrs["energy"] == -8.0
+    with group("measurements/0001") as measured:
+        check_measurement(measured)
+    with group("/") as root:
+        assert root.attrs["n_parameters"] == K
 
 
 def test_exports_are_replaced_but_nothing_else(run: Path) -> None:
