@@ -79,7 +79,7 @@ def memory_table(job: Job, ranks: int | None = None) -> str:
     lines = ["# memory of the largest rank, without Python and its libraries (about 200 MB):"]
     lines.append(f"# (the total counts what is there at the same time: {together})")
     lines.append(_row("ranks", ("total", "samples", "O", matrix, "tables", "states")))
-    for count in _rank_counts(job, ranks):
+    for count in rank_counts(job, ranks):
         memory = _memory(job, sizes, solver, count)
         linear = memory.linear.derivatives, memory.linear.matrix
         parts = (memory.total, memory.samples, *linear, memory.tables, memory.states)
@@ -107,14 +107,14 @@ def solver_table(job: Job, rates: Rates, ranks: int | None = None) -> str:
         lines.append(f"# automatic choice: {automatic.solver} ({automatic.reason})")
     lines += [f"# linear problem of an iteration, {solver.solver}, predicted for the largest rank", *_in_words(rates)]
     lines.append(_row("ranks", head))
-    lines += [_row(count, _cells(cost(sizes, solver.solver, count, rates))) for count in _rank_counts(job, ranks)]
+    lines += [_row(count, _cells(cost(sizes, solver.solver, count, rates))) for count in rank_counts(job, ranks)]
     lines.append(f"# the three solvers on {compared} {'rank' if compared == 1 else 'ranks'}:")
     lines.append(_row("", head))
     lines += [_row(one, _cells(cost(sizes, one, compared, rates))) for one in SOLVERS]
     return "\n".join(lines)
 
 
-def _rank_counts(job: Job, ranks: int | None) -> list[int]:
+def rank_counts(job: Job, ranks: int | None) -> list[int]:
     """The given number of ranks, or 1, 2, 4, ... up to the number of blocks; InputError where there are fewer."""
     n_blocks = job.sampler.n_blocks
     if ranks and ranks > n_blocks:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pvmc import cli
-from pvmc.errors import InputError
+from pvmc.errors import EXIT_RESUMABLE, InputError
 from pvmc.exact import Basis
 from pvmc.io.fit_file import open_fit
 from pvmc.io.lock import locked
@@ -121,6 +121,24 @@ def test_an_error_out_of_reach_is_said(run: Path, capsys: pytest.CaptureFixture[
     (found,) = open_run(run).measurements
     assert (found.attributes["n_samples"], found.attributes["status"]) == (2048, "finished")
     assert len([line for line in capsys.readouterr().out.splitlines() if "--until-error 1e-09" in line]) == 1
+
+
+def test_a_stopped_measurement_ends_with_75_and_goes_on(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the file STOP and by --time-limit; each has one batch of three when it ends."""
+    common = ("--observables", "energy, renyi2", "--samples", 768, "--seed", 3)
+    assert pvmc("measure", run, *common) == 0
+    for options, reason in (((), "STOP, and removed it"), (("--time-limit", "0.001s"), "the time limit of 0.001s")):
+        if not options:
+            (run / "STOP").touch()
+        assert pvmc("measure", run, *common, *options) == EXIT_RESUMABLE
+        printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("stopped: ")]
+        assert len(printed) == 1 and reason in printed[0] and printed[0].endswith("; go on with --resume")
+        assert open_run(run).measurements[-1].attributes["n_samples"] == 256
+        assert pvmc("measure", run, "--resume") == 0
+        straight, *_, resumed = open_run(run).measurements
+        for name, expected in straight.estimates.items():
+            found = resumed.estimates[name]
+            assert np.array_equal(found.value, expected.value) and np.array_equal(found.error, expected.error)
 
 
 def test_two_runs_are_compared(made: Path, run: Path, tmp_path: Path) -> None:
