@@ -27,6 +27,7 @@ def validate(options: argparse.Namespace) -> int:
     """``pvmc validate``."""
     from pvmc.config import to_toml
     from pvmc.job import load_job
+    from pvmc.measurement.memory import measuring_table
     from pvmc.parallel import limit_threads
     from pvmc.recorder import describe
     from pvmc.resources import memory_table, solver_table
@@ -39,6 +40,7 @@ def validate(options: argparse.Namespace) -> int:
     if cost := cost_in_words(job.config.run):
         print(f"# {cost}")
     print(memory_table(job, options.ranks))
+    print(measuring_table(job, options.ranks))
     limit_threads(job.config.run.threads_per_rank)  # so that the products that are timed are those of a rank
     print(solver_table(job, measure_rates(), options.ranks))
     return 0
