@@ -32,7 +32,7 @@ FIDELITY = "fidelity:"
 LARGEST_DEVIATION = 4.0
 """Standard errors by which the product of norms may differ from 1 before the ratios are said to be badly sampled."""
 
-_TEXT = re.compile(r"(?:(?P<name>[A-Za-z]\w*)=)?(?P<path>.+?)(?:@(?P<iteration>\d{1,18}))?\Z", re.ASCII)
+_TEXT = re.compile(r"(?:(?P<name>[A-Za-z]\w*(?<!_error))=)?(?P<path>.+?)(?:@(?P<iteration>\d{1,18}))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True)

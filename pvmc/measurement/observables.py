@@ -36,7 +36,7 @@ LETTERS = ("xx", "yy", "zz")
 WITH_ARGUMENTS = (OPERATOR, f"{RENYI}:", FIDELITY)
 """Beginnings of names that say more."""
 
-_NAME = re.compile(r"[A-Za-z]\w*\Z", re.ASCII)
+_NAME = re.compile(r"[A-Za-z]\w*(?<!_error)\Z", re.ASCII)  # NAME_error is where the error of NAME is stored
 _PLACEHOLDER = re.compile(r"(?:[XYZ+-]|\[)(?P<name>[ij])")
 
 

@@ -222,6 +222,7 @@ def test_a_file_of_a_killed_run_takes_a_measurement(made: Path, tmp_path: Path) 
         (("--observables", "operator:x=Z0 Q1"), '"Q1" is not an operator'),
         (("--observables", "operator:x=X0 Z0"), "not Hermitian"),
         (("--observables", "operator:x=Z8"), "outside the lattice"),
+        (("--observables", "operator:x_error=Z1"), "must be operator:NAME=EXPRESSION"),
         (("--observables", "operator:x=Z1,operator:x=Z2"), "another operator has this name"),
         (("--observables", "renyi2:3-9"), "numbered from 0 to 7"),
         (("--observables", "renyi2:0-7"), "1 to 7 sites, not 8"),
