@@ -45,9 +45,9 @@ def exact_points(vector: npt.NDArray[Any], lattice: Lattice) -> dict[str, Floats
         lattice: a bipartite lattice.
 
     Returns:
-        Arrays by the names of :mod:`pvmc.measurement`: magnetisations (1,), correlations (N,) with site 0, structure
-        factors (n_momenta,), in units of Pauli matrices, the staggered magnetisation squared (1,), and ``renyi2`` (N/2,)
-        of the first 1, 2, ..., N/2 sites, in nats.
+        Arrays by the names of :mod:`pvmc.measurement`, of Pauli matrices: magnetisations (1,), correlations (N,) with
+        site 0, structure factors (n_momenta,), the staggered magnetisation squared (1,); and ``renyi2`` (N/2,) of the
+        first 1, 2, ..., N/2 sites, in nats.
     """
     pairs = pair_expectations(vector, lattice.n_sites)
     signs = lattice.sublattices().astype(float)
