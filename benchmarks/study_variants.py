@@ -26,6 +26,9 @@ class System:
     figure: str = ""
 
 
+SOLVER = "sr.solver"
+"""Key of the solver of the linear problem."""
+
 SYSTEMS = {
     "heisenberg": System(
         "Heisenberg ring, N = 40, translation-symmetric complex RBM, alpha = 2, 4096 samples",
@@ -40,6 +43,7 @@ SYSTEMS = {
     "j1j2_plain": System(
         "J1-J2 model, 6 x 6, J2 = 0.5, plain complex RBM, alpha = 2, 1024 samples",
         CONFIGS / "j1j2_square_plain.toml",
+        {SOLVER: '"minsr"'},  # S has 1024 eigenvalues besides 0: the kernel of the samples is the smaller matrix
         figure="j1j2",
     ),
 }
@@ -225,5 +229,8 @@ def chosen(system: str, pattern: str = "*") -> list[Variant]:
 
 
 def settings(system: System, variant: Variant) -> list[str]:
-    """KEY=VALUE of the system and the variant, as ``--set`` takes them."""
-    return [f"{key}={value}" for key, value in (system.overrides | variant.overrides).items()]
+    """KEY=VALUE of the system and the variant, as ``--set`` takes them; a method without S has no solver."""
+    overrides = system.overrides | variant.overrides
+    if "sr.method" in overrides:
+        overrides.pop(SOLVER, None)
+    return [f"{key}={value}" for key, value in overrides.items()]
