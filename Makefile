@@ -10,6 +10,9 @@ PYTHON ?= python3
 # Ranks of `make run`.
 NP     ?= 2
 
+# Processes of the serial tests.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+
 VENV      := .venv
 BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(MPI)
@@ -45,7 +48,7 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run figures test lint test-serial test-mpi docs validation bench bench-peer scaling clean
+.PHONY: help install run figures test lint test-serial test-mpi install-peers test-peers docs validation bench bench-peer scaling clean
 .DEFAULT_GOAL := help
 
 help:
@@ -55,6 +58,7 @@ help:
 	@echo 'make test        lint, serial tests, tests on 1, 2, 3 and 4 ranks'
 	@echo 'make lint        ruff and mypy'
 	@echo 'make test-serial make test-mpi   one part of the tests'
+	@echo 'make test-peers  tests with the real xarray, Qiskit, OpenFermion, arviz, ... in an environment of their own (1 GB)'
 	@echo 'make docs        generated pages of docs/'
 	@echo 'make validation  docs/validation.md: small systems against exact diagonalisation; some minutes'
 	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/benchmarks.md; then make scaling'
@@ -121,8 +125,23 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Two workers to a core: many tests wait for programs that they have started.
 test-serial: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# The programs that results are exchanged or compared with (xarray, Qiskit, arviz, ...) are large: not in .venv.
+PEERS := .venv-peers
+
+install-peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: setup.cfg
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[test,peers,mpich]'
+	@touch $@
+
+test-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m pytest -n $(WORKERS) tests/unit/test_series_statistics.py tests/unit/test_interchange.py \
+	    tests/unit/test_export.py
 
 # The tests check that they have as many ranks as PVMC_TEST_RANKS says.
 test-mpi: $(INSTALLED)
@@ -157,5 +176,5 @@ bench-peer: $(INSTALLED) $(PEER)/.installed
 	$(MAKE) --no-print-directory bench
 
 clean:
-	rm -rf $(VENV) $(PEER) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEER) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,15 @@ def _overridden(raw: RawInput, request: MeasureRequest) -> RawInput:
             raise InputError(f"--set {key}: {why}, and {', '.join(name.rstrip('.') for name in FREE)}")
         if key in [f"sampler.{name}" for name in IGNORED]:
             raise InputError(f"--set {key}: a measurement does without; its draws all weigh the same")
-    return overridden(raw, request.overrides)
+    given = overridden(raw, request.overrides)
+    if _kind(given) == _kind(raw):
+        return given
+    # The keys of one kind of sampler mean nothing to the other.
+    return overridden(replace(raw, tables={**raw.tables, "sampler": {}}), request.overrides)
+
+
+def _kind(raw: RawInput) -> str:
+    return str(raw.tables["sampler"].get("kind", "metropolis"))
 
 
 def _resumed(request: MeasureRequest, raw: RawInput, saved: SavedParameters, found: Sequence[Measurement]) -> Plan:

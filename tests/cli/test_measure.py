@@ -101,6 +101,10 @@ def test_other_parameters_are_measured(tmp_path: Path) -> None:
     assert [one.attributes["iteration"] for one in found] == [0, 5]
     assert [one.estimates["energy"].value for one in found] == pytest.approx(expected, abs=1e-11)
     assert abs(expected[0] - expected[1]) > 1e-4
+    sampled = ("--set", 'sampler.kind="metropolis"', "--set", "sampler.walkers=64", "--set", "sampler.samples=64")
+    assert pvmc("measure", tmp_path / "run", "--observables", "energy", "--samples", 4096, *sampled) == 0
+    estimate = open_run(tmp_path / "run").measurements[2].estimates["energy"]
+    assert float(estimate.error) > 0 and abs(float(estimate.value) - expected[1]) < 5 * float(estimate.error)
     assert found[0].attributes["seed"] != found[1].attributes["seed"], "two measurements do not share random numbers"
 
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.statistical
 
 LEVEL = 1e-3
 DRAWS = 32
-"""Of each walker.  With 8 the means of pairs are so far from Gaussian that one in some hundred seeds has p < 1e-7."""
+"""Of each walker: their means, and those of pairs, have to be close to Gaussian."""
 
 COMM = SerialCommunicator()
 OBSERVABLES = ["magnetization", "correlations", "structure_factor", "staggered", "renyi2:lengths"]
