@@ -56,7 +56,7 @@ def make_job(sr: dict[str, Any], sampler: dict[str, Any] | None = None, **settin
         "hamiltonian": {"model": "heisenberg"},
         "ansatz": {"kind": "rbm", "alpha": 1},
         "sampler": {"moves": {"exchange": 1.0}, "walkers": 64, "block_width": 16, "samples": 256, **(sampler or {})},
-        "sr": {"learning_rate": 0.05, "shift": 0.01, **sr},
+        "sr": {"learning_rate": 0.05, **({} if "method" in sr else {"shift": 0.01}), **sr},
         "run": {"iterations": ITERATIONS, "save_every": 5, **settings},
     }
     return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))

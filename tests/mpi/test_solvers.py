@@ -197,6 +197,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "adam": {"method": "adam", "learning_rate": 0.01},
 }
 
+DAMPED = {"learning_rate": 0.05, "shift": {"initial": 0.1, "decay": 0.5}}
+
 ANSATZES: dict[str, dict[str, Any]] = {
     "stored": {"kind": "rbm", "alpha": 2},
     "factored": {"kind": "rbm", "symmetry": "none", "alpha": 1},
@@ -224,7 +226,7 @@ def make_job(solver: str, ansatz: str, sampler: str) -> Job:
         "hamiltonian": {"model": "heisenberg"},
         "ansatz": ANSATZES[ansatz],
         "sampler": SAMPLERS[sampler],
-        "sr": {"learning_rate": 0.05, "shift": {"initial": 0.1, "decay": 0.5}} | RUNS[solver],
+        "sr": RUNS[solver] if solver == "adam" else DAMPED | RUNS[solver],
         "run": {"iterations": ITERATIONS},
     }
     return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
