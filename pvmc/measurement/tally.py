@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ class Findings:
     doubts: dict[str, str] = field(default_factory=dict)
 
 
-class Tally:
+class Tally(ABC):
     """Sums over the draws of a rank's walkers, which become estimates in the end.
 
     Every number belongs to one block of walkers, so that neither the ranks nor a restart changes a bit of it.
@@ -42,29 +43,29 @@ class Tally:
     name: str
     coordinates: Mapping[str, npt.NDArray[Any]] = {}
 
-    def compile(self) -> None:
+    def compile(self) -> None:  # noqa: B027 (most tallies need none)
         """Run every kernel once that the measured wave function does not run itself."""
 
-    def add(self, psi: WaveFunction, draw: Draw) -> None:
+    def add(self, psi: WaveFunction, draw: Draw) -> None:  # noqa: B027 (most tallies need none)
         """Add a draw of one block from |psi|^2."""
 
-    def end_batch(self, psi: WaveFunction, batch: int) -> None:
+    def end_batch(self, psi: WaveFunction, batch: int) -> None:  # noqa: B027 (most tallies need none)
         """A batch of draws is over, of this number from 0."""
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """All sums, by blocks along the first axis of each array."""
         return {}
 
-    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:  # noqa: B027 (most tallies need none)
         """Go on from a state of this rank's blocks."""
 
+    @abstractmethod
     def findings(self, comm: Communicator) -> Findings:
         """Collective.  The estimates from the sums of all ranks, with their errors."""
-        raise NotImplementedError
 
+    @abstractmethod
     def of_vector(self, vector: npt.NDArray[np.complex128], basis: Basis) -> dict[str, Estimate]:
         """The estimates without error, from psi itself, normalised on the configurations of a basis, (D,)."""
-        raise NotImplementedError
 
 
 def saved_states(tallies: tuple[Tally, ...], comm: Communicator) -> dict[str, npt.NDArray[Any]]:
