@@ -100,7 +100,7 @@ def pair_means(numbers: Mapping[str, npt.NDArray[Any]]) -> Floats:
     sums = numbers["sums"] / numbers["draws"]
     half = sums.shape[2] // 2
     values = (sums[:, :, :half] + sums[:, :, half:]) / 2.0
-    n_regions = sum(name.startswith("renyi2_") and name.endswith("_sums") for name in numbers)
-    swaps = [numbers[f"renyi2_{i}_sums"][:, :, 0] / numbers[f"renyi2_{i}_weights"] for i in range(n_regions)]
-    columns = np.concatenate([values, np.stack(swaps, axis=1)], axis=1) if swaps else values
+    columns = values
+    if "renyi2_sums" in numbers:
+        columns = np.concatenate([values, numbers["renyi2_sums"][..., 0] / numbers["renyi2_weights"]], axis=1)
     return columns.transpose(0, 2, 1).reshape(-1, columns.shape[1])

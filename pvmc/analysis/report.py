@@ -34,7 +34,7 @@ _CAPTIONS = {
 
 _MEASURED = {
     "correlations": "Spin correlations of {} against the distance; open symbols: negative. Bars: one standard error.",
-    "structure-factor": "Structure factor of the spins of {}. Bars: one standard error.",
+    "structure-factor": "Structure factor of the spins of {}. Bars, in one dimension: one standard error.",
     "entanglement": "Entanglement of regions of {} with the rest: Renyi-2 entropy. Bars: one standard error.",
 }
 """Figures of what was measured in one run."""

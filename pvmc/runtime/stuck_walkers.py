@@ -53,9 +53,10 @@ class StuckWalkers:
 
     def warning(self, iteration: int) -> str:
         """One line, with what helps."""
-        n, be = len(self.walkers), "walker is" if len(self.walkers) == 1 else "walkers are"
+        n = len(self.walkers)
+        be, own = ("walker is", "its") if n == 1 else ("walkers are", "their")
         return (
-            f"iteration {iteration}: {n} of {self.n_walkers} {be} stuck in a mode of their own, at energy "
+            f"iteration {iteration}: {n} of {self.n_walkers} {be} stuck in a mode of {own} own, at energy "
             f"{self.energy:.6g} against {self.others:.6g} of the others (R-hat {self.r_hat:.3f}); they are kept. "
             "Longer sweeps, tempering or moves over longer distances let them out; a lower sr.learning_rate may "
             "keep such modes from forming"
