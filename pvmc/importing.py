@@ -36,14 +36,12 @@ from pvmc.measurement.request import SEED_LIMIT
 from pvmc.parallel import Communicator, limit_threads
 from pvmc.recorder import RunRequest, describe, find_job_reference, open_results, warn
 from pvmc.runtime import StuckWalkers, WalkerWatch, spectrum_bounds
-from pvmc.runtime.stuck_walkers import IN_A_ROW, NOT_LOOKED
+from pvmc.runtime.stuck_walkers import NOT_LOOKED
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Sampler, Walkers
 from pvmc.simulation import require_blocks
+from pvmc.statistics.thresholds import LARGEST_R_HAT, STUCK_IN_A_ROW
 
-WORST_R_HAT = 1.1
-"""Above this the walkers disagree so much that their mean says nothing (Gelman et al., sec. 11.5)."""
-
-BATCHES = 2 * IN_A_ROW
+BATCHES = 2 * STUCK_IN_A_ROW
 """Sets of ``sampler.samples`` configurations for the energy: enough to tell walkers that are stuck."""
 
 
@@ -175,7 +173,7 @@ class ImportedRun:
             print(f"exact E/N = {exact / n_sites:.8f}, relative error {abs(energy.mean.real / exact - 1):.2e}")
         if measured.warning:
             warn(f'{measured.warning}; here sampler.start = "neel" may keep walkers out')
-        elif energy.r_hat > WORST_R_HAT:  # as where half of the walkers sit in another mode: none is an outlier
+        elif energy.r_hat > LARGEST_R_HAT:  # as where half of the walkers sit in another mode: none is an outlier
             warn(
                 f"R-hat {energy.r_hat:.3f}: the walkers do not agree, and neither the energy nor its error is to be "
                 "trusted"

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pvmc.analysis.symptom import Judged
+from pvmc.io.reader import Run
 from pvmc.statistics import Mean, drift, mean
+from pvmc.statistics.thresholds import LARGEST_DRIFT
 
 LONGEST = 0.5
 """Largest part of a run that is averaged: parameters still move in the first half."""
 
 SHORTEST = 32
 """Fewest iterations that can show whether a series has settled."""
-
-LARGEST_DRIFT = 3.0
-"""Errors by which beginning and end of a settled series may differ.  About 1 % of settled ones exceed it, and are
-averaged over less: at 2 it would be 14 %, and what the data choose so often has an error that is too small."""
 
 
 @dataclass(frozen=True)
@@ -60,3 +59,26 @@ def average(energies: NDArray[np.float64]) -> Average | None:
         length //= 2
     rows = finite[-max(2, finite.size // 4) :]
     return Average(mean(energies[rows]), rows, settled=False)
+
+
+def judged(run: Run) -> Judged:
+    """The part of a run over which its energy is averaged, the same for every command: see :func:`average`.
+
+    Of fewer than 4 iterations with an energy, such as the single one of an imported state, the last one, with its own
+    error; of none at all the second half of the run, with an energy that is NaN.
+    """
+    done = len(run.iteration)
+    found = average(run.energy_per_site)
+    if found is not None:
+        return Judged(run, found.plateau, found.rows, done - int(found.rows[0]), found.settled)
+    energies, errors = run.energy_per_site, run.energy_error_per_site
+    rows = np.flatnonzero(np.isfinite(energies) & np.isfinite(errors))[-1:]
+    if not rows.size:
+        return Judged(run, Mean(float("nan"), float("nan"), 0, converged=False), rows, (done + 1) // 2, settled=False)
+    alone = Mean(float(energies[rows[0]]), float(errors[rows[0]]), 1, converged=True)
+    return Judged(run, alone, rows, done - int(rows[0]), settled=is_imported(run))
+
+
+def is_imported(run: Run) -> bool:
+    """Whether a run is a state from elsewhere: one row, after which no step was made.  Its parameters stay."""
+    return len(run.iteration) == 1 and not np.isfinite(run.series["force_norm"][0])

@@ -15,9 +15,9 @@ from pvmc.analysis import style
 from pvmc.analysis.drawing import Drawing
 from pvmc.analysis.labels import label_ends, labelled
 from pvmc.analysis.series import running_mean
-from pvmc.analysis.symptoms import LARGEST_R_HAT
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
+from pvmc.statistics.thresholds import LARGEST_R_HAT
 
 PANELS = (
     ("acceptance", "Acceptance"),

@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pvmc.analysis.symptoms import Symptom, mean_of_last, symptoms
+from pvmc.analysis.average import judged
+from pvmc.analysis.symptom import Symptom
+from pvmc.analysis.symptoms import symptoms
 from pvmc.io.schema import FILE_NAME
 from pvmc.io.trial import Trial, kept
-from pvmc.statistics import Mean, mean
 
 if TYPE_CHECKING:
     from pvmc.io.fit_file import Fit
     from pvmc.io.reader import Run
 
 LAST = 100
-"""Averages are over at most this many iterations, and over at most the second half of a run."""
+"""Iterations whose median is the time of one."""
 
 SILENCE = 300.0
 """Seconds without a change of its file after which a fit counts as over."""
@@ -42,11 +43,11 @@ class RunFacts:
         message: why it is no longer running; may be empty.
         iteration: iterations done.
         iterations: iterations planned.
-        energy, energy_error: mean over the last iterations and its error, which accounts for their correlation; of
-            one iteration its own.
+        energy, energy_error: mean over the settled part of the run (:func:`pvmc.analysis.average.judged`) and its
+            error, which accounts for correlation; of one iteration its own.
         energy_units: their unit.
         averaged: number of these iterations.
-        drifting: whether the error is a lower bound, because the energy still drifts.
+        drifting: whether the error is a lower bound, because the energy still drifts or stays correlated.
         exact, exact_method: the exact energy, and where it comes from.
         variance, acceptance, r_hat: means over the same iterations; the variance per site.
         seconds_per_iteration: median over the last iterations.
@@ -153,12 +154,12 @@ def run_facts(run: Run) -> RunFacts:
         StorageError: its files cannot be read any more.
     """
     state = run.status()
-    energy = _energy(run)
-    last = energy.n if energy else 0
+    part = judged(run)
+    energy = part.energy if part.energy.n else None
     done, planned = len(run.iteration), int(run.attributes["n_iterations"])
     typical = _seconds_per_iteration(run)
     checkpoint = run.last_checkpoint() if run.path.name == FILE_NAME else None
-    variance = mean_of_last(run, "variance", last) if energy else None
+    variance = part.mean("variance")
     best = kept(run.trials)
     return RunFacts(
         path=str(run.path),
@@ -170,12 +171,12 @@ def run_facts(run: Run) -> RunFacts:
         energy_error=energy.error if energy else None,
         energy_units=run.energy_units,
         averaged=energy.n if energy else 0,
-        drifting=energy is not None and not energy.converged,
+        drifting=part.energy.n > 1 and not part.settled,
         exact=run.reference_energy_per_site,
         exact_method=run.reference_method,
         variance=None if variance is None else variance / run.n_sites,
-        acceptance=mean_of_last(run, "acceptance", last) if energy else None,
-        r_hat=mean_of_last(run, "r_hat", last) if energy else None,
+        acceptance=part.mean("acceptance"),
+        r_hat=part.mean("r_hat"),
         seconds_per_iteration=typical,
         seconds_left=typical * max(0, planned - done) if state == "running" and typical is not None else None,
         checkpoint=checkpoint.iteration if checkpoint else None,
@@ -186,7 +187,7 @@ def run_facts(run: Run) -> RunFacts:
         host=str(run.attributes["host"]),
         started=str(run.attributes["created"]),
         ended=run.ended,
-        symptoms=tuple(symptoms(run, min(LAST, (done + 1) // 2))),
+        symptoms=symptoms(part),
         go_on=_command(run) if state in ("stopped", "failed", "dead") else "",
         starts=tuple(trial.per_site(run.n_sites) for trial in run.trials),
         kept=best.seed if best else None,
@@ -207,20 +208,6 @@ def fit_facts(fit: Fit) -> FitFacts:
         seconds_per_epoch=float(np.median(seconds[-LAST:])) if seconds.size else None,
         over=done >= planned or time.time() - fit.path.stat().st_mtime > SILENCE,
     )
-
-
-def _energy(run: Run) -> Mean | None:
-    """The mean of the last iterations; of the first few, such as the single one of an imported state, the last alone,
-    with its own error."""
-    values, errors = run.energy_per_site, run.energy_error_per_site
-    measured = np.isfinite(values)
-    last = min(LAST, int(measured.sum()) // 2)
-    if last >= 2:
-        return mean(values[measured][-last:])
-    if not (measured & np.isfinite(errors)).any():
-        return None
-    row = np.flatnonzero(measured & np.isfinite(errors))[-1]
-    return Mean(float(values[row]), float(errors[row]), 1, converged=True)
 
 
 def _seconds_per_iteration(run: Run) -> float | None:

@@ -6,21 +6,20 @@ import math
 from collections.abc import Iterator
 from typing import Any, TypeGuard
 
-from pvmc.analysis.symptoms import LARGEST_R_HAT
+from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.io.measurement import Measurement
-from pvmc.io.reader import Run
-
-FEWEST_INDEPENDENT = 100
-"""Independent samples, n / tau, below which an error is itself not known to 10 %."""
+from pvmc.statistics.thresholds import FEWEST_PER_MEASUREMENT, LARGEST_R_HAT
 
 
-def measured_warnings(run: Run) -> list[str]:
-    """What is wrong with the measurements of a run, one line each; none of those whose attributes are missing.
+def measured_warnings(part: Judged) -> Iterator[Symptom]:
+    """What is wrong with the measurements of a run; nothing of those whose attributes are missing.
 
     Raises:
         StorageError: the file cannot be read any more.
     """
-    return [f"measurement {one.number}: {text}" for one in run.measurements for text in _warnings(one)]
+    for one in part.run.measurements:
+        for text in _warnings(one):
+            yield Symptom("measurement", f"measurement {one.number}: {text}")
 
 
 def _warnings(measurement: Measurement) -> Iterator[str]:
@@ -32,7 +31,7 @@ def _warnings(measurement: Measurement) -> Iterator[str]:
         return
     yield from _disagreement(attributes)
     tau = attributes.get("autocorrelation_time")
-    if samples and _is_positive(tau) and samples / tau < FEWEST_INDEPENDENT:
+    if samples and _is_positive(tau) and samples / tau < FEWEST_PER_MEASUREMENT:
         yield f"{samples / tau:.0f} independent samples (tau {tau:.2g}): its errors are themselves not known to 10 %"
     if names := str(attributes.get("unreliable", "")).strip():
         yield f"errors that are not to be trusted: {names}"

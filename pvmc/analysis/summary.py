@@ -86,7 +86,7 @@ def _progress(facts: RunFacts) -> Iterator[tuple[str, str]]:
 def _accuracy(facts: RunFacts) -> Iterator[tuple[str, str]]:
     if facts.energy is None or facts.energy_error is None:
         return
-    bound = "; still drifting: the error is a lower bound" if facts.drifting else ""
+    bound = "; not settled: the error is a lower bound" if facts.drifting else ""
     averaged = f"(last {facts.averaged} iterations{bound})" if facts.averaged > 1 else "(one iteration, its own error)"
     yield "E/N", f"{facts.energy:.8f} +- {facts.energy_error:.1e} {facts.energy_units} {averaged}"
     if facts.exact is not None:

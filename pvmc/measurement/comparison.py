@@ -25,12 +25,10 @@ from pvmc.measurement.frozen import FrozenState, first_walkers, frozen, walk
 from pvmc.measurement.tally import Findings, Tally, exact_estimate
 from pvmc.parallel import Communicator
 from pvmc.sampler import SECOND_FROZEN_STAGE, Draw, MetropolisSpec, Walkers
+from pvmc.statistics.thresholds import LARGEST_NORM_DEVIATION
 
 FIDELITY = "fidelity:"
 """Begins the observable on the command line, ``fidelity:[NAME=]RUN[@ITERATION]``."""
-
-LARGEST_DEVIATION = 4.0
-"""Standard errors by which the product of norms may differ from 1 before the ratios are said to be badly sampled."""
 
 _TEXT = re.compile(r"(?:(?P<name>[A-Za-z]\w*(?<!_error))=)?(?P<path>.+?)(?:@(?P<iteration>\d{1,18}))?\Z", re.ASCII)
 
@@ -173,7 +171,7 @@ def _sampled_alike(state: FrozenState, job: Job) -> Any:
 
 def _norms_agree(found: FidelityEstimate) -> bool:
     apart = abs(found.norms - 1.0)
-    return math.isfinite(found.norms_error) and apart <= LARGEST_DEVIATION * found.norms_error + 1e-12
+    return math.isfinite(found.norms_error) and apart <= LARGEST_NORM_DEVIATION * found.norms_error + 1e-12
 
 
 def _doubt(name: str, found: FidelityEstimate) -> str:

@@ -13,10 +13,11 @@ from pvmc.ansatz.base import Integers, WaveFunction
 from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
-from pvmc.measurement.renyi import LARGEST_RELATIVE_ERROR, Renyi2, region, renyi2_of_vector
+from pvmc.measurement.renyi import Renyi2, region, renyi2_of_vector
 from pvmc.measurement.tally import Findings, Tally, exact_estimate
 from pvmc.parallel import Communicator
 from pvmc.sampler import Draw
+from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
 
 RENYI = "renyi2"
 """The observable on the command line, alone or as ``renyi2:REGION``; name of the estimate."""
@@ -123,6 +124,6 @@ def _doubts(regions: Sequence[Integers]) -> dict[str, str]:
     more = ", ..." if len(regions) > MOST_IN_WORDS else ""
     return {
         RENYI: f"the purity of regions of {several}{more} sites is known to no better than "
-        f"{LARGEST_RELATIVE_ERROR:.0%}: their entropies are too large, and so uncertain as to be of no use; "
+        f"{LARGEST_SWAP_ERROR:.0%}: their entropies are too large, and so uncertain as to be of no use; "
         "measure longer"
     }

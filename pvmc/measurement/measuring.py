@@ -32,11 +32,9 @@ from pvmc.parallel import Communicator, block_range
 from pvmc.recorder import warn
 from pvmc.runtime import CheckpointPolicy, StopReason, StopWatcher
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
+from pvmc.statistics.thresholds import LARGEST_R_HAT
 
 T = TypeVar("T")
-
-LARGEST_R_HAT = 1.1
-"""R-hat above which a warning is due."""
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,7 @@ from pvmc.measurement.dense import LogPsi, amplitude_matrix, batched_log_psi
 from pvmc.measurement.leave_one_out import Function, Totals, jackknife_variance, standard_error
 from pvmc.parallel import Communicator
 from pvmc.sampler import Draw
-
-LARGEST_RELATIVE_ERROR = 0.1
-"""Of <Swap>.  -ln is biased by half the square of it: at 0.1, by a twentieth of the error."""
+from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Renyi2Estimate:
         imaginary: Im <Swap>, zero within error.
         imaginary_error: its standard error.
         n_pairs: pairs of walkers, over all ranks.
-        reliable: whether the relative error of <Swap> is at most LARGEST_RELATIVE_ERROR.  Beyond, few pairs carry the
+        reliable: whether the relative error of <Swap> is at most LARGEST_SWAP_ERROR.  Beyond, few pairs carry the
             mean: the value is biased upwards, and the error itself uncertain.
     """
 
@@ -233,7 +231,7 @@ class Renyi2:
         value = float(entropy(totals.means))
         error = self._error(entropy, totals, comm)
         swap_error, imaginary_error = (self._error(part, totals, comm) for part in (real_part, imaginary_part))
-        reliable = swap > 0 and swap_error <= LARGEST_RELATIVE_ERROR * swap
+        reliable = swap > 0 and swap_error <= LARGEST_SWAP_ERROR * swap
         return Renyi2Estimate(value, error, swap, swap_error, imaginary, imaginary_error, totals.n_units, reliable)
 
     def _error(self, function: Function, totals: Totals, comm: Communicator) -> float:

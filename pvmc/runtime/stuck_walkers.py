@@ -11,24 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.parallel import Communicator
-
-FAR = 8.0
-"""Robust standard deviations (of the median absolute deviation) beyond which a walker's mean energy is an outlier."""
-
-IN_A_ROW = 3
-"""Looks in a row, as an outlier on one side, after which a walker counts as stuck: heavy tails pass, modes stay."""
-
-LOOK_EVERY = 10
-"""Iterations between two looks."""
-
-WARN_EVERY = 100
-"""Fewest iterations between two warnings."""
+from pvmc.statistics.thresholds import (
+    STUCK_DEVIATIONS,
+    STUCK_EVERY,
+    STUCK_IN_A_ROW,
+    STUCK_ROUNDING,
+    STUCK_WARN_EVERY,
+)
 
 NOT_LOOKED = -1
 """In place of a number of walkers that was not asked for."""
-
-ROUNDING = 1e-9
-"""Relative scatter below which energies count as equal."""
 
 _NORMAL = 1.4826
 
@@ -90,14 +82,14 @@ class WalkerWatch:
             comm: the ranks.
         """
         self.n_stuck = NOT_LOOKED
-        if iteration % LOOK_EVERY:
+        if iteration % STUCK_EVERY:
             return ""
         everywhere = comm.gather(np.ascontiguousarray(energies, dtype=np.float64))
         if everywhere is None:
             return ""
         found = self.judge(everywhere, r_hat)
         self.n_stuck = len(found.walkers) if found else 0
-        if found is None or (self._warned is not None and iteration - self._warned < WARN_EVERY):
+        if found is None or (self._warned is not None and iteration - self._warned < STUCK_WARN_EVERY):
             return ""
         self._warned = iteration
         return found.warning(iteration)
@@ -109,7 +101,7 @@ class WalkerWatch:
             self._side, self._times = np.zeros_like(side), np.zeros_like(side)
         self._times = np.where(side == 0, 0, np.where(side == self._side, self._times + 1, 1))
         self._side = side
-        walkers = np.flatnonzero(self._times >= IN_A_ROW)
+        walkers = np.flatnonzero(self._times >= STUCK_IN_A_ROW)
         if not walkers.size:
             return None
         theirs = energies[walkers]
@@ -129,6 +121,6 @@ def outliers(energies: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     if finite.any():
         middle = np.median(energies[finite])
         deviation = np.where(finite, energies, middle) - middle
-        scale = _NORMAL * np.median(np.abs(deviation[finite])) + ROUNDING * abs(middle)
-        side += np.where(np.abs(deviation) > FAR * scale, np.sign(deviation), 0.0).astype(np.int64)
+        scale = _NORMAL * np.median(np.abs(deviation[finite])) + STUCK_ROUNDING * abs(middle)
+        side += np.where(np.abs(deviation) > STUCK_DEVIATIONS * scale, np.sign(deviation), 0.0).astype(np.int64)
     return side.astype(np.int64)

@@ -1,0 +1,97 @@
+"""Signs that a run was sampled badly: numbers, walkers and chains of its last iterations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from pvmc.analysis.symptom import Judged, Symptom
+from pvmc.statistics.thresholds import (
+    FEWEST_JUDGED,
+    FEWEST_PER_ITERATION,
+    LARGEST_R_HAT,
+    MOST_SPIKES,
+    SMALLEST_ACCEPTANCE,
+    SMALLEST_EFFECTIVE_PART,
+    SPIKE_R_HAT,
+)
+
+FINITE = ("energy", "energy_error", "variance", "update_norm")
+"""Series that a run always measures."""
+
+
+def not_finite(part: Judged) -> Iterator[Symptom]:
+    """Numbers that are not finite; the first such series."""
+    for series in FINITE:
+        bad = ~np.isfinite(part.series(series))
+        recorded = np.isfinite(part.run.series[series]).any() or series == "energy"  # not by earlier versions
+        if recorded and bad.any():
+            text = f"{series.replace('_', ' ')} not finite in {bad.sum()} of the last {bad.size} iterations"
+            yield Symptom("not finite", f"{text}; a smaller sr.learning_rate or a larger sr.shift may help")
+            return
+
+
+def stuck(part: Judged) -> Iterator[Symptom]:
+    """Walkers in a mode of their own: those that the run itself has seen, or spikes of R-hat.
+
+    Half of the walkers in another mode are no outliers to the other half: the run does not see them as stuck.
+    """
+    looks = part.series("stuck_walkers")
+    looks = looks[looks >= 0]
+    if (looks > 0).any():
+        n = int(looks.max())
+        walkers = "1 walker was" if n == 1 else f"up to {n} walkers were"
+        text = f"{walkers} stuck in a mode of their own in {(looks > 0).sum()} of {looks.size} looks"
+        yield Symptom("stuck", f"{text}: they bias the energy; tempering or moves over longer distances may help")
+        return
+    values = part.run.series["r_hat"][part.rows]
+    values = values[~np.isnan(values)]  # infinite where no walker varies
+    spikes = int((values > SPIKE_R_HAT).sum())
+    if part.last >= FEWEST_JUDGED and spikes > max(1, MOST_SPIKES * values.size):
+        often = f"in {spikes} of {values.size} iterations"
+        text = f"R-hat above {SPIKE_R_HAT} {often}: walkers are stuck in modes of their own"
+        yield Symptom("stuck", f"{text}; tempering or moves over longer distances may help")
+
+
+def disagreement(part: Judged) -> Iterator[Symptom]:
+    """Chains that do not agree, by the median of R-hat."""
+    values = part.series("r_hat")
+    values = values[np.isfinite(values)]
+    # The median: a single iteration says little, and close to an eigenstate R-hat has spikes.
+    r_hat = float(np.median(values)) if values.size and part.last >= FEWEST_JUDGED else 1.0
+    if r_hat > LARGEST_R_HAT:
+        text = f"R-hat {r_hat:.3f} (median of the last {part.last} iterations): the walkers do not agree on the energy"
+        yield Symptom("R-hat", f"{text}; a larger sampler.sweep or sampler.discard, or tempering may help")
+
+
+def standstill(part: Judged) -> Iterator[Symptom]:
+    """Walkers that hardly move."""
+    acceptance = part.mean("acceptance")
+    if acceptance is not None and part.last >= FEWEST_JUDGED and acceptance < SMALLEST_ACCEPTANCE:
+        text = f"acceptance {acceptance:.2g} over the last {part.last} iterations: the walkers hardly move"
+        yield Symptom("acceptance", f"{text}; other sampler.moves or tempering may help")
+
+
+def few_count(part: Judged) -> Iterator[Symptom]:
+    """Weights that let few of the samples count."""
+    effective, samples = part.mean("effective_samples"), part.mean("n_samples")
+    if effective is None or not samples or part.last < FEWEST_JUDGED:
+        return
+    if effective < SMALLEST_EFFECTIVE_PART * samples:
+        text = f"the weights of {samples:.0f} samples count as {effective:.0f} equal ones: sampler.power is far from 2"
+        yield Symptom("weights", f"{text}; a power closer to 2 has smaller errors")
+
+
+def few_samples(part: Judged) -> Iterator[Symptom]:
+    """Too few samples for the parameters, or for an error."""
+    samples, tau = part.mean("n_samples"), part.mean("autocorrelation_time")
+    parameters = int(part.run.attributes["n_parameters"])
+    if samples and samples < parameters:
+        text = f"{samples:.0f} samples per iteration for {parameters} parameters: S is singular without its shift"
+        yield Symptom("parameters", f"{text}; raise sampler.samples, or keep sr.shift large enough")
+    exact = part.run.config.get("sampler", {}).get("kind") == "exact"
+    if samples and tau and math.isfinite(tau) and samples / tau < FEWEST_PER_ITERATION and not exact:
+        text = f"{samples / tau:.0f} independent samples per iteration (tau {tau:.2g})"
+        yield Symptom("samples", f"{text}: raise sampler.samples, or sampler.sweep")

@@ -1,0 +1,61 @@
+"""A sign that a run's numbers are not to be trusted, and the part of a run that is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pvmc.io.reader import Run
+from pvmc.statistics import Mean
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """What is wrong.
+
+    Attributes:
+        name: one or two words, for a column.
+        text: what was seen, and the key to change.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The last part of a run, over which its energy is averaged.
+
+    Attributes:
+        run: the run.
+        energy: mean of the energy per site over the part, and its error.
+        rows: int64, rows of the series whose energy is part of the mean.
+        last: number of iterations from the first of these rows on; more than rows where an energy is not finite.
+        settled: whether the part neither drifts nor is too short for its correlations.
+    """
+
+    run: Run
+    energy: Mean
+    rows: NDArray[np.int64]
+    last: int
+    settled: bool
+
+    def series(self, name: str) -> NDArray[Any]:
+        """All entries of a series in this part, (last,)."""
+        values: NDArray[Any] = self.run.series[name]
+        return values[max(0, values.size - self.last) :]
+
+    def mean(self, name: str) -> float | None:
+        """Mean of a series over the rows in which it was measured; None where it was in none of them."""
+        series: NDArray[Any] = self.run.series[name]
+        values = series[self.rows].astype(np.float64)
+        values = values[np.isfinite(values) & ((values >= 0) | (series.dtype.kind == "f"))]
+        return float(values.mean()) if values.size else None
+
+
+Signs = Callable[[Judged], Iterator[Symptom]]
+"""One kind of symptom: those of a part of a run, usually none or one."""

@@ -1,0 +1,78 @@
+"""The limits of every warning, in one table: what is judged, in which unit, and why the line is drawn there."""
+
+from __future__ import annotations
+
+# ---- agreement of chains ---------------------------------------------------------------------------------------------
+
+LARGEST_R_HAT = 1.05
+"""R-hat above which chains do not agree (a pure number; split R-hat of the local energy or of an observable).
+
+One value for runs, imports, measurements and figures.  The literature has 1.1 (Gelman et al., Bayesian Data Analysis,
+3rd ed., sec. 11.5) and, for four long chains and rank-normalised draws, 1.01 (Vehtari et al., Bayesian Anal. 16, 667
+(2021)).  For many short chains R-hat^2 - 1 is about (tau - 1)/n even where they agree, n the draws of half a chain: at
+1.01 every iteration with n < 50 tau would be suspect.  At 1.1 the means of the chains scatter by 0.46 of the spread
+within one, which is no agreement; at 1.05 by 0.32.
+"""
+
+SPIKE_R_HAT = 1.5
+"""R-hat of a single iteration (a pure number) beyond which some chains are in a mode of their own: their means scatter
+by more than the spread within them."""
+
+MOST_SPIKES = 0.05
+"""Part of the iterations (0 to 1) that may have such an R-hat: close to an eigenstate, where the local energy hardly
+varies, single spikes come from rounding or from one rare configuration."""
+
+# ---- walkers ---------------------------------------------------------------------------------------------------------
+
+SMALLEST_ACCEPTANCE = 0.01
+"""Mean acceptance (0 to 1) below which the walkers hardly move: a sweep of N proposals changes less than one of a
+hundred sites."""
+
+STUCK_DEVIATIONS = 8.0
+"""Robust standard deviations (of the median absolute deviation) beyond which a walker's mean energy is an outlier.
+Local energies have heavy tails, which a few short means keep: at 5 good runs have outliers all the time."""
+
+STUCK_IN_A_ROW = 3
+"""Looks in a row, as an outlier on one side, after which a walker counts as stuck: heavy tails pass, modes stay."""
+
+STUCK_ROUNDING = 1e-9
+"""Scatter of walkers' mean energies, relative to the energy, below which they count as equal: rounding."""
+
+STUCK_EVERY = 10
+"""Iterations between two looks for stuck walkers, which cost a message of all ranks each."""
+
+STUCK_WARN_EVERY = 100
+"""Fewest iterations between two warnings about stuck walkers in the output of a run."""
+
+# ---- numbers of samples ----------------------------------------------------------------------------------------------
+
+FEWEST_JUDGED = 5
+"""Iterations without which no mean of a run is judged: the walkers of the first ones still find their places."""
+
+FEWEST_PER_ITERATION = 400
+"""Independent samples of an iteration, n / tau, below which its energy error is itself not known to 5 %: the variance
+of n samples is known to sqrt(2 / n)."""
+
+FEWEST_PER_MEASUREMENT = 100
+"""Independent samples of a measurement, n / tau, below which its errors are themselves not known to 10 %."""
+
+SMALLEST_EFFECTIVE_PART = 0.3
+"""Part of the samples (0 to 1) that weights may let count before it is worth a warning: errors grow by 1.8."""
+
+# ---- energies --------------------------------------------------------------------------------------------------------
+
+LARGEST_DRIFT = 3.0
+"""Errors by which beginning and end of a settled series may differ.  About 1 % of settled ones exceed it, and are
+averaged over less: at 2 it would be 14 %, and what the data choose so often has an error that is too small."""
+
+BELOW_EXACT = 4.0
+"""Errors by which a mean energy may lie below the exact one: by chance in one of 30 000 runs."""
+
+# ---- observables -----------------------------------------------------------------------------------------------------
+
+LARGEST_SWAP_ERROR = 0.1
+"""Relative error of <Swap> above which an entropy is unreliable.  -ln is biased by half the square of it: at 0.1, by a
+twentieth of the error."""
+
+LARGEST_NORM_DEVIATION = 4.0
+"""Errors by which the product of norms may differ from 1 before the ratios of a fidelity count as badly sampled."""
