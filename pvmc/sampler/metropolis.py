@@ -156,16 +156,26 @@ class Metropolis:
             uniforms **= 2.0 / self.power  # u^(2/p) < |ratio|^2 wherever u < |ratio|^p
         if self.tempering:
             self.tempering.temper(uniforms)
-        accepted = self._propose(psi, spins, lookup, chosen, uniforms)
+        backwards = self.moves.senses(rng, chosen, spins.shape[1])
+        accepted = self._propose(psi, spins, lookup, chosen, uniforms, backwards)
         if self.tempering:
             self.tempering.swap(psi, spins, lookup, rng, self.power)
         return int(accepted[: len(accepted) // self.replicas].sum())
 
     def _propose(
-        self, psi: WaveFunction, spins: Spins, lookup: Floats, chosen: npt.NDArray[np.int64], uniforms: Floats
+        self,
+        psi: WaveFunction,
+        spins: Spins,
+        lookup: Floats,
+        chosen: npt.NDArray[np.int64],
+        uniforms: Floats,
+        backwards: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.int64]:
-        """The proposals in their order: runs of flips by the ansatz's kernel, and maps one by one; accepted (L,)."""
-        moves = self.moves
+        """The proposals in their order: runs of flips by the ansatz's kernel, and maps one by one; accepted (L,).
+
+        ``backwards`` has a row of bool (L,) for each map among the proposals, see :meth:`Moves.senses`.
+        """
+        moves, senses = self.moves, iter(backwards)
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
         first = 0
         for step in [*np.flatnonzero(chosen >= len(moves.flips)).tolist(), len(chosen)]:
@@ -173,7 +183,7 @@ class Metropolis:
                 run = slice(first, step)
                 accepted += psi.metropolis(spins, lookup, moves.flips, moves.conserving, chosen[run], uniforms[run])
             if step < len(chosen):
-                image = moves.maps.apply(int(chosen[step]) - len(moves.flips), spins)
+                image = moves.maps.apply(int(chosen[step]) - len(moves.flips), spins, next(senses))
                 accepted += _offer(psi, spins, lookup, image, uniforms[step])
             first = step + 1
         return accepted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -78,7 +79,12 @@ def _hamiltonian_kind(operator: Operator) -> MoveKind:
 
 @dataclass(frozen=True)
 class Maps:
-    """Moves s -> s' with s'_i = sign * s[permutation[i]], for which psi is computed anew.
+    """Moves s -> g s with (g s)_i = sign * s[permutation[i]], for which psi is computed anew.
+
+    A map that is not its own inverse, offered to all walkers of a block, does not leave |psi|^2 as it is: what flows
+    from s to g s flows back by the inverse of g alone.  Each walker is therefore offered g or its inverse with equal
+    chance, by a random bit of its own.  This step is reversible whatever g is, and so are the walkers of a block
+    independent Markov chains, given the numbers of the maps that they are offered.
 
     Attributes:
         permutations: int64 (n_maps, N).
@@ -91,9 +97,18 @@ class Maps:
     def __len__(self) -> int:
         return len(self.permutations)
 
-    def apply(self, k: int, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-        """The images of configurations (N, L) under map k."""
-        return np.ascontiguousarray(self.signs[k] * spins[self.permutations[k]])
+    @cached_property
+    def inverses(self) -> npt.NDArray[np.int64]:
+        """The inverse permutations, int64 (n_maps, N)."""
+        return np.argsort(self.permutations, axis=1)
+
+    def apply(self, k: int, spins: npt.NDArray[np.int8], backwards: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
+        """The images of configurations (N, L) under map k or, where ``backwards`` (L,) is true, under its inverse."""
+        forth, back = self.permutations[k], self.inverses[k]
+        images = spins[forth]
+        if not np.array_equal(forth, back):
+            images = np.where(backwards, spins[back], images)
+        return np.ascontiguousarray(self.signs[k] * images)
 
 
 def no_maps(n_sites: int) -> Maps:
@@ -107,7 +122,7 @@ def global_flip(n_sites: int) -> Maps:
 
 
 def translations(lattice: Lattice) -> Maps:
-    """All translations but the identity.  With each goes its inverse, so that a uniform choice is symmetric.
+    """All translations but the identity.
 
     Raises:
         KeyProblem: the lattice has none.
@@ -123,8 +138,10 @@ def translations(lattice: Lattice) -> Maps:
 class Moves:
     """All sets and maps that may be proposed, with the probability of each.
 
-    The choice never looks at the configuration, so proposals are symmetric and all walkers of a block can be
-    offered the same one: each is a correct Markov chain, and given the choices they are independent.
+    The choice never looks at the configuration, and each move is its own inverse or, for a map, offered as often
+    backwards as forwards, walker by walker (:class:`Maps`).  So every single proposal leaves |psi|^2 as it is, and all
+    walkers of a block can be offered the same one: each is a correct Markov chain, and given the choices they are
+    independent.
 
     Attributes:
         flips: the sets; moves 0 to len(flips) - 1.
@@ -184,6 +201,15 @@ class Moves:
         kind = np.searchsorted(np.cumsum(self.kind_probabilities)[:-1], rng.random(n_steps), side="right")
         lengths = np.diff(self.kind_starts)[kind]
         return self.kind_starts[kind] + (rng.random(n_steps) * lengths).astype(np.int64)
+
+    def senses(self, rng: np.random.Generator, chosen: npt.NDArray[np.int64], n_walkers: int) -> npt.NDArray[np.bool_]:
+        """Whether each walker is offered the inverse of a map, a fair bit for each of the maps among the proposals.
+
+        Returns:
+            bool (n, n_walkers), n the number of maps among the chosen moves; without any, no random number is drawn.
+        """
+        n_maps = np.count_nonzero(chosen >= len(self.flips))
+        return rng.integers(0, 2, size=(n_maps, n_walkers), dtype=np.bool_)
 
 
 def _maps(name: str, lattice: Lattice) -> Maps:
