@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pvmc.errors import InputError
-from pvmc.statistics.chains import Floats, as_chains
+from pvmc.statistics.chains import Floats, as_chains, scaled, unit_scale
 
 STRETCH = 1.5
 """Wolff's S: the slowest correlation is taken to decay S times as slowly as the integrated time says."""
@@ -71,11 +71,12 @@ def autocorrelation(values: ArrayLike, stretch: float = STRETCH) -> Autocorrelat
     """
     if not stretch > 0.0:
         raise InputError(f"the stretch of the Gamma method must be positive, not {stretch:g}")
-    chains = as_chains(values, 4)
+    given = as_chains(values, 4)
+    chains, exponent = unit_scale(given)
     n, length = chains.size, chains.shape[1]
     if np.ptp(chains) == 0.0:
-        return Autocorrelation(float(chains[0, 0]), 0.0, 0.0, 1.0, 0.0, 0, n, True)
-    gamma = autocovariance(chains)[: length // 2 + 1]
+        return Autocorrelation(float(given[0, 0]), 0.0, 0.0, 1.0, 0.0, 0, n, True)
+    gamma = _autocovariance(chains)[: length // 2 + 1]
     window, converged = _window(gamma / gamma[0], n, stretch)
     gamma = gamma[: window + 1]
     gamma = gamma + max(_sum(gamma), 0.0) / n  # what the mean has taken: it is fitted to the same entries
@@ -87,9 +88,9 @@ def autocorrelation(values: ArrayLike, stretch: float = STRETCH) -> Autocorrelat
         converged = False
     error = float(np.sqrt(gamma[0] * inflation / n))
     return Autocorrelation(
-        mean=float(chains.mean()),
-        error=error,
-        error_uncertainty=error * float(np.sqrt((window + 0.5) / n)),
+        mean=scaled(chains.mean(), exponent),
+        error=scaled(error, exponent),
+        error_uncertainty=scaled(error * float(np.sqrt((window + 0.5) / n)), exponent),
         time=time,
         time_error=time * float(np.sqrt(4.0 / n * max(window + 0.5 - time / 2.0, 0.0))),
         window=window,
@@ -102,7 +103,7 @@ def autocovariance(values: ArrayLike) -> Floats:
     """Gamma(t) = <(x_s - mean)(x_{s+t} - mean)> at lags t = 0 ... n - 1, float64 (n,), in squared units.
 
     Averaged over the n_chains (n - t) pairs of entries t apart; the mean is that of all chains, so that chains that
-    disagree show as a correlation that does not decay.
+    disagree show as a correlation that does not decay.  Beyond the range of float64 the squares are infinite or zero.
 
     Args:
         values: series (n,), or chains (n_chains, n), oldest first.
@@ -110,7 +111,13 @@ def autocovariance(values: ArrayLike) -> Floats:
     Raises:
         InputError: no entries, or entries that are not finite.
     """
-    chains = as_chains(values, 1)
+    chains, exponent = unit_scale(as_chains(values, 1))
+    gamma: Floats = scaled(_autocovariance(chains), 2 * exponent)
+    return gamma
+
+
+def _autocovariance(chains: Floats) -> Floats:
+    """Gamma(t) of chains (n_chains, n) whose squares float64 can hold."""
     sums = lagged_products(chains - chains.mean()).sum(axis=0)
     return sums / (len(chains) * np.arange(chains.shape[1], 0, -1))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pvmc.statistics.chains import Floats, as_chains
+from pvmc.statistics.chains import Floats, as_chains, scaled, unit_scale
 
 MIN_BINS = 8
 """Fewest bins from which an error is estimated; with 8 it is itself known to about 27 %."""
@@ -64,7 +64,7 @@ def binning(values: ArrayLike) -> Binning:
     Raises:
         InputError: fewer than 2 entries, or entries that are not finite.
     """
-    chains = as_chains(values, 2)
+    chains, exponent = unit_scale(as_chains(values, 2))
     sizes = bin_sizes(*chains.shape)
     constant = np.ptp(chains) == 0.0  # whose averages may still differ by rounding
     errors = np.zeros(len(sizes)) if constant else np.array([binned_error(chains, size) for size in sizes])
@@ -74,15 +74,15 @@ def binning(values: ArrayLike) -> Binning:
     if not converged and len(chains) >= MIN_BINS:
         converged = True
     return Binning(
-        mean=float(chains.mean()),
-        error=float(errors[chosen]),
-        error_uncertainty=float(uncertainties[chosen]),
+        mean=scaled(chains.mean(), exponent),
+        error=scaled(errors[chosen], exponent),
+        error_uncertainty=scaled(uncertainties[chosen], exponent),
         n=chains.size,
         bin_size=int(sizes[chosen]),
         converged=converged,
         sizes=sizes,
-        errors=errors,
-        uncertainties=uncertainties,
+        errors=scaled(errors, exponent),
+        uncertainties=scaled(uncertainties, exponent),
     )
 
 

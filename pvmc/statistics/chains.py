@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -40,3 +42,20 @@ def halves(chains: Floats) -> Floats:
     """
     half = chains.shape[1] // 2
     return np.concatenate([chains[:, :half], chains[:, chains.shape[1] - half :]])
+
+
+def unit_scale(values: Floats) -> tuple[Floats, int]:
+    """Values divided by the power of two 2^e that brings the largest magnitude into [1/2, 1), and e; 0 for zeros.
+
+    Squares of numbers beyond 1e154 overflow, and those below 1e-154 lose their digits.  The division is exact, so that
+    whatever is computed from the quotients has the same bits at any scale.
+    """
+    exponent = int(np.frexp(np.max(np.abs(values), initial=0.0))[1])
+    return np.ldexp(values, -exponent), exponent
+
+
+def scaled(value: Any, exponent: int) -> Any:
+    """2^exponent times a number or an array; infinite or zero where float64 has no room for it."""
+    with np.errstate(over="ignore", under="ignore"):
+        product = np.ldexp(value, exponent)
+    return product if np.ndim(product) else float(product)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pvmc.statistics.autocorrelation import autocorrelation
-from pvmc.statistics.chains import Floats, as_chains
+from pvmc.statistics.chains import Floats, as_chains, unit_scale
 from pvmc.statistics.ranks import rank_normalised
 
 CANDIDATES = 100
@@ -71,7 +71,7 @@ def drift(values: ArrayLike) -> float:
     Raises:
         InputError: fewer than 32 entries, or entries that are not finite.
     """
-    chains = as_chains(values, SHORTEST)
+    chains, _ = unit_scale(as_chains(values, SHORTEST))
     if np.ptp(chains) == 0.0:
         return 0.0
     end = chains[:, chains.shape[1] // 2 :]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pvmc.errors import InputError
 from pvmc.statistics.binning import MIN_BINS, binning
+from pvmc.statistics.chains import scaled
 
 MAX_BLOCKS = 512
 """Most blocks that are made where the size is chosen: the function is evaluated so many times."""
@@ -80,9 +81,12 @@ def jackknife(function: Callable[..., ArrayLike], *series: ArrayLike, bin_size: 
 
 
 def leave_one_out_error(values: Numbers) -> Numbers:
-    """sqrt((B - 1)/B sum_i |f_i - mean|^2) of estimates f_i without block i, (B, ...)."""
+    """sqrt((B - 1)/B sum_i |f_i - mean|^2) of estimates f_i without block i, (B, ...), each component at its scale."""
     n_blocks = len(values)
-    return np.sqrt((n_blocks - 1) / n_blocks * np.sum(np.abs(values - values.mean(axis=0)) ** 2, axis=0))
+    deviations = np.abs(values - values.mean(axis=0))
+    exponents = np.frexp(deviations.max(axis=0))[1]
+    squares = np.sum(np.ldexp(deviations, -exponents) ** 2, axis=0)
+    return np.asarray(scaled(np.sqrt((n_blocks - 1) / n_blocks * squares), exponents))
 
 
 def _means_without_one(blocks: Numbers) -> Numbers:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pvmc.errors import InputError
-from pvmc.statistics.chains import Floats
+from pvmc.statistics.chains import Floats, scaled, unit_scale
 
 
 @dataclass(frozen=True)
@@ -17,34 +17,37 @@ class LinearFit:
 
     Attributes:
         intercept: value at x = 0, in the units of y.
-        slope: in units of y over units of x.
-        covariance: of (intercept, slope), float64 (2, 2), from the errors of the points alone.
+        slope: in units of y over units of x; infinite or zero where that is beyond the range of float64.
+        intercept_error: standard error of the intercept, from the errors of the points alone, like all others.
+        centre: mean of x with the weights of the fit, where the errors of the line and of the slope are independent.
+        centre_error: standard error of the line at the centre.
+        slope_error: standard error of the slope.
         chi_square: sum over the points of (deviation / error)^2.
         p_value: probability of a chi_square at least as large, were the line true; NaN with 2 points.  A small one says
-            that the line does not hold, or that the errors are too small, and ``covariance`` with them.
+            that the line does not hold, or that the errors are too small, and those of the line with them.
     """
 
     intercept: float
     slope: float
-    covariance: Floats
+    intercept_error: float
+    centre: float
+    centre_error: float
+    slope_error: float
     chi_square: float
     p_value: float
 
     @property
-    def intercept_error(self) -> float:
-        """Standard error of the intercept."""
-        return float(np.sqrt(self.covariance[0, 0]))
-
-    @property
-    def slope_error(self) -> float:
-        """Standard error of the slope."""
-        return float(np.sqrt(self.covariance[1, 1]))
+    def covariance(self) -> Floats:
+        """Covariance of (intercept, slope), float64 (2, 2); infinite or zero beyond the range of float64."""
+        variance, slope_variance = self.intercept_error * self.intercept_error, self.slope_error * self.slope_error
+        mixed = -self.centre * self.slope_error * self.slope_error
+        return np.array([[variance, mixed], [mixed, slope_variance]])
 
     def at(self, x: ArrayLike) -> tuple[Floats, Floats]:
         """The line and its standard error, each of the shape of x."""
         position = np.asarray(x, dtype=np.float64)
-        (a, b), (_, c) = self.covariance
-        return self.intercept + self.slope * position, np.sqrt(np.maximum(a + 2 * b * position + c * position**2, 0.0))
+        error = np.hypot(self.centre_error, self.slope_error * (position - self.centre))
+        return self.intercept + self.slope * position, error
 
 
 def linear_fit(x: ArrayLike, y: ArrayLike, error: ArrayLike) -> LinearFit:
@@ -62,17 +65,30 @@ def linear_fit(x: ArrayLike, y: ArrayLike, error: ArrayLike) -> LinearFit:
     from scipy import special  # not at the start of a run, which fits no line
 
     positions, values, errors = checked_points(x, y, error)
+    (positions, x_scale), (values, y_scale) = unit_scale(positions), unit_scale(values)
+    smallest = int(np.frexp(errors.min())[1])  # whose weight is the largest: the others may underflow
+    errors = scaled(errors, -smallest)
     weights = 1.0 / errors**2
     total = weights.sum()
     centre, mean = weights @ positions / total, weights @ values / total
     shifted = positions - centre
     spread = weights @ shifted**2
     slope = float(weights @ (shifted * (values - mean)) / spread)
-    covariance = np.array([[1.0 / total + centre**2 / spread, -centre / spread], [-centre / spread, 1.0 / spread]])
-    chi_square = float(weights @ (values - mean - slope * shifted) ** 2)
+    deviations = scaled(values - mean - slope * shifted, y_scale - smallest) / errors
+    with np.errstate(over="ignore"):
+        chi_square = float(deviations @ deviations)
     freedom = len(values) - 2
     p_value = float(special.chdtrc(freedom, chi_square)) if freedom > 0 else float("nan")
-    return LinearFit(float(mean - slope * centre), slope, covariance, chi_square, p_value)
+    return LinearFit(
+        intercept=scaled(mean - slope * centre, y_scale),
+        slope=scaled(slope, y_scale - x_scale),
+        intercept_error=scaled(np.hypot(1.0 / np.sqrt(total), centre / np.sqrt(spread)), smallest),
+        centre=scaled(centre, x_scale),
+        centre_error=scaled(1.0 / np.sqrt(total), smallest),
+        slope_error=scaled(1.0 / np.sqrt(spread), smallest - x_scale),
+        chi_square=chi_square,
+        p_value=p_value,
+    )
 
 
 def checked_points(x: ArrayLike, y: ArrayLike, error: ArrayLike) -> tuple[Floats, Floats, Floats]:

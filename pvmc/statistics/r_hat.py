@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pvmc.statistics.chains import Floats, as_chains, halves
+from pvmc.statistics.chains import Floats, as_chains, halves, unit_scale
 from pvmc.statistics.ranks import folded, rank_normalised
 
 
@@ -45,8 +45,10 @@ def _r_hat(chains: Floats) -> float:
     length = chains.shape[1]
     if length < 2:
         return float("nan")
+    chains, _ = unit_scale(chains)
     if np.ptp(chains) == 0.0:
         return 1.0
-    within = float(chains.var(axis=1, ddof=1).mean())
+    constant = np.ptp(chains, axis=1) == 0.0  # whose variance may still differ from zero by rounding
+    within = float(np.where(constant, 0.0, chains.var(axis=1, ddof=1)).mean())
     between = float(chains.mean(axis=1).var(ddof=1))
     return float(np.sqrt((length - 1) / length + between / within)) if within > 0.0 else float("inf")

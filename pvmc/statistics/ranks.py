@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.statistics.chains import Floats
+from pvmc.statistics.chains import Floats, unit_scale
 
 
 def rank_normalised(chains: Floats) -> Floats:
@@ -20,5 +20,6 @@ def rank_normalised(chains: Floats) -> Floats:
 
 
 def folded(chains: Floats) -> Floats:
-    """Distances from the median of all chains: chains of the same centre and another width differ in them."""
+    """Distances from the median of all chains, up to a factor: they differ where the widths of chains do."""
+    chains, _ = unit_scale(chains)
     return np.abs(chains - np.median(chains))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pvmc.statistics.autocorrelation import lagged_products
-from pvmc.statistics.chains import Floats, as_chains, halves
+from pvmc.statistics.chains import Floats, as_chains, halves, unit_scale
 from pvmc.statistics.ranks import rank_normalised
 
 TAILS = (0.05, 0.95)
@@ -66,6 +66,7 @@ def _sample_size(chains: Floats) -> float:
     """The effective sample size of chains (n_chains, n) as they are; all of them where all entries are the same."""
     if chains.shape[1] < SHORTEST_HALF:
         return float("nan")
+    chains, _ = unit_scale(chains)
     if np.ptp(chains) == 0.0:
         return float(chains.size)
     length = chains.shape[1]
@@ -81,11 +82,13 @@ def _monotone_time(rho: Floats) -> float:
     """1 + 2 sum_t rho(t) by Geyer's initial monotone sequence.
 
     Sums of neighbours, rho(2k) + rho(2k + 1), are positive and fall for any reversible chain: they are cut off at the
-    first negative one and kept from rising (C. J. Geyer, Stat. Sci. 7, 473 (1992)).  The even one of the first pair
-    that is left out counts once where it is positive, which alternating chains need (Vehtari et al., appendix).
+    first one that is not positive, at the latest at the last one below lag n - 1, and kept from rising
+    (C. J. Geyer, Stat. Sci. 7, 473 (1992)).  Of the pair where they end the even one counts once, which alternating
+    chains need (Vehtari et al., appendix); it does not where the pair is negative and it is as well.
     """
-    n_pairs = max((len(rho) - 2) // 2, 1)  # the last lags, of next to no pairs of entries, are left out
+    n_pairs = (len(rho) - 1) // 2  # n even: up to lag n - 3, n odd: up to lag n - 2
     pairs = rho[: 2 * n_pairs : 2] + rho[1 : 2 * n_pairs : 2]
-    negative = pairs < 0.0
-    end = int(np.argmax(negative)) if negative.any() else n_pairs - 1
-    return float(-1.0 + 2.0 * np.minimum.accumulate(pairs[:end]).sum() + max(rho[2 * end], 0.0))
+    not_positive = pairs <= 0.0
+    end = int(np.argmax(not_positive)) if not_positive.any() else n_pairs - 1
+    last = float(rho[2 * end]) if pairs[end] >= 0.0 else max(float(rho[2 * end]), 0.0)
+    return float(-1.0 + 2.0 * np.minimum.accumulate(pairs[:end]).sum() + last)

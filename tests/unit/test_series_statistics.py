@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.signal import lfilter
 
+from pvmc import statistics
 from pvmc.errors import InputError
 from pvmc.statistics import (
     autocorrelation,
@@ -25,12 +27,21 @@ from pvmc.statistics import (
     extrapolation,
     jackknife,
     linear_fit,
+    mean,
     rank_normalised_r_hat,
     split_r_hat,
     tail_sample_size,
 )
 
 SHAPES = [(1, 501), (4, 1000), (6, 37), (64, 16)]
+SIZES: dict[str, Callable[..., float]] = {
+    "mean": effective_sample_size,
+    "bulk": bulk_sample_size,
+    "tail": tail_sample_size,
+}
+"""Our functions by arviz' names of them."""
+LENGTHS = [*range(16, 32), *range(249, 257)]
+"""Of chains: halves of every residue modulo 8, short and long."""
 
 
 def peer(name: str) -> ModuleType:
@@ -200,17 +211,88 @@ def test_short_chains_have_no_agreement_and_no_sample_size() -> None:
     assert np.isnan([size(chains) for size in (effective_sample_size, bulk_sample_size, tail_sample_size)]).all()
 
 
+def plain_sample_size(chains: NDArray[np.float64]) -> float:
+    """n / tau of half chains, lag by lag, as the equations of Vehtari et al. and of their appendix have it."""
+    length = chains.shape[1] // 2
+    split = [*chains[:, :length], *chains[:, -length:]]
+    means = [sum(half) / length for half in split]
+
+    def covariance(lag: int) -> float:
+        terms = [
+            (half[s] - centre) * (half[s + lag] - centre)
+            for half, centre in zip(split, means, strict=True)
+            for s in range(length - lag)
+        ]
+        return float(sum(terms)) / (length * len(split))
+
+    within = covariance(0) * length / (length - 1)
+    total = covariance(0) + float(np.var(means, ddof=1))
+
+    def rho(lag: int) -> float:
+        return 1.0 - (within - covariance(lag)) / total if lag else 1.0
+
+    first, pair, sums = 0, 1.0 + rho(1), []
+    while pair > 0.0 and first + 4 < length:  # the next pair, of lags first + 2 and first + 3, ends below lag n - 1
+        sums.append(min([pair, *sums]))
+        first += 2
+        pair = rho(first) + rho(first + 1)
+    n = chains.shape[0] * 2 * length
+    even = rho(first) if pair >= 0.0 else max(rho(first), 0.0)
+    return n / max(-1.0 + 2.0 * sum(sums) + even, 1.0 / np.log10(n))
+
+
+@pytest.mark.parametrize("length", [*range(16, 24), *range(57, 61)])
+def test_sample_sizes_of_every_residue_against_a_plain_sum(length: int) -> None:
+    """White, slow and alternating series, and chains that disagree, whose sums run to the last pair of lags."""
+    for seed in range(3):
+        for rho in (-0.9, 0.0, 0.6, 0.97):
+            chains = autoregressive(rho, 2, length, seed)
+            for series in (chains, chains[:1], chains + np.array([[0.0], [9.0]])):
+                assert effective_sample_size(series) == pytest.approx(plain_sample_size(series), rel=1e-9)
+
+
+def test_sample_size_of_half_chains_of_odd_length() -> None:
+    """125 entries: the value of arviz 0.23.4 and 1.3.0; without the pair of lags 122 and 123 it would be 29.3788."""
+    noise = np.random.default_rng(0).normal(size=(250, 4)).T
+    noise[:, 1:] *= np.sqrt(1 - 0.95**2)
+    chains = lfilter([1.0], [1.0, -0.95], noise, axis=1)
+    assert effective_sample_size(chains) == pytest.approx(29.153156957903633, rel=1e-9)
+    assert plain_sample_size(chains) == pytest.approx(29.153156957903633, rel=1e-9)
+
+
+ARVIZ = ["arviz", "arviz_stats"]
+"""arviz as it is installed, and the package that arviz 1.x takes its statistics from."""
+
+
+def arviz_sample_size(package: ModuleType, chains: NDArray[np.float64], method: str) -> float:
+    """By arviz 0.2x, which has the quantiles of the tails by default, or by 1.x, which wants them named."""
+    quantiles = {"prob": statistics.sample_size.TAILS} if method == "tail" else {}
+    return float(package.ess(chains, method=method, **quantiles))
+
+
+@pytest.mark.parametrize("name", ARVIZ)
 @pytest.mark.parametrize("rho", [-0.6, 0.0, 0.5, 0.95])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_sample_sizes_and_r_hat_are_those_of_arviz(shape: tuple[int, int], rho: float) -> None:
-    arviz = peer("arviz")
+def test_sample_sizes_and_r_hat_are_those_of_arviz(shape: tuple[int, int], rho: float, name: str) -> None:
+    arviz = peer(name)
     chains = autoregressive(rho, *shape)
-    ours: dict[str, Any] = {"mean": effective_sample_size, "bulk": bulk_sample_size, "tail": tail_sample_size}
-    for method, function in ours.items():
-        assert function(chains) == pytest.approx(float(arviz.ess(chains, method=method)), rel=1e-9), method
+    for method, function in SIZES.items():
+        assert function(chains) == pytest.approx(arviz_sample_size(arviz, chains, method), rel=1e-9), method
     if shape[0] > 1:  # it refuses to compare the halves of one chain
         assert split_r_hat(chains) == pytest.approx(float(arviz.rhat(chains, method="split")), rel=1e-12)
         assert rank_normalised_r_hat(chains) == pytest.approx(float(arviz.rhat(chains, method="rank")), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ARVIZ)
+@pytest.mark.parametrize("length", LENGTHS)
+def test_sample_sizes_of_every_residue_are_those_of_arviz(length: int, name: str) -> None:
+    arviz = peer(name)
+    for seed in range(5):
+        for rho in (-0.9, 0.0, 0.6, 0.97):
+            chains = autoregressive(rho, 4, length, seed)
+            for method, function in SIZES.items():
+                expected = arviz_sample_size(arviz, chains, method)
+                assert function(chains) == pytest.approx(expected, rel=1e-9), (method, seed, rho)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9, 0.98])
@@ -413,3 +495,106 @@ def test_bad_input_is_refused_in_one_line(call: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+# Scales ---------------------------------------------------------------------------------------------------------------
+
+SCALES = [1e-300, 1e-150, 1.0, 1e150, 1e200]
+
+
+def in_units(result: Any, scale: float) -> dict[str, Any]:
+    """A function's result by names: those in units of the series divided by its scale, the others as they are."""
+    if isinstance(result, (float, int)):
+        return {"": result}
+    names = [name for name in dir(result) if not name.startswith("_") and not callable(getattr(result, name))]
+    in_the_units = {"mean", "error", "error_uncertainty", "errors", "uncertainties", "value", "corrected"}
+    return {name: getattr(result, name) / (scale if name in in_the_units else 1.0) for name in names}
+
+
+def jackknife_of_mean(chains: NDArray[np.float64]) -> Any:
+    return jackknife(lambda x, y: np.array([x - 2.0 * y, x + y]), chains[0], chains[1])
+
+
+FUNCTIONS = [
+    autocorrelation,
+    binning,
+    lambda chains: mean(chains[0]),
+    drift,
+    equilibration,
+    split_r_hat,
+    rank_normalised_r_hat,
+    *SIZES.values(),
+    jackknife_of_mean,
+]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_series_in_other_units_has_the_same_statistics(function: Callable[..., Any], scale: float) -> None:
+    """Means and errors in the new units, times, windows, sample sizes and R-hat as they were."""
+    power = float(np.exp2(np.round(np.log2(scale))))
+    # Of an even number of entries the two in the middle are equally far from the median: rounding puts one first.
+    tolerance = 1e-3 if function is rank_normalised_r_hat else 1e-9
+    relaxing = autoregressive(0.7, 2, 300, seed=4) + 5.0 * np.exp(-np.arange(300) / 9.0) + np.array([[3.0], [3.5]])
+    for chains in (relaxing, autoregressive(-0.8, 2, 301, seed=5)):
+        expected = in_units(function(chains), 1.0)
+        exact, found = in_units(function(chains * power), power), in_units(function(chains * scale), scale)
+        assert found.keys() == exact.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_array_equal(exact[name], value, err_msg=name)
+            np.testing.assert_allclose(found[name], value, rtol=tolerance, err_msg=name)
+
+
+def test_every_function_is_tried_at_every_scale() -> None:
+    """The two that fit lines and the autocovariance, which is in squared units, have tests of their own below."""
+    tried = {function.__name__ for function in FUNCTIONS} | {"mean", "jackknife"}
+    functions = {name for name in statistics.__all__ if name[0].islower()}
+    assert functions - tried == {"autocovariance", "linear_fit", "extrapolation"}
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+def test_autocovariances_are_in_squared_units(scale: float) -> None:
+    chains = autoregressive(0.7, 2, 64, seed=6)
+    np.testing.assert_allclose(autocovariance(chains * scale) / scale / scale, autocovariance(chains), atol=1e-13)
+    assert set(autocovariance(np.array([1.0, -1.0]) * 1e200)) == {np.inf, -np.inf}, "beyond float64"
+    assert set(np.abs(autocovariance(np.array([1.0, -1.0]) * 1e-300))) == {0.0}
+
+
+@pytest.mark.parametrize("x_scale", SCALES)
+@pytest.mark.parametrize("y_scale", SCALES)
+def test_lines_in_other_units(x_scale: float, y_scale: float) -> None:
+    """The slope, in units of y over x, is out of range where one is tiny and the other huge; the intercept is not."""
+    rng = np.random.default_rng(20)
+    x, error = 1.0 + rng.random(6), 0.1 + rng.random(6)
+    y = 1.0 + 2.0 * x + rng.normal(size=6)
+    expected, found = extrapolation(x, y, error), extrapolation(x * x_scale, y * y_scale, error * y_scale)
+    assert found.value / y_scale == pytest.approx(expected.value, rel=1e-9)
+    assert found.error / y_scale == pytest.approx(expected.error, rel=1e-9)
+    assert found.statistical_error / y_scale == pytest.approx(expected.statistical_error, rel=1e-9)
+    np.testing.assert_allclose(found.without_one / y_scale, expected.without_one, rtol=1e-9)
+    line, plain = found.fit, expected.fit
+    assert (line.chi_square, line.p_value) == (pytest.approx(plain.chi_square), pytest.approx(plain.p_value))
+    if 1e-300 < y_scale / x_scale < 1e300:
+        for here, there in zip(line.at(1.5 * x_scale), plain.at(1.5), strict=True):
+            assert here / y_scale == pytest.approx(there, rel=1e-9)
+        assert line.slope * x_scale / y_scale == pytest.approx(plain.slope, rel=1e-9)
+        assert line.slope_error * x_scale / y_scale == pytest.approx(plain.slope_error, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_constant_series_at_every_scale(scale: float) -> None:
+    values = np.full((3, 40), -0.1 * scale)
+    assert autocorrelation(values).mean == -0.1 * scale
+    assert (autocorrelation(values).error, autocorrelation(values).time) == (0.0, 1.0)
+    assert binning(values).mean == pytest.approx(-0.1 * scale, rel=1e-15)
+    assert (binning(values).error, binning(values).converged) == (0.0, True)
+    assert (drift(values), equilibration(values)) == (0.0, 0)
+    assert split_r_hat(values) == rank_normalised_r_hat(values) == 1.0
+    assert [size(values) for size in SIZES.values()] == [120.0] * 3
+    assert float(jackknife(lambda x: x, values[0]).error) == 0.0
+    levels = values + np.array([[0.0], [1.0], [2.0]]) * scale
+    assert split_r_hat(levels) == float("inf"), "constant halves that differ"
+    values[1, 7] = np.nan
+    for function in (autocorrelation, binning, drift, split_r_hat, *SIZES.values()):
+        with pytest.raises(InputError, match="not finite"):
+            function(values)
