@@ -125,8 +125,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Two workers to a core: many tests wait for programs that they have started.
+# Two workers to a core: many tests wait for programs that they have started.  Kernels are compiled once, not by each worker.
 test-serial: $(INSTALLED)
+	$(BIN)/pvmc warmup | tail -n 1
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # The programs that results are exchanged or compared with (xarray, Qiskit, arviz, ...) are large: not in .venv.

@@ -19,9 +19,8 @@ a few times 1e-16 (relative where the value exceeds 1).
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numba
 import numpy as np
 
 from pvmc.ansatz.vector_math import (
@@ -32,15 +31,12 @@ from pvmc.ansatz.vector_math import (
     bits_of,
     expm1,
     from_bits,
-    kernel,
     sine_cosine_products,
 )
+from pvmc.kernels import inlined, kernel
 
 Pair: TypeAlias = tuple[float, float]
 """Real and imaginary part."""
-
-element: Any = numba.njit(cache=True, forceinline=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
-"""Decorator of functions of one element: a call left in a loop would keep it from becoming vector code."""
 
 
 class Activation(IntEnum):
@@ -70,7 +66,7 @@ LARGEST_PHASE = 2.0**50
 # Elementary functions -------------------------------------------------------------------------------------------------
 
 
-@element
+@inlined
 def log_of_ratio(t: float) -> float:
     """ln((1 + t)/(1 - t)) = 2 artanh t for |t| <= 3 - 2 sqrt 2, by its series."""
     square = t * t
@@ -87,7 +83,7 @@ def log_of_ratio(t: float) -> float:
     return 2.0 * (t + t * square * series)
 
 
-@element
+@inlined
 def log1p_unit(u: float) -> float:
     """ln(1 + u) for 0 <= u <= 1: arguments above sqrt 2 are halved first."""
     large = u > 0.41421356237309503
@@ -95,7 +91,7 @@ def log1p_unit(u: float) -> float:
     return log_of_ratio(t) + (LN2 if large else 0.0)
 
 
-@element
+@inlined
 def log_positive(x: float) -> float:
     """ln x of a positive normal number: x = 2^n m with sqrt(1/2) <= m < sqrt 2."""
     bits = bits_of(x)
@@ -105,7 +101,7 @@ def log_positive(x: float) -> float:
     return exponent * LN2_HIGH + (log_of_ratio((m - 1.0) / (m + 1.0)) + exponent * LN2_LOW)
 
 
-@element
+@inlined
 def angle_right(x: float, y: float) -> float:
     """The argument of x + iy, x >= 0, in [-pi/2, pi/2]; 0 at 0.  Rational approximation of Cephes (S. Moshier)."""
     height = abs(y)
@@ -131,7 +127,7 @@ def angle_right(x: float, y: float) -> float:
     return angle if y >= 0.0 else -angle
 
 
-@element
+@inlined
 def tanh_of(x: float) -> float:
     """tanh x."""
     size = abs(x)
@@ -140,7 +136,7 @@ def tanh_of(x: float) -> float:
     return result if x > 0.0 else -result
 
 
-@element
+@inlined
 def log_cosh_of(x: float) -> float:
     """ln cosh x = |x| - ln 2 + ln(1 + e^(-2|x|)), to an absolute error of rounding."""
     size = abs(x)
@@ -148,7 +144,7 @@ def log_cosh_of(x: float) -> float:
     return (size - LN2) + log1p_unit(1.0 + fall)
 
 
-@element
+@inlined
 def softplus_of(x: float) -> float:
     """ln(1 + e^x) = max(x, 0) + ln(1 + e^(-|x|))."""
     size = abs(x)
@@ -156,7 +152,7 @@ def softplus_of(x: float) -> float:
     return (x if x > 0.0 else 0.0) + log1p_unit(1.0 + fall)
 
 
-@element
+@inlined
 def complex_parts(x: float, y: float) -> tuple[float, float, float, float]:
     """fall = e^(-2|x|) - 1, sin y cos y, cos^2 y, and |2 cosh z|^2 e^(-2|x|) as a sum of squares that cannot cancel."""
     size = abs(x)
@@ -166,7 +162,7 @@ def complex_parts(x: float, y: float) -> tuple[float, float, float, float]:
     return fall, product, square, (norm if norm > SMALLEST_SQUARE else SMALLEST_SQUARE)
 
 
-@element
+@inlined
 def complex_tanh(x: float, y: float) -> Pair:
     """tanh(x + iy) = (sinh x cosh x + i sin y cos y)/(sinh^2 x + cos^2 y)."""
     fall, product, _, norm = complex_parts(x, y)
@@ -175,7 +171,7 @@ def complex_tanh(x: float, y: float) -> Pair:
     return (result if x > 0.0 else -result), 4.0 * (1.0 + fall) * product * inverse
 
 
-@element
+@inlined
 def complex_log_cosh(x: float, y: float) -> Pair:
     """ln cosh(x + iy): with the sign that makes Re z >= 0, z - ln 2 + ln(1 + e^(-2z)), where Re(1 + e^(-2z)) >= 0."""
     fall, product, square, norm = complex_parts(x, y)

@@ -17,7 +17,8 @@ import numpy as np
 
 from pvmc.ansatz.base import Floats, Integers
 from pvmc.ansatz.simd import LANES, lanes_below, load, splat, store, store_alternately
-from pvmc.ansatz.vector_math import aligned_zeros, inlined, kernel
+from pvmc.ansatz.vector_math import aligned_zeros
+from pvmc.kernels import inlined, kernel
 
 Vector: TypeAlias = Any
 

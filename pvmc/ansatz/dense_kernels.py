@@ -26,7 +26,7 @@ import numpy as np
 from pvmc.ansatz.activations import activate
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
 from pvmc.ansatz.kernels import propose
-from pvmc.ansatz.vector_math import kernel
+from pvmc.kernels import kernel
 
 Net: TypeAlias = tuple[Floats, Integers, Floats, Floats, int, int, int]
 """first, layers, weights, biases, n_planes, G, widest: rows of the largest later layer or hidden one."""

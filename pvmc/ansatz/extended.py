@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
 from pvmc.ansatz.hidden_units import complex_product
 from pvmc.ansatz.kernels import propose, relative_signs
-from pvmc.ansatz.vector_math import kernel
+from pvmc.kernels import kernel
 
 Complexes: TypeAlias = npt.NDArray[np.complex128]
 Pair: TypeAlias = tuple[float, float]

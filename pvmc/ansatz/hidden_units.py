@@ -33,7 +33,8 @@ from pvmc.ansatz.simd import (
     transpose_square,
     without,
 )
-from pvmc.ansatz.vector_math import aligned_zeros, inlined, kernel
+from pvmc.ansatz.vector_math import aligned_zeros
+from pvmc.kernels import inlined, kernel
 
 Vector: TypeAlias = Any
 VectorPair: TypeAlias = Any

@@ -39,7 +39,7 @@ from pvmc.ansatz.hidden_units import (
     write_lookup,
 )
 from pvmc.ansatz.simd import LANES, lanes_below, load, splat, store
-from pvmc.ansatz.vector_math import kernel
+from pvmc.kernels import kernel
 
 LARGEST_LOG_RATIO = 300.0
 """Bound on |ln |ratio|| up to which plain products, and their squares, stay inside the range of float64."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pvmc.ansatz import hidden_units, kernels
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
-from pvmc.ansatz.vector_math import kernel
+from pvmc.kernels import kernel
 
 
 @kernel

@@ -24,7 +24,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from pvmc.ansatz.vector_math import intrinsic_function, whole_registers
+from pvmc.ansatz.vector_math import intrinsic_function
+from pvmc.kernels import whole_registers
 
 LANES = 8 if whole_registers() else 4
 """Numbers in a vector: 512 bits where the processor has them, else 256."""

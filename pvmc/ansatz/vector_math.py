@@ -10,36 +10,12 @@ from __future__ import annotations
 import math
 from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from numba import types
-from numba.core import config as numba_config
 from numba.extending import intrinsic
 
-
-def whole_registers() -> bool:
-    """Whether kernels are compiled for vectors of 512 bits.
-
-    LLVM keeps to 256 bits on most processors that have 512, since a few wide instructions among others may lower the
-    clock.  Kernels that do nothing else gain up to 1.7x: here the compiler is told to use them.  The features are part
-    of the key under which kernels are cached; NUMBA_CPU_FEATURES in the environment overrides all this.
-    """
-    from numba.core.codegen import get_host_cpu_features
-
-    config: Any = numba_config
-    if config.CPU_FEATURES is None and "+avx512f" in (features := get_host_cpu_features()):
-        config.CPU_FEATURES = f"{features},-prefer-256-bit"
-    return "-prefer-256-bit" in (config.CPU_FEATURES or "")
-
-
-whole_registers()
-
-kernel: Any = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
-"""Decorator of every kernel: fused multiply-adds are welcome, inf and NaN keep their meaning, x/0 takes no branch."""
-
-inlined: Any = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy", forceinline=True)
-"""As :data:`kernel`, for what is called so often, with so little to do, that the call itself would count."""
+from pvmc.kernels import kernel
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]

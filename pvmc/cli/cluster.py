@@ -65,7 +65,7 @@ def add_warmup(subparsers) -> None:  # type: ignore[no-untyped-def]
         subparsers,
         "warmup",
         cluster.warmup,
-        "compile the kernels ahead of a job, into the directory PVMC_CACHE_DIR where it is set",
+        "compile the kernels ahead of a job, into a directory in PVMC_CACHE_DIR where it is set",
         "PVMC_CACHE_DIR=$HOME/pvmc-kernels pvmc warmup configs/heisenberg_chain.toml",
     )
     parser.add_argument(

@@ -59,6 +59,7 @@ def warmup(options: argparse.Namespace) -> int:
     """``pvmc warmup``."""
     from pvmc.compilation import all_jobs, start_compiler, warm_up
     from pvmc.job import load_job
+    from pvmc.kernels import kernel_directory
 
     begin = time.perf_counter()
     start_compiler()
@@ -67,13 +68,14 @@ def warmup(options: argparse.Namespace) -> int:
         start = time.perf_counter()
         warm_up(job)
         print(f"{name:<50} {time.perf_counter() - start:6.1f} s", flush=True)
-    print(f"kernels are compiled, in {time.perf_counter() - begin:.1f} s")
+    print(f"kernels are compiled, in {time.perf_counter() - begin:.1f} s: {kernel_directory() or 'kept nowhere'}")
     return 0
 
 
 def info(options: argparse.Namespace) -> int:
     """``pvmc info``."""
     from pvmc.io import provenance
+    from pvmc.kernels import kernel_directory
     from pvmc.parallel import describe_mpi, describe_threads, node_of, world
 
     comm = world()
@@ -81,7 +83,8 @@ def info(options: argparse.Namespace) -> int:
     if comm.rank == 0:
         mpi = describe_mpi()
         ranks = {"ranks": comm.size, "ranks_on_node": node.ranks, "cores_on_node": node.cores}
-        facts = {**provenance.collect(), **mpi, **describe_threads(), **ranks}
+        kernels = {"kernels": str(kernel_directory() or "kept nowhere: no directory can be written to")}
+        facts = {**provenance.collect(), **mpi, **describe_threads(), **ranks, **kernels}
         for name, value in facts.items():
             if value not in ("", 0) and name not in ("pid", "command_line"):
                 print(f"{name.replace('_', ' '):<20} {value}")

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import Floats, Integers, Numbers
-from pvmc.ansatz.vector_math import kernel
 from pvmc.estimators.packed import add_product, zeros
 from pvmc.estimators.summation import add_rounded
+from pvmc.kernels import kernel
 from pvmc.parallel import Communicator
 
 BITS = 62

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvmc.ansatz.base import Floats, Numbers
-from pvmc.ansatz.vector_math import kernel
 from pvmc.estimators.summation import sum_of_blocks
+from pvmc.kernels import kernel
 from pvmc.parallel import Communicator
 
 

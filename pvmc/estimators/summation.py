@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from pvmc.ansatz.base import Floats, Integers
-from pvmc.ansatz.vector_math import kernel
+from pvmc.kernels import kernel
 from pvmc.parallel import Communicator
 
 LIMBS = 5

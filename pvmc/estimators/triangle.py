@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from pvmc.ansatz.base import Floats, Integers, Numbers
-from pvmc.ansatz.vector_math import kernel
 from pvmc.estimators.packed import add_product, zeros
 from pvmc.estimators.summation import FIXED_BITS, SMALLEST_BOUND
+from pvmc.kernels import kernel
 from pvmc.parallel import Communicator
 
 

@@ -20,11 +20,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pvmc.errors import InputError
 from pvmc.flips import FlipSets
 from pvmc.hamiltonians.pauli import ROUNDING, PauliSum, label
+from pvmc.kernels import kernel
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 Numbers: TypeAlias = npt.NDArray[Any]
@@ -177,7 +177,7 @@ def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
 
 
-@njit(cache=True)
+@kernel
 def _add_spin_products(
     group_offsets: Integers,
     coefficients: Numbers,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import Floats, Integers
-from pvmc.ansatz.vector_math import kernel
+from pvmc.kernels import kernel
 from pvmc.lattice import Lattice
 from pvmc.lattice.images import minimum_image
 

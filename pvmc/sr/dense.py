@@ -10,9 +10,9 @@ import numpy.typing as npt
 import scipy.linalg
 from scipy.linalg import blas, get_lapack_funcs
 
-from pvmc.ansatz.vector_math import kernel
 from pvmc.errors import NumericalError
 from pvmc.estimators.rows import ROUNDING
+from pvmc.kernels import kernel
 
 Numbers = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

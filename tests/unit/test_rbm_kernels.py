@@ -9,7 +9,8 @@ import pytest
 
 from pvmc.ansatz import correlation, extended, hidden_units, kernels, reference, simd
 from pvmc.ansatz.rbm import RBM, RBMState
-from pvmc.ansatz.vector_math import LARGEST_ANGLE, expm1, kernel, sine_cosine_products, sum_log_two_cosh, tanh_in_place
+from pvmc.ansatz.vector_math import LARGEST_ANGLE, expm1, sine_cosine_products, sum_log_two_cosh, tanh_in_place
+from pvmc.kernels import kernel
 
 WIDTH = 5  # no multiple of a vector
 DTYPES = [np.float64, np.complex128]
