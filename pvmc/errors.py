@@ -44,6 +44,19 @@ class StorageError(PvmcError):
     exit_code = 4
 
 
+class OutOfMemory(PvmcError):
+    """An array does not fit into the memory that is left."""
+
+    @classmethod
+    def of(cls, error: MemoryError) -> OutOfMemory:
+        """The error with what Python or numpy says, and what to do."""
+        said = " ".join(str(error).split()).rstrip(".")
+        return cls(
+            f"out of memory{f': {said}' if said else ''}; pvmc validate predicts what a job needs: fewer parameters, "
+            "walkers or samples on a rank"
+        )
+
+
 @contextmanager
 def on_every_rank() -> Iterator[None]:
     """Marks an error raised within as collective: all ranks run the same code on the same values."""

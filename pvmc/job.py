@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from pvmc import named_files
 from pvmc.ansatz import AnsatzSpec, ProductSpec, ProjectedSpec
 from pvmc.ansatz.base import Ansatz
-from pvmc.config import KeyProblem, RawInput, Section, read_input, to_toml, validate
-from pvmc.errors import InputError
+from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sections_of, to_toml, validate
 from pvmc.fit import FitSpec
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
 from pvmc.hamiltonians.terms import TermsSpec
@@ -114,17 +114,18 @@ def example_config(model: str) -> str:
 
 
 def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
-    """Read, check and build an input file.
+    """Read, check and build an input file; the files that it names are opened and checked as well.
 
     Args:
         path: the TOML file.
         overrides: ``key.path=value`` of the command line.
 
     Raises:
-        InputError: one line with file, key, value and what is allowed.
+        InputError: a line with file, key, value and what is allowed for every problem.
     """
-    raw = read_input(path, overrides)
-    return build_job(validate(JobConfig, raw), raw)
+    draft = Draft(read_input(path, overrides))
+    draft.check_files()
+    return draft.finished()
 
 
 class LatticeInput(Section):
@@ -151,22 +152,44 @@ def load_lattice(path: Path, overrides: Sequence[str] = ()) -> Lattice:
 def build_job(config: JobConfig, raw: RawInput) -> Job:
     """Build every object of a validated config; the checks that need more than one section happen here.
 
+    The files of ``ansatz.start_from``, ``sampler.start_file`` and ``fit.source`` are left alone: an input that a run
+    has stored may outlive them.
+
     Raises:
-        InputError: one line with file, key, value and what is allowed.
+        InputError: a line with file, key, value and what is allowed for every problem.
     """
-    try:
-        _check_seeds(config.run)
-        lattice = config.lattice.build()
-        terms = config.hamiltonian.build(lattice)
-        operator = Operator.from_pauli_sum(terms, lattice.n_sites)
-        _check_symmetry(config, lattice, terms)
-        config = _resolved(config, lattice, operator, terms)
-        config.sr.check()
-        if config.fit:
-            config.fit.check()
-        _check_spin_flip(config.ansatz, "ansatz", config.sampler.fixed_magnetization(operator))
-        ansatz = config.ansatz.build(lattice)
-        sampler = config.sampler.build(lattice, operator, config.run.seed)
+    return Draft(raw, config).finished()
+
+
+class Draft:
+    """An input on its way to a job: what can be built of it, and everything that is wrong.
+
+    Attributes:
+        problems: found so far.
+    """
+
+    def __init__(self, raw: RawInput, config: JobConfig | None = None):
+        """Validate and build what has no problems; an input that is validated already may be given as ``config``."""
+        self.problems = Problems(raw)
+        sections = config or sections_of(JobConfig, raw, self.problems)
+        found = sections if isinstance(sections, dict) else {name: getattr(sections, name) for name in _SECTIONS}
+        self._sections: dict[str, Any] = dict.fromkeys(_SECTIONS) | found
+        self._lattice: Lattice | None = None
+        self._operator: Operator | None = None
+        self._ansatz: Ansatz | None = None
+        self._sampler: Sampler | None = None
+        self._build()
+
+    def finished(self) -> Job:
+        """The job.
+
+        Raises:
+            InputError: there are problems; a line for each.
+        """
+        self.problems.raise_all()
+        config = JobConfig.model_construct(**self._sections)
+        ansatz, sampler, operator, lattice = self._ansatz, self._sampler, self._operator, self._lattice
+        assert ansatz is not None and sampler is not None and operator is not None and lattice is not None
         choice = resolve(config.sr, Sizes.of(ansatz, sampler, uniform_penalty=config.sr.has_uniform_penalty))
         sr = config.sr.model_copy(update={"solver": choice.solver})
         return Job(
@@ -178,10 +201,64 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
             solver=sr.build(choice.solver),
             choice=choice,
         )
-    except KeyProblem as problem:
-        raise raw.error(problem.key, str(problem)) from None
-    except InputError as error:
-        raise InputError(f"{raw.file}: {error}") from None
+
+    def check_files(self) -> None:
+        """Open and check the files that the input names, as far as its other sections are good.  For the root alone."""
+        ansatz, sampler, fit = (self._sections[name] for name in ("ansatz", "sampler", "fit"))
+        attempt, n_sites = self.problems.attempt, self._lattice.n_sites if self._lattice else None
+        if ansatz is not None:
+            attempt(lambda: named_files.check_parameters(ansatz.start_from, self._ansatz))
+        magnetization = self._sampler.magnetization if self._sampler else None
+        if isinstance(sampler, MetropolisSpec) and sampler.start_file is not None:
+            attempt(lambda: named_files.check_walkers(str(sampler.start_file), n_sites, magnetization))
+        if fit is not None and fit.source is not None:
+            attempt(lambda: named_files.check_target(fit.target, str(fit.source), n_sites, magnetization))
+
+    def _build(self) -> None:
+        """Build the sections, each as far as those that it needs are good."""
+        attempt, parts = self.problems.attempt, self._sections
+        run, sr, fit = parts["run"], parts["sr"], parts["fit"]
+        if run is not None:
+            attempt(lambda: _check_seeds(run))
+        if sr is not None:
+            attempt(sr.check)
+        if fit is not None:
+            attempt(fit.check)
+        lattice = attempt(parts["lattice"].build) if parts["lattice"] is not None else None
+        self._lattice = lattice
+        if lattice is None:
+            return
+        ansatz, model = parts["ansatz"], parts["hamiltonian"]
+        self._ansatz = attempt(lambda: ansatz.build(lattice)) if ansatz is not None else None
+        terms = attempt(lambda: model.build(lattice)) if model is not None else None
+        operator = attempt(lambda: Operator.from_pauli_sum(terms, lattice.n_sites)) if terms is not None else None
+        if terms is None or operator is None:
+            return
+        self._operator = operator
+        if ansatz is not None:
+            attempt(lambda: _check_symmetry(ansatz, lattice, terms))
+        self._resolve(lattice, operator, terms)
+        sampler = parts["sampler"]
+        if sampler is None:
+            return
+        if ansatz is not None:
+            attempt(lambda: _check_spin_flip(ansatz, "ansatz", sampler.fixed_magnetization(operator)))
+        seed = run.seed if run is not None else 0
+        self._sampler = attempt(lambda: sampler.build(lattice, operator, seed))
+
+    def _resolve(self, lattice: Lattice, operator: Operator, terms: PauliSum) -> None:
+        """Replace automatic choices by what was chosen."""
+        parts = self._sections
+        if parts["sampler"] is not None:
+            parts["sampler"] = parts["sampler"].resolved(lattice, operator)
+        if isinstance(parts["hamiltonian"], TermsSpec):
+            parts["hamiltonian"] = parts["hamiltonian"].resolved()
+        if parts["sr"] is not None:
+            largest = max((abs(coefficient) for string, coefficient in terms.terms.items() if string), default=1.0)
+            parts["sr"] = parts["sr"].resolved(largest or 1.0)
+
+
+_SECTIONS = tuple(JobConfig.model_fields)
 
 
 def with_seed(job: Job, seed: int) -> Job:
@@ -199,9 +276,9 @@ def _check_seeds(run: RunSpec) -> None:
         )
 
 
-def _check_symmetry(config: JobConfig, lattice: Lattice, terms: PauliSum) -> None:
+def _check_symmetry(ansatz: AnsatzSpec, lattice: Lattice, terms: PauliSum) -> None:
     """A wave function with symmetries that its Hamiltonian lacks would miss the ground state without a word."""
-    symmetry = getattr(config.ansatz, "symmetry", "none")
+    symmetry = getattr(ansatz, "symmetry", "none")
     if not all(terms.is_close(terms.permuted(generator)) for generator in lattice.generators.get(symmetry, ())):
         raise KeyProblem(
             "ansatz.symmetry", symmetry, 'this Hamiltonian lacks the symmetry; take a smaller one or "none"'
@@ -218,13 +295,3 @@ def _check_spin_flip(ansatz: AnsatzSpec, key: str, magnetization: int | None) ->
             allowed = f"no quantum number at magnetization = {magnetization}, out of which a flip of all spins leads"
             raise KeyProblem(f"{key}.spin_flip", ansatz.spin_flip, allowed)
         _check_spin_flip(ansatz.inner, f"{key}.inner", magnetization)
-
-
-def _resolved(config: JobConfig, lattice: Lattice, operator: Operator, terms: PauliSum) -> JobConfig:
-    """The config with automatic choices replaced by what was chosen."""
-    sampler = config.sampler.resolved(lattice, operator)
-    model = config.hamiltonian
-    hamiltonian = model.resolved() if isinstance(model, TermsSpec) else model
-    largest = max((abs(coefficient) for string, coefficient in terms.terms.items() if string), default=1.0)
-    sr = config.sr.resolved(largest or 1.0)
-    return config.model_copy(update={"sampler": sampler, "hamiltonian": hamiltonian, "sr": sr})

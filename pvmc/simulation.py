@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pvmc import sampler
 from pvmc.ansatz.composite import nodes
 from pvmc.compilation import compile_kernels
+from pvmc.config import shown
 from pvmc.driver import State
 from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_rank
 from pvmc.guarded import Safety, Setback, guarded, packed, unpacked
@@ -221,9 +222,14 @@ def initial_parameters(job: Job, comm: Communicator) -> npt.NDArray[Any]:
     source = job.config.ansatz.start_from
     if source is None:
         return comm.broadcast(job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS)))
-    saved = comm.root_value(lambda: read_parameters(source))
-    with on_every_rank():
-        return saved.fitting(job.ansatz.parameter_blocks, job.ansatz.dtype)
+
+    def read() -> npt.NDArray[Any]:
+        try:
+            return read_parameters(source).fitting(job.ansatz.parameter_blocks, job.ansatz.dtype)
+        except InputError as error:
+            raise InputError(f"ansatz.start_from = {shown(source)}: {error}") from None
+
+    return comm.root_value(read)
 
 
 def require_support(job: Job, state: State, comm: Communicator) -> None:

@@ -13,17 +13,27 @@ if TYPE_CHECKING:
 
 
 def shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
-    """Collective. The job, built alike on every rank from what rank 0 read; the file's text; the ranks."""
-    from pvmc.config import validate
-    from pvmc.errors import on_every_rank
-    from pvmc.job import JobConfig, build_job
+    """Collective. The job, built alike on every rank from what rank 0 read; the file's text; the ranks.
+
+    The files that the input names are checked by rank 0, but for those that a run which goes on has read before.
+
+    Raises:
+        InputError: a line for everything that is wrong with the input; on every rank.
+    """
+    from pvmc.job import Draft
     from pvmc.parallel import world
 
     comm = world()
     raw = comm.root_value(lambda: _input(options))
-    with on_every_rank():
-        job = build_job(validate(JobConfig, raw), raw)
-    return job, raw.text, comm
+    draft = Draft(raw)
+
+    def judge() -> None:
+        if not getattr(options, "resume", False):
+            draft.check_files()
+        draft.problems.raise_all()
+
+    comm.on_root(judge)
+    return draft.finished(), raw.text, comm
 
 
 def directory(options: argparse.Namespace) -> Path:
@@ -36,9 +46,16 @@ def directory(options: argparse.Namespace) -> Path:
 def _input(options: argparse.Namespace) -> RawInput:
     """The input file, or with --resume DIR that of the run there, with what --set overrides."""
     from pvmc.config import overridden, read_input
+    from pvmc.errors import InputError
 
-    if getattr(options, "resume", False) and options.config.is_dir():
-        from pvmc.resumption import stored_input
+    if options.config.is_dir():
+        if getattr(options, "resume", False):
+            from pvmc.resumption import stored_input
 
-        return overridden(stored_input(options.config), options.set)
+            return overridden(stored_input(options.config), options.set)
+        if (options.config / "run.h5").exists():
+            raise InputError(
+                f"{options.config}: is the directory of a run; to go on with it: pvmc run {options.config} --resume; "
+                "to start another one, give an input file"
+            )
     return read_input(options.config, options.set)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
-from pvmc.config.messages import problem_message
-from pvmc.config.section import INTEGER_BOUND, SectionT, shown
+from pvmc.config.messages import other_kinds, problems_of
+from pvmc.config.section import INTEGER_BOUND, KeyProblem, KeyProblems, Section, SectionT, shown
 from pvmc.errors import InputError
+
+T = TypeVar("T")
 
 OVERRIDE_FLAG = "--set"
 """The flag that overrides a key; messages about an overridden value name it instead of the file."""
@@ -107,7 +109,33 @@ def _syntax_problem(message: str, text: str) -> str:
     problem, line, column = found[1], int(found[2]), int(found[3])
     problem = re.sub(r"Cannot overwrite a value", "this key stands twice", problem)
     problem = re.sub(r"Cannot declare .* twice", "this table stands twice", problem)
-    return f"line {line}, column {column}: not valid TOML: {problem}: {shown(text.splitlines()[line - 1].strip())}"
+    there = text.splitlines()[line - 1].strip()
+    return f"line {line}, column {column}: not valid TOML: {problem}: {shown(there)}{_how_toml_writes(there)}"
+
+
+def _how_toml_writes(line: str) -> str:
+    """What a line that is no TOML was probably to say, with a comma before it; empty without a guess."""
+    value = re.fullmatch(r"[\w.\"-]+\s*=\s*(.*?)\s*(?:#.*)?", line)
+    if value is None:
+        pair = re.fullmatch(r"([\w.-]+)\s*:\s*(.+)", line)
+        return f"; TOML writes {pair[1]} = {pair[2]}" if pair else ""
+    written = value[1]
+    if written.lower() in ("true", "false"):
+        return f"; TOML writes {written.lower()}"
+    if written.lower() in ("none", "null", "nil", ""):
+        return "; a key without a value is left out"
+    if re.fullmatch(r"[+-]?(\.\d+|\d+\.)([eE][+-]?\d+)?", written):
+        return f"; TOML writes {_plain_number(written)}, with digits on both sides of the point"
+    if re.fullmatch(r"[A-Za-z][\w:/.-]*", written):
+        return f'; text stands in quotes: "{written}"'
+    return ""
+
+
+def _plain_number(text: str) -> str:
+    mantissa, letter, exponent = re.fullmatch(r"([^eE]*)([eE]?)(.*)", text).groups()  # type: ignore[union-attr]
+    whole, _, fraction = mantissa.partition(".")
+    digits = whole if whole.lstrip("+-") else f"{whole}0"
+    return f"{digits}.{fraction or 0}{letter}{exponent}"
 
 
 def _put(tables: dict[str, Any], parts: Sequence[str], value: Any) -> str:
@@ -134,20 +162,147 @@ def _parsed_value(text: str) -> Any:
     return parsed["value"] if len(parsed) == 1 else text
 
 
+class Problems:
+    """What is wrong with an input, gathered from checks that do not depend on each other.
+
+    Attributes:
+        raw: the input.
+        found: the dotted key of each problem, and one line that names it, without where the key came from.
+    """
+
+    def __init__(self, raw: RawInput):
+        self.raw = raw
+        self.found: list[tuple[str, str]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.found)
+
+    def add(self, key: str, text: str) -> None:
+        """Note a problem, once; a dotted key, and one line that names it."""
+        if (key, text) not in self.found:
+            self.found.append((key, text))
+
+    def attempt(self, action: Callable[[], T]) -> T | None:
+        """What an action gives; None where it raises problems, which are noted."""
+        try:
+            return action()
+        except KeyProblem as problem:
+            self.add(problem.key, str(problem))
+        except KeyProblems as several:
+            for one in several.problems:
+                self.add(one.key, str(one))
+        except InputError as error:
+            self.add("", str(error))
+        except MemoryError as error:
+            self.add("", f"needs more memory than there is: {error}")
+        return None
+
+    def raise_all(self) -> None:
+        """Raise what was found as one error, one line for each, in the order of the keys in the input.
+
+        Raises:
+            InputError: there is any.
+        """
+        if self.found:
+            raise InputError("\n".join(str(self.raw.error(key, text)) for key, text in self._in_order()))
+
+    def _in_order(self) -> list[tuple[str, str]]:
+        keys = {key: number for number, key in enumerate(_all_keys(self.raw.tables))}
+
+        def place(problem: tuple[str, str]) -> float:
+            key = re.sub(r"\[\d+\]", "", problem[0])
+            while key and key not in keys:  # a key that is not there comes behind its section
+                key = key.rpartition(".")[0]
+            return keys.get(key, len(keys)) + (0.5 if key != problem[0] else 0.0)
+
+        return sorted(self.found, key=place)
+
+
 def validate(model: type[SectionT], raw: RawInput) -> SectionT:
     """Build a frozen section from the user's input.
 
     Raises:
-        InputError: ``FILE: KEY = VALUE: what is wrong and what is allowed`` for the first problem.
+        InputError: a line ``FILE: KEY = VALUE: what is wrong and what is allowed`` for every problem.
+    """
+    problems = Problems(raw)
+    parts = sections_of(model, raw, problems)
+    problems.raise_all()
+    assert isinstance(parts, model)
+    return parts
+
+
+def sections_of(model: type[SectionT], raw: RawInput, problems: Problems) -> SectionT | dict[str, Any]:
+    """The validated section; or where there are problems, those of its keys that have none, by name.
+
+    Args:
+        model: the section of the whole input.
+        raw: the input.
+        problems: where problems are noted.
     """
     for key, value in _entries(raw.tables):
         if isinstance(value, int) and not -INTEGER_BOUND <= value < INTEGER_BOUND:
-            raise raw.error(key, f"{key} = {shown(value)}: must be an integer of at most 64 bits")
+            problems.add(key, f"{key} = {shown(value)}: must be an integer of at most 64 bits")
+    tables = raw.tables
     try:
-        return model.model_validate(raw.tables)
+        return _validated(model, tables, problems)
     except ValidationError as error:
-        key, text = problem_message(model, raw.tables, error)
-        raise raw.error(key, text) from None
+        tables = _without_other_kinds(model, raw, error)
+    try:
+        return _validated(model, tables, problems)
+    except ValidationError as error:
+        found = problems_of(model, tables, error, raw.overridden)
+    large = [key for key, _ in problems.found]
+    for one in found:
+        if one.key not in large:
+            problems.add(one.key, one.text)
+    return _good_parts(model, tables, problems)
+
+
+def _validated(model: type[SectionT], tables: Mapping[str, Any], problems: Problems) -> SectionT | dict[str, Any]:
+    whole = model.model_validate(tables)
+    return _good_parts(model, tables, problems) if problems else whole
+
+
+def _good_parts(model: type[Section], tables: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+    """The parts of a section, each validated by itself, that no problem speaks of."""
+    bad = {key.partition(".")[0] for key, _ in problems.found}
+    parts: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if name in bad:
+            continue
+        if name not in tables:
+            if not field.is_required():
+                parts[name] = field.get_default(call_default_factory=True)
+            continue
+        part = create_model("Part", __base__=Section, **{name: (field.annotation, field)})  # type: ignore[call-overload]
+        try:
+            parts[name] = getattr(part.model_validate({name: tables[name]}), name)
+        except ValidationError:  # a problem that was told under another key
+            continue
+    return parts
+
+
+def _without_other_kinds(model: type[Section], raw: RawInput, error: ValidationError) -> dict[str, Any]:
+    """The tables without keys of the file that the command line has made meaningless by choosing another kind."""
+    tables = copy.deepcopy(raw.tables)
+    for path in other_kinds(model, raw.tables, error):
+        *parents, name = path
+        prefix = ".".join(parents)
+        chosen = {f"{prefix}.kind", f"{prefix}.model"} & raw.overridden
+        if chosen and ".".join(path) not in raw.overridden:
+            table = tables
+            for parent in parents:
+                table = table[parent]
+            del table[name]
+    return tables
+
+
+def _all_keys(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted keys of nested tables in their order, those of the tables too."""
+    for name, value in table.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _all_keys(value, f"{prefix}{name}.")
 
 
 def _entries(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ import inspect
 import itertools
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -95,15 +95,54 @@ class KeyProblem(ValueError):
         self.key, self.value, self.allowed = key, value, allowed
 
 
+class KeyProblems(ValueError):
+    """Several problems of one section at once.
+
+    Attributes:
+        problems: at least one.
+    """
+
+    def __init__(self, problems: Sequence[KeyProblem]):
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Carry out checks that do not depend on each other.
+
+    Raises:
+        KeyProblem: the one that one of them raised.
+        KeyProblems: all that several of them raised.
+    """
+    found: list[KeyProblem] = []
+    for check in checks:
+        try:
+            check()
+        except KeyProblem as problem:
+            found.append(problem)
+        except KeyProblems as several:
+            found += several.problems
+    if len(found) > 1:
+        raise KeyProblems(found)
+    if found:
+        raise found[0]
+
+
 @contextmanager
 def inside_key(outer: str, inner: str) -> Iterator[None]:
     """Makes the keys of problems raised within those of a nested table: ``outer.x`` becomes ``inner.x``."""
+
+    def renamed(problem: KeyProblem) -> KeyProblem:
+        if problem.key != outer and not problem.key.startswith(f"{outer}."):
+            return problem
+        return KeyProblem(inner + problem.key[len(outer) :], problem.value, problem.allowed)
+
     try:
         yield
     except KeyProblem as problem:
-        if problem.key != outer and not problem.key.startswith(f"{outer}."):
-            raise
-        raise KeyProblem(inner + problem.key[len(outer) :], problem.value, problem.allowed) from None
+        raise renamed(problem) from None
+    except KeyProblems as several:
+        raise KeyProblems([renamed(problem) for problem in several.problems]) from None
 
 
 def shown(value: object) -> str:

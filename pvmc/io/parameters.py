@@ -26,11 +26,13 @@ class SavedParameters:
         path: the file that they come from.
         theta: (K,), float64 or complex128.
         blocks: named parts: name -> (slice, shape).
+        n_sites: N of their wave function; None where it is not known.
     """
 
     path: Path
     theta: NDArray[Any]
     blocks: Blocks
+    n_sites: int | None = None
 
     def fitting(self, blocks: Blocks, dtype: DTypeLike) -> NDArray[Any]:
         """theta, for an ansatz with these parts and this type of numbers.
@@ -40,9 +42,9 @@ class SavedParameters:
         """
         wanted, found = _in_words(blocks, dtype), _in_words(self.blocks, self.theta.dtype)
         if wanted != found:
-            raise InputError(f"ansatz.start_from: {self.path} holds {found}; this ansatz has {wanted}")
+            raise InputError(f"{self.path} holds {found}; this ansatz has {wanted}")
         if not np.all(np.isfinite(self.theta)):
-            raise InputError(f"ansatz.start_from: the last parameters in {self.path} are not finite")
+            raise InputError(f"the last parameters in {self.path} are not finite")
         return self.theta
 
 
@@ -58,9 +60,9 @@ def read_parameters(path: str | os.PathLike[str]) -> SavedParameters:
     """
     if fit_file(path).is_file():
         fit = open_fit(path)
-        return SavedParameters(fit.path, fit.theta, fit.blocks)
+        return SavedParameters(fit.path, fit.theta, fit.blocks, int(fit.attributes["n_sites"]))
     run = open_run(path)
-    return SavedParameters(run.path, run.parameters(), run.parameter_blocks())
+    return SavedParameters(run.path, run.parameters(), run.parameter_blocks(), int(run.attributes["n_sites"]))
 
 
 def _in_words(blocks: Blocks, dtype: DTypeLike) -> str:

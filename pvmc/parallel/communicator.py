@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.errors import DifferentRanks, PvmcError
+from pvmc.errors import DifferentRanks, OutOfMemory, PvmcError
 
 T = TypeVar("T")
 Array = npt.NDArray[Any]
@@ -350,6 +350,8 @@ def _attempt(function: Callable[[], T]) -> tuple[list[T], PvmcError | None]:
         return [function()], None
     except PvmcError as error:
         failure = error
+    except MemoryError as error:
+        failure = OutOfMemory.of(error)
     except Exception as error:
         traceback.print_exception(error)
         failure = PvmcError(f"{type(error).__name__}: {error}")

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from pvmc.errors import InputError, PvmcError
+from pvmc.errors import InputError, OutOfMemory, PvmcError
 from pvmc.parallel.communicator import MpiCommunicator, flush_output
 from pvmc.parallel.launch import launcher
 
@@ -27,8 +27,8 @@ def run_main(main: Callable[[], int]) -> int:
     line, the same for all) only the launcher's first process speaks.
 
     Returns:
-        ``main``'s value, the error's ``exit_code``, 1 for an error that nobody foresaw, 130 when interrupted from the
-        keyboard, 141 when the reader of our output has gone.
+        ``main``'s value, the error's ``exit_code``, 1 where memory does not suffice and for an error that nobody
+        foresaw, 130 when interrupted from the keyboard, 141 when the reader of our output has gone.
     """
     try:
         code = main()
@@ -45,12 +45,19 @@ def run_main(main: Callable[[], int]) -> int:
     except PvmcError as error:
         if error.collective:
             if _print_rank() == 0:
-                _print(f"pvmc: error: {error}")
+                _print(_in_lines(error))
             return error.exit_code
-        return _leave(error.exit_code, f"pvmc: error: {error}", only_first=isinstance(error, InputError))
+        return _leave(error.exit_code, _in_lines(error), only_first=isinstance(error, InputError))
+    except MemoryError as error:
+        return _leave(OutOfMemory.exit_code, _in_lines(OutOfMemory.of(error)))
     except Exception as error:
         details = "".join(traceback.format_exception(error))
         return _leave(1, f"{details}pvmc: error: {type(error).__name__}: {error} (a bug: please report it)")
+
+
+def _in_lines(error: PvmcError) -> str:
+    """The error's message, of which each line is a problem of its own."""
+    return "\n".join(f"pvmc: error: {line}" for line in str(error).splitlines()) or "pvmc: error: "
 
 
 EXIT_FILE = "PVMC_EXIT_FILE"

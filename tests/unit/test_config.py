@@ -14,11 +14,16 @@ from pydantic import Field
 from pvmc.config import (
     LARGEST_SHOWN,
     KeyProblem,
+    KeyProblems,
+    Problems,
     RawInput,
     Section,
     allowed_values,
+    check_all,
+    inside_key,
     read_input,
     section_classes,
+    sections_of,
     shown,
     to_toml,
     validate,
@@ -126,20 +131,76 @@ def test_a_number_stands_for_a_table_with_a_shorthand() -> None:
         ({"shape": {"kind": "box", "size": [1, 2.5]}}, "shape.size = [1, 2.5]: must be a list of 2 values, each an integer"),
         ({"extra": {"mode": "fsat"}}, 'extra.mode = "fsat": must be "fast" or "slow", or a number, did you mean "fast"?'),
         ({"extra": {"count": 2**70}}, f"extra.count = {2**70}: must be an integer of at most 64 bits"),
-        ({"extra": {"count": 0, "mode": "x"}}, "extra.count = 0: must be an integer >= 1 (and 1 more problem)"),
+        ({"extra": {"count": 0, "mode": "x"}}, 'extra.count = 0: must be an integer >= 1\nin.toml: extra.mode = "x": must be "fast" or "slow", or a number'),
         ({"extra": {"a\nb": 1}}, r'extra."a\nb" = 1: unknown key'),
     ],
 )  # fmt: skip
 def test_messages(tables: dict[str, object], expected: str) -> None:
     text = message(**tables)
     assert text.startswith(f"in.toml: {expected}")
-    assert "\n" not in text
+    assert text.count("\n") == expected.count("\n")
 
 
-def test_a_misspelt_key_comes_before_the_missing_key_that_it_caused() -> None:
+def test_a_misspelt_key_stands_for_the_missing_key_that_it_caused() -> None:
     text = message(shape={"kind": "circle", "raduis": 1})
-    assert text.startswith("in.toml: shape.raduis = 1: unknown key, did you mean 'shape.radius'?")
-    assert text.endswith("(and 1 more problem)")
+    assert text == "in.toml: shape.raduis = 1: unknown key, did you mean 'shape.radius'?; allowed: kind, radius"
+
+
+def test_all_problems_are_told_in_the_order_of_the_input() -> None:
+    tables = {
+        "extra": {"mode": "x", "ramp": {"initial": 1, "slope": "y"}, "cuont": 1},
+        "shape": {"kind": "circle"},
+        "more": 2,
+    }
+    with pytest.raises(InputError) as caught:
+        validate(Whole, RawInput(tables, "in.toml", overridden=frozenset(["extra.mode"])))
+    assert str(caught.value).splitlines() == [
+        '--set: extra.mode = "x": must be "fast" or "slow", or a number',
+        'in.toml: extra.ramp.slope = "y": must be a number',
+        "in.toml: extra.cuont = 1: unknown key, did you mean 'extra.count'?; allowed: count, mode, ramp",
+        "in.toml with --set: shape.radius: missing; must be a number > 0 and <= 10 (its radius)",
+        "in.toml: more = 2: unknown key; allowed: shape, extra",
+    ]
+
+
+def test_sections_without_problems_are_given_beside_the_problems() -> None:
+    raw = RawInput({"shape": {"kind": "circle", "radius": -1}, "extra": {"count": 3}}, "in.toml")
+    problems = Problems(raw)
+    assert sections_of(Whole, raw, problems) == {"extra": Extra(count=3)}
+    assert problems.found == [("shape.radius", "shape.radius = -1: must be a number > 0 and <= 10")]
+
+
+def test_checks_that_do_not_depend_on_each_other_are_all_made() -> None:
+    def bad(key: str) -> None:
+        raise KeyProblem(key, 1, "no")
+
+    with pytest.raises(KeyProblems) as caught:
+        check_all(lambda: bad("a.x"), lambda: None, lambda: check_all(lambda: bad("a.y"), lambda: bad("b")))
+    assert [problem.key for problem in caught.value.problems] == ["a.x", "a.y", "b"]
+    with pytest.raises(KeyProblem, match=r"^a\.x = 1: no$"):
+        check_all(lambda: bad("a.x"))
+    with pytest.raises(KeyProblems) as caught, inside_key("a", "c"):
+        check_all(lambda: bad("a.x"), lambda: bad("b"))
+    assert [problem.key for problem in caught.value.problems] == ["c.x", "b"]
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("x = True", "; TOML writes true"),
+        ("x = FALSE  # no", "; TOML writes false"),
+        ("x = None", "; a key without a value is left out"),
+        ("x = .5", "; TOML writes 0.5, with digits on both sides of the point"),
+        ("x = -3.e-2", "; TOML writes -3.0e-2, with digits on both sides of the point"),
+        ("x: 5", "; TOML writes x = 5"),
+        ("x = runs/a", '; text stands in quotes: "runs/a"'),
+        ("x = [1, 2", ""),
+    ],
+)
+def test_what_is_no_toml_is_written_for_the_user(tmp_path: Path, line: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_input(written(tmp_path, f"{line}\ny = 1\n"))
+    assert str(caught.value).endswith(f'"{line}"{hint}' if hint else ': not valid TOML: Unclosed array: "y = 1"')
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,9 @@ def test_parameters_of_another_ansatz_are_refused(
     job = make_job(length, ansatz={"start_from": str(fitted), **ansatz})
     with pytest.raises(InputError) as caught:
         simulation.initial_state(job, COMM)
-    assert str(caught.value).startswith(f"ansatz.start_from: {fitted / 'fit.h5'} holds 18 complex128 parameters")
+    assert str(caught.value).startswith(
+        f'ansatz.start_from = "{fitted}": {fitted}/fit.h5 holds 18 complex128 parameters'
+    )
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
