@@ -5,22 +5,31 @@ D. Wu et al., Science 386, 296 (2024).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from pvmc.analysis.average import average
 from pvmc.analysis.measured import finished
-from pvmc.analysis.result import alpha_of
 from pvmc.analysis.system import System, system_of
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
 
-HEAD = "| Energy | Sigma | Energy variance | DOF | Einf | Method | Data repository | Reference |\n" + "|---" * 8 + "|"
+COLUMNS = ("Energy", "Sigma", "Energy Variance", "DOF", "Einf", "Method", "Reference")
+"""Columns of its tables.  The reference is one to the literature or to code, left to be filled in."""
+
+HEAD = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
 """Head of the table, Markdown."""
 
 PAULI_FACTOR = {"S.S": 4.0, "sigma.sigma": 1.0}
 """The benchmark writes spin models with Pauli matrices: S.S is a quarter of sigma.sigma."""
 
-_NAMES = {"rbm": "RBM", "feedforward": "Feed-forward network", "jastrow": "Jastrow"}
+_NAMES = {"rbm": "RBM", "feedforward": "FFN", "jastrow": "Jastrow", "mean_field": "Mean field"}
+"""Words by which its scripts tell kinds of wave functions."""
+
+_QUANTUM_NUMBERS = ("momentum", "parity", "irrep", "spin_flip")
 
 
 def rows(runs: Sequence[Run]) -> str:
@@ -32,7 +41,8 @@ def row(run: Run) -> str:
     """Energy, its error and the variance of the whole system, with Pauli matrices and |J| = 1; DOF; Einf; the method.
 
     The numbers are those of the last finished measurement at fixed parameters, else of the settled part of the run.
-    The columns of the data repository and the reference are left to be filled in.
+    A variance of zero stands as the smallest one that the rounding of local energies leaves, as its rules ask for; one
+    that is not known stays empty, and so does the reference.
 
     Raises:
         InputError: too few iterations, no variance, or units that the benchmark does not have.
@@ -40,18 +50,41 @@ def row(run: Run) -> str:
     energy, error, variance = _numbers(run)
     factor, system = _factor(run), system_of(run)
     e_inf = factor * _constant(system)
-    digits = f"{factor * energy:.10g} | {factor * error:.2g} | {factor**2 * variance:.6g}"
-    return f"| {digits} | {run.n_sites} | {e_inf:g} | {method(run)} |  |  |"
+    least = (np.finfo(np.float64).eps * energy) ** 2
+    spread = "" if np.isnan(variance) else f"{factor**2 * max(variance, least):.6g}"
+    numbers = (_shown(factor * energy, factor * error), f"{factor * error:.2g}", spread)
+    cells = (*numbers, f"{run.n_sites}", f"{e_inf:.15g}", method(run), "")
+    return f"| {' | '.join(cells)} |"
+
+
+def _shown(energy: float, error: float) -> str:
+    """An energy with two digits beyond the first one of its error; with all where there is no error."""
+    if not error > 0.0:
+        return f"{energy:.15g}"
+    return f"{energy:.{min(max(2 - math.floor(math.log10(error)), 0), 15)}f}"
 
 
 def method(run: Run) -> str:
-    """The wave function in a few words, such as "RBM (alpha = 4, translation)"."""
-    ansatz = run.config.get("ansatz", {})
-    kind, alpha = str(ansatz.get("kind", "?")), alpha_of(run)
-    symmetry = ansatz.get("symmetry", "none")
-    parts = [f"alpha = {alpha:g}"] if alpha is not None else []
+    """The wave function and its optimisation in ASCII, such as "RBM (alpha = 4, translation symmetry), VMC with SR"."""
+    optimiser = str(run.config.get("sr", {}).get("method", "reconfiguration"))
+    name = "SR" if optimiser == "reconfiguration" else optimiser
+    words = f"{_state(run.config.get('ansatz', {}))}, VMC with {name}"
+    return words.replace("|", "/").encode("ascii", "replace").decode()
+
+
+def _state(ansatz: Mapping[str, Any]) -> str:
+    """A wave function in a few words, by its section of the input."""
+    kind, symmetry = str(ansatz.get("kind", "?")), ansatz.get("symmetry", "none")
+    if kind == "product":
+        return " x ".join(_state(factor) for factor in ansatz["factors"])
+    parts = [f"alpha = {ansatz['alpha']:g}"] if "alpha" in ansatz else []
+    if kind == "feedforward":
+        parts += [f"widths {'-'.join(map(str, ansatz['widths']))}"]
     parts += [f"{symmetry} symmetry"] if symmetry != "none" else []
-    return _NAMES.get(kind, kind) + (f" ({', '.join(parts)})" if parts else "") + ", VMC with SR"
+    if kind == "projected":
+        numbers = [f"{name.replace('_', ' ')} {ansatz[name]}" for name in _QUANTUM_NUMBERS if name in ansatz]
+        return f"{_state(ansatz['inner'])} projected on {', '.join(numbers)}"
+    return _NAMES.get(kind, kind) + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _numbers(run: Run) -> tuple[float, float, float]:
