@@ -144,7 +144,7 @@ def bench(job: Job, comm: Communicator, iterations: int) -> Timing:
     n_walkers = sampler.n_blocks * sampler.width
     proposals = 0
     if isinstance(sampler, Metropolis):
-        proposals = n_walkers * sampler.sweep * (sampler.discard + sampler.n_draws)
+        proposals = round(n_walkers * sampler.mean_proposals)
     return Timing(
         job=describe(job),
         ranks=comm.size,

@@ -107,7 +107,7 @@ class WaveFunction(Protocol):
             conserving: bool (n_flips,).
             chosen: int64 (n_steps,), indices of sets.
             uniforms: float64 (n_steps, L), in [0, 1); a number below 0 accepts whatever the ratio, which is how
-                :mod:`pvmc.ansatz.composite` moves a part that has no ``move``.
+                :mod:`pvmc.ansatz.composite` moves a part that has no ``move``, and inf accepts none.
 
         Returns:
             int64 (L,): accepted moves per walker.

@@ -48,6 +48,9 @@ class Metropolis:
         tempering: replicas at |psi|^(p beta), if any; their draws and acceptance are not counted.
         power: p, 0 < p <= 2.  Other than 2, draws have the weights |psi|^(2-p).
         growth: how the draws per walker grow, if they do; what comes of it is given to :meth:`walk`.
+        uneven: whether each walker has one more proposal, with probability 1/2, before a draw.  Where every proposal
+            flips an odd number of spins and nearly all are accepted, an even number of proposals keeps the parity of
+            a walker, prod_i s_i, and an odd number inverts it; a random number draws it anew.
     """
 
     moves: Moves
@@ -60,6 +63,7 @@ class Metropolis:
     tempering: Tempering | None = None
     power: float = 2.0
     growth: Growth | None = None
+    uneven: bool = False
 
     @property
     def n_blocks(self) -> int:
@@ -92,6 +96,12 @@ class Metropolis:
         """Lanes of each walker: the values of beta."""
         return self.tempering.replicas if self.tempering else 1
 
+    @property
+    def mean_proposals(self) -> float:
+        """Mean number of proposals of a walker in an iteration other than the first, replicas not counted."""
+        runs = self.n_draws + (self.discard if self.tempering else min(self.discard, 1))
+        return self.sweep * (self.discard + self.n_draws) + (0.5 * runs if self.uneven else 0.0)
+
     def start(self, blocks: range, comm: Communicator) -> Walkers:
         """Collective.  This rank's walkers before the first iteration, with their replicas."""
         return self._ensemble.start(blocks, self.seed, comm, replicas=self.replicas)
@@ -116,7 +126,7 @@ class Metropolis:
             walkers += 8 * lanes * lookup_size
         if self.power != 2:
             walkers += n_blocks * self.width * self.most_draws * (n_sites + 8)
-        return walkers + 8 * lanes * (lookup_size + longest * self.sweep)
+        return walkers + 8 * lanes * (lookup_size + longest * self.sweep + self.uneven)
 
     def describe(self) -> str:
         """Samples, walkers and blocks in words."""
@@ -140,27 +150,47 @@ class Metropolis:
         walk = MetropolisWalk(self, walkers, psi, iteration, self.n_draws if n_draws is None else n_draws, stage)
         return walk if self.power == 2 else ReweightedWalk(walk, psi, self.power)
 
-    def warm_up(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_sweeps: int) -> int:
-        """Sweeps without draws: in one go, except that replicas are swapped after each."""
-        if self.tempering is None:
-            return self.steps(psi, spins, lookup, rng, n_sweeps * self.sweep)
-        return sum(self.steps(psi, spins, lookup, rng, self.sweep) for _ in range(n_sweeps))
+    def sweeps(
+        self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_sweeps: int = 1
+    ) -> tuple[int, int]:
+        """Sweeps of the walkers of a block without draws, in place: in one go, but replicas are swapped after each.
 
-    def steps(self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_steps: int) -> int:
-        """Offer n_steps proposals to the walkers of a block, then swaps of replicas, in place; the number accepted."""
+        Returns:
+            The numbers of accepted proposals and of proposals, replicas not counted.
+        """
+        if self.tempering is None:
+            return self._steps(psi, spins, lookup, rng, n_sweeps * self.sweep)
+        counts = [self._steps(psi, spins, lookup, rng, self.sweep) for _ in range(n_sweeps)]
+        return sum(accepted for accepted, _ in counts), sum(proposed for _, proposed in counts)
+
+    def _steps(
+        self, psi: WaveFunction, spins: Spins, lookup: Floats, rng: np.random.Generator, n_steps: int
+    ) -> tuple[int, int]:
+        """Offer n_steps proposals (or one more) to the walkers of a block, then swaps of replicas, in place.
+
+        Returns:
+            The numbers of accepted proposals and of proposals, replicas not counted.
+        """
         if n_steps == 0:
-            return 0
+            return 0, 0
+        n_walkers, lanes = spins.shape[1] // self.replicas, spins.shape[1]
+        proposed = n_steps * n_walkers
+        n_steps += self.uneven
         chosen = self.moves.choose(rng, n_steps)
-        uniforms = rng.random((n_steps, spins.shape[1]))
+        uniforms = rng.random((n_steps, lanes))
         if self.power != 2:
             uniforms **= 2.0 / self.power  # u^(2/p) < |ratio|^2 wherever u < |ratio|^p
         if self.tempering:
             self.tempering.temper(uniforms)
-        backwards = self.moves.senses(rng, chosen, spins.shape[1])
+        if self.uneven:
+            idle = rng.integers(0, 2, size=(lanes,), dtype=np.bool_)
+            uniforms[-1, idle] = np.inf  # accepts nothing
+            proposed += n_walkers - int(np.count_nonzero(idle[:n_walkers]))
+        backwards = self.moves.senses(rng, chosen, lanes)
         accepted = self._propose(psi, spins, lookup, chosen, uniforms, backwards)
         if self.tempering:
             self.tempering.swap(psi, spins, lookup, rng, self.power)
-        return int(accepted[: len(accepted) // self.replicas].sum())
+        return int(accepted[:n_walkers].sum()), proposed
 
     def _propose(
         self,
@@ -207,9 +237,8 @@ class MetropolisWalk(Walk):
         self._spins = start.spins
         self.n_blocks, self.n_draws, self.width = len(start.spins), n_draws, start.spins.shape[2]
         self.width //= sampler.replicas
-        self.accepted = 0
+        self.accepted = self.proposed = 0
         self._warm_up = sampler.burn_in if iteration == 0 and stage == 0 else sampler.discard
-        self.proposed = self.n_blocks * self.width * sampler.sweep * (self._warm_up + self.n_draws)
 
     @property
     def walkers(self) -> Walkers:
@@ -219,15 +248,20 @@ class MetropolisWalk(Walk):
     def __iter__(self) -> Iterator[Draw]:
         """The walkers of the first block take all their steps, then those of the second, ..."""
         sampler, psi = self._sampler, self._psi
-        self._spins, self.accepted = self._start.spins.copy(), 0
+        self._spins = self._start.spins.copy()
+        self.accepted = self.proposed = 0
         for block, spins in enumerate(self._spins):
             number = self._start.first_block + block
             rng = generator(sampler.seed, self._stream, block=number, iteration=self._iteration)
             lookup = psi.lookup(spins)
-            self.accepted += sampler.warm_up(psi, spins, lookup, rng, self._warm_up)
+            self._count(sampler.sweeps(psi, spins, lookup, rng, self._warm_up))
             for draw in range(self.n_draws):
-                self.accepted += sampler.steps(psi, spins, lookup, rng, sampler.sweep)
+                self._count(sampler.sweeps(psi, spins, lookup, rng))
                 yield Draw(block, draw, _first(spins, self.width), _first(lookup, self.width))
+
+    def _count(self, counts: tuple[int, int]) -> None:
+        self.accepted += counts[0]
+        self.proposed += counts[1]
 
 
 def _first(array: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:

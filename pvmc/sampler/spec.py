@@ -39,7 +39,8 @@ class MetropolisSpec(Section):
     samples: int = Field(default=4096, ge=2)
     """configurations per SR iteration over all ranks; a multiple of walkers"""
     sweep: int | None = Field(default=None, ge=1)
-    """proposals between two samples of a walker; default: the number of sites"""
+    """proposals between two samples of a walker; default: the number of sites.  Where moves change the magnetisation,
+    each walker has one more with probability 1/2, lest the parity of its spins stay the same"""
     burn_in: int = Field(default=20, ge=0)
     """sweeps before the first sample of a run"""
     discard: int = Field(default=1, ge=0)
@@ -73,8 +74,9 @@ class MetropolisSpec(Section):
             raise ValueError("the moves of a sampler are chosen before it is built")
         self._check(lattice, operator)
         magnetization = self.fixed_magnetization(operator)
+        moves = Moves.build(self.moves, lattice, operator)
         return Metropolis(
-            moves=Moves.build(self.moves, lattice, operator),
+            moves=moves,
             seed=seed,
             n_draws=self.samples // self.walkers,
             sweep=self.sweep or lattice.n_sites,
@@ -84,6 +86,7 @@ class MetropolisSpec(Section):
             tempering=self.tempering.build() if self.tempering else None,
             power=self.power,
             growth=self.growth.build(self.samples // self.walkers, self.walkers) if self.growth else None,
+            uneven=not moves.conserve_magnetization,
         )
 
     def fixed_magnetization(self, operator: Operator | None = None) -> int | None:

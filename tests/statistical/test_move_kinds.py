@@ -18,6 +18,7 @@ from pvmc.lattice import chain, rectangle
 from pvmc.parallel import SerialCommunicator
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Tempering, Walkers, advance, start
 from pvmc.sampler.moves import Maps
+from pvmc.sampler.spec import MetropolisSpec
 from tests.helpers import (
     all_pass,
     binomial_p,
@@ -316,3 +317,66 @@ def test_tempering_crosses_a_barrier_that_flips_do_not() -> None:
     assert 0.35 < down < 0.65
     _, flipped = advance(sampler({"flip": 1.0, "global_flip": 0.2}, burn_in=40), Walkers(up, 0), psi, 0)
     assert 0.35 < np.mean(flipped.spins.sum(axis=2) < 0) < 0.65, "so does the global flip"
+
+
+# Parity ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("n_sites", [4, 5])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"discard": 0},
+        {"moves": MoveWeights(hamiltonian=1.0)},
+        {"start": "neel"},
+        {"sweep": 6, "tempering": {"replicas": 2, "smallest_beta": 0.5}},
+        {"power": 1.0},
+    ],
+    ids=str,
+)
+def test_the_parity_of_a_walker_is_drawn_anew_for_every_draw(settings: dict[str, object], n_sites: int) -> None:
+    """On a flat |psi|^2 prod_i s_i of each draw is a fair bit, whatever it was before, from any start.
+
+    With as many proposals of single flips for all, an even number kept it and an odd number inverted it.  It follows
+    that the claimed error of its mean is that of independent samples.
+    """
+    lattice = chain(n_sites, periodic=False)  # has Neel order for any number of sites
+    operator = Operator.from_pauli_sum(transverse_field_ising(n_sites, lattice.bonds(), 1.0, 1.0), n_sites)
+    spec = MetropolisSpec.model_validate({"walkers": 512, "block_width": 128, "samples": 4096} | settings)
+    metropolis = spec.resolved(lattice, operator).build(lattice, operator, seed=3)
+    rbm = RBM(lattice.group("none"), 1, dtype=np.float64)
+    psi = rbm.at(np.zeros(rbm.n_parameters))
+    walkers = metropolis.start(range(4), SerialCommunicator())
+    parities = []
+    for iteration in range(2):
+        walkers, samples = advance(metropolis, walkers, psi, iteration)
+        parities.append(samples.spins.prod(axis=2).transpose(1, 0, 2).reshape(8, -1))
+    series = np.concatenate(parities).astype(np.float64)  # (16, 512)
+    kept = int(np.count_nonzero(series[1:] == series[:-1]))
+    first = int(np.count_nonzero(series[0] > 0))
+    alike = int(np.count_nonzero(series[:, 1:] == series[:, :-1]))
+    p_values = [
+        binomial_p(kept, 15 * 512, 0.5),
+        binomial_p(alike, 16 * 511, 0.5),
+        binomial_p(first, 512, 0.5),
+        two_sided(float(stats.chi2.cdf(16 * np.sum(series.mean(axis=0) ** 2), 512))),
+    ]
+    assert all_pass(p_values, LEVEL)
+
+
+def test_proposals_are_counted_as_they_are_offered() -> None:
+    """Half of the walkers have one more before each draw; where all moves keep the magnetisation, none has."""
+    lattice, psi = chain(6), random_rbm(6, np.float64)
+    for weights, uneven in (({"exchange": 1.0}, False), ({"flip": 1.0}, True)):
+        spec = MetropolisSpec(walkers=512, block_width=128, samples=4096, moves=MoveWeights(**weights))
+        metropolis = spec.build(lattice, heisenberg() if not uneven else ising(), seed=3)
+        assert metropolis.uneven == uneven
+        _, samples = advance(metropolis, metropolis.start(range(4), SerialCommunicator()), psi[0].at(psi[1]), 1)
+        fixed = 512 * 6 * 9
+        assert metropolis.mean_proposals == 6 * 9 + (4.5 if uneven else 0)
+        if uneven:
+            assert binomial_p(samples.proposed - fixed, 9 * 512, 0.5) > LEVEL
+        else:
+            assert samples.proposed == fixed

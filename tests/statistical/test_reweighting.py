@@ -290,8 +290,8 @@ def test_a_second_stage_has_random_numbers_of_its_own(
     assert Samples.of(lazy.walk(walkers, psi, 0)).spins.tobytes() == spins[0, 0]
     eager = replace(lazy, burn_in=50)
     per_sweep = 2 * 16 * lazy.sweep
-    assert eager.walk(walkers, psi, 0).proposed == per_sweep * 54
-    assert eager.walk(walkers, psi, 0, stage=1).proposed == per_sweep * 7
+    assert Samples.of(eager.walk(walkers, psi, 0)).proposed == per_sweep * 54
+    assert Samples.of(eager.walk(walkers, psi, 0, stage=1)).proposed == per_sweep * 7
     assert Samples.of(eager.walk(walkers, psi, 0, stage=1)).spins.tobytes() == spins[0, 1]
 
 
