@@ -1,7 +1,8 @@
 """Sums of Pauli strings as other programs write them: OpenFermion's text, and Qiskit's labels.
 
 OpenFermion: ``0.5 [X0 X1] +`` newline ``-1.0 [Z2]``, factors with their sites in brackets, ``[]`` for the identity;
-what ``str`` makes of a ``QubitOperator``.  Qiskit: pairs such as ``("XXIZ", 0.5)``, what ``SparsePauliOp.to_list``
+what ``str`` makes of a ``QubitOperator``, whose own dictionary ``terms`` holds also the coefficients below 1e-8 that
+its text leaves out.  Qiskit: pairs such as ``("XXIZ", 0.5)``, what ``SparsePauliOp.to_list``
 gives; a label has a letter for every site and is little-endian, so that its last letter acts on site 0.
 
 Sites keep their numbers, and sigma^z = +1 is the state |0> of a qubit.
@@ -10,9 +11,9 @@ Sites keep their numbers, and sigma^z = +1 is the state |0> of a qubit.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from pvmc.hamiltonians.pauli import PauliSum, label
+from pvmc.hamiltonians.pauli import Pauli, PauliSum, label
 from pvmc.hamiltonians.pauli_text import TermError, multiply, parse_coefficient, parse_factors
 
 _TERM = re.compile(r"(?P<before>[^\[\]]*)\[(?P<product>[^\[\]]*)\]")
@@ -20,18 +21,38 @@ _LABEL = re.compile(r"[IXYZ]{2,}")
 
 
 def from_openfermion(text: str) -> PauliSum:
-    """The operator that a text in OpenFermion's form means.
+    """The operator that a text in OpenFermion's form means; "0" is the sum of no terms.
+
+    ``str`` of a ``QubitOperator`` leaves out coefficients below 1e-8: :func:`from_openfermion_terms` has all of them.
 
     Raises:
-        TermError: names the term that cannot be read.
+        TermError: names the term that cannot be read; an empty text is none.
     """
     return PauliSum.total(_product(coefficient, product) for coefficient, product in openfermion_terms(text))
 
 
+def from_openfermion_terms(terms: Mapping[Pauli, complex]) -> PauliSum:
+    """The operator whose strings and coefficients are the ``terms`` of OpenFermion's ``QubitOperator``, all of them.
+
+    Args:
+        terms: such as {((0, "X"), (1, "X")): 0.5, (): 1e-9}.
+
+    Raises:
+        TermError: a letter other than X, Y and Z, or a coefficient that is no number.
+    """
+    return PauliSum.total(
+        _product(coefficient, " ".join(f"{letter}{site}" for site, letter in string) or "I")
+        for string, coefficient in terms.items()
+    )
+
+
 def to_openfermion(operator: PauliSum) -> str:
-    """The text that OpenFermion's ``QubitOperator`` reads as this operator; every digit is kept, "0" for no terms."""
+    """The text that OpenFermion's ``QubitOperator`` reads as this operator; every digit is kept.
+
+    The sum of no terms is "0.0 []", since ``QubitOperator`` does not read the "0" that it prints.
+    """
     lines = [f"{_shown(c)} [{'' if not string else label(string)}]" for string, c in operator.terms.items()]
-    return " +\n".join(lines) or "0"
+    return " +\n".join(lines) or "0.0 []"
 
 
 def from_labels(terms: Iterable[tuple[str, complex]]) -> PauliSum:
@@ -58,20 +79,28 @@ def to_labels(operator: PauliSum, n_sites: int) -> list[tuple[str, complex]]:
 def openfermion_terms(text: str) -> Iterator[tuple[complex, str]]:
     """Coefficient and product, such as (0.5, "X0 X1") or (1.0, "I"), of each term of OpenFermion's text.
 
+    Terms are joined by + or -, or stand on lines of their own.  "0" has no terms.
+
     Raises:
-        TermError: names the term that cannot be read.
+        TermError: names the term that cannot be read; or the text is empty, which ``QubitOperator`` takes for the
+            identity and prints for an operator whose coefficients are all below 1e-8.
     """
+    if not text.strip():
+        raise TermError('an empty text is no operator: write "[]" for the identity, "0" for no terms')
+    if text.strip() == "0":
+        return
     end = 0
     for number, match in enumerate(_TERM.finditer(text), start=1):
         if match.start() != end:
             break
         end = match.end()
         before = match["before"].strip()
+        new_line = "\n" in match["before"].partition(before)[0] if before else "\n" in match["before"]
         sign, rest = before[:1], before[1:].strip()
         if sign not in ("+", "-"):
             sign, rest = "", before
-        if number > 1 and not sign:
-            raise TermError(f'"{match.group().strip()}": a + or - must stand before it')
+        if number > 1 and not sign and not new_line:
+            raise TermError(f'"{match.group().strip()}": a + or - or a new line must stand before it')
         coefficient = parse_coefficient(rest or 1.0)
         yield (-coefficient if sign == "-" else coefficient), " ".join(match["product"].split()) or "I"
     if rest := text[end:].strip():
@@ -110,7 +139,10 @@ def _product(coefficient: complex, product: str) -> PauliSum:
 
 def _plain(value: complex) -> float | str:
     """A coefficient as the input takes it: a number, or text where it is complex."""
-    number = complex(value)
+    try:
+        number = complex(value)
+    except (TypeError, ValueError):
+        raise TermError(f'coefficient "{value}" is not a number') from None
     return number.real if number.imag == 0 else str(number)
 
 
