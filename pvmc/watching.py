@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from pvmc.output import nobody_reads
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,7 +35,7 @@ class _Screen(Protocol):
 
 
 def watch(read: Callable[[], Frame], seconds: float, stream: TextIO | None = None, gap: str = "\n") -> None:
-    """Show frames until the last one, or until the user has seen enough (Ctrl-C).
+    """Show frames until the last one, or until the user has seen enough (Ctrl-C, or the reader of a pipe goes).
 
     Args:
         read: the frame now.
@@ -45,6 +47,8 @@ def watch(read: Callable[[], Frame], seconds: float, stream: TextIO | None = Non
     with contextlib.suppress(KeyboardInterrupt), _screen(stream, gap) as screen:
         while not (frame := read()).last:
             screen.show(frame.text)
+            if nobody_reads(stream):
+                return
             time.sleep(seconds)
         screen.show(frame.text)
 

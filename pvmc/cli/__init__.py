@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import pvmc
 from pvmc.cli import analysing, checking, cluster, inputs, interchange, measuring, running
 from pvmc.cli.arguments import Parser
-from pvmc.errors import InputError
+from pvmc.errors import InputError, StorageError
+from pvmc.output import lasting_output, nobody_reads, what_is_lost
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``pvmc``; the exit code (see :mod:`pvmc.errors`)."""
-    command = _parsed(arguments)  # before the imports: --help needs none
-    from pvmc.parallel import note_exit_code, run_main
+    with lasting_output():
+        command = _parsed(arguments)  # before the imports: --help needs none
+        from pvmc.parallel import note_exit_code, run_main
 
-    return note_exit_code(run_main(command))
+        return note_exit_code(run_main(command))
 
 
 def _parsed(arguments: Sequence[str] | None) -> Callable[[], int]:
@@ -26,7 +29,22 @@ def _parsed(arguments: Sequence[str] | None) -> Callable[[], int]:
         options = _parser().parse_args(arguments)
     except InputError as error:
         return partial(_complain, str(error))
-    return partial(options.command, options)
+    return partial(_carry_out, options)
+
+
+def _carry_out(options: argparse.Namespace) -> int:
+    """What a command does, and whether its output could be written."""
+    code: int = options.command(options)
+    sys.stdout.flush()
+    lost = what_is_lost(sys.stdout)
+    if lost is None or nobody_reads(sys.stdout):
+        return code
+    problem = f"cannot write to standard output: {lost.strerror}"
+    if options.keeps_results:
+        print(f"pvmc: warning: {problem}; the results are in their files", file=sys.stderr)
+    elif code == 0:
+        raise StorageError(problem)
+    return code
 
 
 def _complain(message: str) -> int:

@@ -47,6 +47,7 @@ def add_plot(subparsers) -> None:  # type: ignore[no-untyped-def]
         "draw the energy against the iteration (of fits the cost against the epoch), or another figure of the results, "
         "with the data beside it as CSV",
         "pvmc plot runs/h40a1 runs/h40a2 runs/h40a4 --output figure",
+        keeps_results=True,
     )
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN", help="directories or files of runs, also unfinished ones"
@@ -102,6 +103,7 @@ def add_report(subparsers) -> None:  # type: ignore[no-untyped-def]
         analysing.report,
         "write one HTML page about runs: inputs, machines, figures, tables and warnings; it needs no network",
         "pvmc report runs/h40a1 runs/h40a2 --output report.html",
+        keeps_results=True,
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="directories or files of runs")
     parser.add_argument(

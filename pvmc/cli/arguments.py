@@ -19,8 +19,13 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see '{self.prog} --help')")
 
 
-def add_command(subparsers, name: str, command: Command, summary: str, example: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-    """A subcommand, what runs it, and its help: ``summary`` is one line, ``example`` a whole command line."""
+def add_command(  # type: ignore[no-untyped-def]
+    subparsers, name: str, command: Command, summary: str, example: str, keeps_results: bool = False
+) -> argparse.ArgumentParser:
+    """A subcommand, what runs it, and its help: ``summary`` is one line, ``example`` a whole command line.
+
+    With ``keeps_results`` all that counts is in files: that what it prints cannot be written is no failure.
+    """
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name,
         help=summary,
@@ -29,7 +34,7 @@ def add_command(subparsers, name: str, command: Command, summary: str, example: 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, keeps_results=keeps_results)
     return parser
 
 

@@ -17,6 +17,7 @@ def add_submit(subparsers) -> None:  # type: ignore[no-untyped-def]
         cluster.submit,
         "write a SLURM job script for a run, which goes on after its time limit; with --go submit it",
         "pvmc submit configs/heisenberg_chain.toml --ntasks 16 --time 12:00:00 --set ansatz.alpha=4 --go",
+        keeps_results=True,
     )
     add_config(parser)
     text: dict[str, str] = {  # options of sbatch that are handed on, and what they are
@@ -67,6 +68,7 @@ def add_warmup(subparsers) -> None:  # type: ignore[no-untyped-def]
         cluster.warmup,
         "compile the kernels ahead of a job, into a directory in PVMC_CACHE_DIR where it is set",
         "PVMC_CACHE_DIR=$HOME/pvmc-kernels pvmc warmup configs/heisenberg_chain.toml",
+        keeps_results=True,
     )
     parser.add_argument(
         "configs", type=Path, nargs="*", metavar="CONFIG", help="input files; default: all kinds of wave function"

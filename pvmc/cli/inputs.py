@@ -23,6 +23,7 @@ def add_new(subparsers) -> None:  # type: ignore[no-untyped-def]
         inputs.new,
         "write a commented input file to start from",
         "pvmc new chain.toml --model ising",
+        keeps_results=True,
     )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="file to write; an existing one is left alone")
     parser.add_argument("--model", choices=EXAMPLE_MODELS, default="heisenberg", help="default: heisenberg")

@@ -16,6 +16,7 @@ def add_export(subparsers) -> None:  # type: ignore[no-untyped-def]
         interchange.export,
         "write the series, saved parameters and measurements of a run for other programs",
         "pvmc export runs/h40a2 --format netcdf",
+        keeps_results=True,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run, also an unfinished one")
     parser.add_argument("--format", choices=("csv", "npz", "netcdf"), default="csv", help="default: csv")
@@ -35,6 +36,7 @@ def add_import_wf(subparsers) -> None:  # type: ignore[no-untyped-def]
         interchange.import_wf,
         "make a run of the weights of an RBM: a .wf file of Carleo & Troyer, or a .npz file; measures its energy",
         "pvmc import-wf Heisenberg1d_40_1_1.wf configs/heisenberg_chain.toml --output runs/published",
+        keeps_results=True,
     )
     parser.add_argument("weights", type=Path, metavar="FILE", help="the weights, .wf or .npz")
     add_config(parser)

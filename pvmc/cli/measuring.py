@@ -18,6 +18,7 @@ def add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
         "measure energy, correlations and other observables at a run's parameters, with their errors; under mpirun on "
         "all ranks, else on one",
         "mpirun -n 4 pvmc measure runs/h40a2 --until-error 1e-5",
+        keeps_results=True,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run or a fit that is over")
     parser.add_argument(

@@ -16,6 +16,7 @@ def add_run(subparsers) -> None:  # type: ignore[no-untyped-def]
         running.run,
         "optimise a wave function; under mpirun on all ranks, else on one",
         "mpirun -n 4 pvmc run configs/heisenberg_chain.toml --set ansatz.alpha=2 --output runs/h40a2",
+        keeps_results=True,
     )
     add_config(parser)
     parser.add_argument(
@@ -42,6 +43,7 @@ def add_fit(subparsers) -> None:  # type: ignore[no-untyped-def]
         running.fit,
         "fit a wave function to a target state, by the section [fit]; under mpirun on all ranks, else on one",
         "mpirun -n 2 pvmc fit configs/fit_heisenberg.toml --output runs/fit",
+        keeps_results=True,
     )
     add_config(parser)
     parser.add_argument(
