@@ -1,8 +1,10 @@
 """``fit.h5``: one row per epoch and the last parameters, readable while it grows and after a kill.
 
 /series/epoch, cost, infidelity, seconds    one row per epoch; row 0 is the start
-/parameters/theta                           (K,), after the last row; attributes as in run.h5
+/parameters/parameter, theta                (K,): position, and parameters after the last row; attributes as in run.h5
 attributes of the root                      config, config_source, target, provenance, as in run.h5
+
+Every axis has its dimension scale, /series/epoch and /parameters/parameter, as in run.h5.
 """
 
 from __future__ import annotations
@@ -74,8 +76,14 @@ class FitWriter:
             for name, (kind, units, description) in SERIES.items():
                 dataset = group.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(512,))
                 dataset.attrs.update(units=units, description=description)
+                _scale(dataset, group["epoch"], "epoch")
             size = max(part.stop for part, _ in blocks.values())
+            position = self._file.create_dataset("parameters/parameter", data=np.arange(size))
+            position.attrs.update(units="1", description="position in the flat parameter vector")
             theta = self._file.create_dataset("parameters/theta", data=np.full(size, np.nan, dtype=dtype))
+            theta.attrs.update(units="1", description="flat vector of the variational parameters")
+            _scale(position, position, "parameter")
+            _scale(theta, position, "parameter")
             theta.attrs["block_names"] = list(blocks)
             for name, (part, shape) in blocks.items():
                 theta.attrs[f"{name}_slice"] = np.array([part.start, part.stop], dtype=np.int64)
@@ -180,6 +188,15 @@ def _fit(file: h5py.File, location: Path) -> Fit:
     }
     series = {name: file["series"][name][:rows] for name in SERIES}
     return Fit(location, dict(file.attrs), series, theta[:], blocks)
+
+
+def _scale(dataset: h5py.Dataset, scale: h5py.Dataset, name: str) -> None:
+    """Gives the one axis of a dataset its scale; makes the scale itself into one."""
+    if dataset == scale:
+        scale.make_scale(name)
+    else:
+        dataset.dims[0].label = name
+        dataset.dims[0].attach_scale(scale)
 
 
 def _require_free(path: Path, overwrite: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,27 @@ def test_results_file_by_xarray(run: Path, theta: np.ndarray) -> None:
         check_measurement(measured)
     with group("/") as root:
         assert root.attrs["n_parameters"] == K
+
+
+def test_a_growing_results_file_by_xarray(tmp_path: Path) -> None:
+    """As it lies on the disk between two iterations: only with the keyword that h5py has for such files."""
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    own = {"schema_version", "created"}
+    blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
+    facts: dict[str, Any] = {"energy_units": "J (S.S)", "n_sites": 4, "n_parameters": K}
+    attributes = {**blank, **provenance.collect(), **facts}
+    growing = tmp_path / "growing.h5"
+    with ResultsWriter(tmp_path / "run", attributes, parameter_blocks=BLOCKS, parameter_dtype=np.float64) as results:
+        for iteration in range(3):
+            results.append(iteration, {"energy": -7.0 - iteration / 3, "n_samples": 64})
+        shutil.copy(tmp_path / "run" / "run.h5", growing)
+    keywords = {"engine": "h5netcdf", "group": "series"}
+    with xarray.open_dataset(growing, **keywords, driver_kwds={"swmr": True}) as series:
+        np.testing.assert_array_equal(series.energy, ENERGY)
+        np.testing.assert_array_equal(series.iteration, [0, 1, 2])
+    with pytest.raises(OSError, match="already open for write"):
+        xarray.open_dataset(growing, **keywords)
 
 
 def test_exports_are_replaced_but_nothing_else(run: Path) -> None:

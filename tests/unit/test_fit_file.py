@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,41 @@ def test_rows_and_parameters_come_back(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pass --overwrite"):
         FitWriter(tmp_path / "fit", {}, BLOCKS, np.float64)
     FitWriter(tmp_path / "fit", {}, BLOCKS, np.float64, overwrite=True).__exit__(None, None, None)
+
+
+def test_every_axis_of_the_file_has_its_scale(tmp_path: Path) -> None:
+    with FitWriter(tmp_path, {}, BLOCKS, np.complex128) as writer:
+        for epoch in range(3):
+            writer.append({"epoch": epoch, "cost": 1.0, "infidelity": 0.1, "seconds": 1.0}, np.arange(4) * 1j)
+    with h5py.File(tmp_path / "fit.h5") as file:
+        axes = []
+        file.visititems(lambda _, item: axes.append(item) if isinstance(item, h5py.Dataset) else None)
+        assert len(axes) == 6
+        for item in axes:
+            scale = item if item.is_scale else item.dims[0][0]
+            assert item.is_scale or (len(item.dims[0]), item.dims[0].label) == (1, scale.name.rpartition("/")[2])
+            assert {"units", "description"} <= set(item.attrs)
+            np.testing.assert_array_equal(scale, np.arange(len(item)))
+
+
+def test_a_fit_by_xarray(tmp_path: Path) -> None:
+    """Of a fit that is over, and as it lies on the disk while it is written."""
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    growing = tmp_path / "growing.h5"
+    with FitWriter(tmp_path, {}, BLOCKS, np.complex128, overwrite=True) as writer:
+        for epoch in range(3):
+            writer.append({"epoch": epoch, "cost": 0.5**epoch, "infidelity": 0.1, "seconds": 1.0}, np.arange(4) * 1j)
+        shutil.copy(tmp_path / "fit.h5", growing)
+    for path, keywords in ((tmp_path / "fit.h5", {}), (growing, {"driver_kwds": {"swmr": True}})):
+        with xarray.open_dataset(path, engine="h5netcdf", group="series", **keywords) as series:
+            assert series.cost.sel(epoch=2) == 0.25
+            assert {values.dims for values in series.values()} == {("epoch",)}
+        with xarray.open_dataset(path, engine="h5netcdf", group="parameters", **keywords) as parameters:
+            assert parameters.theta.dims == ("parameter",)
+            np.testing.assert_array_equal(parameters.theta, np.arange(4) * 1j)
+    with pytest.raises(OSError, match="already open for write"):
+        xarray.open_dataset(growing, engine="h5netcdf", group="series")
 
 
 def test_what_is_no_fit(tmp_path: Path) -> None:
