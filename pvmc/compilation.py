@@ -14,7 +14,7 @@ from pvmc import sampler
 from pvmc.config import RawInput
 from pvmc.driver import State
 from pvmc.errors import NumericalError
-from pvmc.estimators import Trial, estimate, reduce_moments
+from pvmc.estimators import LeakTest, Trial, estimate, reduce_moments
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, Node, SerialCommunicator
 from pvmc.rng import Stream, generator
@@ -56,7 +56,7 @@ def run_kernels(job: Job, state: State, copies: int | None = None) -> None:
     _, samples = sampler.advance(job.sampler.short(), first, psi, 0)
     weights = None if samples.log_weights is None else samples.log_weights.repeat(copies, axis=1)
     spins, lookup = samples.spins.repeat(copies, axis=1), samples.lookup.repeat(copies, axis=1)
-    draws = sampler.Samples(spins, lookup, samples.accepted, samples.proposed, weights, samples.is_exact)
+    draws = sampler.Samples(spins, lookup, samples.accepted, samples.proposed, weights, samples.is_exact, samples.smear)
     real = not np.issubdtype(job.ansatz.dtype, np.complexfloating)
     alone = SerialCommunicator()
     batch = estimate(
@@ -69,6 +69,8 @@ def run_kernels(job: Job, state: State, copies: int | None = None) -> None:
         keep_rows=job.solver.keeps_rows,
         keep_spins=job.solver.keeps_spins,
     )
+    if test := LeakTest.of(job.sampler, job.operator, job.config.run.leak_every):
+        test(first, psi, 0, alone)
     moments = reduce_moments(batch, alone, n_sites=job.lattice.n_sites, infinite_temperature=0.0)
     if job.solver.keeps_spins:
         moments = replace(moments, trial=Trial(batch, state.theta, job.ansatz, job.operator, alone))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pvmc.ansatz.base import Ansatz
 from pvmc.errors import on_every_rank
-from pvmc.estimators import Batch, EnergyStatistics, Moments, Trial, estimate, reduce_moments
+from pvmc.estimators import Batch, EnergyStatistics, Leak, LeakTest, Moments, Trial, estimate, reduce_moments
 from pvmc.hamiltonians import Operator
 from pvmc.parallel import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
@@ -64,6 +64,7 @@ class StepRecord:
         state: the state after the step.
         walker_energies: mean local energy of each walker of this rank, real part, (n_walkers,); None of enumerations.
         seconds: wall time on this rank of each of the PHASES.
+        leak: the leak test of the iteration; None where none is due.
     """
 
     iteration: int
@@ -72,6 +73,7 @@ class StepRecord:
     state: State
     walker_energies: npt.NDArray[np.float64] | None
     seconds: dict[str, float]
+    leak: Leak | None = None
 
 
 def iterate(
@@ -84,32 +86,33 @@ def iterate(
     *,
     exact_sums: bool = True,
     caution: Caution = CALM,
+    leak_test: LeakTest | None = None,
 ) -> Iterator[StepRecord]:
     """Collective. Stochastic reconfiguration from a state onwards, one record per iteration, without end.
 
     Carleo & Troyer, Science 355, 602 (2017), supplementary text, eqs. (S4)-(S7).  With ``exact_sums`` the states are
-    the same to the last bit at any number of ranks; ``caution`` is looked at in every iteration.
+    the same to the last bit at any number of ranks; ``caution`` is looked at in every iteration, and ``leak_test``
+    changes no state.
 
     Raises:
         NumericalError: the energy or the step is not finite, or the ranks' parameters differ; on every rank.
     """
-    measure = _Measure(ansatz, operator, sampler, solver, comm, exact_sums)
+    measure = _Measure(ansatz, operator, sampler, solver, comm, exact_sums, leak_test)
     for iteration in itertools.count(state.iteration):
         clock = _Stopwatch()
         n_draws = _draws(sampler, state)
-        batch, moments, walkers = measure(state.theta, state.walkers, iteration, n_draws, clock)
+        batch, moments, walkers, leak = measure(state.theta, state.walkers, iteration, n_draws, clock)
         step = solver.solve(moments, iteration, comm, caution, memory=state.memory)
         clock.lap("solving")
         if solver.is_second_order:
             end = state.theta - step.learning_rate * step.direction
-            _, ahead, walkers = measure(end, walkers, iteration, n_draws, clock, stage=1)
+            _, ahead, walkers, _ = measure(end, walkers, iteration, n_draws, clock, stage=1)
             step = solver.corrected(step, ahead, iteration, comm, caution, state.memory)
             clock.lap("solving")
         state = state.updated(walkers, step, _sampling(sampler, state, moments.energy))
         if iteration % CHECK_INTERVAL == 0:
             require_identical(comm, state.theta, f"the parameters after iteration {iteration}")
-        energies = None if batch.is_exact else batch.energies.real.mean(axis=0)
-        yield StepRecord(iteration, moments.energy, step, state, energies, clock.phases())
+        yield StepRecord(iteration, moments.energy, step, state, _walker_energies(batch), clock.phases(), leak)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class _Measure:
     solver: Solver
     comm: Communicator
     exact_sums: bool
+    leak_test: LeakTest | None
 
     def __call__(
         self,
@@ -131,8 +135,9 @@ class _Measure:
         n_draws: int | None,
         clock: _Stopwatch,
         stage: int = 0,
-    ) -> tuple[Batch, Moments, Walkers]:
-        """Collective. What was measured on this rank, the moments of all, and where the walkers are then."""
+    ) -> tuple[Batch, Moments, Walkers, Leak | None]:
+        """Collective. What was measured on this rank, the moments of all, where the walkers are then, and the leak test
+        of a first stage where one is due."""
         ansatz, operator, comm = self.ansatz, self.operator, self.comm
         with on_every_rank():  # theta is the same on all
             psi = ansatz.at(theta)
@@ -158,7 +163,23 @@ class _Measure:
         if self.solver.keeps_spins:
             moments = replace(moments, trial=Trial(batch, theta, ansatz, operator, comm))
         clock.lap("reducing")
-        return batch, moments, walk.walkers
+        leak = None
+        if self.leak_test is not None and stage == 0 and self.leak_test.is_due(iteration):
+            leak = self.leak_test(walk.walkers, psi, iteration, comm)
+            clock.lap("local_energies")
+        return batch, moments, walk.walkers, leak
+
+
+def _walker_energies(batch: Batch) -> npt.NDArray[np.float64] | None:
+    """Mean local energy of each walker, those of smeared draws with their weights; None of enumerations."""
+    if batch.is_exact:
+        return None
+    energies = batch.energies.real
+    if not batch.is_smeared:
+        return np.asarray(energies.mean(axis=0))
+    assert batch.weights is not None, "smeared draws have weights"
+    with np.errstate(invalid="ignore"):
+        return np.asarray((batch.weights * energies).sum(axis=0) / batch.weights.sum(axis=0))
 
 
 SAMPLING = "samples"

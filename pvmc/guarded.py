@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pvmc.driver import State, StepRecord, iterate
 from pvmc.errors import DifferentRanks, NumericalError
+from pvmc.estimators import LeakTest
 from pvmc.job import Job
 from pvmc.parallel import Communicator
 from pvmc.runtime import Guard, Retry, Rewind, Trouble
@@ -175,6 +176,7 @@ def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Itera
     Raises:
         NumericalError: the numbers go bad however careful the steps are; on every rank.
     """
+    leak_test = LeakTest.of(job.sampler, job.operator, job.config.run.leak_every)
     while True:
         safety.keep(state)
         steps = iterate(
@@ -186,6 +188,7 @@ def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Itera
             comm,
             exact_sums=job.config.run.reproducible,
             caution=safety,
+            leak_test=leak_test,
         )
         setback = None
         while setback is None:

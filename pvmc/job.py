@@ -38,6 +38,8 @@ class RunSpec(Section):
     """SR iterations of each trial; the last quarter of them counts"""
     save_every: int = Field(default=50, ge=1)
     """iterations between two saved sets of parameters (the first and last are always saved)"""
+    leak_every: int = Field(default=10, ge=0)
+    """iterations between two leak tests, which look where psi vanishes but H psi does not; 0 for none"""
     threads_per_rank: int = Field(default=1, ge=1)
     """BLAS threads of each rank"""
     reproducible: bool = True

@@ -391,7 +391,8 @@ def describe(job: Job) -> str:
 
 def series(step: StepRecord) -> dict[str, float]:
     """The row of an iteration, by the names of the results file's schema."""
-    energy = step.energy
+    energy, leak = step.energy, step.leak
+    leaked = {"variance_smeared": leak.variance, "leak": leak.leak, "leak_error": leak.error} if leak else {}
     return {
         "energy": energy.mean.real,
         "energy_error": energy.error,
@@ -411,5 +412,6 @@ def series(step: StepRecord) -> dict[str, float]:
         "solve_residual": step.step.residual,
         "solver_iterations": step.step.solver_iterations,
         "seconds": sum(step.seconds.values()),
+        **leaked,
         **{f"seconds_{phase}": seconds for phase, seconds in step.seconds.items()},
     }

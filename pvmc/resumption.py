@@ -20,7 +20,10 @@ from pvmc.job import Job, JobConfig
 from pvmc.parallel import Communicator, block_range
 from pvmc.sampler import Walkers
 
-FREE_KEYS = ("checkpoint", "iterations", "reference", "retries", "save_every", "stop", "threads_per_rank", "time")
+FREE_KEYS = (
+    *("checkpoint", "iterations", "leak_every", "reference", "retries", "save_every", "stop", "threads_per_rank"),
+    "time",
+)
 """Keys of [run] that a resumed run may have changed: none of them changes an iteration."""
 
 LARGEST_LISTED = 5

@@ -17,6 +17,10 @@ class Stream(IntEnum):
     SECOND_SWEEPS = 4
     MEASUREMENT = 5
     SECOND_MEASUREMENT = 6
+    SMEAR = 7
+    SECOND_SMEAR = 8
+    LEAK = 9
+    MEASURED_LEAK = 10
 
 
 def generator(seed: int, stream: Stream, *, block: int = 0, iteration: int = 0) -> np.random.Generator:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pvmc.analysis.average import judged
+from pvmc.analysis.leak import leak_found
 from pvmc.analysis.symptom import Symptom
 from pvmc.analysis.symptoms import symptoms
 from pvmc.io.schema import FILE_NAME
@@ -50,6 +51,7 @@ class RunFacts:
         drifting: whether the error is a lower bound, because the energy still drifts or stays correlated.
         exact, exact_method: the exact energy, and where it comes from.
         variance, acceptance, r_hat: means over the same iterations; the variance per site.
+        leak, leak_error: variance per site that the walkers do not see, by the leak tests of the same iterations.
         seconds_per_iteration: median over the last iterations.
         seconds_left: until the last iteration, of a running run.
         checkpoint: the iteration that the last checkpoint goes on from, counted from 0: as many are done.
@@ -80,6 +82,8 @@ class RunFacts:
     variance: float | None
     acceptance: float | None
     r_hat: float | None
+    leak: float | None
+    leak_error: float | None
     seconds_per_iteration: float | None
     seconds_left: float | None
     checkpoint: int | None
@@ -159,7 +163,7 @@ def run_facts(run: Run) -> RunFacts:
     done, planned = len(run.iteration), int(run.attributes["n_iterations"])
     typical = _seconds_per_iteration(run)
     checkpoint = run.last_checkpoint() if run.path.name == FILE_NAME else None
-    variance = part.mean("variance")
+    variance, leak = part.mean("variance"), leak_found(part)
     best = kept(run.trials)
     return RunFacts(
         path=str(run.path),
@@ -177,6 +181,8 @@ def run_facts(run: Run) -> RunFacts:
         variance=None if variance is None else variance / run.n_sites,
         acceptance=part.mean("acceptance"),
         r_hat=part.mean("r_hat"),
+        leak=leak.leak / run.n_sites if leak else None,
+        leak_error=leak.error / run.n_sites if leak else None,
         seconds_per_iteration=typical,
         seconds_left=typical * max(0, planned - done) if state == "running" and typical is not None else None,
         checkpoint=checkpoint.iteration if checkpoint else None,

@@ -157,6 +157,7 @@ def _facts(run: Run, result: Result) -> list[tuple[str, str]]:
         ("averaged over", f"the last {result.averaged} iterations"),
         ("parameters", str(result.n_parameters)),
         ("samples", samples),
+        ("leak test", _leak(result)),
         ("acceptance", short(result.acceptance)),
         ("R-hat", short(result.r_hat, ".4f")),
         ("autocorrelation", f"{short(result.autocorrelation_time)} draws"),
@@ -165,6 +166,14 @@ def _facts(run: Run, result: Result) -> list[tuple[str, str]]:
         ("started", str(run.attributes["created"])),
         ("ended", run.ended),
     ]
+
+
+def _leak(result: Result) -> str:
+    """All of the variance, and the part of it that the walkers do not see."""
+    if result.leak is None or result.leak_error is None:
+        return "-"
+    seen = f"{result.leak:.2g} ± {result.leak_error:.1g} of it not seen by the walkers"
+    return f"variance/N {short(result.variance_smeared)} by smeared draws, {seen}"
 
 
 def _measurements(run: Run) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pvmc.analysis.average import is_imported, judged
+from pvmc.analysis.leak import leak_found
 from pvmc.analysis.symptoms import symptoms
 from pvmc.analysis.system import model_name
 from pvmc.errors import InputError
@@ -38,6 +39,8 @@ class Result:
         total_samples: of all iterations.
         core_hours: of all starts.
         warnings: what is to be known before the numbers are used.
+        variance_smeared: as variance, by smeared draws, all of it; mean of the leak tests over the same iterations.
+        leak, leak_error: the part of it that the walkers do not see, and its standard error.
     """
 
     name: str
@@ -66,6 +69,9 @@ class Result:
     total_samples: int | None
     core_hours: float | None
     warnings: tuple[str, ...]
+    variance_smeared: float | None = None
+    leak: float | None = None
+    leak_error: float | None = None
 
 
 def result_of(run: Run) -> Result:
@@ -79,7 +85,7 @@ def result_of(run: Run) -> Result:
     if part.energy.n < 2 and not (part.energy.n == 1 and is_imported(run)):
         raise InputError(f"{run.path} has too few iterations to be analysed: 4 with an energy are needed")
     energy, exact = part.energy, run.reference_energy_per_site
-    variance = part.mean("variance")
+    variance, leak = part.mean("variance"), leak_found(part)
     state = run.status()
     counted = run.series["n_samples"][run.series["n_samples"] >= 0]
     return Result(
@@ -100,6 +106,9 @@ def result_of(run: Run) -> Result:
         relative_error=(energy.mean - exact) / abs(exact) if exact else None,
         relative_error_error=energy.error / abs(exact) if exact else None,
         variance=None if variance is None else variance / run.n_sites,
+        variance_smeared=leak.variance / run.n_sites if leak else None,
+        leak=leak.leak / run.n_sites if leak else None,
+        leak_error=leak.error / run.n_sites if leak else None,
         v_score=part.mean("v_score"),
         acceptance=part.mean("acceptance"),
         r_hat=part.mean("r_hat"),

@@ -95,6 +95,8 @@ def _accuracy(facts: RunFacts) -> Iterator[tuple[str, str]]:
         scale = abs(facts.exact)
         yield "relative error", f"{(facts.energy - facts.exact) / scale:.2e} +- {facts.energy_error / scale:.1e}"
     yield "variance/N", _measured(facts.variance, ".3g")
+    if facts.leak is not None and facts.leak_error is not None:
+        yield "leak/N", f"{facts.leak:.2g} +- {facts.leak_error:.1g} of the variance/N is not seen by the walkers"
     yield "acceptance", _measured(facts.acceptance, ".3g")
     yield "R-hat", _measured(facts.r_hat, ".3f")
 

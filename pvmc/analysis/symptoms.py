@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pvmc.analysis.energy_symptoms import below_exact, not_settled
+from pvmc.analysis.leak import leaks
 from pvmc.analysis.measured_warnings import measured_warnings
 from pvmc.analysis.sampling_symptoms import disagreement, few_count, few_samples, not_finite, standstill, stuck
 from pvmc.analysis.symptom import Judged, Signs, Symptom
@@ -16,6 +17,7 @@ SYMPTOMS: tuple[Signs, ...] = (
     few_count,
     few_samples,
     below_exact,
+    leaks,
     measured_warnings,
 )
 """Kinds of symptoms, in the order in which they are shown.  A new kind is a function of the part of a run that is

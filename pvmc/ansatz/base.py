@@ -12,6 +12,9 @@ A wave function may offer more, which is no part of the protocols below and is a
   products where weights form dense matrices.  It is offered where that is shorter; a property ``has_factors`` that is
   False takes the offer back.  The ansatz then has ``factor_rows``, the number of rows of all B and A together, by which
   memory is predicted before there are configurations; None where nothing is offered (:mod:`pvmc.ansatz.factors`).
+- ``amplitude_derivatives(spins, log_scale) -> (K, L)``: d psi / d theta_k / exp(log_scale), log_scale float64 (L,), of
+  configurations where psi vanishes exactly, and O_k is no number.  Smeared draws (:mod:`pvmc.estimators.smeared`) reach
+  them; a wave function without it has no gradient there.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from pvmc.ansatz.factors import factors_of
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.estimators.moment_matrix import MomentMatrix, NotFinite, OutOfRange, Reference
+from pvmc.estimators.smeared import Hidden, SmearedValues, smeared_values
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
 from pvmc.parallel import Communicator
@@ -58,6 +59,7 @@ class Batch:
         kept: the log-derivatives, where they are kept.
         spins: the configurations, int8 (n_blocks, n_draws, N, L), where they are kept.
         is_exact: whether the weights are those of all configurations there are, without statistical error.
+        is_smeared: whether the configurations were drawn from a smeared |psi|^2.
     """
 
     energies: Numbers
@@ -71,6 +73,7 @@ class Batch:
     kept: Kept | None = None
     spins: Spins | None = None
     is_exact: bool = True
+    is_smeared: bool = False
 
     @property
     def exact_sums(self) -> bool:
@@ -139,6 +142,8 @@ def estimate(
             weights=weights,
             exact_sums=exact_sums,
         )
+    if draws.smear is not None:
+        weights = _with_mean_one(measurement.weights, n_samples, comm)
     return Batch(
         energies=measurement.energies.reshape(draws.n_draws, -1),
         matrix=matrix,
@@ -151,6 +156,7 @@ def estimate(
         kept=kept,
         spins=measurement.spins,
         is_exact=draws.is_exact,
+        is_smeared=draws.smear is not None,
     )
 
 
@@ -161,11 +167,13 @@ class Chunk(NamedTuple):
         rows: (1, O_1 ... O_K, E_loc) by configurations, float64 or complex128 (K + 2, n).
         block: number of the block on this rank.
         draws: the draws that it holds.
+        weights: of smeared configurations, float64 (n,), up to a factor that all ranks have in common; None of others.
     """
 
     rows: Numbers
     block: int
     draws: slice
+    weights: Floats | None = None
 
 
 class Measurement:
@@ -176,6 +184,7 @@ class Measurement:
         starts: the first draw of each chunk of a block.
         seconds: wall time in sampling, local energies, log-derivatives, and in the products of their rows.
         spins: int8 (n_blocks, n_draws, N, L), filled like the energies; None where they are not kept.
+        weights: of smeared configurations, float64 (n_blocks, n_draws, L), filled like the energies; empty for others.
     """
 
     def __init__(
@@ -190,6 +199,7 @@ class Measurement:
         self.seconds = dict.fromkeys(("sampling", "local_energies", "derivatives", "products"), 0.0)
         kept = draws.n_blocks, draws.n_draws, operator.n_sites, draws.width
         self.spins = np.empty(kept, dtype=np.int8) if keep_spins else None
+        self.weights = np.empty((draws.n_blocks, draws.n_draws, draws.width) if draws.smear else 0)
 
     def order(self) -> Integers:
         """Where the configurations of the chunks stand in ``energies`` (flat), int64 (n_local,)."""
@@ -201,49 +211,65 @@ class Measurement:
         k, memory = self._n_parameters, dict[int, Numbers]()
         is_real = not np.issubdtype(self._psi.dtype, np.complexfloating)
         clock = _Clock(self.seconds)
-        for place, spins, lookup, energies in self._measured(clock):
+        for place, spins, lookup, energies, hidden in self._measured(clock):
             if place.n not in memory:
                 memory[place.n] = np.empty((k + 2, place.n), dtype=self._psi.dtype)
             rows = memory[place.n]
             rows[0, place.columns], rows[k + 1, place.columns] = 1.0, energies.real if is_real else energies
             clock.lap("local_energies")
-            self._psi.log_derivatives(spins, lookup, out=rows[1 : k + 1, place.columns])
+            self._derive(spins, lookup, hidden, rows[1 : k + 1, place.columns])
             clock.lap("derivatives")
             if place.is_last:
-                yield Chunk(rows, place.block, place.draws)
+                yield Chunk(rows, place.block, place.draws, self._weights_of(place))
                 clock.lap("products")
 
     def derivatives(self) -> Iterator[Derivatives]:
         """Walk over the draws; the log-derivatives of each chunk, in memory of their own."""
         factors = factors_of(self._psi)
         clock = _Clock(self.seconds)
-        for place, spins, lookup, _ in self._measured(clock):
+        for place, spins, lookup, _, hidden in self._measured(clock):
             clock.lap("local_energies")
             if place.columns.start == 0:
                 parts = []
                 shape = (0 if factors else self._n_parameters), place.n
                 rows = np.empty(shape, dtype=self._psi.dtype)
             if factors:
-                parts.append(factors(spins, lookup))
+                parts.append(_without(hidden, factors(spins, lookup)))
             else:
-                self._psi.log_derivatives(spins, lookup, out=rows[:, place.columns])
+                self._derive(spins, lookup, hidden, rows[:, place.columns])
             if place.is_last:
                 yield _joined(parts) if factors else Stored(rows)
             clock.lap("derivatives")
 
-    def _measured(self, clock: _Clock) -> Iterator[tuple[_Place, Spins, Floats, Numbers]]:
-        """Walk over the draws: the place of each in its chunk, spins, look-up and local energies (which are kept)."""
-        width = self._draws.width
+    def _derive(self, spins: Spins, lookup: Floats, hidden: Hidden | None, out: Numbers) -> None:
+        """The log-derivatives of a draw into ``out``, (K, L)."""
+        self._psi.log_derivatives(spins, lookup, out=out)
+        if hidden is not None:
+            out[:, hidden.lanes] = hidden.derivatives(self._psi, spins, out[:, hidden.lanes])
+
+    def _weights_of(self, place: _Place) -> Floats | None:
+        """The weights of a chunk of smeared configurations."""
+        return self.weights[place.block, place.draws].reshape(-1) if self._draws.smear else None
+
+    def _measured(self, clock: _Clock) -> Iterator[tuple[_Place, Spins, Floats, Numbers, Hidden | None]]:
+        """Walk over the draws: the place of each in its chunk, spins, look-up, local energies (which are kept, as the
+        weights of smeared ones are), and where psi vanishes."""
+        width, smear = self._draws.width, self._draws.smear
         for block, draw, spins, lookup in self._draws:
             clock.lap("sampling")
             start = draw - draw % self._step
             stop = min(start + self._step, self._draws.n_draws)
             columns = slice((draw - start) * width, (draw - start + 1) * width)
-            energies = local_energy(self._operator, self._psi, spins, lookup)
+            if smear is None:
+                energies, hidden = local_energy(self._operator, self._psi, spins, lookup), None
+            else:
+                values: SmearedValues = smeared_values(smear, self._psi, spins, lookup)
+                energies, self.weights[block, draw], hidden = values.energies, values.weights, values.hidden
             self.energies[draw, block] = energies
             if self.spins is not None:
                 self.spins[block, draw] = spins
-            yield _Place(block, slice(start, stop), columns, (stop - start) * width), spins, lookup, energies
+            place = _Place(block, slice(start, stop), columns, (stop - start) * width)
+            yield place, spins, lookup, energies, hidden
 
 
 class _Place(NamedTuple):
@@ -257,6 +283,15 @@ class _Place(NamedTuple):
     @property
     def is_last(self) -> bool:
         return bool(self.columns.stop == self.n)
+
+
+def _without(hidden: Hidden | None, factors: Factors) -> Factors:
+    """Factors of a draw, 0 where psi vanishes: products of factors have no part there."""
+    if hidden is not None:
+        for block in factors:
+            for factor in block:
+                factor[:, hidden.lanes] = 0.0
+    return factors
 
 
 def _joined(parts: Sequence[Factors]) -> Factored:
@@ -301,14 +336,15 @@ def collect(
         problem = _NOTHING
         for chunk in chunks():
             if matrix is None:
-                reference = Reference.of_rows(chunk.rows).broadcast(comm)
+                reference = Reference.of_rows(chunk.rows, chunk.weights).broadcast(comm)
+                settings["any_weights"] = chunk.weights is not None
                 matrix = MomentMatrix(reference, n_samples, n_chunks, margin=MARGIN, **settings)
             problem = max(problem, _added(matrix, chunk, None))
         assert matrix is not None, "a rank owns at least one block"
         if _worst(problem, comm) == _NOTHING:
             return matrix
     # Where that chunk was not typical, or weights are to be known first: the means of all tell, at the price of a walk.
-    reference = _overall_reference(chunks, weights, n_samples, comm)
+    reference = _overall_reference(chunks, weights, comm)
     matrix = MomentMatrix(reference, n_samples, n_chunks, margin=8.0 * n_chunks, **settings)
     problem = max(_added(matrix, chunk, weights) for chunk in chunks())
     assert _worst(problem, comm) == _NOTHING, "no chunk holds more than all of them"
@@ -324,12 +360,17 @@ _ROUNDING = 2.0**-46
 def _added(matrix: MomentMatrix, chunk: Chunk, weights: Floats | None) -> int:
     """Add a chunk; what is wrong with it."""
     try:
-        matrix.add(chunk.rows, None if weights is None else weights[chunk.block, chunk.draws].reshape(-1))
+        matrix.add(chunk.rows, _weights(chunk, weights))
     except OutOfRange:
         return _OUT_OF_RANGE
     except NotFinite:
         return _NOT_FINITE
     return _NOTHING
+
+
+def _weights(chunk: Chunk, weights: Floats | None) -> Floats | None:
+    """The weights of a chunk, (n,): its own, or those of all, (n_blocks, n_draws, L); None where all weigh the same."""
+    return chunk.weights if weights is None else weights[chunk.block, chunk.draws].reshape(-1)
 
 
 def _worst(problem: int, comm: Communicator) -> int:
@@ -339,20 +380,21 @@ def _worst(problem: int, comm: Communicator) -> int:
     return worst
 
 
-def _overall_reference(
-    chunks: Callable[[], Iterable[Chunk]], weights: Floats | None, n_samples: int, comm: Communicator
-) -> Reference:
+def _overall_reference(chunks: Callable[[], Iterable[Chunk]], weights: Floats | None, comm: Communicator) -> Reference:
     """Collective. Means over all configurations of all ranks, the same bits at any number of ranks."""
     partials = []
     for chunk in chunks():
         rows = chunk.rows[1:]
-        weight = np.ones(rows.shape[1]) if weights is None else weights[chunk.block, chunk.draws].reshape(-1)
+        own = _weights(chunk, weights)
+        weight = np.ones(rows.shape[1]) if own is None else own
         if not np.all(weight > 0):
             rows, weight = np.ascontiguousarray(rows[:, weight > 0]), weight[weight > 0]
         planes = rows.view(np.float64).reshape(*rows.shape, 2 if np.iscomplexobj(rows) else 1)  # of any number, also 0
         squares = np.einsum("knp,knp,n->k", planes, planes, weight)
-        partials.append(np.concatenate([(rows @ weight).astype(np.complex128).view(float), squares]))
-    total = sum_of_blocks(np.array(partials), comm, exact=True) / n_samples
+        sums = (rows @ weight).astype(np.complex128).view(float)
+        partials.append(np.concatenate([[weight.sum()], sums, squares]))
+    all_sums = sum_of_blocks(np.array(partials), comm, exact=True)
+    total = all_sums[1:] / all_sums[0]
     _require(bool(np.all(np.isfinite(total))))
     size = len(total) // 3
     mean = total[: 2 * size].view(np.complex128)
@@ -369,6 +411,13 @@ def _normalised(logarithms: Floats, comm: Communicator) -> tuple[Floats, int]:
     total = sum_of_blocks(weights.reshape(len(weights), -1).sum(axis=1)[:, None], comm, exact=True)
     n_alive = int(comm.sum(np.array([np.isfinite(logarithms).sum()], dtype=np.int64))[0])
     return weights * (n_alive / total), n_alive
+
+
+def _with_mean_one(weights: Floats, n_samples: int, comm: Communicator) -> Floats:
+    """Collective. Weights times the factor that makes their sum over all ranks the number of configurations."""
+    total = sum_of_blocks(weights.reshape(len(weights), -1).sum(axis=1)[:, None], comm, exact=True)
+    _require(bool(total[0] > 0))
+    return weights * (n_samples / total)
 
 
 def _require(finite: bool) -> None:

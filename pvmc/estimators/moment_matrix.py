@@ -56,9 +56,14 @@ class Reference:
         return cls(mean, np.concatenate([[0], exponents]))
 
     @classmethod
-    def of_rows(cls, rows: Numbers) -> Reference:
-        """From a first chunk of rows x with c = 0, (K + 2, n)."""
+    def of_rows(cls, rows: Numbers, weights: Floats | None = None) -> Reference:
+        """From a first chunk of rows x with c = 0, (K + 2, n), and its weights, (n,)."""
         with np.errstate(invalid="ignore", over="ignore"):
+            if weights is not None:
+                total = weights.sum()
+                mean = rows[1:] @ weights / total
+                apart = (rows[1:] - mean[:, None]) * np.sqrt(weights)
+                return cls.of(mean, np.einsum("kn,kn->k", apart.conj(), apart).real / total)
             mean = rows[1:].mean(axis=1)
             planes = (rows[1:] - mean[:, None]).view(np.float64)
             return cls.of(mean, np.einsum("kn,kn->k", planes, planes) / rows.shape[1])
@@ -81,6 +86,7 @@ class MomentMatrix:
         real_parameters: whether theta is real.
         exact: fixed point, the same bits at any number of ranks; else floating point.
         margin: factor by which a row's mean square over a chunk may exceed that of the reference.
+        any_weights: whether the sum of the weights is not known to be n_samples (it is of that order).
     """
 
     def __init__(
@@ -93,10 +99,12 @@ class MomentMatrix:
         real_parameters: bool,
         exact: bool,
         margin: float,
+        any_weights: bool = False,
     ):
         self.reference, self.exact = reference, exact
         self._n_samples, self._n_chunks = n_samples, n_chunks
         self._is_real = real_parameters or not is_complex
+        self._any_weights = any_weights
         size = len(reference.exponents)
         bits = (BITS - int(np.ceil(np.log2(n_samples * margin)))) // 2
         self._scales = np.ldexp(1.0, bits - reference.exponents)
@@ -122,7 +130,7 @@ class MomentMatrix:
 
         Args:
             rows: x with c = 0, float64 or complex128 (K + 2, n), C-contiguous; overwritten.
-            weights: float64 (n,), of the configurations; their sum over all is the number of samples.
+            weights: float64 (n,), of the configurations; means are over their sum over all ranks.
 
         Raises:
             NotFinite: it holds NaN or infinity.
@@ -163,12 +171,18 @@ class MomentMatrix:
         scales = 1.0 / self._scales if self.exact else np.ones(k + 2)
         shift, force = np.empty((2, k + 1), dtype=self.dtype)
         tensor = zeros((k, k), self.dtype).T
-        weight, imaginary = 1.0 / self._n_samples, np.zeros(k + 1)
+        weight, imaginary = 1.0 / self._total_weight(total), np.zeros(k + 1)
         if len(self._imaginary):
             imaginary[:] = total[-(k + 1) :, 0] * weight * scales[1:] * scales[0]
         unpack_covariances(total, scales, weight, imaginary, *map(_planes, (shift, force, tensor)))
         mean = self.reference.centre[:-1] + shift[:-1]
         return mean + 1j * imaginary[:-1] if len(self._imaginary) else mean, force[:-1], tensor
+
+    def _total_weight(self, sums: npt.NDArray[Any]) -> float:
+        """Sum of the weights: the number of samples, or the first entry of x* x^T over all ranks."""
+        if not self._any_weights:
+            return float(self._n_samples)
+        return float(sums[0, 0]) * (float(self._scales[0]) ** -2.0 if self.exact else 1.0)
 
 
 @kernel

@@ -69,7 +69,9 @@ class Trial:
         weights = self._by_draw(np.ones(self._batch.energies.shape) if (w := self._batch.weights) is None else w)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             # The weights belong to what is compared: the largest gain alone may be that of a configuration without any.
-            gain = np.where(weights > 0, np.array(logarithms) - self._logarithms + np.log(weights), -np.inf)
+            # Nor does one of smeared draws where psi vanished.
+            alive = (weights > 0) & np.isfinite(self._logarithms)
+            gain = np.where(alive, np.array(logarithms) - self._logarithms + np.log(weights), -np.inf)
             largest = self._comm.max(np.array([np.max(gain)]))[0]
             factors = np.exp(gain - largest)
             squares = np.where(factors > 0, factors**2 / weights, 0.0)

@@ -125,6 +125,11 @@ SERIES = (
     Quantity("seconds_solving", "float64", "s", "of it, solution of the SR equations"),
     Quantity("n_samples", "int64", "samples", "samples of all ranks"),
     Quantity("effective_samples", "float64", "samples", "equal weights with the same sum of squares"),
+    Quantity(
+        "variance_smeared", "float64", "energy^2", "variance of H by smeared draws, in leak tests (run.leak_every)"
+    ),
+    Quantity("leak", "float64", "energy^2", "that less the variance by the local energies of the same walkers"),
+    Quantity("leak_error", "float64", "energy^2", "standard error of the leak"),
     Quantity("stuck_walkers", "int64", "1", "walkers that stay in a mode of their own; looked for every 10 iterations"),
 )
 

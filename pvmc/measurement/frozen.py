@@ -25,7 +25,7 @@ from pvmc.sampler import Enumeration, Metropolis, Sampler, Walk, Walkers
 BURN_IN_FACTOR = 10
 """Sweeps before the first draw, in units of ``sampler.burn_in``: parameters that stay deserve more than a start."""
 
-IGNORED = ("growth", "power")
+IGNORED = ("growth", "power", "smear")
 """Keys of the sampler that do not count here: all draws weigh the same, and their number is that of a measurement."""
 
 
@@ -74,7 +74,7 @@ def read_state(path: Path, iteration: int | None) -> tuple[FrozenState, Sequence
 def frozen(sampler: Sampler, seed: int) -> Sampler:
     """The sampler with another seed, drawing from |psi|^2, with a long burn-in before the first batch of draws."""
     if isinstance(sampler, Metropolis):
-        return replace(sampler, seed=seed, power=2.0, growth=None, discard=BURN_IN_FACTOR * sampler.burn_in)
+        return replace(sampler, seed=seed, power=2.0, growth=None, smear=None, discard=BURN_IN_FACTOR * sampler.burn_in)
     return sampler
 
 

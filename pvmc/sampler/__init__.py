@@ -7,6 +7,7 @@ from pvmc.sampler.growth import Growth, GrowthSpec
 from pvmc.sampler.metropolis import FROZEN_STAGE, SECOND_FROZEN_STAGE, Metropolis
 from pvmc.sampler.moves import Moves, MoveWeights
 from pvmc.sampler.samples import Draw, Draws, Sampler, Samples, Walk, advance
+from pvmc.sampler.smear import Smear
 from pvmc.sampler.spec import ExactSpec, MetropolisSpec, SamplerSpec
 from pvmc.sampler.tempering import Tempering, TemperingSpec
 from pvmc.sampler.walkers import Ensemble, Walkers, start
@@ -28,6 +29,7 @@ __all__ = [
     "Sampler",
     "SamplerSpec",
     "Samples",
+    "Smear",
     "Tempering",
     "TemperingSpec",
     "Walk",

@@ -16,6 +16,7 @@ from pvmc.sampler.growth import Growth
 from pvmc.sampler.moves import Moves
 from pvmc.sampler.reweighted import ReweightedWalk
 from pvmc.sampler.samples import Draw, Walk
+from pvmc.sampler.smear import Smear, SmearedWalk
 from pvmc.sampler.tempering import Tempering
 from pvmc.sampler.walkers import Ensemble, Walkers
 
@@ -25,6 +26,9 @@ Floats = npt.NDArray[np.float64]
 STAGES = (Stream.SWEEPS, Stream.SECOND_SWEEPS, Stream.MEASUREMENT, Stream.SECOND_MEASUREMENT)
 """The random numbers of an iteration's first walk, of a second one, of a walk at parameters that stay, and of one of
 another state beside it."""
+
+SMEARING = {0: Stream.SMEAR, 1: Stream.SECOND_SMEAR}
+"""The random numbers that smear the draws of an iteration's first walk, and of a second one."""
 
 FROZEN_STAGE = 2
 """The stage of a walk at parameters that stay; its iteration is the number of the batch of draws."""
@@ -51,6 +55,7 @@ class Metropolis:
         uneven: whether each walker has one more proposal, with probability 1/2, before a draw.  Where every proposal
             flips an odd number of spins and nearly all are accepted, an even number of proposals keeps the parity of
             a walker, prod_i s_i, and an odd number inverts it; a random number draws it anew.
+        smear: how the draws are smeared, if they are; p is 2 then.
     """
 
     moves: Moves
@@ -64,6 +69,7 @@ class Metropolis:
     power: float = 2.0
     growth: Growth | None = None
     uneven: bool = False
+    smear: Smear | None = None
 
     @property
     def n_blocks(self) -> int:
@@ -126,6 +132,8 @@ class Metropolis:
             walkers += 8 * lanes * lookup_size
         if self.power != 2:
             walkers += n_blocks * self.width * self.most_draws * (n_sites + 8)
+        if self.smear:  # weights, and a second copy of a block
+            walkers += 8 * n_blocks * self.width * self.most_draws + self.width * (n_sites + 8 * lookup_size)
         return walkers + 8 * lanes * (lookup_size + longest * self.sweep + self.uneven)
 
     def describe(self) -> str:
@@ -136,6 +144,8 @@ class Metropolis:
             samples += f" (up to {walkers * self.most_draws} as the energy converges)"
         if self.power != 2:
             samples += f" of |psi|^{self.power:g}, reweighted,"
+        if self.smear:
+            samples += f" smeared by {self.smear.part:g},"
         replicas = f", each at {self.replicas} values of beta" if self.tempering else ""
         return f"{samples} from {walkers} walkers in {self.n_blocks} blocks{replicas}"
 
@@ -148,6 +158,8 @@ class Metropolis:
         all drawn now.
         """
         walk = MetropolisWalk(self, walkers, psi, iteration, self.n_draws if n_draws is None else n_draws, stage)
+        if self.smear is not None:
+            return SmearedWalk(walk, psi, self.smear, self.seed, SMEARING[stage], iteration)
         return walk if self.power == 2 else ReweightedWalk(walk, psi, self.power)
 
     def sweeps(

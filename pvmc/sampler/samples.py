@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from pvmc.ansatz.base import WaveFunction
 from pvmc.parallel import Communicator
 from pvmc.sampler.growth import Growth
 from pvmc.sampler.walkers import Walkers
+
+if TYPE_CHECKING:
+    from pvmc.sampler.smear import Smear
 
 
 class Draw(NamedTuple):
@@ -41,7 +44,10 @@ class Draws(Protocol):
         n_draws: draws of each.
         width: L.
         log_weights: float64 (n_blocks, n_draws, L), logarithms of weights that are common to all ranks up to one
-            factor, -inf for what only fills up a block; None where the configurations were drawn from |psi|^2.
+            factor, -inf for what only fills up a block; None where the configurations were drawn from |psi|^2, or
+            were smeared.
+        smear: the distribution that the configurations were drawn from in place of |psi|^2, whose weights are known
+            once H psi is; None for others.
         is_exact: whether weighted sums over all ranks are those over all configurations, without statistical error.
         accepted: number of accepted proposals, once they have been walked over.
         proposed: number of proposals, as well.
@@ -54,6 +60,7 @@ class Draws(Protocol):
     is_exact: bool
     accepted: int
     proposed: int
+    smear: Smear | None = None
 
     def __iter__(self) -> Iterator[Draw]:
         """The draws of the first block in their order, then those of the second, ..."""
@@ -76,7 +83,7 @@ class Samples(Draws):
     Attributes:
         spins: int8 (n_blocks, n_draws, N, L).
         lookup: float64 (n_blocks, n_draws, Q, L), the ansatz's look-up of each configuration.
-        accepted, proposed, log_weights, is_exact: see :class:`Draws`.
+        accepted, proposed, log_weights, is_exact, smear: see :class:`Draws`.
     """
 
     spins: npt.NDArray[np.int8]
@@ -85,6 +92,7 @@ class Samples(Draws):
     proposed: int
     log_weights: npt.NDArray[np.float64] | None = None
     is_exact: bool = False
+    smear: Smear | None = None
 
     def __post_init__(self) -> None:
         self.n_blocks, self.n_draws, _, self.width = self.spins.shape
@@ -102,6 +110,7 @@ class Samples(Draws):
             draws.proposed,
             draws.log_weights,
             draws.is_exact,
+            draws.smear,
         )
 
     def __iter__(self) -> Iterator[Draw]:

@@ -14,6 +14,7 @@ from pvmc.sampler.enumeration import Enumeration
 from pvmc.sampler.growth import GrowthSpec
 from pvmc.sampler.metropolis import Metropolis
 from pvmc.sampler.moves import Moves, MoveWeights
+from pvmc.sampler.smear import Smear
 from pvmc.sampler.tempering import TemperingSpec
 from pvmc.sampler.walkers import Ensemble
 
@@ -49,6 +50,9 @@ class MetropolisSpec(Section):
     """replicas at |psi|^(p beta) that help the walkers over barriers: { replicas, smallest_beta }; default: none"""
     power: float = Field(default=2.0, gt=0.0, le=2.0)
     """p: configurations are drawn from |psi|^p and weighted by |psi|^(2-p); below 2, rare ones are seen more often"""
+    smear: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """eps: part of the samples that are moved once by a random term of the Hamiltonian, all with exact weights, so that
+    they see where psi vanishes but H psi does not; 0.1 to 0.3 where the leak test warns, 0 for none"""
     growth: GrowthSpec | None = None
     """samples that grow as the energy converges: { maximum, factor, window }; default: none"""
 
@@ -87,6 +91,7 @@ class MetropolisSpec(Section):
             power=self.power,
             growth=self.growth.build(self.samples // self.walkers, self.walkers) if self.growth else None,
             uneven=not moves.conserve_magnetization,
+            smear=Smear(operator, self.smear, magnetization is not None) if self.smear else None,
         )
 
     def fixed_magnetization(self, operator: Operator | None = None) -> int | None:
@@ -100,6 +105,8 @@ class MetropolisSpec(Section):
             raise KeyProblem("sampler.samples", self.samples, f"must be a multiple of walkers = {self.walkers}")
         if (self.start == "file") != (self.start_file is not None):
             raise KeyProblem("sampler.start_file", self.start_file or "", 'goes with start = "file", and only with it')
+        if self.smear and self.power != 2:
+            raise KeyProblem("sampler.smear", self.smear, f"goes with power = 2 alone, not {self.power:g}")
         self._check_growth()
         self._check_moves(operator)
         fixed = self.fixed_magnetization(operator)

@@ -68,6 +68,19 @@ averaged over less: at 2 it would be 14 %, and what the data choose so often has
 BELOW_EXACT = 4.0
 """Errors by which a mean energy may lie below the exact one: by chance in one of 30 000 runs."""
 
+# ---- what |psi|^2 does not show --------------------------------------------------------------------------------------
+
+LEAK_DEVIATIONS = 5.0
+"""Errors by which the variance of smeared draws must exceed that of the walkers before the leak counts as resolved.
+Local energies have heavy tails: 4 errors are no 1 in 30 000 with some thousand walkers."""
+
+LARGEST_LEAK = 0.5
+"""Part of the variance (0 to 1) that walkers may miss.  States with a few nodes miss some percent of it all the time;
+beyond a half, variance, V-score and gradient tell more about where the walkers are than about the state."""
+
+LEAK_V_SCORE = 1e-3
+"""V-score N leak / (E - E_inf)^2 below which a leak is no matter: so good a state is good with it as well."""
+
 # ---- observables -----------------------------------------------------------------------------------------------------
 
 LARGEST_SWAP_ERROR = 0.1

@@ -1,4 +1,5 @@
-"""The configured sampler against |psi|^2, or its own power, over all configurations; its mean energy against <H>."""
+"""The configured sampler against |psi|^2, or its power or smeared form, over all configurations; its mean energy
+against <H>."""
 
 from __future__ import annotations
 
@@ -50,6 +51,8 @@ def check_sampling(job: Job, system: ExactSystem, psi: WaveFunction, comm: Commu
     probabilities = np.abs(vector) ** 2
     if isinstance(job.sampler, Metropolis):
         drawn_from = np.abs(vector) ** job.sampler.power
+        if job.sampler.smear is not None:
+            drawn_from = job.sampler.smear.distribution(drawn_from, system.basis)
         distribution, walkers = _chi_square(job, job.sampler, system, psi, drawn_from, walkers, comm)
     else:
         distribution = _weights(job, system, psi, probabilities, walkers, comm)

@@ -1,0 +1,80 @@
+"""The leak test of a run: variance of H that its walkers do not see, averaged over the part that is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pvmc.analysis.symptom import Judged, Symptom
+from pvmc.statistics import mean
+from pvmc.statistics.thresholds import LARGEST_LEAK, LEAK_DEVIATIONS, LEAK_V_SCORE
+
+FEWEST_SCATTER = 4
+"""Tests without which their scatter says nothing: then their own errors alone count."""
+
+CURE = "start again with sampler.smear = 0.2, another ansatz (ansatz.alpha, ansatz.init_scale) or another sampler.start"
+"""What may help."""
+
+
+@dataclass(frozen=True)
+class LeakFound:
+    """What leak tests found, in units of energy^2, of all sites together.
+
+    Attributes:
+        variance: of H, by smeared draws.
+        leak: the part of it that the walkers do not see.
+        error: standard error of the leak.
+        v_score: N leak / (E - E_inf)^2; None where the energies are not known.
+    """
+
+    variance: float
+    leak: float
+    error: float
+    v_score: float | None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the leak is resolved, most of the variance, and enough to matter."""
+        resolved = self.leak > LEAK_DEVIATIONS * self.error
+        matters = self.v_score is None or self.v_score > LEAK_V_SCORE
+        return resolved and self.leak > LARGEST_LEAK * self.variance and matters
+
+    def text(self, n_sites: int) -> str:
+        """What was seen and what may help, for a warning."""
+        seen = max(0.0, self.variance - self.leak) / n_sites
+        whole = f"leak test: variance/N is {self.variance / n_sites:.2g} +- {self.error / n_sites:.1g}"
+        why = "psi nearly vanishes where H psi does not, and variance, V-score and gradient miss it"
+        return f"{whole}, of which the walkers see {seen:.2g}: {why}; {CURE}"
+
+
+def leak_found(part: Judged) -> LeakFound | None:
+    """The mean of the leak tests of a part of a run; None where there was none.
+
+    Its error is not less than that of independent tests with their own errors.
+    """
+    series = part.run.series
+    rows = part.rows[np.isfinite(series["leak"][part.rows]) & np.isfinite(series["leak_error"][part.rows])]
+    if not len(rows):
+        return None
+    leaks, errors = series["leak"][rows], series["leak_error"][rows]
+    error = float(np.sqrt(np.sum(errors**2))) / len(rows)
+    if len(rows) >= FEWEST_SCATTER:
+        error = max(error, mean(leaks).error)
+    leak = float(leaks.mean())
+    return LeakFound(float(series["variance_smeared"][rows].mean()), leak, error, _v_score(part, leak))
+
+
+def _v_score(part: Judged, leak: float) -> float | None:
+    """The V-score of a variance at the energies of a part: V-score and variance of the run are in this proportion."""
+    v_score, variance = part.run.series["v_score"][part.rows], part.run.series["variance"][part.rows]
+    known = np.isfinite(v_score) & np.isfinite(variance) & (variance > 0)
+    return leak * float(np.median(v_score[known] / variance[known])) if known.any() else None
+
+
+def leaks(part: Judged) -> Iterator[Symptom]:
+    """Variance that the walkers do not see."""
+    found = leak_found(part)
+    if found is not None and found.is_large:
+        yield Symptom("leak", found.text(part.run.n_sites))

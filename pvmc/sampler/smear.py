@@ -1,0 +1,153 @@
+"""Draws smeared by one random move of H, which see configurations where psi vanishes but H psi does not.
+
+Every flip set X of H gives an involution of the configurations: tau_X(s) = s flipped on X where <s|H|s flipped on X> is
+not zero, and tau_X(s) = s elsewhere (as |<s|H|s'>| = |<s'|H|s>|, a second tau_X leads back).  With p = |psi|^2 and n_X
+sets the smeared distribution is
+
+    q(s) = (1 - eps) p(s) + (eps / n_X) sum_X p(tau_X(s)).
+
+To draw from it, draw s from p and with probability eps apply tau_X with X chosen uniformly.  Since tau_X goes only
+where H goes, it keeps whatever H conserves: in a sector of fixed magnetisation no draw leaves it, and q is normalised
+there.  The Markov chains themselves go on from the configurations that were drawn from p.  What a draw weighs, p/q,
+needs psi at its neighbours, which the local energy needs as well: :mod:`pvmc.estimators.smeared`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.ansatz.base import WaveFunction
+from pvmc.exact.basis import Basis
+from pvmc.hamiltonians import Operator
+from pvmc.rng import Stream, generator
+from pvmc.sampler.samples import Draw, Walk
+from pvmc.sampler.walkers import Walkers
+
+Spins = npt.NDArray[np.int8]
+Booleans = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Smear:
+    """The distribution q of a Hamiltonian.
+
+    Attributes:
+        operator: H.
+        part: eps, the probability of a move, 0 < eps < 1.
+        balanced: whether sets are flipped only where their spins sum to zero, besides.  It is for draws of fixed
+            magnetisation, out of which rounding errors of amplitudes that should vanish must not lead.
+    """
+
+    operator: Operator
+    part: float
+    balanced: bool
+
+    def allowed(self, spins: Spins, amplitudes: npt.NDArray[Any]) -> Booleans:
+        """Where tau_X flips, bool (n_X, L), of configurations (N, L) and amplitudes <s|H|s'>, (n_X, L)."""
+        allowed: Booleans = amplitudes != 0
+        flips = self.operator.flips
+        if self.balanced and len(flips):
+            sums = np.add.reduceat(spins[flips.sites].astype(np.int64), flips.offsets[:-1], axis=0)
+            allowed &= sums == 0
+        return allowed
+
+    def moved(self, spins: Spins, rng: np.random.Generator, part: float | None = None) -> tuple[Spins, Booleans]:
+        """Apply one of the tau_X, chosen uniformly, to each configuration with probability eps.
+
+        Args:
+            spins: int8 (N, L), unchanged.
+            rng: two numbers are taken for each configuration.
+            part: in place of eps.
+
+        Returns:
+            int8 (N, L), and which of them differ from ``spins``, bool (L,).
+        """
+        flips = self.operator.flips
+        first, second = rng.random((2, spins.shape[1]))
+        moved = spins.copy()
+        changed = np.zeros(spins.shape[1], dtype=np.bool_)
+        lanes = np.flatnonzero(first < (self.part if part is None else part))
+        if not len(flips) or not len(lanes):
+            return moved, changed
+        chosen = (second[lanes] * len(flips)).astype(np.int64)
+        own = np.ascontiguousarray(spins[:, lanes])
+        allowed = self.allowed(own, self.operator.amplitudes(own))[chosen, np.arange(len(lanes))]
+        for lane, k in zip(lanes[allowed].tolist(), chosen[allowed].tolist(), strict=True):
+            moved[flips[k], lane] *= -1
+            changed[lane] = True
+        return moved, changed
+
+    def distribution(self, probabilities: npt.NDArray[np.float64], basis: Basis) -> npt.NDArray[np.float64]:
+        """q of all configurations of a basis, float64 (D,), from p, (D,)."""
+        flips = self.operator.flips
+        if not len(flips):
+            return probabilities
+        allowed = self.allowed(basis.spins, self.operator.amplitudes(basis.spins))
+        total = np.zeros_like(probabilities)
+        for k in range(len(flips)):
+            images = basis.spins.copy()
+            images[flips[k]] *= -1
+            total += probabilities[np.where(allowed[k], basis.index(basis.labels_of(images)), np.arange(len(basis)))]
+        return (1.0 - self.part) * probabilities + self.part / len(flips) * total
+
+
+class SmearedWalk(Walk):
+    """The draws of a walk over |psi|^2, smeared, see :class:`pvmc.sampler.samples.Draws`.
+
+    Args:
+        walk: the draws from |psi|^2.
+        psi: the wave function.
+        smear: how they are smeared.
+        seed: of the random numbers, which are a function of (seed, stream, block, iteration).
+        stream: what they are for.
+        iteration: number of the iteration.
+    """
+
+    log_weights = None
+    is_exact = False
+
+    def __init__(self, walk: Walk, psi: WaveFunction, smear: Smear, seed: int, stream: Stream, iteration: int):
+        self._walk, self._psi = walk, psi
+        self._seed, self._stream, self._iteration = seed, stream, iteration
+        self.smear = self._smear = smear
+        self.n_blocks, self.n_draws, self.width = walk.n_blocks, walk.n_draws, walk.width
+        self._first_block = walk.walkers.first_block
+
+    @property
+    def walkers(self) -> Walkers:
+        """Where the walkers are in the end: where they were before the last draw was smeared."""
+        return self._walk.walkers
+
+    @property
+    def accepted(self) -> int:  # type: ignore[override]
+        """Accepted proposals of the chains."""
+        return self._walk.accepted
+
+    @property
+    def proposed(self) -> int:  # type: ignore[override]
+        """Proposals of the chains."""
+        return self._walk.proposed
+
+    def __iter__(self) -> Iterator[Draw]:
+        rng = None
+        for block, draw, spins, lookup in self._walk:
+            if draw == 0 or rng is None:
+                number = self._first_block + block
+                rng = generator(self._seed, self._stream, block=number, iteration=self._iteration)
+            moved, changed = self._smear.moved(spins, rng)
+            yield Draw(block, draw, moved, updated_lookup(self._psi, moved, lookup, changed))
+
+
+def updated_lookup(
+    psi: WaveFunction, spins: Spins, lookup: npt.NDArray[np.float64], changed: Booleans
+) -> npt.NDArray[np.float64]:
+    """The look-up of configurations, (Q, L), from one in which those that changed are out of date; a new array."""
+    lookup = lookup.copy()
+    if changed.any():
+        lookup[:, changed] = psi.lookup(np.ascontiguousarray(spins[:, changed]))
+    return lookup
