@@ -105,12 +105,29 @@ def test_max_and_min_of_a_nan_on_one_rank_is_nan(comm: Communicator) -> None:
             local[0] = np.nan
         for result, of_ranks in ((comm.max(local), comm.size - 1), (comm.min(local), 0)):
             assert np.isnan(result[0]) and result[1] == of_ranks
+        # A NaN wins over the infinities of the others, whichever rank has it, in any place of a long array.
+        for infinity in (np.inf, -np.inf):
+            long = np.full((7, 11), infinity)
+            if comm.rank == bad_rank:
+                long[:, bad_rank::5] = np.nan
+            for result in (comm.max(long), comm.min(long)):
+                assert np.isnan(result[:, bad_rank::5]).all()
+                others = np.delete(result, np.arange(bad_rank, 11, 5), axis=1)
+                assert (others == infinity).all()
 
 
 def test_arrays_that_are_strided_or_have_no_axis_or_no_element(comm: Communicator) -> None:
     everything = of_all(comm, np.float64)
     np.testing.assert_array_equal(comm.sum(everything[comm.rank].T), everything.sum(axis=0).T)
     np.testing.assert_array_equal(comm.sum(everything[comm.rank][:, ::2]), everything.sum(axis=0)[:, ::2])
+    # In C order on some ranks, in Fortran's on others: the elements meet, not the places in memory.
+    mine = (np.asfortranarray if comm.rank % 2 else np.ascontiguousarray)(everything[comm.rank])
+    np.testing.assert_array_equal(comm.sum(mine), everything.sum(axis=0))
+    np.testing.assert_array_equal(comm.max(mine), everything.max(axis=0))
+    rows, root = comm.gather(mine), comm.sum_to_root(mine.copy(order="K"))
+    if comm.rank == 0:
+        np.testing.assert_array_equal(rows, everything.reshape(-1, SHAPE[1]))
+        np.testing.assert_array_equal(root, everything.sum(axis=0))
     assert comm.sum(1.5).shape == () and comm.sum(1.5) == 1.5 * comm.size
     assert comm.max(float(comm.rank)).shape == () and comm.max(float(comm.rank)) == comm.size - 1
     assert comm.sum(np.empty((0, 3))).shape == (0, 3)

@@ -157,6 +157,32 @@ def test_activations_stay_finite_at_zeros_poles_and_huge_arguments() -> None:
     assert run(activate, "lncosh", z[:1])[0].real < -30
 
 
+FAR: dict[str, tuple[float, float, float, float]] = {
+    "linear": (1.0, 1.0, 1.0, 1.0),
+    "tanh": (1.0, -1.0, 0.0, 0.0),
+    "sigmoid": (1.0, 0.0, 0.0, 0.0),
+    "lncosh": (1.0, 1.0, 1.0, -1.0),
+    "softplus": (1.0, 0.0, 1.0, 0.0),
+}
+"""f far to the right and to the left (over |x| where it grows), and f' there."""
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize("size", [356.0, 357.0, 711.0, 1424.0, 1e5])
+@pytest.mark.parametrize("name", NAMES)
+def test_activations_and_slopes_beyond_the_overflow_of_exp(name: str, size: float, is_complex: bool) -> None:
+    """Where e^z, sinh and cosh overflow (from 355.3 on for those of 2 z) the limits hold to rounding."""
+    z = np.array([size, -size]) + (0.7j if is_complex else 0.0)
+    assert FAR.keys() == set(NAMES)
+    right, left, slope_right, slope_left = FAR[name]
+    grows = size if name in ("linear", "lncosh", "softplus") else 1.0
+    sign = -1.0 if name == "linear" else 1.0
+    values, slopes = run(activate, name, z), run(derivative, name, z)
+    rounding = 2.0**-52 * size  # of z/2 + lncosh(z/2), which cancel for softplus of complex z to the left
+    np.testing.assert_allclose(values.real, [right * grows, sign * left * grows], rtol=3e-3, atol=rounding)
+    np.testing.assert_allclose(slopes, [slope_right, slope_left], rtol=0, atol=1e-15)
+
+
 # Values ---------------------------------------------------------------------------------------------------------------
 
 

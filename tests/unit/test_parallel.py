@@ -5,20 +5,26 @@ How several ranks end is seen from outside: these tests start ``mpiexec`` and re
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+import pvmc
 from pvmc.errors import InputError, NumericalError, PvmcError, StorageError, on_every_rank
 from pvmc.parallel import (
     Launcher,
+    MpiCommunicator,
     SerialCommunicator,
     block_range,
     describe_mpi,
@@ -151,6 +157,111 @@ def test_block_range(n_blocks: int, size: int) -> None:
     lengths = [len(share) for share in shares]
     assert max(lengths) - min(lengths) <= 1
     assert lengths[0] == max(lengths)
+
+
+# Memory order ---------------------------------------------------------------------------------------------------------
+
+
+class TwoRanks:
+    """An mpi4py communicator of two ranks that hold the same; it notes the flags of every buffer that it is given."""
+
+    def __init__(self) -> None:
+        self.calls: set[str] = set()
+        self.wrong: list[str] = []
+
+    def check(self, call: str, *buffers: Any) -> None:
+        self.calls.add(call)
+        arrays = [buffer[0] if isinstance(buffer, list) else buffer for buffer in buffers]
+        self.wrong += [call for array in arrays if not (array.flags.c_contiguous and array.ndim == 1)]
+
+    def Get_rank(self) -> int:
+        return 0
+
+    def Get_size(self) -> int:
+        return 2
+
+    def Test(self) -> bool:
+        return True
+
+    def allgather(self, value: Any) -> list[Any]:
+        return [value, value]
+
+    def Iallreduce(self, sent: Any, received: Any, op: Any) -> TwoRanks:
+        self.check("Iallreduce", sent, received)
+        received[...] = op(sent, sent)
+        return self
+
+    def Ireduce(self, sent: Any, received: Any, op: Any, root: int) -> TwoRanks:
+        self.check("Ireduce", received)
+        received[...] = op(received, received)
+        return self
+
+    def Ibcast(self, buffer: Any, root: int) -> TwoRanks:
+        self.check("Ibcast", buffer)
+        return self
+
+    def Gatherv(self, sent: Any, received: Any, root: int) -> None:
+        self.check("Gatherv", sent, received)
+        received[0][...] = np.concatenate([sent, sent])
+
+    def Ialltoallv(self, sent: Any, received: Any) -> TwoRanks:
+        self.check("Ialltoallv", sent, received)
+        received[0][...] = sent[0]
+        return self
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "every other": lambda array: np.repeat(array, 2, axis=1)[:, ::2],
+    "backwards": lambda array: array[::-1, ::-1].copy()[::-1, ::-1],
+    "read-only": lambda array: np.broadcast_to(array, array.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_buffer_is_in_c_order(layout: str) -> None:
+    """mpi4py sends a Fortran array as it lies in memory, without a word: the other rank would have it transposed."""
+    values = np.arange(12.0).reshape(3, 4)
+    array = LAYOUTS[layout](values)
+    np.testing.assert_array_equal(array, values)
+    ranks = TwoRanks()
+    mpi = SimpleNamespace(SUM=np.add, MAX=np.maximum, MIN=np.minimum, IN_PLACE=object(), BYTE=None)
+    for largest_count in (2**31 - 1, 40):
+        comm = MpiCommunicator(mpi, ranks, largest_count)
+        np.testing.assert_array_equal(comm.sum(array), 2 * values)
+        np.testing.assert_array_equal(comm.max(array), values)
+        np.testing.assert_array_equal(comm.min(array.astype(np.int64)), values)
+        np.testing.assert_array_equal(comm.sum_to_root(array.copy(order="K")), 2 * values)
+    np.testing.assert_array_equal(MpiCommunicator(mpi, ranks).gather(array), np.concatenate([values, values]))
+    received = [np.empty_like(values), np.empty_like(values)]
+    if array.flags.c_contiguous:
+        comm.broadcast(array)
+        MpiCommunicator(mpi, ranks).exchange([array, array], received)
+        np.testing.assert_array_equal(received[1], values)
+        assert ranks.calls == BUFFER_CALLS
+    else:
+        with pytest.raises(ValueError, match="contiguous in C order"):
+            comm.broadcast(array)
+        with pytest.raises(ValueError, match="contiguous in C order"):
+            comm.exchange([array, array], received)
+    assert ranks.wrong == []
+
+
+BUFFER_CALLS = {"Iallreduce", "Ireduce", "Ibcast", "Gatherv", "Ialltoallv"}
+"""What pvmc calls of mpi4py with memory of arrays."""
+
+
+def test_there_are_no_other_calls_with_buffers() -> None:
+    """mpi4py's calls with memory have a capital; whoever adds one adds it to the test above."""
+    words = "send|recv|sendrecv|bcast|reduce|allreduce|scan|exscan|gather|allgather|scatter|alltoall|accumulate"
+    capitals = "|".join(word.capitalize() for word in words.split("|"))
+    call = re.compile(rf"(I({words})|[BRS](send)|({capitals}))(_\w+|v|w)?")
+    for path in Path(pvmc.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        found = {name for name in names if call.fullmatch(name)}
+        assert found == (BUFFER_CALLS if path.name == "communicator.py" else set()), path
 
 
 # Launchers ------------------------------------------------------------------------------------------------------------

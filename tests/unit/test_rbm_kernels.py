@@ -76,6 +76,31 @@ def test_complex_tanh_next_to_its_poles() -> None:
     np.testing.assert_allclose(theta[1, :1], imaginary[0, :1].astype(float), rtol=1e-12)
 
 
+OVERFLOWING = [354.0, 355.5, 356.0, 357.0, 710.0, 711.0, 1e4, 1e154, 1e300]
+"""|Re theta| around and beyond the one where sinh(2x) and cosh(2x) overflow, and their quotient is NaN."""
+
+
+@pytest.mark.parametrize("y", [0.0, 0.3, 0.5 * np.pi, -2.0, 1e3])
+def test_complex_functions_where_the_textbook_formula_overflows(y: float) -> None:
+    """tanh = +-1 to the last bit, ln 2cosh = |x| + i sign(x) y; the textbook's tanh is NaN from 355.3 on."""
+    x = np.array([OVERFLOWING + [-value for value in OVERFLOWING]])
+    with np.errstate(over="ignore", invalid="ignore"):
+        textbook = np.sinh(2 * x) / (np.cosh(2 * x) + np.cos(2 * y))
+    assert np.isnan(textbook).sum() == 2 * (len(OVERFLOWING) - 1)
+    theta = np.concatenate([x, np.full_like(x, y)])
+    tanh_in_place(theta, 2)
+    np.testing.assert_array_equal(theta[0], np.sign(x[0]))
+    assert np.abs(theta[1]).max() < 1e-15
+    for value, real in zip(x.T, x[0], strict=True):
+        if abs(real) < 1e15:  # a larger one has no room for the phase's digits anyway
+            total = sum_log_two_cosh(np.concatenate([[value], [[y]]]), 2)[0]
+            assert total.real == pytest.approx(abs(real), rel=1e-15)
+            assert phases_apart(total.imag, np.sign(real) * y) < 1e-12
+    alone = x[0].copy()[None]
+    tanh_in_place(alone, 1)
+    np.testing.assert_array_equal(alone, np.sign(x))
+
+
 # ln 2cosh -------------------------------------------------------------------------------------------------------------
 
 LONG_TWO_PI = 2 * np.arctan2(np.longdouble(0), np.longdouble(-1))
