@@ -15,13 +15,51 @@ Ints = npt.NDArray[np.int64]
 
 
 def images(lattice: Lattice, reach: int = 1) -> Floats:
-    """The vectors n_1 P_1 + n_2 P_2 + ... of the lattice's periods with |n_a| <= reach, shape (n_images, d).
+    """The vectors T = n_1 P_1 + n_2 P_2 + ... of the lattice's periods with |T . V| <= reach |V|^2 for all such V.
 
-    The zero vector alone on an open lattice.
+    These are the periods within 2 reach times the Wigner-Seitz cell of their lattice: |n_a| <= reach where the periods
+    are perpendicular, a hexagon where they include 60 degrees.  Other than the box |n_a| <= reach, it depends on no
+    choice of the periods, and every symmetry of the cluster maps it to itself.
+
+    Returns:
+        float64, shape (n_images, d), the zero vector alone on an open lattice.
     """
-    dimension = lattice.positions.shape[1]
-    factors = np.array(list(itertools.product(range(-reach, reach + 1), repeat=len(lattice.periods))))
-    return factors @ lattice.periods if len(lattice.periods) else np.zeros((1, dimension))
+    if len(lattice.periods) == 0:
+        return np.zeros((1, lattice.positions.shape[1]))
+    basis = reduced(lattice.periods)
+    # T = n . basis is no longer than reach sqrt(sum |b|^2) (the covering radius is at most half that root), and n_a at
+    # most 2 reach 3/2 (the shortest image is at most one period from coordinates of at most 1/2).
+    root = np.sqrt(np.sum(basis**2)) * np.linalg.norm(np.linalg.pinv(basis), axis=0)
+    largest = np.floor(reach * np.minimum(root, 3.0) + TOLERANCE).astype(int).tolist()
+    factors = np.array(list(itertools.product(*(range(-n, n + 1) for n in largest))), dtype=np.float64)
+    vectors, others = factors @ basis, neighbouring_images(basis)
+    inside = np.abs(vectors @ others.T) <= (reach + TOLERANCE) * np.sum(others**2, axis=1)
+    return np.asarray(vectors[inside.all(axis=1)])
+
+
+def nearest_images(lattice: Lattice, pairs: Ints) -> tuple[Floats, Ints]:
+    """Vectors from i to every nearest image of j, for pairs (n, 2) of sites; several where images are equally near.
+
+    Returns:
+        The vectors, float64 (m, d) with m >= n, and the row of ``pairs`` that each belongs to, int64 (m,), of which the
+        first n are 0, 1, ..., n - 1.
+
+    Raises:
+        LatticeError: a graph without positions lies nowhere, and its sites are at no distance.
+    """
+    if lattice.positions.shape[1] == 0:
+        raise LatticeError("needs to know where the sites lie; give the graph lattice.positions")
+    straight = lattice.positions[pairs[:, 1]] - lattice.positions[pairs[:, 0]]
+    nearest = minimum_image(straight, lattice.periods)
+    vectors, rows = [nearest], [np.arange(len(pairs), dtype=np.int64)]
+    if len(lattice.periods):
+        limit = np.linalg.norm(nearest, axis=1) + TOLERANCE
+        for image in neighbouring_images(reduced(lattice.periods))[1:]:
+            moved = nearest + image
+            near = np.flatnonzero(np.linalg.norm(moved, axis=1) < limit)
+            vectors.append(moved[near])
+            rows.append(near)
+    return np.concatenate(vectors), np.concatenate(rows)
 
 
 def displacements(lattice: Lattice, pairs: Ints) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -34,16 +72,8 @@ def displacements(lattice: Lattice, pairs: Ints) -> tuple[Floats, npt.NDArray[np
     Raises:
         LatticeError: a graph without positions lies nowhere, and its sites are at no distance.
     """
-    if lattice.positions.shape[1] == 0:
-        raise LatticeError("needs to know where the sites lie; give the graph lattice.positions")
-    straight = lattice.positions[pairs[:, 1]] - lattice.positions[pairs[:, 0]]
-    nearest = minimum_image(straight, lattice.periods)
-    if len(lattice.periods) == 0:
-        return nearest, np.ones(len(pairs), dtype=np.bool_)
-    others = nearest[:, np.newaxis] + neighbouring_images(reduced(lattice.periods))
-    lengths = np.linalg.norm(others, axis=2)
-    ties = (lengths < np.linalg.norm(nearest, axis=1)[:, np.newaxis] + TOLERANCE).sum(axis=1)
-    return nearest, ties == 1
+    vectors, rows = nearest_images(lattice, pairs)
+    return vectors[: len(pairs)], np.bincount(rows, minlength=len(pairs)) == 1
 
 
 def distances(lattice: Lattice, pairs: Ints) -> Floats:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pvmc.config import Section
 from pvmc.hamiltonians.fields import SiteField, site_values
-from pvmc.hamiltonians.geometry import all_pairs, distances, images, is_ring
+from pvmc.hamiltonians.geometry import all_pairs, distances, images, is_ring, nearest_images
 from pvmc.hamiltonians.heisenberg import xyz, zeeman
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.hamiltonians.pauli import PauliSum, site_sum
@@ -21,9 +21,11 @@ from pvmc.lattice import Lattice, LatticeError
 def power_law(lattice: Lattice, exponent: float, n_images: int = 0) -> npt.NDArray[np.float64]:
     """Coupling of every pair i < j in lexicographic order, float64 (N (N - 1) / 2,).
 
-    With n_images = 0 it is r^-alpha at the distance r of the nearest image.  Otherwise all images within that many
-    periods are summed, sum_n |r + n . P|^-alpha: the truncated sum over the periodic continuation of the cluster,
-    which converges for alpha above the dimension.  On an open lattice both are the same.
+    J_ij = mean over v of sum over T of |v + T|^-alpha, where v are the vectors from i to the nearest image of j, several
+    where images are equally near, as on half a period, and T the sums of periods within n_images of them, see
+    :func:`pvmc.hamiltonians.geometry.images`.  This is the truncated sum over the periodic continuation of the cluster,
+    about the nearest image, so that it has all symmetries of the lattice; it converges for alpha above the dimension.
+    With n_images = 0, and on an open lattice, it is r^-alpha at the distance r of the nearest image.
 
     Args:
         lattice: sites and periods; distances are in units of the nearest-neighbour distance.
@@ -37,11 +39,11 @@ def power_law(lattice: Lattice, exponent: float, n_images: int = 0) -> npt.NDArr
     nearest = distances(lattice, pairs)
     if n_images == 0:
         return nearest**-exponent
-    separation = lattice.positions[pairs[:, 1]] - lattice.positions[pairs[:, 0]]
-    total = np.zeros(len(pairs))
+    vectors, rows = nearest_images(lattice, pairs)
+    sums = np.zeros(len(vectors))
     for image in images(lattice, n_images):  # one at a time: there may be thousands
-        total += np.linalg.norm(separation + image, axis=1) ** -exponent
-    return total
+        sums += np.linalg.norm(vectors + image, axis=1) ** -exponent
+    return np.bincount(rows, weights=sums) / np.bincount(rows)
 
 
 def _couplings(lattice: Lattice, model: str, exponent: float, n_images: int) -> npt.NDArray[np.float64]:
@@ -66,7 +68,7 @@ class LongRangeIsingSpec(Section):
     exponent: float = Field(default=3.0, ge=0.0)
     """alpha, power of the distance"""
     images: int = Field(default=0, ge=0, le=1000)
-    """periodic lattices: 0 couples the nearest images alone, n > 0 sums all images within n periods"""
+    """periodic lattices: 0 couples the nearest images alone, n > 0 sums all images within n periods of the nearest"""
     field: SiteField = 1.0
     """h, transverse field: uniform, site by site, or random"""
     longitudinal: SiteField = 0.0
@@ -102,7 +104,7 @@ class LongRangeXXZSpec(Section):
     exponent: float = Field(default=3.0, ge=0.0)
     """alpha, power of the distance"""
     images: int = Field(default=0, ge=0, le=1000)
-    """periodic lattices: 0 couples the nearest images alone, n > 0 sums all images within n periods"""
+    """periodic lattices: 0 couples the nearest images alone, n > 0 sums all images within n periods of the nearest"""
     field: SiteField = 0.0
     """h, field along z: uniform, site by site, or random"""
     marshall: bool = True

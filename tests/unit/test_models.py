@@ -17,14 +17,16 @@ from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.hamiltonians.cluster_ising import ClusterIsingSpec
 from pvmc.hamiltonians.dzyaloshinskii_moriya import DzyaloshinskiiMoriyaSpec
 from pvmc.hamiltonians.fields import RandomField, site_values
-from pvmc.hamiltonians.geometry import bonds_by_direction, oriented_bonds
+from pvmc.hamiltonians.geometry import bonds_by_direction, images, oriented_bonds
 from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec, XYZSpec
 from pvmc.hamiltonians.ising import IsingSpec
 from pvmc.hamiltonians.j1j2 import J1J2Spec
 from pvmc.hamiltonians.kitaev import CompassSpec, KitaevSpec
 from pvmc.hamiltonians.long_range import HaldaneShastrySpec, LongRangeIsingSpec, LongRangeXXZSpec, power_law
 from pvmc.hamiltonians.rydberg import RydbergSpec
-from pvmc.lattice import Lattice, LatticeError, chain, rectangle
+from pvmc.lattice import Lattice, LatticeError, chain, cubic, kagome, ladder, rectangle, triangular
+from pvmc.lattice.builders import supercell_cluster
+from pvmc.lattice.unit_cell import CUBIC, HONEYCOMB, SQUARE, TRIANGULAR
 from tests.helpers import compiled_matrix, configurations, pauli
 
 Numbers = Any
@@ -257,13 +259,91 @@ def test_the_sum_over_images_of_a_ring_tends_to_the_inverse_square_of_the_chord(
     np.testing.assert_array_equal(power_law(open_chain, 2.0, n_images), power_law(open_chain, 2.0))
 
 
-def test_the_sum_over_images_of_a_rectangle() -> None:
-    lattice = rectangle((3, 4), (True, False))
-    expected = [
-        sum(((x_j - x_i + 3 * n) ** 2 + (y_j - y_i) ** 2) ** -1.5 for n in (-2, -1, 0, 1, 2))
-        for (x_i, y_i), (x_j, y_j) in itertools.combinations([(x, y) for y in range(4) for x in range(3)], 2)
-    ]
+def around_nearest(difference: int, length: int, n_images: int) -> list[list[int]]:
+    """Differences along a periodic axis: those within n_images periods of each nearest one, two on half a period."""
+    nearest = [d for d in range(-length + 1, length) if (d - difference) % length == 0]
+    nearest = [d for d in nearest if abs(d) == min(map(abs, nearest))]
+    return [[d + n * length for n in range(-n_images, n_images + 1)] for d in nearest]
+
+
+@pytest.mark.parametrize("periodic", [(True, False), (True, True)])
+def test_the_sum_over_images_of_a_rectangle(periodic: tuple[bool, bool]) -> None:
+    """Lengths 3 and 4, so that half periods occur: their two nearest images are averaged."""
+    lattice = rectangle((3, 4), periodic)
+    expected = []
+    for (x_i, y_i), (x_j, y_j) in itertools.combinations([(x, y) for y in range(4) for x in range(3)], 2):
+        across = around_nearest(y_j - y_i, 4, 2) if periodic[1] else [[y_j - y_i]]
+        sums = [
+            sum((x**2 + y**2) ** -1.5 for x in xs for y in ys)
+            for xs in around_nearest(x_j - x_i, 3, 2)
+            for ys in across
+        ]
+        expected.append(sum(sums) / len(sums))
     np.testing.assert_allclose(power_law(lattice, 3.0, n_images=2), expected, rtol=1e-13)
+
+
+def test_the_sum_over_images_of_a_ring_is_about_the_nearest_image() -> None:
+    """J(0, 1) = J(0, 5) = sum_n |1 + 6 n|^-2 = 1.07459 for |n| <= 2; the energy by an independent diagonalisation."""
+    table = np.zeros((6, 6))
+    table[np.triu_indices(6, 1)] = power_law(chain(6), 2.0, 2)
+    assert table[0, 1] == table[0, 5] == pytest.approx(1 + 1 / 25 + 1 / 49 + 1 / 121 + 1 / 169, rel=1e-14)
+    spec = LongRangeIsingSpec(model="long_range_ising", exponent=2.0, images=2, field=0.7)
+    operator = Operator.from_pauli_sum(spec.build(chain(6)), 6)
+    assert np.linalg.eigvalsh(compiled_matrix(operator).toarray().real)[0] == pytest.approx(-9.74184, abs=5e-6)
+
+
+CLUSTERS = {
+    "odd ring": lambda: chain(5),
+    "even ring": lambda: chain(6),
+    "ladder": lambda: ladder(4, 3),
+    "square": lambda: rectangle((4, 4)),
+    "rectangle": lambda: rectangle((3, 6)),
+    "cylinder": lambda: rectangle((4, 3), (True, False)),
+    "tilted square": lambda: supercell_cluster(SQUARE, ((3, 1), (-1, 3))),
+    "skew periods": lambda: supercell_cluster(SQUARE, ((3, 1), (2, 4))),
+    "triangular": lambda: triangular((4, 4)),
+    "tilted triangular": lambda: supercell_cluster(TRIANGULAR, ((2, 2), (-2, 4))),
+    "long triangular": lambda: triangular((3, 6)),
+    "honeycomb": lambda: supercell_cluster(HONEYCOMB, ((2, 0), (0, 2))),
+    "kagome": lambda: kagome((2, 2)),
+    "cubic": lambda: cubic((3, 3, 4)),
+    "tilted cubic": lambda: supercell_cluster(CUBIC, ((2, 2, 0), (0, 2, 2), (2, 0, 2))),
+}
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_sums_over_images_have_every_symmetry_of_the_lattice(name: str) -> None:
+    """J_{g(i) g(j)} = J_ij for all generators, also where periods are oblique or a pair is half a period apart.
+
+    More images only add: the sum grows with them, and by less each time.
+    """
+    lattice = CLUSTERS[name]()
+    sums = [power_law(lattice, 4.0, n_images) for n_images in (0, 1, 2, 3)]
+    for couplings in sums:
+        table = np.zeros((lattice.n_sites, lattice.n_sites))
+        table[np.triu_indices(lattice.n_sites, 1)] = couplings
+        table += table.T
+        for generators in lattice.generators.values():
+            for g in generators:
+                np.testing.assert_allclose(table[np.ix_(g, g)], table, rtol=1e-12)
+    growth = np.diff(sums, axis=0)
+    assert np.all(growth > 0) and np.all(growth[1:] < growth[:-1])
+
+
+def test_periods_within_n_of_a_cluster() -> None:
+    """A box where the periods are perpendicular; hexagons of 1 + 6, 1 + 18 where they include 60 degrees."""
+    for lattice, counts in (
+        (chain(6), (3, 5)),
+        (rectangle((3, 9)), (9, 25)),
+        (rectangle((3, 9), (True, False)), (3, 5)),
+        (supercell_cluster(SQUARE, ((3, 1), (-1, 3))), (9, 25)),
+        (triangular((4, 4)), (7, 19)),
+        (cubic((3, 3, 3)), (27, 125)),
+        (chain(6, periodic=False), (1, 1)),
+    ):
+        for reach, count in zip((1, 2), counts, strict=True):
+            found = images(lattice, reach)
+            assert len(found) == count and len(np.unique(np.rint(1e6 * found), axis=0)) == count
 
 
 @every_grid
