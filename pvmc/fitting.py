@@ -133,7 +133,7 @@ def _other_run(job: Job, spec: FitSpec) -> DataSet:
     source = str(spec.source)
     saved = read_parameters(source)
     text = str(open_fit(source).attributes["config"]) if fit_file(source).is_file() else open_run(source).config_text
-    raw = RawInput(tomllib.loads(text), str(saved.path))
+    raw = RawInput(tomllib.loads(text), str(saved.path), stored=True)
     other = build_job(validate(JobConfig, raw), raw)
     if other.lattice.n_sites != job.lattice.n_sites:
         raise InputError(f"fit.source: {saved.path} has {other.lattice.n_sites} sites, not {job.lattice.n_sites}")

@@ -244,15 +244,19 @@ class Draft:
         if sampler is None:
             return
         if ansatz is not None:
-            attempt(lambda: _check_spin_flip(ansatz, "ansatz", sampler.fixed_magnetization(operator)))
+            attempt(lambda: _check_spin_flip(ansatz, "ansatz", sampler.fixed_magnetization))
         seed = run.seed if run is not None else 0
         self._sampler = attempt(lambda: sampler.build(lattice, operator, seed))
 
     def _resolve(self, lattice: Lattice, operator: Operator, terms: PauliSum) -> None:
         """Replace automatic choices by what was chosen."""
         parts = self._sections
-        if parts["sampler"] is not None:
-            parts["sampler"] = parts["sampler"].resolved(lattice, operator)
+        sampler, ansatz, raw = parts["sampler"], parts["ansatz"], self.problems.raw
+        if sampler is not None:
+            if raw.stored and "sampler.magnetization" not in raw.overridden:
+                sampler = sampler.without_idle_magnetization(operator)
+            balanced = ansatz is not None and _has_spin_flip(ansatz)
+            parts["sampler"] = self.problems.attempt(lambda: sampler.resolved(lattice, operator, balanced=balanced))
         if isinstance(parts["hamiltonian"], TermsSpec):
             parts["hamiltonian"] = parts["hamiltonian"].resolved()
         if parts["sr"] is not None:
@@ -285,6 +289,13 @@ def _check_symmetry(ansatz: AnsatzSpec, lattice: Lattice, terms: PauliSum) -> No
         raise KeyProblem(
             "ansatz.symmetry", symmetry, 'this Hamiltonian lacks the symmetry; take a smaller one or "none"'
         )
+
+
+def _has_spin_flip(ansatz: AnsatzSpec) -> bool:
+    """Whether the eigenvalue of a flip of all spins is fixed, which a magnetisation of 0 alone allows."""
+    if isinstance(ansatz, ProductSpec):
+        return any(_has_spin_flip(factor) for factor in ansatz.factors)
+    return isinstance(ansatz, ProjectedSpec) and (ansatz.spin_flip is not None or _has_spin_flip(ansatz.inner))
 
 
 def _check_spin_flip(ansatz: AnsatzSpec, key: str, magnetization: int | None) -> None:

@@ -15,11 +15,9 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz import Projected
 from pvmc.config import to_toml
 from pvmc.driver import StepRecord
-from pvmc.exact import Reference, find_reference
-from pvmc.exact.reference import AUTOMATIC_DIMENSION
+from pvmc.exact import Reference
 from pvmc.guarded import Setback
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
@@ -32,6 +30,7 @@ from pvmc.parallel import Communicator, describe_mpi
 from pvmc.progress import LINES_PER_RUN, Reporter, reporter
 from pvmc.resumption import Resumption, find_resumption
 from pvmc.runtime import Convergence, StopReason
+from pvmc.sectors import sector_of
 
 T = TypeVar("T")
 
@@ -362,22 +361,7 @@ def find_job_reference(job: Job) -> Reference | None:
         return None
     if isinstance(wanted, float | int):
         return Reference(float(wanted), "given")
-    return exact_energy(job, AUTOMATIC_DIMENSION)
-
-
-def exact_energy(job: Job, largest: int) -> Reference | None:
-    """The lowest exact energy among the states that the job's wave function may be; None where it is out of reach.
-
-    Args:
-        job: a projected wave function asks for the energy of its sector.
-        largest: largest dimension of the Hilbert space to diagonalise.
-    """
-    magnetization = job.sampler.magnetization
-    if isinstance(job.ansatz, Projected):  # the ground state of the Hamiltonian may have other quantum numbers
-        from pvmc.exact.sector import sector_reference  # scipy's sparse matrices: most runs need none
-
-        return sector_reference(job.operator, job.ansatz.symmetry_group, magnetization, largest)
-    return find_reference(job.config.lattice, job.config.hamiltonian, job.operator, magnetization, largest=largest)
+    return sector_of(job).reference
 
 
 def describe(job: Job) -> str:

@@ -54,7 +54,7 @@ def system_of(run: Run) -> System:
 
 def run_input(run: Run) -> RawInput:
     """The whole input of a run, to be validated again."""
-    return RawInput(tomllib.loads(run.config_text), f"the input in {run.path}", run.config_text)
+    return RawInput(tomllib.loads(run.config_text), f"the input in {run.path}", run.config_text, stored=True)
 
 
 def model_name(run: Run) -> str:

@@ -10,25 +10,30 @@ from pvmc.errors import InputError
 def exact(options: argparse.Namespace) -> int:
     """``pvmc exact``."""
     from pvmc.ansatz import Projected
+    from pvmc.config import read_input
     from pvmc.exact.reference import LANCZOS_SITES
     from pvmc.job import load_job
-    from pvmc.recorder import exact_energy
+    from pvmc.sectors import exact_answer
 
     job = load_job(options.config, options.set)
     config = job.config
-    reference = exact_energy(job, largest=2**LANCZOS_SITES)
-    if reference is None and isinstance(job.ansatz, Projected):
+    given = read_input(options.config, options.set).tables.get("sampler", {}).get("magnetization")
+    answer = exact_answer(job, only_magnetization=given is not None)
+    if answer is None and isinstance(job.ansatz, Projected):
         raise InputError(
             f"{options.config}: no exact energy of these quantum numbers: the sector is empty or none of this "
             f"Hamiltonian, or {job.lattice.n_sites} sites with {len(job.ansatz.symmetry_group)} symmetries are too many"
         )
-    if reference is None:
+    if answer is None:
         raise InputError(
             f"{options.config}: no exact energy is known for this system, and "
             f"{job.lattice.n_sites} sites are more than the {LANCZOS_SITES} that can be diagonalised"
         )
+    reference = answer.reference
     print(f"E   = {reference.energy:.12f} {config.hamiltonian.energy_unit}  ({reference.method})")
     print(f"E/N = {reference.energy / job.lattice.n_sites:.12f}")
+    for line in answer.lines:
+        print(line)
     return 0
 
 

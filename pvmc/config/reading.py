@@ -31,12 +31,14 @@ class RawInput:
         file: name of the file, for messages.
         text: the file as it stands, without the overrides.
         overridden: dotted keys that came from the command line.
+        stored: it was resolved and written by pvmc, perhaps by an earlier version.
     """
 
     tables: dict[str, Any]
     file: str
     text: str = ""
     overridden: frozenset[str] = frozenset()
+    stored: bool = False
 
     def error(self, key: str, text: str) -> InputError:
         """The error for a dotted key: names the file or the override that the key came from."""

@@ -53,10 +53,13 @@ def closed_form(lattice: LatticeSpec, hamiltonian: HamiltonianSpec, magnetizatio
     match hamiltonian:
         case IsingSpec() | ClusterIsingSpec() if magnetization is None:
             return _free_fermions(lattice, hamiltonian)
-        case HeisenbergSpec() | XXZSpec() if even_ring and magnetization in (0, None):
+        case HeisenbergSpec() | XXZSpec() if even_ring and hamiltonian.coupling > 0:
             isotropic = isinstance(hamiltonian, HeisenbergSpec) or hamiltonian.anisotropy == 1.0
-            if isotropic and hamiltonian.coupling > 0 and is_zero(hamiltonian.field):
-                return Reference(heisenberg_chain_energy(lattice.length, hamiltonian.coupling), "Bethe ansatz")
+            field = 0.0 if is_zero(hamiltonian.field) else hamiltonian.field
+            if isotropic and isinstance(field, float | int) and (magnetization is not None or field == 0):
+                total = magnetization or 0  # without a field the ground state is a singlet
+                energy = heisenberg_chain_energy(lattice.length, hamiltonian.coupling, total)
+                return Reference(energy - field * total / 2, "Bethe ansatz")
         case HaldaneShastrySpec() if even_ring and magnetization in (0, None) and hamiltonian.coupling > 0:
             return Reference(haldane_shastry_energy(lattice.length, hamiltonian.coupling), "Haldane-Shastry")
         case J1J2Spec(j1=j1, j2=j2, j3=0.0) if magnetization in (0, None) and is_zero(hamiltonian.field):

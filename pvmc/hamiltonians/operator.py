@@ -129,6 +129,16 @@ class Operator:
         lengths = np.diff(self._diagonal.site_offsets)
         return float(self._diagonal.coefficients[lengths == 0].real.sum())
 
+    @property
+    def diagonal_products(self) -> SpinProducts:
+        """The diagonal elements: one group of products of spins."""
+        return self._diagonal
+
+    @property
+    def amplitude_products(self) -> SpinProducts:
+        """The amplitudes: a group of products of spins for each of ``flips``."""
+        return self._amplitudes
+
     @cached_property
     def conserves_magnetization(self) -> bool:
         """Whether every non-zero matrix element keeps sum_i s_i; exact for any operator, nothing is enumerated.

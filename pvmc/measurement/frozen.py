@@ -68,7 +68,7 @@ def read_state(path: Path, iteration: int | None) -> tuple[FrozenState, Sequence
     tables: dict[str, Any] = tomllib.loads(text)
     tables["sampler"] = {key: value for key, value in tables.get("sampler", {}).items() if key not in IGNORED}
     tables.pop("fit", None)
-    return FrozenState(RawInput(tables, str(saved.path)), saved, iteration, _walkers(saved.path)), found
+    return FrozenState(RawInput(tables, str(saved.path), stored=True), saved, iteration, _walkers(saved.path)), found
 
 
 def frozen(sampler: Sampler, seed: int) -> Sampler:

@@ -143,9 +143,8 @@ def _resumed(request: MeasureRequest, raw: RawInput, saved: SavedParameters, fou
         iteration, seed = int(before.attributes["iteration"]), int(before.attributes["seed"])
     except (KeyError, ValueError) as error:
         raise StorageError(f"{saved.path} is damaged: measurement {before.number} lacks {error}") from error
-    return Plan(
-        saved.path, RawInput(tables, str(saved.path)), saved, iteration, before.number, seed, checkpoint, None, before
-    )
+    raw = RawInput(tables, str(saved.path), stored=True)
+    return Plan(saved.path, raw, saved, iteration, before.number, seed, checkpoint, None, before)
 
 
 _FREE_TABLES = tuple(name.rstrip(".") for name in FREE)

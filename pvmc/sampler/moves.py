@@ -33,20 +33,11 @@ class MoveWeights(Section):
     translation: float = Field(default=0.0, ge=0.0)
     """translate the configuration by a random lattice vector; costs as much as N single flips"""
 
-    def fixed_magnetization(self, magnetization: int, operator: Operator | None) -> int | None:
-        """``magnetization`` where every move keeps sum_i s_i, else None.
-
-        Raises:
-            ValueError: the moves of the Hamiltonian are among the kinds, and the operator is not given.
-        """
+    def changes_magnetization(self, operator: Operator) -> str:
+        """The first kind of move that changes sum_i s_i; empty where all keep it (a global flip keeps a sum of 0)."""
         if self.flip > 0:
-            return None
-        if self.hamiltonian > 0:
-            if operator is None:
-                raise ValueError("moves of the Hamiltonian keep the magnetisation or not: the operator must be given")
-            if not operator.conserves_magnetization:
-                return None
-        return magnetization
+            return "flip"
+        return "hamiltonian" if self.hamiltonian > 0 and not operator.conserves_magnetization else ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from pvmc.config import KeyProblem, Section
 from pvmc.exact.basis import MAX_SITES, Basis
+from pvmc.exact.ground_sector import automatic_magnetization
 from pvmc.hamiltonians import Operator
 from pvmc.lattice import Lattice, LatticeError
 from pvmc.sampler.enumeration import Enumeration
@@ -25,10 +26,11 @@ class MetropolisSpec(Section):
     kind: Literal["metropolis"] = "metropolis"
     """Markov chains"""
     moves: MoveWeights | None = None
-    """weights of the moves; default: exchange 0.8 and exchange_any 0.2 where the Hamiltonian keeps the magnetisation,
-    flip elsewhere"""
-    magnetization: int = 0
-    """sum of s_i = +-1 of the walkers, where the moves keep it"""
+    """weights of the moves; default: exchange 0.8 and exchange_any 0.2 where the Hamiltonian keeps the magnetisation
+    (a diagonal one: where that of its ground state is known or given), flip elsewhere"""
+    magnetization: int | None = None
+    """sum of s_i = +-1 of the walkers, where Hamiltonian and moves keep it; default: that of the ground state where it
+    is known, else 0 or 1 (see docs/physics.md)"""
     start: Literal["random", "neel", "file"] = "random"
     """configurations that the walkers start from"""
     start_file: str | None = None
@@ -61,11 +63,35 @@ class MetropolisSpec(Section):
         """Number of walker blocks over all ranks."""
         return self.walkers // self.block_width
 
-    def resolved(self, lattice: Lattice, operator: Operator) -> MetropolisSpec:
-        """The section with automatic choices replaced by what was chosen."""
-        exchanges = MoveWeights(exchange=0.8, exchange_any=0.2)
-        automatic = exchanges if operator.conserves_magnetization else MoveWeights(flip=1.0)
-        return self.model_copy(update={"moves": self.moves or automatic, "sweep": self.sweep or lattice.n_sites})
+    def resolved(self, lattice: Lattice, operator: Operator, *, balanced: bool = False) -> MetropolisSpec:
+        """The section with automatic choices replaced by what was chosen.
+
+        Args:
+            lattice: the lattice.
+            operator: the Hamiltonian.
+            balanced: as many spins up as down are needed, where nothing else is asked for.
+
+        Raises:
+            KeyProblem: a magnetisation that the Hamiltonian or a move changes.
+        """
+        magnetization, changing = self.magnetization, self.moves.changes_magnetization(operator) if self.moves else ""
+        if magnetization is not None:
+            _require_conserved(magnetization, operator)
+            if changing:
+                both = f"sampler.moves.{changing} changes it; leave one of the two out"
+                raise KeyProblem("sampler.magnetization", magnetization, both)
+        elif not changing:
+            balanced = balanced or self.start == "neel" or bool(self.moves and self.moves.global_flip)
+            magnetization = automatic_magnetization(operator, balanced=balanced)
+        automatic = MoveWeights(flip=1.0) if magnetization is None else MoveWeights(exchange=0.8, exchange_any=0.2)
+        chosen = {"moves": self.moves or automatic, "magnetization": magnetization}
+        return self.model_copy(update=chosen | {"sweep": self.sweep or lattice.n_sites})
+
+    def without_idle_magnetization(self, operator: Operator) -> MetropolisSpec:
+        """The section of a file of an earlier version, which held 0 also where moves change the magnetisation."""
+        if self.magnetization == 0 and self.moves is not None and self.moves.changes_magnetization(operator):
+            return self.model_copy(update={"magnetization": None})
+        return self
 
     def build(self, lattice: Lattice, operator: Operator, seed: int) -> Metropolis:
         """The sampler on a lattice; ``moves`` must have been chosen.
@@ -77,8 +103,8 @@ class MetropolisSpec(Section):
         if self.moves is None:
             raise ValueError("the moves of a sampler are chosen before it is built")
         self._check(lattice, operator)
-        magnetization = self.fixed_magnetization(operator)
         moves = Moves.build(self.moves, lattice, operator)
+        ensemble = (self.n_blocks, self.block_width, lattice, self.start, self.magnetization, self.start_file)
         return Metropolis(
             moves=moves,
             seed=seed,
@@ -86,17 +112,18 @@ class MetropolisSpec(Section):
             sweep=self.sweep or lattice.n_sites,
             burn_in=self.burn_in,
             discard=self.discard,
-            ensemble=Ensemble(self.n_blocks, self.block_width, lattice, self.start, magnetization, self.start_file),
+            ensemble=Ensemble(*ensemble),
             tempering=self.tempering.build() if self.tempering else None,
             power=self.power,
             growth=self.growth.build(self.samples // self.walkers, self.walkers) if self.growth else None,
             uneven=not moves.conserve_magnetization,
-            smear=Smear(operator, self.smear, magnetization is not None) if self.smear else None,
+            smear=Smear(operator, self.smear, self.magnetization is not None) if self.smear else None,
         )
 
-    def fixed_magnetization(self, operator: Operator | None = None) -> int | None:
-        """The conserved sum of s_i, or None where a move changes it; moves of the Hamiltonian need the operator."""
-        return self.moves.fixed_magnetization(self.magnetization, operator) if self.moves is not None else None
+    @property
+    def fixed_magnetization(self) -> int | None:
+        """The conserved sum of s_i of a resolved section, or None where a move changes it."""
+        return self.magnetization
 
     def _check(self, lattice: Lattice, operator: Operator) -> None:
         if self.walkers % self.block_width:
@@ -109,12 +136,11 @@ class MetropolisSpec(Section):
             raise KeyProblem("sampler.smear", self.smear, f"goes with power = 2 alone, not {self.power:g}")
         self._check_growth()
         self._check_moves(operator)
-        fixed = self.fixed_magnetization(operator)
+        fixed = self.fixed_magnetization
         neel = _neel_magnetization(lattice) if self.start == "neel" else fixed
         if fixed is None:
             return
-        if abs(fixed) >= lattice.n_sites or (fixed + lattice.n_sites) % 2:
-            raise KeyProblem("sampler.magnetization", fixed, _allowed_magnetizations(lattice.n_sites))
+        _require_possible(fixed, lattice.n_sites)
         if fixed != neel or (self.start == "neel" and neel != 0):  # each walker takes either sign of the order
             raise KeyProblem("sampler.start", "neel", f"Neel order does not have magnetization = {fixed}; use random")
 
@@ -140,16 +166,14 @@ class MetropolisSpec(Section):
             )
         if moves.hamiltonian and not len(operator.flips):
             raise KeyProblem("sampler.moves.hamiltonian", moves.hamiltonian, "this Hamiltonian flips no spins")
-        fixed = self.fixed_magnetization(operator)
-        if fixed is None:
-            return
-        if not operator.conserves_magnetization:
+        if not (operator.conserves_magnetization or moves.changes_magnetization(operator)):
             raise KeyProblem(
                 "sampler.moves",
                 moves,
                 "this Hamiltonian changes the magnetisation, which exchanges keep; give flip a weight",
             )
-        if moves.global_flip and fixed != 0:
+        fixed = self.fixed_magnetization
+        if moves.global_flip and fixed:
             raise KeyProblem(
                 "sampler.moves.global_flip", moves.global_flip, f"a global flip does not keep magnetization = {fixed}"
             )
@@ -161,16 +185,32 @@ class ExactSpec(Section):
     kind: Literal["exact"]
     """all configurations in place of samples"""
     magnetization: int | Literal["any"] | None = None
-    """sum of s_i = +-1 of the configurations, or "any"; default: 0 where the Hamiltonian keeps it, any elsewhere"""
+    """sum of s_i = +-1 of the configurations, or "any"; default: that of the ground state where the Hamiltonian keeps
+    it and it is known, else 0 or 1; any where the Hamiltonian changes it, or is diagonal and it is not known"""
     block_width: int = Field(default=64, ge=1, le=4096)
     """configurations in a block, the unit of work; a job can use as many ranks as there are blocks"""
 
-    def resolved(self, lattice: Lattice, operator: Operator) -> ExactSpec:
-        """The section with the automatic choice replaced by what was chosen."""
+    def resolved(self, lattice: Lattice, operator: Operator, *, balanced: bool = False) -> ExactSpec:
+        """The section with the automatic choice replaced by what was chosen.
+
+        Args:
+            lattice: the lattice.
+            operator: the Hamiltonian.
+            balanced: as many spins up as down are needed, where nothing else is asked for.
+
+        Raises:
+            KeyProblem: a magnetisation that the Hamiltonian changes.
+        """
+        if isinstance(self.magnetization, int):
+            _require_conserved(self.magnetization, operator, 'write "any", or leave it out')
         if self.magnetization is not None:
             return self
-        automatic = lattice.n_sites % 2 if operator.conserves_magnetization else "any"
-        return self.model_copy(update={"magnetization": automatic})
+        automatic = automatic_magnetization(operator, balanced=balanced)
+        return self.model_copy(update={"magnetization": "any" if automatic is None else automatic})
+
+    def without_idle_magnetization(self, operator: Operator) -> ExactSpec:
+        """The section itself: earlier versions wrote what they used."""
+        return self
 
     def build(self, lattice: Lattice, operator: Operator, seed: int) -> Enumeration:
         """The enumeration; ``seed`` is not used.
@@ -180,16 +220,14 @@ class ExactSpec(Section):
         """
         if lattice.n_sites > MAX_SITES:
             raise KeyProblem("sampler.kind", "exact", f"needs at most {MAX_SITES} sites, not {lattice.n_sites}")
-        fixed = self.fixed_magnetization(operator)
+        fixed = self.fixed_magnetization
         if fixed is not None:
-            if not operator.conserves_magnetization:
-                raise KeyProblem("sampler.magnetization", fixed, 'this Hamiltonian changes it; must be "any"')
-            if abs(fixed) > lattice.n_sites or (fixed + lattice.n_sites) % 2:
-                raise KeyProblem("sampler.magnetization", fixed, _allowed_magnetizations(lattice.n_sites))
+            _require_possible(fixed, lattice.n_sites)
         return Enumeration(Basis.enumerate(lattice.n_sites, fixed), self.block_width, fixed)
 
-    def fixed_magnetization(self, operator: Operator | None = None) -> int | None:
-        """The sum of s_i of all configurations, or None for all 2^N; ``operator`` is not needed."""
+    @property
+    def fixed_magnetization(self) -> int | None:
+        """The sum of s_i of all configurations of a resolved section, or None for all 2^N."""
         return self.magnetization if isinstance(self.magnetization, int) else None
 
 
@@ -208,8 +246,17 @@ def _neel_magnetization(lattice: Lattice) -> int:
         raise KeyProblem("sampler.start", "neel", f"needs a bipartite lattice: {error}") from None
 
 
-def _allowed_magnetizations(n_sites: int) -> str:
-    parity = "odd" if n_sites % 2 else "even"
-    return f"{n_sites} spins +-1 that exchange sum to an {parity} number between {2 - n_sites} and {n_sites - 2}" + (
-        " (an odd number of sites has no zero magnetisation)" if n_sites % 2 else ""
-    )
+def _require_conserved(magnetization: int, operator: Operator, remedy: str = "leave it out") -> None:
+    """KeyProblem where the Hamiltonian leads out of a magnetisation that was asked for."""
+    if not operator.conserves_magnetization:
+        raise KeyProblem(
+            "sampler.magnetization", magnetization, f"this Hamiltonian does not conserve the magnetisation; {remedy}"
+        )
+
+
+def _require_possible(magnetization: int, n_sites: int) -> None:
+    """KeyProblem for a magnetisation that N spins cannot have."""
+    if abs(magnetization) > n_sites or (magnetization + n_sites) % 2:
+        parity = "odd" if n_sites % 2 else "even"
+        allowed = f"{n_sites} spins +-1 sum to an {parity} number between {-n_sites} and {n_sites}"
+        raise KeyProblem("sampler.magnetization", magnetization, f"{allowed}; left out, pvmc chooses one")

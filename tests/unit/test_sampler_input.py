@@ -70,7 +70,18 @@ def test_the_resolved_input_can_be_read_again() -> None:
         ({"kind": "exakt"}, "ising", 'sampler.kind = "exakt": must be "metropolis" or "exact", did you mean "exact"?'),
         ({"kind": "exact", "walkers": 8}, "ising", "sampler.walkers = 8: unknown key"),
         ({"kind": "exact", "magnetization": 1}, "heisenberg", "sampler.magnetization = 1: 6 spins"),
-        ({"kind": "exact", "magnetization": 0}, "ising", "sampler.magnetization = 0: this Hamiltonian changes it"),
+        (
+            {"kind": "exact", "magnetization": 0},
+            "ising",
+            '= 0: this Hamiltonian does not conserve the magnetisation; write "any", or leave it out',
+        ),
+        ({"magnetization": 4}, "ising", "= 4: this Hamiltonian does not conserve the magnetisation; leave it out"),
+        ({"magnetization": 0}, "ising", "= 0: this Hamiltonian does not conserve the magnetisation; leave it out"),
+        (
+            {"magnetization": 4, "moves": {"flip": 1.0}},
+            "heisenberg",
+            "sampler.magnetization = 4: sampler.moves.flip changes it; leave one of the two out",
+        ),
         ({"moves": {"global_flip": 1.0}}, "ising", "do not reach every configuration"),
         ({"moves": {"exchange": 1.0}}, "ising", "this Hamiltonian changes the magnetisation"),
         (

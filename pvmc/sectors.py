@@ -1,0 +1,304 @@
+"""The quantum numbers that a job's states have by construction, their lowest energy, and where the ground state is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pvmc.ansatz import Projected
+from pvmc.ansatz.quantum_numbers import order
+from pvmc.ansatz.symmetry import SymmetryGroup, claimed_symmetry
+from pvmc.exact import Reference, find_reference
+from pvmc.exact.characters import Numbers, characters_of, positive_characters
+from pvmc.exact.ground_sector import SAME_LEVEL, SEARCHED_SITES, GroundSector, ground_sector, polarised_energies
+from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
+from pvmc.hamiltonians.pairs import is_rotation_invariant, norm_bound
+from pvmc.job import Job
+
+QUANTUM_NUMBERS = ("momentum", "parity", "irrep", "spin_flip")
+"""Keys of a projected wave function, in the order in which they are named."""
+
+
+@dataclass(frozen=True)
+class Sector:
+    """Where a job's states are, and where the ground state is.
+
+    Attributes:
+        words: magnetisation and symmetries of the states, with the keys that fix them; empty where nothing is fixed.
+        reference: their lowest energy (total); None where it is not known.
+        ground: the lowest energy of all states; None where it is not known.
+        ground_words: quantum numbers of the ground state, as far as they are known.
+        elsewhere: what is wrong, and the key to change, where the ground state is known not to be among the states;
+            else empty.
+    """
+
+    words: str
+    reference: Reference | None
+    ground: Reference | None
+    ground_words: str
+    elsewhere: str
+
+
+def sector_of(job: Job, *, most_sites: int = SEARCHED_SITES, largest: int = AUTOMATIC_DIMENSION) -> Sector:
+    """The sector of a job.  Work of one rank.
+
+    Args:
+        job: the job.
+        most_sites: largest number of sites of which every magnetisation is diagonalised.
+        largest: largest dimension of a Hilbert space to diagonalise.
+    """
+    return _Search(job, most_sites, largest).sector()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An exact energy, and what was searched for it.
+
+    Attributes:
+        reference: the energy (total), and where it comes from.
+        lines: quantum numbers of the state, what was searched, and whether the job's states can be it.
+    """
+
+    reference: Reference
+    lines: tuple[str, ...]
+
+
+def exact_answer(job: Job, *, only_magnetization: bool) -> Answer | None:
+    """The exact ground-state energy; None where it is not within reach.  Work of one rank.
+
+    Of a projected wave function, the lowest energy of its quantum numbers.
+
+    Args:
+        job: the job.
+        only_magnetization: look at the magnetisation of the job's sampler alone, rather than at all.
+    """
+    search = _Search(job, LANCZOS_SITES, 2**LANCZOS_SITES)
+    magnetization = job.sampler.magnetization if only_magnetization else None
+    if isinstance(job.ansatz, Projected):
+        return search.projected_answer(magnetization)
+    return search.answer(magnetization)
+
+
+class _Search:
+    """What is found out about the sectors of a job, step by step."""
+
+    def __init__(self, job: Job, most_sites: int, largest: int):
+        self._job, self._operator, self._largest = job, job.operator, largest
+        self._magnetization = job.sampler.magnetization
+        group = claimed_symmetry(job.ansatz)
+        self._group = group if group is not None and len(group) > 1 else None
+        self._all = ground_sector(job.operator, most_sites)
+
+    def sector(self) -> Sector:
+        """The result."""
+        level = self._lowest(self._magnetization)
+        ground = self._ground(level)
+        fits = self._fits() if level is not None else None
+        reference = self._symmetric(fits, level)
+        wrong = self._wrong_magnetization(level, ground) or self._wrong_symmetry(level, reference, fits)
+        return Sector(words_of(self._job), reference, ground, in_words(self._all) if self._all else "", wrong)
+
+    def answer(self, magnetization: int | None) -> Answer | None:
+        """The lowest energy of a magnetisation, or of all."""
+        if magnetization is not None:
+            level = self._lowest(magnetization)
+            if level is None:
+                return None
+            words = f"magnetisation {magnetization} alone was searched (sampler.magnetization)"
+            return Answer(level, _lines(words, self._wrong_magnetization(level, self._ground(level))))
+        known = self._all
+        if known is None:
+            conserved = self._operator.conserves_magnetization
+            level = None if conserved else self._lowest(None)
+            return None if level is None else Answer(level, _lines(self._other_symmetry(level)))
+        found = self._lowest(known.preferred) if known.energy is None else Reference(known.energy, known.method)
+        if found is None:
+            return None
+        self._magnetization = known.preferred
+        return Answer(found, _lines(f"ground state: {in_words(known)}; {_how(known)}", self._other_symmetry(found)))
+
+    def projected_answer(self, magnetization: int | None) -> Answer | None:
+        """The lowest energy of the quantum numbers of the wave function, at a magnetisation or at all."""
+        from pvmc.exact.sector import sector_reference  # scipy's sparse matrices: a closed solution needs none
+
+        assert self._group is not None
+        n_sites, searched = self._operator.n_sites, [magnetization]
+        if magnetization is None and self._operator.conserves_magnetization:
+            searched = list(range(n_sites % 2, n_sites + 1, 2))
+            searched += [-value for value in searched if value]
+            if np.any(self._group.signs < 0) or is_rotation_invariant(self._operator):
+                searched = [n_sites % 2]
+        pairs = [(value, sector_reference(self._operator, self._group, value, self._largest)) for value in searched]
+        found = [(value, level) for value, level in pairs if level is not None]
+        if not found:
+            return None
+        lowest = min(level.energy for _, level in found)
+        value, level = next((value, level) for value, level in found if self._same(level.energy, lowest))
+        self._magnetization = value
+        numbers = ", ".join(numbers_of(self._job))
+        where = numbers if value is None else f"{numbers}, magnetisation {value}"
+        count = f"; {len(searched)} values of the magnetisation searched" if len(searched) > 1 else ""
+        any_level = self._lowest(value)
+        ground = self._ground(any_level)
+        lower = ground is not None and not self._same(ground.energy, level.energy)
+        note = f"the ground state of all quantum numbers has E = {ground.energy:.12g}" if lower and ground else ""
+        return Answer(level, _lines(f"lowest state of {where}{count}", note))
+
+    def _other_symmetry(self, level: Reference) -> str:
+        """One line where the wave function cannot be the state of this level."""
+        fits = self._fits()
+        return self._wrong_symmetry(level, self._symmetric(fits, level), fits)
+
+    def _lowest(self, magnetization: int | None) -> Reference | None:
+        """The lowest energy of a magnetisation."""
+        levels = self._all.levels if self._all else None
+        config, operator = self._job.config, self._operator
+        if magnetization is not None and abs(magnetization) == operator.n_sites:
+            return Reference(polarised_energies(operator)[magnetization], "product state")
+        closed = find_reference(config.lattice, config.hamiltonian, operator, magnetization, largest=0)
+        if closed is not None:
+            return closed
+        if levels is not None and self._all is not None:
+            energy = self._all.energy if magnetization is None else levels[magnetization]
+            return None if energy is None else Reference(energy, self._all.method)
+        if self._all is not None and self._all.energy is not None and magnetization in self._all.magnetizations:
+            return Reference(self._all.energy, self._all.method)
+        return find_reference(config.lattice, config.hamiltonian, operator, magnetization, largest=self._largest)
+
+    def _ground(self, level: Reference | None) -> Reference | None:
+        """The lowest energy of all states."""
+        known = self._all
+        if known is None:
+            return None if self._operator.conserves_magnetization and self._magnetization is not None else level
+        if known.energy is not None:
+            return Reference(known.energy, known.method)
+        return level if self._magnetization in (None, *known.magnetizations) else self._lowest(known.preferred)
+
+    def _characters(self, group: SymmetryGroup) -> Numbers | None:
+        """Those of the ground state of the magnetisation under symmetries of the Hamiltonian, where they are known."""
+        magnetization, n_sites = self._magnetization, self._operator.n_sites
+        known = positive_characters(self._operator, magnetization, group)
+        size = dimension(n_sites, magnetization)
+        if known is not None or n_sites > LANCZOS_SITES or size > self._largest:
+            return known
+        from pvmc.exact.basis import Basis
+        from pvmc.exact.lanczos import ground_state  # scipy's sparse matrices: most runs need none
+
+        basis = Basis.enumerate(n_sites, magnetization)
+        return characters_of(ground_state(self._operator, basis)[1], basis, group)
+
+    def _fits(self) -> bool | None:
+        """Whether the ground state of the magnetisation has the symmetries; None where that is not known."""
+        if self._group is None:
+            return True
+        characters = self._characters(self._group)
+        return None if characters is None else bool(np.allclose(characters, self._group.characters, atol=1e-6))
+
+    def _symmetric(self, fits: bool | None, level: Reference | None) -> Reference | None:
+        """The lowest energy of the states that the wave function can be."""
+        if fits or self._group is None:
+            return level
+        from pvmc.exact.sector import sector_reference  # scipy's sparse matrices: most runs need none
+
+        found = sector_reference(self._operator, self._group, self._magnetization, self._largest)
+        if found is not None and level is not None and self._same(found.energy, level.energy):
+            return level
+        return found if found is not None or fits is False or isinstance(self._job.ansatz, Projected) else level
+
+    def _same(self, energy: float, other: float) -> bool:
+        return abs(energy - other) <= SAME_LEVEL * norm_bound(self._operator)
+
+    def _wrong_magnetization(self, level: Reference | None, ground: Reference | None) -> str:
+        """One line where the ground state is known to have another magnetisation."""
+        known, magnetization = self._all, self._magnetization
+        if known is None or magnetization is None or magnetization in known.magnetizations or ground is None:
+            return ""
+        if level is not None and self._same(level.energy, ground.energy):
+            return ""
+        here = "" if level is None else f", whose lowest energy is {level.energy:.10g}"
+        return (
+            f"the ground state has {in_words(known)} and E = {ground.energy:.10g}; the states of this input have "
+            f"magnetisation {magnetization}{here}: set sampler.magnetization = {known.preferred}, or leave it out"
+        )
+
+    def _wrong_symmetry(self, level: Reference | None, reference: Reference | None, fits: bool | None) -> str:
+        """One line where the ground state of the magnetisation does not have the symmetries of the wave function."""
+        if level is None or fits or (fits is None and reference is None):
+            return ""
+        if reference is not None and self._same(reference.energy, level.energy):
+            return ""
+        ansatz = self._job.config.ansatz
+        here = f"; their lowest energy is {reference.energy:.10g}" if reference is not None else ""
+        if isinstance(self._job.ansatz, Projected):
+            keys = ", ".join(f"ansatz.{name}" for name in QUANTUM_NUMBERS if getattr(ansatz, name, None) is not None)
+            return (
+                f"the ground state (E = {level.energy:.10g}) has other quantum numbers than the states of this input"
+                f"{here}: change {keys} unless an excited state is wanted"
+            )
+        symmetry = getattr(ansatz, "symmetry", None)
+        given = f'ansatz.symmetry = "{symmetry}"' if symmetry else "the symmetry of the wave function"
+        momentum = self._momentum()
+        has = f"has momentum {momentum}" if momentum else "has other quantum numbers than its states"
+        cure = 'set ansatz.symmetry = "none"' + (f", or project on momentum = {momentum}" if momentum else "")
+        here = here.replace("their", "its")
+        return f"{given} excludes the ground state (E = {level.energy:.10g}), which {has}{here}: {cure}"
+
+    def _momentum(self) -> str:
+        """The momentum of the ground state of the magnetisation, where it has one that is not 0; else empty."""
+        steps = self._job.lattice.generators.get("translation", ())
+        if not len(steps):
+            return ""
+        characters = self._characters(SymmetryGroup.of_permutations(np.asarray(steps)))
+        if characters is None:
+            return ""
+        lengths = [order(step) for step in steps]
+        turns = -np.angle(characters) * np.array(lengths) / (2 * np.pi)
+        momentum = [int(n) % length for n, length in zip(np.rint(turns), lengths, strict=True)]
+        return str(momentum) if any(momentum) else ""
+
+
+def _lines(*lines: str) -> tuple[str, ...]:
+    return tuple(line for line in lines if line)
+
+
+def _how(ground: GroundSector) -> str:
+    """What was searched, in words."""
+    if ground.levels is not None:
+        return f"all {len(ground.levels)} values searched"
+    if ground.method == "Bethe ansatz":
+        return "all values searched, by the Bethe ansatz"
+    if ground.method == "product state":
+        return "no pair of spins can be lower"
+    return "spin rotations are a symmetry, so that no other value is lower"
+
+
+def numbers_of(job: Job) -> list[str]:
+    """The quantum numbers of a projected wave function, such as "spin flip -1"."""
+    numbers = [(name, getattr(job.config.ansatz, name, None)) for name in QUANTUM_NUMBERS]
+    return [f"{name.replace('_', ' ')} {value}" for name, value in numbers if value is not None]
+
+
+def in_words(ground: GroundSector) -> str:
+    """The magnetisations of the ground state: "magnetisation 4", or "magnetisation 4 or -4 (degenerate)"."""
+    values = ground.magnetizations
+    listed = f"{', '.join(map(str, values[:-1]))} or {values[-1]}" if len(values) > 1 else str(values[0])
+    return f"magnetisation {listed}" + (" (degenerate)" if len(values) > 1 else "")
+
+
+def words_of(job: Job) -> str:
+    """The magnetisation and the symmetries that are fixed, with the keys that fix them; empty where none is."""
+    parts = []
+    magnetization, n_sites = job.sampler.magnetization, job.lattice.n_sites
+    if magnetization is not None:
+        polarised = f", all spins {'up' if magnetization > 0 else 'down'}: a product state"
+        parts.append(f"magnetisation {magnetization}" + (polarised if abs(magnetization) == n_sites else ""))
+    elif job.operator.conserves_magnetization:
+        parts.append("any magnetisation (sampler.moves change it)")
+    ansatz = job.config.ansatz
+    if isinstance(job.ansatz, Projected):
+        parts += numbers_of(job)
+    elif (symmetry := getattr(ansatz, "symmetry", None)) not in (None, "none"):
+        momentum = "momentum 0" if symmetry in ("translation", "space") else ""
+        parts.append(f'{momentum or "invariant"} (ansatz.symmetry = "{symmetry}")')
+    return ", ".join(parts)
