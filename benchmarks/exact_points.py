@@ -27,11 +27,8 @@ def exact_ground_state(config: JobConfig, magnetization: int | None) -> tuple[fl
         magnetization: sum_i s_i, where it is conserved.
     """
     lattice = config.lattice.build()
-    hamiltonian = config.hamiltonian
-    if getattr(hamiltonian, "marshall", False):
-        hamiltonian = hamiltonian.model_copy(update={"marshall": False})
     basis = Basis.enumerate(lattice.n_sites, magnetization)
-    energy, vector = ground_state(Operator.from_pauli_sum(hamiltonian.build(lattice), lattice.n_sites), basis)
+    energy, vector = ground_state(Operator.from_pauli_sum(config.hamiltonian.written(lattice), lattice.n_sites), basis)
     full = np.zeros(2**lattice.n_sites, dtype=vector.dtype)
     full[basis.labels] = vector
     return energy, full

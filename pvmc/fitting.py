@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pvmc import fit as supervised
-from pvmc.config import RawInput, to_toml, validate
+from pvmc.config import RawInput, stored_tables, to_toml, validate
 from pvmc.errors import InputError, on_every_rank
 from pvmc.exact import Basis, ground_state
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
@@ -133,7 +132,7 @@ def _other_run(job: Job, spec: FitSpec) -> DataSet:
     source = str(spec.source)
     saved = read_parameters(source)
     text = str(open_fit(source).attributes["config"]) if fit_file(source).is_file() else open_run(source).config_text
-    raw = RawInput(tomllib.loads(text), str(saved.path), stored=True)
+    raw = RawInput(stored_tables(text), str(saved.path), stored=True)
     other = build_job(validate(JobConfig, raw), raw)
     if other.lattice.n_sites != job.lattice.n_sites:
         raise InputError(f"fit.source: {saved.path} has {other.lattice.n_sites} sites, not {job.lattice.n_sites}")

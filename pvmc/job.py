@@ -15,7 +15,6 @@ from pvmc.ansatz.base import Ansatz
 from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sections_of, to_toml, validate
 from pvmc.fit import FitSpec
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
-from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, LatticeSpec
 from pvmc.runtime import CheckpointSpec, ConvergenceSpec, TimeSpec
 from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
@@ -232,10 +231,10 @@ class Draft:
             return
         ansatz, model = parts["ansatz"], parts["hamiltonian"]
         self._ansatz = attempt(lambda: ansatz.build(lattice)) if ansatz is not None else None
-        terms = attempt(lambda: model.build(lattice)) if model is not None else None
-        operator = attempt(lambda: Operator.from_pauli_sum(terms, lattice.n_sites)) if terms is not None else None
-        if terms is None or operator is None:
+        compiled = attempt(lambda: model.compiled(lattice)) if model is not None else None
+        if compiled is None:
             return
+        parts["hamiltonian"], terms, operator = compiled
         self._operator = operator
         if ansatz is not None:
             attempt(lambda: _check_symmetry(ansatz, lattice, terms))
@@ -257,8 +256,6 @@ class Draft:
                 sampler = sampler.without_idle_magnetization(operator)
             balanced = ansatz is not None and _has_spin_flip(ansatz)
             parts["sampler"] = self.problems.attempt(lambda: sampler.resolved(lattice, operator, balanced=balanced))
-        if isinstance(parts["hamiltonian"], TermsSpec):
-            parts["hamiltonian"] = parts["hamiltonian"].resolved()
         if parts["sr"] is not None:
             largest = max((abs(coefficient) for string, coefficient in terms.terms.items() if string), default=1.0)
             parts["sr"] = parts["sr"].resolved(largest or 1.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.config import RawInput, shown, to_toml, validate
+from pvmc.config import RawInput, shown, stored_tables, to_toml, validate
 from pvmc.driver import State
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
@@ -76,7 +76,7 @@ def stored_input(directory: Path) -> RawInput:
         StorageError: it cannot be read.
     """
     run = _existing(directory)
-    return RawInput(tomllib.loads(run.config_text), str(run.path), str(run.attributes["config_source"]), stored=True)
+    return RawInput(stored_tables(run.config_text), str(run.path), str(run.attributes["config_source"]), stored=True)
 
 
 def _existing(directory: Path) -> Run:
@@ -116,7 +116,7 @@ def require_same_input(old: str, config: JobConfig, directory: Path) -> None:
 
 def _with_defaults(text: str) -> dict[str, Any]:
     """The tables of a stored input, with keys that are newer than it at their defaults."""
-    tables = tomllib.loads(text)
+    tables = stored_tables(text)
     try:
         return tomllib.loads(to_toml(validate(JobConfig, RawInput(tables, "the stored input"))))
     except InputError:  # of a version that knew other keys: compared as it stands

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 
-from pvmc.config import KeyProblem, RawInput, Section, validate
+from pvmc.config import KeyProblem, RawInput, Section, stored_tables, validate
 from pvmc.errors import InputError
 from pvmc.hamiltonians import HamiltonianSpec, PauliSum
 from pvmc.io.reader import Run
@@ -54,7 +53,7 @@ def system_of(run: Run) -> System:
 
 def run_input(run: Run) -> RawInput:
     """The whole input of a run, to be validated again."""
-    return RawInput(tomllib.loads(run.config_text), f"the input in {run.path}", run.config_text, stored=True)
+    return RawInput(stored_tables(run.config_text), f"the input in {run.path}", run.config_text, stored=True)
 
 
 def model_name(run: Run) -> str:

@@ -17,6 +17,7 @@ from pvmc.config.section import (
     ordered_fields,
     shown,
 )
+from pvmc.config.stored import stored_tables
 from pvmc.config.words import allowed_values, section_classes
 from pvmc.config.writing import to_toml
 
@@ -38,6 +39,7 @@ __all__ = [
     "section_classes",
     "sections_of",
     "shown",
+    "stored_tables",
     "to_toml",
     "validate",
 ]

@@ -6,14 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from pvmc.config import Section
 from pvmc.hamiltonians.geometry import is_chain, is_ring
 from pvmc.hamiltonians.pauli import PauliSum, X, Y, Z
-from pvmc.hamiltonians.rotation import lattice_problem
+from pvmc.hamiltonians.rotation import FieldModel, lattice_problem
 from pvmc.lattice import Lattice
 
 
-class ClusterIsingSpec(Section):
+class ClusterIsingSpec(FieldModel):
     """H = -K sum_i sigma^z_{i-1} sigma^x_i sigma^z_{i+1} + lambda sum_i sigma^y_i sigma^y_{i+1} - h sum_i sigma^x_i.
 
     The model of Smacchia et al., Phys. Rev. A 84, 022304 (2011), with x and z exchanged: between the cluster state
@@ -30,7 +29,7 @@ class ClusterIsingSpec(Section):
     field: float = 0.0
     """h, transverse field along x"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
+    def written(self, lattice: Lattice) -> PauliSum:
         """The operator on a chain; raises KeyProblem on other lattices."""
         if not is_chain(lattice):
             raise lattice_problem(self.model, 'needs a chain: lattice kind "chain"')

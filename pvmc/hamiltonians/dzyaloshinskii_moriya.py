@@ -7,12 +7,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import Section
 from pvmc.hamiltonians.fields import SiteField
 from pvmc.hamiltonians.geometry import oriented_bonds
 from pvmc.hamiltonians.heisenberg import Vector, xxz, zeeman
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum
-from pvmc.hamiltonians.rotation import lattice_problem, marshall_rotated
+from pvmc.hamiltonians.rotation import MarshallModel, lattice_problem
 from pvmc.lattice import Lattice, LatticeError
 
 
@@ -33,7 +32,7 @@ def dzyaloshinskii_moriya(
     )
 
 
-class DzyaloshinskiiMoriyaSpec(Section):
+class DzyaloshinskiiMoriyaSpec(MarshallModel):
     """H = sum_{i -> j} [ J (S^x_i S^x_j + S^y_i S^y_j + Delta S^z_i S^z_j) + D . (S_i x S_j) ] - sum_i h_i S^z_i.
 
     The sum runs over nearest neighbours, each bond turned along the positive axes: on a ring from i to i + 1 all the
@@ -52,11 +51,9 @@ class DzyaloshinskiiMoriyaSpec(Section):
     """D, in the unit of J: a number (along z), or the vector [Dx, Dy, Dz]"""
     field: SiteField = 0.0
     """h, field along z: uniform, site by site, or random"""
-    marshall: bool = False
-    """rotate one sublattice by pi about z; needs a bipartite lattice"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises KeyProblem where bonds have no orientation or no rotation exists."""
+    def written(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice; raises KeyProblem where bonds have no orientation."""
         try:
             bonds = oriented_bonds(lattice)
         except LatticeError as error:
@@ -66,7 +63,7 @@ class DzyaloshinskiiMoriyaSpec(Section):
         terms = xxz(bonds, self.coupling * couplings, self.anisotropy)
         terms += dzyaloshinskii_moriya(bonds, vector, couplings)
         terms += zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
-        return marshall_rotated(terms, lattice, self.marshall)
+        return terms
 
     @property
     def energy_unit(self) -> str:

@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.config import Section
 from pvmc.hamiltonians.fields import SiteField, site_values
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
-from pvmc.hamiltonians.rotation import marshall_rotated
+from pvmc.hamiltonians.rotation import MarshallModel
 from pvmc.lattice import Lattice
 
 Vector = Annotated[tuple[float, float, float], Field(strict=False)]  # not strict: TOML has lists, not tuples
@@ -58,7 +57,7 @@ def zeeman(letter: str, field: SiteField, n_sites: int, key: str) -> PauliSum:
     return site_sum(letter, -0.5 * site_values(field, n_sites, key))
 
 
-class HeisenbergSpec(Section):
+class HeisenbergSpec(MarshallModel):
     """H = J sum_<ij> S_i . S_j - sum_i h_i S^z_i over nearest neighbours, in units of J (S.S).
 
     With a random field on a chain this is the model of many-body localisation (Luitz, Laflorencie and Alet,
@@ -71,14 +70,12 @@ class HeisenbergSpec(Section):
     """J, energy unit; positive is antiferromagnetic"""
     field: SiteField = 0.0
     """h, field along z, in the unit of J: uniform, site by site, or random"""
-    marshall: bool = True
-    """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises KeyProblem where a Marshall rotation does not exist."""
+    def written(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice; raises KeyProblem for a list of fields not of length N."""
         terms = xxz(lattice.bonds(), self.coupling * lattice.couplings(), 1.0)
         terms += zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
-        return marshall_rotated(terms, lattice, self.marshall)
+        return terms
 
     @property
     def energy_unit(self) -> str:
@@ -86,7 +83,7 @@ class HeisenbergSpec(Section):
         return "J (S.S)"
 
 
-class XXZSpec(Section):
+class XXZSpec(MarshallModel):
     """H = J sum_<ij> [ S^x_i S^x_j + S^y_i S^y_j + Delta S^z_i S^z_j ] - sum_i h_i S^z_i over nearest neighbours."""
 
     model: Literal["xxz"]
@@ -97,14 +94,12 @@ class XXZSpec(Section):
     """Delta, strength of the S^z S^z term relative to the in-plane terms"""
     field: SiteField = 0.0
     """h, field along z, in the unit of J: uniform, site by site, or random"""
-    marshall: bool = True
-    """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises KeyProblem where a Marshall rotation does not exist."""
+    def written(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice; raises KeyProblem for a list of fields not of length N."""
         terms = xxz(lattice.bonds(), self.coupling * lattice.couplings(), self.anisotropy)
         terms += zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
-        return marshall_rotated(terms, lattice, self.marshall)
+        return terms
 
     @property
     def energy_unit(self) -> str:
@@ -112,7 +107,7 @@ class XXZSpec(Section):
         return "J (S.S)"
 
 
-class XYZSpec(Section):
+class XYZSpec(MarshallModel):
     """H = sum_<ij> [ Jx S^x_i S^x_j + Jy S^y_i S^y_j + Jz S^z_i S^z_j ] - sum_i h_i . S_i over nearest neighbours.
 
     Without a field the chain is solved by Baxter, Ann. Phys. 70, 323 (1972).
@@ -128,15 +123,13 @@ class XYZSpec(Section):
     """field along y: uniform, site by site, or random (makes the Hamiltonian complex)"""
     field_z: SiteField = 0.0
     """field along z: uniform, site by site, or random"""
-    marshall: bool = True
-    """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises KeyProblem where a Marshall rotation does not exist."""
+    def written(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice; raises KeyProblem for a list of fields not of length N."""
         terms = xyz(lattice.bonds(), self.couplings, lattice.couplings())
         for letter, field in (("X", self.field_x), ("Y", self.field_y), ("Z", self.field_z)):
             terms += zeeman(letter, field, lattice.n_sites, f"hamiltonian.field_{letter.lower()}")
-        return marshall_rotated(terms, lattice, self.marshall)
+        return terms
 
     @property
     def energy_unit(self) -> str:

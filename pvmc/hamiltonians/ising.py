@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import Section
 from pvmc.hamiltonians.fields import SiteField, site_values
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
+from pvmc.hamiltonians.rotation import FieldModel
 from pvmc.lattice import Lattice
 
 
@@ -28,7 +28,7 @@ def transverse_field_ising(
     return pair_sum("ZZ", bonds, -np.asarray(coupling, dtype=np.float64)) + site_sum("X", -fields)
 
 
-class IsingSpec(Section):
+class IsingSpec(FieldModel):
     """H = -J sum_<ij> sigma^z_i sigma^z_j - sum_i h_i sigma^x_i - sum_i g_i sigma^z_i over nearest neighbours.
 
     Pfeuty, Ann. Phys. 57, 79 (1970) solves the chain without g.  For h >= 0 no off-diagonal element is positive, so
@@ -44,7 +44,7 @@ class IsingSpec(Section):
     longitudinal: SiteField = 0.0
     """g, longitudinal field, in the same unit as J: uniform, site by site, or random"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
+    def written(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice; raises KeyProblem when a list of fields has another length than N."""
         transverse = site_values(self.field, lattice.n_sites, "hamiltonian.field")
         longitudinal = site_values(self.longitudinal, lattice.n_sites, "hamiltonian.longitudinal")

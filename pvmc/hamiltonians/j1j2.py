@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pvmc.config import KeyProblem, Section
+from pvmc.config import KeyProblem
 from pvmc.hamiltonians.fields import SiteField
 from pvmc.hamiltonians.heisenberg import xxz, zeeman
 from pvmc.hamiltonians.pauli import PauliSum
-from pvmc.hamiltonians.rotation import marshall_rotated
+from pvmc.hamiltonians.rotation import MarshallModel
 from pvmc.lattice import Lattice, LatticeError
 
 
-class J1J2Spec(Section):
+class J1J2Spec(MarshallModel):
     """H = J1 sum_<ij> S_i . S_j + J2 sum_<<ij>> S_i . S_j + J3 sum_<<<ij>>> S_i . S_j - sum_i h_i S^z_i.
 
     The shells are those of the lattice, by ascending distance.  On the chain with J2 = J1/2 the ground state is a
@@ -30,14 +30,12 @@ class J1J2Spec(Section):
     """J3, third neighbours"""
     field: SiteField = 0.0
     """h, field along z: uniform, site by site, or random"""
-    marshall: bool = True
-    """rotate one sublattice of the nearest neighbours by pi about z (Marshall sign rule); needs a bipartite lattice"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises KeyProblem where a shell or a Marshall rotation does not exist."""
+    def written(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice; raises KeyProblem where a shell does not exist."""
         shells = [self._shell(lattice, shell) for shell in (1, 2, 3)]
         terms = PauliSum.total(shells) + zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
-        return marshall_rotated(terms, lattice, self.marshall)
+        return terms
 
     def _shell(self, lattice: Lattice, shell: int) -> PauliSum:
         coupling = (self.j1, self.j2, self.j3)[shell - 1]

@@ -8,15 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.config import Section
 from pvmc.hamiltonians.geometry import bonds_by_direction
 from pvmc.hamiltonians.heisenberg import Vector
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
-from pvmc.hamiltonians.rotation import lattice_problem
+from pvmc.hamiltonians.rotation import FieldModel, lattice_problem
 from pvmc.lattice import Lattice, LatticeError
 
 
-class KitaevSpec(Section):
+class KitaevSpec(FieldModel):
     """H = -sum_{a = x, y, z} K_a sum_{a bonds} sigma^a_i sigma^a_j - sum_i h . sigma_i over nearest neighbours.
 
     A lattice with three directions of bonds is needed: the honeycomb (Kitaev, Ann. Phys. 321, 2 (2006), whose spin
@@ -31,7 +30,7 @@ class KitaevSpec(Section):
     field: Vector = (0.0, 0.0, 0.0)
     """[hx, hy, hz], uniform field"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
+    def written(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice; raises KeyProblem where it has not three directions of bonds."""
         bonds = _directions(lattice, self.model, 3, "the honeycomb or the triangular lattice")
         terms = PauliSum.total(
@@ -46,7 +45,7 @@ class KitaevSpec(Section):
         return "K (sigma.sigma)"
 
 
-class CompassSpec(Section):
+class CompassSpec(FieldModel):
     """H = -Jx sum_{horizontal} sigma^x_i sigma^x_j - Jz sum_{vertical} sigma^z_i sigma^z_j, the quantum compass model.
 
     The two directions of bonds of a rectangle take the place of Kitaev's three.  Kugel and Khomskii, Sov. Phys. Usp.
@@ -58,7 +57,7 @@ class CompassSpec(Section):
     couplings: Annotated[tuple[float, float], Field(strict=False)] = (1.0, 1.0)
     """[Jx, Jz] of the bonds along x and along y, energy unit; positive is ferromagnetic"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
+    def written(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice; raises KeyProblem where it has not two directions of bonds."""
         bonds = _directions(lattice, self.model, 2, "the rectangle")
         return PauliSum.total(

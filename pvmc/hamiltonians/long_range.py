@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.config import Section
 from pvmc.hamiltonians.fields import SiteField, site_values
 from pvmc.hamiltonians.geometry import all_pairs, distances, images, is_ring, nearest_images
 from pvmc.hamiltonians.heisenberg import xyz, zeeman
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.hamiltonians.pauli import PauliSum, site_sum
-from pvmc.hamiltonians.rotation import lattice_problem, marshall_rotated
+from pvmc.hamiltonians.rotation import FieldModel, MarshallModel, lattice_problem
 from pvmc.lattice import Lattice, LatticeError
 
 
@@ -54,7 +53,7 @@ def _couplings(lattice: Lattice, model: str, exponent: float, n_images: int) -> 
         raise lattice_problem(model, error) from None
 
 
-class LongRangeIsingSpec(Section):
+class LongRangeIsingSpec(FieldModel):
     """H = -J sum_{i<j} r_ij^-alpha sigma^z_i sigma^z_j - sum_i h_i sigma^x_i - sum_i g_i sigma^z_i.
 
     Trapped ions realise J < 0 with alpha from 0 to 3 (Britton et al., Nature 484, 489 (2012)).  Distances r are to
@@ -74,7 +73,7 @@ class LongRangeIsingSpec(Section):
     longitudinal: SiteField = 0.0
     """g, longitudinal field: uniform, site by site, or random"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
+    def written(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice; raises KeyProblem for a list of fields not of length N, or no positions."""
         transverse = site_values(self.field, lattice.n_sites, "hamiltonian.field")
         longitudinal = site_values(self.longitudinal, lattice.n_sites, "hamiltonian.longitudinal")
@@ -88,7 +87,7 @@ class LongRangeIsingSpec(Section):
         return "J (sigma.sigma)"
 
 
-class LongRangeXXZSpec(Section):
+class LongRangeXXZSpec(MarshallModel):
     """H = J sum_{i<j} r_ij^-alpha [ S^x_i S^x_j + S^y_i S^y_j + Delta S^z_i S^z_j ] - sum_i h_i S^z_i.
 
     Distances r are to the nearest image, in units of the nearest-neighbour distance; see ``images``.  Maghrebi, Gong
@@ -107,15 +106,13 @@ class LongRangeXXZSpec(Section):
     """periodic lattices: 0 couples the nearest images alone, n > 0 sums all images within n periods of the nearest"""
     field: SiteField = 0.0
     """h, field along z: uniform, site by site, or random"""
-    marshall: bool = True
-    """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
-        """The operator on a lattice; raises KeyProblem without a Marshall rotation, or without positions."""
+    def written(self, lattice: Lattice) -> PauliSum:
+        """The operator on a lattice; raises KeyProblem where sites lie nowhere."""
         couplings = self.coupling * _couplings(lattice, self.model, self.exponent, self.images)
         terms = xyz(all_pairs(lattice), (1.0, 1.0, self.anisotropy), couplings)
         terms += zeeman("Z", self.field, lattice.n_sites, "hamiltonian.field")
-        return marshall_rotated(terms, lattice, self.marshall)
+        return terms
 
     @property
     def energy_unit(self) -> str:
@@ -123,7 +120,7 @@ class LongRangeXXZSpec(Section):
         return "J (S.S)"
 
 
-class HaldaneShastrySpec(Section):
+class HaldaneShastrySpec(MarshallModel):
     """H = J sum_{i<j} d_ij^-2 S_i . S_j on a ring, with the chord d = (N / pi) sin(pi (i - j) / N).
 
     Haldane, Phys. Rev. Lett. 60, 635 (1988); Shastry, Phys. Rev. Lett. 60, 639 (1988): for even N the ground state is
@@ -134,17 +131,15 @@ class HaldaneShastrySpec(Section):
     """Haldane-Shastry chain of spins 1/2"""
     coupling: float = 1.0
     """J, energy unit; positive is antiferromagnetic"""
-    marshall: bool = True
-    """rotate one sublattice by pi about z (Marshall sign rule); needs an even number of sites"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
+    def written(self, lattice: Lattice) -> PauliSum:
         """The operator on a ring; raises KeyProblem on other lattices."""
         if not is_ring(lattice):
             raise lattice_problem(self.model, 'needs a ring: lattice kind "chain", periodic = true')
         pairs = all_pairs(lattice)
         chords = lattice.n_sites / np.pi * np.sin(np.pi * (pairs[:, 1] - pairs[:, 0]) / lattice.n_sites)
         terms = xyz(pairs, (1.0, 1.0, 1.0), self.coupling / chords**2)
-        return marshall_rotated(terms, lattice, self.marshall)
+        return terms
 
     @property
     def energy_unit(self) -> str:

@@ -12,7 +12,7 @@ a configuration has one connected configuration per group however many strings t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import isfinite
@@ -124,6 +124,11 @@ class Operator:
         return self.dtype == np.float64
 
     @property
+    def amplitude_terms(self) -> SpinProducts:
+        """The terms of the amplitudes, a group for each set of ``flips``."""
+        return self._amplitudes
+
+    @property
     def infinite_temperature_energy(self) -> float:
         """E_inf = Tr H / dim, the coefficient of the identity."""
         lengths = np.diff(self._diagonal.site_offsets)
@@ -155,6 +160,16 @@ class Operator:
             _vanishes_off_balance(products[a:b], coefficients[a:b], self.flips[k].tolist())
             for k, (a, b) in enumerate(pairwise(terms.group_offsets.tolist()))
         )
+
+    def turned_about_z(self, signs: npt.NDArray[np.int8]) -> Operator:
+        """The operator after :meth:`PauliSum.turned_about_z`: the amplitude of a set changes its sign with the set's.
+
+        Args:
+            signs: +1 or -1 for every site, (N,).
+        """
+        terms = self._amplitudes
+        factors = np.repeat(self.flips.products(signs), np.diff(terms.group_offsets))
+        return replace(self, _amplitudes=replace(terms, coefficients=terms.coefficients * factors))
 
     def diagonal(self, spins: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
         """Diagonal elements <s|H|s>, float64 (L,), of configurations (N, L)."""

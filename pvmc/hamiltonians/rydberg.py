@@ -7,15 +7,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from pvmc.config import Section
 from pvmc.hamiltonians.fields import SiteField, site_values
 from pvmc.hamiltonians.geometry import all_pairs, distances
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
-from pvmc.hamiltonians.rotation import lattice_problem
+from pvmc.hamiltonians.rotation import FieldModel, lattice_problem
 from pvmc.lattice import Lattice, LatticeError
 
 
-class RydbergSpec(Section):
+class RydbergSpec(FieldModel):
     """H = (Omega / 2) sum_i sigma^x_i - sum_i delta_i n_i + sum_{i<j} V r_ij^-6 n_i n_j,  n = (1 + sigma^z) / 2.
 
     s = +1 is the excited state.  Distances are to the nearest image, in units of the nearest-neighbour distance, so
@@ -32,10 +31,8 @@ class RydbergSpec(Section):
     """V, repulsion at distance 1, in the unit of Omega"""
     cutoff: float | None = Field(default=None, gt=0.0)
     """largest distance at which atoms interact; all do when it is left out"""
-    rotate: bool = True
-    """turn every spin by pi about z (Omega -> -Omega); the spectrum stays, the ground state becomes positive"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
+    def written(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice; raises KeyProblem for detunings of another number than N, or atoms nowhere."""
         n_sites, pairs = lattice.n_sites, all_pairs(lattice)
         try:
@@ -50,7 +47,7 @@ class RydbergSpec(Section):
         fields = np.bincount(pairs.ravel(), weights=np.repeat(repulsion, 2), minlength=n_sites) / 4 - detuning / 2
         constant = float(repulsion.sum() / 4 - detuning.sum() / 2)
         terms = constant + pair_sum("ZZ", pairs, repulsion / 4) + site_sum("Z", fields)
-        return terms + site_sum("X", np.full(n_sites, (-0.5 if self.rotate else 0.5) * self.rabi))
+        return terms + site_sum("X", np.full(n_sites, 0.5 * self.rabi))
 
     @property
     def energy_unit(self) -> str:

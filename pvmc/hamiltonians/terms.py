@@ -12,9 +12,10 @@ from pydantic import Field
 from pvmc.config import KeyProblem, Section
 from pvmc.hamiltonians.geometry import is_chain, is_ring, oriented_bonds
 from pvmc.hamiltonians.interchange import is_label, label_product, openfermion_terms
+from pvmc.hamiltonians.operator import Operator
 from pvmc.hamiltonians.pauli import PauliSum, label
 from pvmc.hamiltonians.pauli_text import Factor, TermError, multiply, parse_coefficient, parse_factors
-from pvmc.hamiltonians.rotation import marshall_rotated
+from pvmc.hamiltonians.rotation import MarshallModel
 from pvmc.lattice import Lattice, LatticeError
 
 Coefficient = float | str
@@ -34,7 +35,7 @@ class PatternSpec(Section):
     """neighbour shell of the bonds i j (1: nearest)"""
 
 
-class TermsSpec(Section):
+class TermsSpec(MarshallModel):
     """H = the sum of all terms, patterns and lines of the file.
 
     Coefficients may be complex where the sum is Hermitian.  Bonds i j of a pattern point along the positive axes (on a
@@ -52,10 +53,8 @@ class TermsSpec(Section):
     or in OpenFermion's form, "-1.0 [Z0 Z1] +"; comments after #; relative to the working directory"""
     unit: str = Field(default="J", min_length=1)
     """name of the energy unit, for tables and figures"""
-    marshall: bool = False
-    """rotate one sublattice by pi about z (Marshall sign rule); needs a bipartite lattice"""
 
-    def build(self, lattice: Lattice) -> PauliSum:
+    def written(self, lattice: Lattice) -> PauliSum:
         """The operator on a lattice.
 
         Raises:
@@ -67,12 +66,16 @@ class TermsSpec(Section):
         parts = [(term, term.build(lattice)) for term in written]
         total = PauliSum.total(part for _, part in parts)
         _require_hermitian(total, parts)
-        return marshall_rotated(total, lattice, self.marshall)
+        return total
 
-    def resolved(self) -> TermsSpec:
+    def without_file(self) -> TermsSpec:
         """The same Hamiltonian with the lines of the file as terms, so that it does not depend on the file."""
         lines = [(term.coefficient, term.operator) for term in self._file_terms()]
         return self.model_copy(update={"terms": [*self.terms, *lines], "file": None})
+
+    def resolved(self, lattice: Lattice, operator: Operator) -> TermsSpec:
+        """The Hamiltonian without its file, and with its turn chosen, see :meth:`MarshallModel.resolved`."""
+        return super().resolved(lattice, operator).without_file()
 
     @property
     def energy_unit(self) -> str:

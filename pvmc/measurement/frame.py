@@ -9,7 +9,5 @@ from pvmc.job import Job
 
 
 def frame_signs(job: Job) -> Floats:
-    """-1 on the sites that the Hamiltonian's frame turns by pi about z (``hamiltonian.marshall``), else +1; (N,)."""
-    if getattr(job.config.hamiltonian, "marshall", False):
-        return job.lattice.sublattices().astype(np.float64)
-    return np.ones(job.lattice.n_sites)
+    """-1 on the sites that the Hamiltonian's frame turns by pi about z (``marshall`` or ``rotate``), else +1; (N,)."""
+    return job.config.hamiltonian.signs(job.lattice).astype(np.float64)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import WaveFunction
-from pvmc.config import RawInput
+from pvmc.config import RawInput, stored_tables
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.fit_file import fit_file, open_fit
@@ -65,7 +63,7 @@ def read_state(path: Path, iteration: int | None) -> tuple[FrozenState, Sequence
         saved = SavedParameters(run.path, theta, run.parameter_blocks())
         iteration = int(run.saved_iterations()[-1]) if iteration is None else iteration
         text, found = run.config_text, run.measurements
-    tables: dict[str, Any] = tomllib.loads(text)
+    tables = stored_tables(text)
     tables["sampler"] = {key: value for key, value in tables.get("sampler", {}).items() if key not in IGNORED}
     tables.pop("fit", None)
     return FrozenState(RawInput(tables, str(saved.path), stored=True), saved, iteration, _walkers(saved.path)), found

@@ -249,7 +249,7 @@ def parse_operator(expression: str, lattice: Lattice) -> PauliSum:
             patterns.append(PatternSpec(coefficient=coefficient, operator=operator))
         else:
             terms.append((coefficient, operator))
-    return TermsSpec(model="terms", terms=terms, patterns=patterns).build(lattice)
+    return TermsSpec(model="terms", terms=terms, patterns=patterns).written(lattice)
 
 
 def _split(product: str) -> tuple[float | str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import RawInput, overridden
+from pvmc.config import RawInput, overridden, stored_tables
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
 from pvmc.io.measurement import Measurement, following
@@ -135,7 +134,7 @@ def _resumed(request: MeasureRequest, raw: RawInput, saved: SavedParameters, fou
     before = resumable[-1]
     checkpoint, _ = latest_checkpoint(directory_of(saved.path, before.number))
     assert checkpoint is not None
-    tables = tomllib.loads(checkpoint.config)
+    tables = stored_tables(checkpoint.config)
     free = {key: value for key, value in raw.tables.get("run", {}).items() if f"run.{key}".startswith(_FREE_TABLES)}
     tables["run"] = {**tables.get("run", {}), **free}
     saved = SavedParameters(saved.path, checkpoint.theta, saved.blocks)

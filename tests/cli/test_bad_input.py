@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     # unknown keys and sections
     "unknown key": (rbm("alpha = 1\nalpa = 2"), "ansatz.alpa = 2: unknown key, did you mean 'ansatz.alpha'?; allowed: kind, alpha, ..."),
     "unknown key in lattice": (chain(8, "lenght = 9"), "lattice.lenght = 9: unknown key, did you mean 'lattice.length'?; allowed: kind, length, periodic"),
-    "unknown key in hamiltonian": (toml(hamiltonian='model = "ising"\nfeild = 2.0'), "hamiltonian.feild = 2.0: unknown key, did you mean 'hamiltonian.field'?; allowed: model, coupling, field, longitudinal"),
+    "unknown key in hamiltonian": (toml(hamiltonian='model = "ising"\nfeild = 2.0'), "hamiltonian.feild = 2.0: unknown key, did you mean 'hamiltonian.field'?; allowed: model, coupling, field, longitudinal, rotate"),
     "unknown key in sampler": (toml(sampler="wlakers = 64"), "sampler.wlakers = 64: unknown key, did you mean 'sampler.walkers'?; allowed: kind, moves, ..."),
     "unknown key in sr": (toml(sr='sovler = "dense"'), "sr.sovler = \"dense\": unknown key, did you mean 'sr.solver'?; allowed: method, solver, ..."),
     "unknown key in the iterative solver": (toml(sr="krylov = { tolerence = 1e-3 }"), "sr.krylov.tolerence = 0.001: unknown key, did you mean 'sr.krylov.tolerance'?; allowed: method, tolerance, iterations"),
@@ -101,7 +101,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "string for number": (rbm('alpha = "1"'), 'ansatz.alpha = "1": must be a number > 0, without quotes: 1'),
     "bool for number": (toml(hamiltonian='model = "ising"\nfield = true'), "hamiltonian.field = true: must be a number, or a list, each entry a number, or a table with seed, width, mean"),
     "integer for bool": (chain(8, "periodic = 1"), "lattice.periodic = 1: must be true or false"),
-    "string for bool": (toml(hamiltonian='model = "xxz"\nmarshall = "no"'), 'hamiltonian.marshall = "no": must be true or false'),
+    "string for bool": (toml(hamiltonian='model = "xxz"\nmarshall = "no"'), 'hamiltonian.marshall = "no": must be "auto", true, false or a list of the sites to turn'),
     "number for a list": (rectangle("size = 4"), f"lattice.size = 4: {SIZE}"),
     "list of floats": (rectangle("size = [4.0, 4]"), f"lattice.size = [4.0, 4]: {SIZE}"),
     "size of three numbers": (rectangle("size = [4, 4, 4]"), f"lattice.size = [4, 4, 4]: {SIZE}"),
@@ -144,7 +144,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "odd N at zero magnetisation": (chain(7, "periodic = false") + "[sampler]\nmagnetization = 0\n", "sampler.magnetization = 0: 7 spins +-1 sum to an odd number between -7 and 7; left out, pvmc chooses one"),
     "even N at odd magnetisation": (toml(sampler="magnetization = 1"), "sampler.magnetization = 1: 8 spins +-1 sum to an even number between -8 and 8; left out, pvmc chooses one"),
     "magnetisation beyond N": (toml(sampler="magnetization = -10"), "sampler.magnetization = -10: 8 spins +-1 sum to an even number between -8 and 8; left out, pvmc chooses one"),
-    "Marshall rotation on an odd ring": (chain(7), "hamiltonian.marshall = true: needs a bipartite lattice: 7 sites with a loop of odd length have no two sublattices"),
+    "Marshall rotation on an odd ring": (toml(lattice='kind = "chain"\nlength = 7', hamiltonian='model = "heisenberg"\nmarshall = true', sampler="magnetization = 1"), "hamiltonian.marshall = true: needs a bipartite lattice: 7 sites with a loop of odd length have no two sublattices"),
     "exchanges alone on the Ising model": (toml(hamiltonian='model = "ising"', sampler="moves = { exchange = 1 }"), "sampler.moves = ...: this Hamiltonian changes the magnetisation, which exchanges keep; give flip a weight"),
     "no moves": (toml(sampler="moves = { flip = 0, exchange = 0 }"), "sampler.moves = ...: at least one move needs a positive weight"),
     "samples not a multiple of walkers": (toml(sampler="samples = 1500"), "sampler.samples = 1500: must be a multiple of walkers = 1024"),
@@ -316,7 +316,7 @@ def test_files_that_cannot_be_read(capsys: pytest.CaptureFixture[str], name: str
         ("lattice.length.x=3", "--set lattice.length.x=3: lattice.length = 8 is a value, not a table; set lattice.length itself"),
         ("sampler.moves={flipp=1}", "--set: sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; ..."),
         ("sampler.walkers=100", "--set: sampler.walkers = 100: must be a multiple of block_width = 64"),
-        ("lattice.length=7", "chain.toml with --set: hamiltonian.marshall = true: needs a bipartite lattice: ..."),
+        ("hamiltonian.field=[1, 0, 0, 0, 0, 0, 0, 0]", 'chain.toml with --set: ansatz.symmetry = "translation": this Hamiltonian lacks the symmetry; ...'),
     ],
 )  # fmt: skip
 def test_overrides(capsys: pytest.CaptureFixture[str], override: str, expected: str) -> None:

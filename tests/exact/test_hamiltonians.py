@@ -144,7 +144,7 @@ def test_the_marshall_rotation_is_a_unitary_transformation(size: Size, closed: C
 @pytest.mark.parametrize(("size", "closed"), [c for c in CLUSTERS if not is_bipartite(*c)], ids=str)
 def test_no_marshall_rotation_without_two_sublattices(size: Size, closed: Closed) -> None:
     with pytest.raises(KeyProblem, match="two sublattices"):
-        HeisenbergSpec(model="heisenberg").build(build(size, closed))
+        HeisenbergSpec(model="heisenberg", marshall=True).build(build(size, closed))
 
 
 def test_known_energies() -> None:

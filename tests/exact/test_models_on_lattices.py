@@ -350,7 +350,7 @@ def plain(**keys: Any) -> Callable[[Place], dict[str, Any]]:
 
 
 def terms_table(place: Place) -> dict[str, Any]:
-    return {"patterns": PATTERNS, "terms": [[1.5, f"X0 Y2 Z{place.n_sites - 1}"]]}
+    return {"patterns": PATTERNS, "terms": [[1.5, f"X0 Y2 Z{place.n_sites - 1}"]], "marshall": False}
 
 
 MODELS: dict[str, Model] = {

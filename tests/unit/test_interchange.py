@@ -129,10 +129,11 @@ def test_files_of_terms(tmp_path: Path, name: str) -> None:
     raw = RawInput({"hamiltonian": {"model": "terms", "file": str(path)}}, "input")
     spec = validate(Input, raw).hamiltonian
     expected = -1.0 * Z(0) * Z(1) + 0.5 * X(3) + 2.0
-    assert spec.build(chain(N)).terms == expected.terms
-    resolved = spec.resolved()
+    assert spec.written(chain(N)).terms == expected.terms
+    resolved, terms, _ = spec.compiled(chain(N))
     path.unlink()
-    assert resolved.build(chain(N)).terms == expected.terms
+    assert resolved.written(chain(N)).terms == expected.terms
+    assert resolved.marshall is True and resolved.build(chain(N)).terms == terms.terms  # X3 becomes -X3
     assert "file" not in to_toml(Input(hamiltonian=resolved)).split()
 
 

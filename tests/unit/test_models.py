@@ -128,7 +128,7 @@ def test_ising_in_both_fields(grid: Grid) -> None:
     transverse = np.random.default_rng(0).uniform(-1, 1, grid.n_sites)
     spec = IsingSpec(model="ising", coupling=-0.8, field=transverse.tolist(), longitudinal=0.3)
     expected = 0.8 * sum(pair("ZZ", i, j, grid.n_sites) for i, j in grid.bonds(1))
-    assert_is(spec.build(grid.lattice()), expected - fields("X", transverse, grid) - fields("Z", 0.3, grid), grid)
+    assert_is(spec.written(grid.lattice()), expected - fields("X", transverse, grid) - fields("Z", 0.3, grid), grid)
 
 
 @every_grid
@@ -468,11 +468,11 @@ def test_a_list_of_fields_of_the_wrong_length_is_refused() -> None:
 @pytest.mark.parametrize(
     "spec",
     [
-        HeisenbergSpec(model="heisenberg", field=0.3),
-        XXZSpec(model="xxz", anisotropy=-0.5),
-        XYZSpec(model="xyz", couplings=(1.0, 0.5, 0.2), field_x=0.4, field_y=0.2),
-        J1J2Spec(model="j1j2", j2=0.6, j3=0.3),
-        LongRangeXXZSpec(model="long_range_xxz", exponent=2.0),
+        HeisenbergSpec(model="heisenberg", field=0.3, marshall=True),
+        XXZSpec(model="xxz", anisotropy=-0.5, marshall=True),
+        XYZSpec(model="xyz", couplings=(1.0, 0.5, 0.2), field_x=0.4, field_y=0.2, marshall=True),
+        J1J2Spec(model="j1j2", j2=0.6, j3=0.3, marshall=True),
+        LongRangeXXZSpec(model="long_range_xxz", exponent=2.0, marshall=True),
         DzyaloshinskiiMoriyaSpec(model="dzyaloshinskii_moriya", dm=(0.1, 0.2, 0.3), marshall=True),
     ],
     ids=lambda spec: spec.model,
@@ -495,4 +495,4 @@ def test_the_marshall_rotation_makes_off_diagonal_elements_negative() -> None:
 
 def test_the_marshall_rotation_needs_two_sublattices() -> None:
     with pytest.raises(KeyProblem, match=r"^hamiltonian\.marshall = true: needs a bipartite lattice"):
-        J1J2Spec(model="j1j2").build(chain(7))
+        J1J2Spec(model="j1j2", marshall=True).build(chain(7))

@@ -22,7 +22,7 @@ RING = chain(4)
 
 
 def written(lattice: Lattice = RING, **keys: Any) -> PauliSum:
-    return TermsSpec.model_validate({"model": "terms", **keys}).build(lattice)
+    return TermsSpec.model_validate({"model": "terms", **keys}).written(lattice)
 
 
 def pattern(operator: str, lattice: Lattice = RING, **keys: Any) -> PauliSum:
@@ -85,7 +85,7 @@ def test_ladder_operators_make_the_xxz_model() -> None:
             {"coefficient": 0.075, "operator": "Zi Zj"},
         ]
     )
-    expected = XXZSpec(model="xxz", anisotropy=0.3, marshall=False).build(RING)
+    expected = XXZSpec(model="xxz", anisotropy=0.3, marshall=False).written(RING)
     assert terms.is_close(expected) and expected.is_close(terms)
 
 
@@ -108,9 +108,9 @@ def test_a_file_of_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     Path("h.txt").write_text("# an Ising bond\n-1.0  Z0 Z1   # ferromagnetic\n\n0.5\tX2\n-0.25j X0 Z0\n")
     spec = TermsSpec(model="terms", terms=[(2.0, "Y3")], file="h.txt")
     expected = 2.0 * Y(3) - Z(0) * Z(1) + 0.5 * X(2) - 0.25 * Y(0)
-    assert spec.build(RING).terms == expected.terms
-    resolved = spec.resolved()
-    assert resolved.file is None and resolved.build(RING).terms == expected.terms
+    assert spec.written(RING).terms == expected.terms
+    resolved = spec.without_file()
+    assert resolved.file is None and resolved.written(RING).terms == expected.terms
 
 
 REFUSED = [
