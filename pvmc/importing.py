@@ -39,7 +39,9 @@ from pvmc.runtime import StuckWalkers, WalkerWatch, spectrum_bounds
 from pvmc.runtime.stuck_walkers import NOT_LOOKED
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Sampler, Walkers
 from pvmc.simulation import require_blocks
-from pvmc.statistics.thresholds import LARGEST_R_HAT, STUCK_IN_A_ROW
+from pvmc.statistics.r_hat import r_hat_limit
+from pvmc.statistics.relative import error_scale
+from pvmc.statistics.thresholds import STUCK_IN_A_ROW
 
 BATCHES = 2 * STUCK_IN_A_ROW
 """Sets of ``sampler.samples`` configurations for the energy: enough to tell walkers that are stuck."""
@@ -170,10 +172,12 @@ class ImportedRun:
         print(f"variance/N = {variance:.3e}, R-hat {energy.r_hat:.4f}, acceptance {energy.acceptance:.3f}")
         if self.reference:
             exact = self.reference.energy
-            print(f"exact E/N = {exact / n_sites:.8f}, relative error {abs(energy.mean.real / exact - 1):.2e}")
+            relative = abs(energy.mean.real - exact) / (error_scale(exact, job.operator.radius) or 1.0)
+            print(f"exact E/N = {exact / n_sites:.8f}, relative error {relative:.2e}")
         if measured.warning:
             warn(f'{measured.warning}; here sampler.start = "neel" may keep walkers out')
-        elif energy.r_hat > LARGEST_R_HAT:  # as where half of the walkers sit in another mode: none is an outlier
+        elif energy.r_hat > r_hat_limit(BATCHES * job.sampler.n_draws):
+            # As where half of the walkers sit in another mode: none is an outlier.
             warn(
                 f"R-hat {energy.r_hat:.3f}: the walkers do not agree, and neither the energy nor its error is to be "
                 "trusted"
@@ -220,7 +224,7 @@ def measure(job: Job, theta: npt.NDArray[Any], comm: Communicator) -> Measured:
 def _sampled(job: Job, sampler: Sampler, psi: WaveFunction, walkers: Walkers, comm: Communicator) -> Measured:
     """Collective. The energy from batches of draws, with an eye on walkers that stay apart from the others."""
     _compile(job, sampler, psi, walkers, comm)
-    chains, watch = Chains.empty(len(walkers.spins), 0, sampler.width), WalkerWatch()
+    chains, watch = Chains.empty(len(walkers.spins), 0, sampler.width), WalkerWatch(job.operator.radius)
     found: list[StuckWalkers] = []
     for batch in range(BATCHES):
         walkers, means = _draw(job, sampler, psi, walkers, batch, chains)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pvmc.analysis.summary import duration
 from pvmc.parallel import on_terminal
+from pvmc.statistics.relative import error_scale
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +57,7 @@ def reporter(
     first: int = 0,
     lines: int = LINES_PER_RUN,
     noun: str = "iteration",
+    radius: float = 0.0,
 ) -> Reporter:
     """A reporter for a terminal where the stream is one, else one for a log.
 
@@ -67,9 +69,10 @@ def reporter(
         first: iterations that a resumed run has behind it.
         lines: about how many lines it gets.
         noun: what is counted.
+        radius: bound on half the width of the spectrum of H, which errors are relative to where the exact energy is 0.
     """
     stream = stream or sys.stdout
-    table = _Table(n_iterations, n_sites, exact, lines, noun)
+    table = _Table(n_iterations, n_sites, exact, lines, noun, radius)
     if not on_terminal(stream):
         return _Log(table, stream)
     from rich.console import Console  # a log starts without it
@@ -81,9 +84,10 @@ def reporter(
 class _Table:
     """Formats records as the rows of a table (79 columns up to 9999 iterations), and knows which rows are due."""
 
-    def __init__(self, n_iterations: int, n_sites: int, exact: float | None, lines: int, noun: str):
+    def __init__(self, n_iterations: int, n_sites: int, exact: float | None, lines: int, noun: str, radius: float):
         self.n_iterations, self.n_sites = n_iterations, n_sites
-        self.exact = exact or None  # there is no relative error to an energy of zero
+        self.scale = 0.0 if exact is None else error_scale(exact, radius)
+        self.exact = exact if self.scale > 0.0 else None  # there is no error relative to zero
         self.noun = noun
         self.width = max(len(noun), 2 * len(str(n_iterations)) + 1)
         self.every = math.ceil(n_iterations / lines)
@@ -92,7 +96,7 @@ class _Table:
 
     @property
     def head(self) -> str:
-        error = f"{'rel. error':>11}" if self.exact else ""
+        error = f"{'rel. error':>11}" if self.exact is not None else ""
         return (
             f"{self.noun:>{self.width}}{'E/N +- error':>22}{error}{'var/N':>10}{'accept':>7}{'R-hat':>7}"
             f"{'tau':>5}{'left':>8}"
@@ -100,11 +104,11 @@ class _Table:
 
     def row(self, record: Progress, left: float) -> str:
         energy = record.energy
-        relative = f"{(energy.mean.real - self.exact) / abs(self.exact):>11.2e}" if self.exact else ""
+        relative = "" if self.exact is None else f"{(energy.mean.real - self.exact) / self.scale:>11.2e}"
         return (
             f"{self.count(record):>{self.width}}{self.energy(record)}{relative}"
-            f"{energy.variance / self.n_sites:>10.2e}{energy.acceptance:>7.3f}{energy.r_hat:>7.3f}"
-            f"{energy.autocorrelation_time:>5.1f}{duration(left):>8}"
+            f"{energy.variance / self.n_sites:>10.2e}{energy.acceptance:>7.3f}{_fitting(energy.r_hat, 7, 3)}"
+            f"{_fitting(energy.autocorrelation_time, 5, 1)}{duration(left):>8}"
         )
 
     def count(self, record: Progress) -> str:
@@ -200,6 +204,15 @@ class _LiveBar:
 
     def _print(self, text: str) -> None:
         self.console.print(text, markup=False, no_wrap=True, overflow="crop", crop=True)
+
+
+def _fitting(value: float, width: int, decimals: int) -> str:
+    """A number in a column of this width, with a blank before it, and fewer decimals where it is large."""
+    for digits in range(decimals, -1, -1):
+        text = f"{value:.{digits}f}"
+        if len(text) < width:
+            return f"{text:>{width}}"
+    return f"{f'{value:.0e}'.replace('e+0', 'e').replace('e+', 'e'):>{width}}"
 
 
 def _number(value: float) -> str:

@@ -272,7 +272,8 @@ class Recorder:
 
     def _new_reporter(self, n_iterations: int, first: int = 0, lines: int = LINES_PER_RUN) -> Reporter:
         exact = self.reference.energy if self.reference else None
-        return reporter(n_iterations, self.job.lattice.n_sites, exact, first=first, lines=lines)
+        radius = self.job.operator.radius
+        return reporter(n_iterations, self.job.lattice.n_sites, exact, first=first, lines=lines, radius=radius)
 
 
 @dataclass(frozen=True)
@@ -331,6 +332,7 @@ def open_results(
         "parameter_dtype": job.ansatz.dtype,
         "reference_energy": reference.energy if reference else None,
         "reference_method": reference.method if reference else "",
+        "radius": job.operator.radius,
         "patience": WRITE_INTERVAL,
         "threads": config.run.threads_per_rank,
     }

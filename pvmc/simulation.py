@@ -143,7 +143,7 @@ def _iterate(
     state: State, job: Job, safety: Safety, watcher: StopWatcher, desk: Desk, comm: Communicator
 ) -> StopReason:
     """Collective. The iterations of a run, each recorded; the reason why it stops."""
-    walkers, saved = WalkerWatch(), state.iteration
+    walkers, saved = WalkerWatch(job.operator.radius), state.iteration
     try:
         for step in guarded(state, job, safety, comm):
             state = step.state

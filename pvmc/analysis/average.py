@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pvmc.analysis.symptom import Judged
 from pvmc.io.reader import Run
 from pvmc.statistics import Mean, drift, mean
+from pvmc.statistics.relative import rounding_of
 from pvmc.statistics.thresholds import LARGEST_DRIFT
 
 LONGEST = 0.5
@@ -34,7 +35,7 @@ class Average:
     settled: bool
 
 
-def average(energies: NDArray[np.float64]) -> Average | None:
+def average(energies: NDArray[np.float64], rounding: float = 0.0) -> Average | None:
     """The longest of the last 1/2, 1/4, 1/8, ... of a series that has settled; the last 1/4 where none has.
 
     A part has settled where :func:`pvmc.statistics.drift` sees none, and its error has converged.  There are few starts
@@ -43,6 +44,7 @@ def average(energies: NDArray[np.float64]) -> Average | None:
 
     Args:
         energies: (n,), one entry per iteration; entries that are not finite are left out.
+        rounding: differences of energies up to this one are rounding, and no drift.
 
     Returns:
         None for fewer than 4 finite entries.
@@ -54,7 +56,8 @@ def average(energies: NDArray[np.float64]) -> Average | None:
     while length >= SHORTEST:
         rows = finite[-length:]
         found = mean(energies[rows])
-        if found.converged and drift(energies[rows]) <= LARGEST_DRIFT:
+        long_enough = found.converged or np.ptp(energies[rows]) <= rounding
+        if long_enough and drift(energies[rows], rounding) <= LARGEST_DRIFT:
             return Average(found, rows, settled=True)
         length //= 2
     rows = finite[-max(2, finite.size // 4) :]
@@ -68,10 +71,11 @@ def judged(run: Run) -> Judged:
     error; of none at all the second half of the run, with an energy that is NaN.
     """
     done = len(run.iteration)
-    found = average(run.energy_per_site)
+    energies, errors = run.energy_per_site, run.energy_error_per_site
+    size = float(np.median(np.abs(energies[np.isfinite(energies)]))) if np.isfinite(energies).any() else 0.0
+    found = average(energies, rounding_of(size, run.radius / run.n_sites))
     if found is not None:
         return Judged(run, found.plateau, found.rows, done - int(found.rows[0]), found.settled)
-    energies, errors = run.energy_per_site, run.energy_error_per_site
     rows = np.flatnonzero(np.isfinite(energies) & np.isfinite(errors))[-1:]
     if not rows.size:
         return Judged(run, Mean(float("nan"), float("nan"), 0, converged=False), rows, (done + 1) // 2, settled=False)

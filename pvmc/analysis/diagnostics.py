@@ -12,12 +12,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pvmc.analysis import style
+from pvmc.analysis.average import judged
 from pvmc.analysis.drawing import Drawing
 from pvmc.analysis.labels import label_ends, labelled
 from pvmc.analysis.series import running_mean
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
-from pvmc.statistics.thresholds import LARGEST_R_HAT
+from pvmc.statistics.r_hat import r_hat_limit
 
 PANELS = (
     ("acceptance", "Acceptance"),
@@ -45,10 +46,9 @@ def diagnostics_drawing(runs: Sequence[Run]) -> Drawing:
         for axis, (name, title) in zip(axes, PANELS, strict=True):
             _draw(axis, ordered, name)
             axis.set_ylabel(title)
-        axes[1].axhline(LARGEST_R_HAT - 1, **style.REFERENCE)
-        axes[1].text(
-            *(1.02, LARGEST_R_HAT - 1, "limit"), transform=axes[1].get_yaxis_transform(), fontsize=8, va="center"
-        )
+        limit = max(r_hat_limit(judged(run).draws) for run in ordered)
+        axes[1].axhline(limit - 1, **style.REFERENCE)
+        axes[1].text(*(1.02, limit - 1, "limit"), transform=axes[1].get_yaxis_transform(), fontsize=8, va="center")
         axes[-1].set_xlabel("SR iteration")
         axes[0].set_xlim(0, max(int(run.iteration[-1]) for run in ordered) + 1)
         axes[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))

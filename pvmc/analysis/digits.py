@@ -4,20 +4,65 @@ from __future__ import annotations
 
 import math
 
+SIGNIFICANT = 15
+"""Significant digits that a double-precision number has for certain; what is beyond is not printed."""
+
 
 def with_error(value: float, error: float) -> str:
     """A value with its error in brackets, two digits of it: -0.443662(31).
 
-    An error of 0 (or none that is finite) leaves the value with 10 digits.
+    An error of 0 (or none that is finite) leaves the value with 10 digits.  Of an error below the last significant
+    digit of the value that digit is given, and the error as 1 of it, the least that rounding leaves open.
     """
     if not (math.isfinite(error) and error > 0 and math.isfinite(value)):
         return f"{value:.10g}"
     digits = max(0, 1 - math.floor(math.log10(error)))
-    last = round(error * 10**digits)
+    last = round(error * 10.0**digits)
     if last >= 100 and digits > 0:  # 9.96 rounds up to one digit more
         digits -= 1
-        last = round(error * 10**digits)
+        last = round(error * 10.0**digits)
+    most = digits_after_the_point(value)
+    if digits > most:
+        digits, last = most, max(1, math.ceil(error * 10.0**most))
+    if digits > LONGEST or abs(value) >= 10.0**LONGEST:
+        return _scientific(value, error)
     return f"{value:.{digits}f}({last})"
+
+
+LONGEST = 20
+"""Digits after the point, or before it, beyond which a number is written with a power of ten."""
+
+
+def _scientific(value: float, error: float) -> str:
+    """The same with a power of ten: -4.43662(31)e-25."""
+    (mantissa, power), (small, below) = _parts(value), _parts(error)
+    if value == 0.0:
+        mantissa, power = 0.0, below
+    return f"{with_error(mantissa, small * 10.0 ** (below - power))}e{power:+03d}"
+
+
+def _parts(value: float) -> tuple[float, int]:
+    """Mantissa and exponent."""
+    mantissa, _, exponent = f"{value:.16e}".partition("e")
+    return float(mantissa), int(exponent)
+
+
+def digits_after_the_point(value: float) -> int:
+    """Decimals of the last significant digit of a double-precision number; of zero more than are ever wanted."""
+    return SIGNIFICANT - 1 - math.floor(math.log10(abs(value))) if value else 400
+
+
+def plain(value: float, error: float, fewest: int = 8) -> str:
+    """A value without its error beside it, in as many digits as show two of the error, and in 8 or more.
+
+    At most 15 significant digits; with a power of ten where it is very small or large.
+    """
+    if not math.isfinite(value) or value == 0.0:
+        return f"{value:g}"
+    wanted = fewest
+    if math.isfinite(error) and error > 0:
+        wanted = math.floor(math.log10(abs(value))) - math.floor(math.log10(error)) + 2
+    return f"{value:#.{min(max(wanted, fewest), SIGNIFICANT)}g}"
 
 
 def short(value: float | int | None, form: str = ".3g") -> str:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pvmc.analysis.symptom import Judged, Symptom
-from pvmc.statistics.thresholds import BELOW_EXACT
+from pvmc.statistics.thresholds import (
+    ANOTHER_LEVEL,
+    BELOW_EXACT,
+    BELOW_EXACT_ROUNDING,
+    FEWEST_JUDGED,
+    LARGEST_RELATIVE_ERROR,
+    LARGEST_V_SCORE,
+    RESOLVED,
+)
 
 
 def not_settled(part: Judged) -> Iterator[Symptom]:
@@ -18,7 +27,69 @@ def not_settled(part: Judged) -> Iterator[Symptom]:
 
 def below_exact(part: Judged) -> Iterator[Symptom]:
     """An energy below the exact one, which no state has."""
-    exact = part.run.reference_energy_per_site
-    if exact is not None and part.energy.mean < exact - BELOW_EXACT * part.energy.error - 1e-10 * abs(exact):
-        text = f"energy below the exact one by more than {BELOW_EXACT:.0f} standard errors"
-        yield Symptom("below exact", f"{text}: the error is too small, or chains are stuck")
+    exact, scale = part.run.reference_energy_per_site, part.run.error_scale_per_site
+    if exact is None or scale is None:
+        return
+    if part.energy.mean < exact - BELOW_EXACT * part.energy.error - BELOW_EXACT_ROUNDING * scale:
+        text = f"energy below the exact one by more than {BELOW_EXACT:.0f} standard errors: the error is too small, or"
+        yield Symptom(
+            "below exact", f"{text} chains are stuck (sampler.moves, sampler.sweep), or run.reference is wrong"
+        )
+
+
+def off_exact(part: Judged) -> Iterator[Symptom]:
+    """An energy above the exact one: of another level, where the variance is far too small for the distance."""
+    exact, scale = part.run.reference_energy_per_site, part.run.error_scale_per_site
+    if exact is None or scale is None or part.last < FEWEST_JUDGED:
+        return
+    distance, variance = part.energy.mean - exact, part.mean("variance")
+    resolved = distance - RESOLVED * part.energy.error
+    if not resolved > LARGEST_RELATIVE_ERROR * scale:
+        return
+    text = f"relative error {distance / scale:.2g} +- {part.energy.error / scale:.1g}, resolved and above "
+    text += f"{LARGEST_RELATIVE_ERROR:g}"
+    # A state of this variance has a level within sqrt(variance) of its energy (Weinstein): this one, not the lowest.
+    if variance is not None and math.sqrt(max(variance, 0.0)) < ANOTHER_LEVEL * resolved * part.run.n_sites:
+        spread = f"the local energy spreads by {math.sqrt(max(variance, 0.0)) / part.run.n_sites:.1e} per site only"
+        yield Symptom("another level", f"converged to another level: {text}, while {spread}; {_other_sector(part)}")
+        return
+    yield Symptom("relative error", f"{text}: {_better_state(part)}")
+
+
+def far_from_eigenstate(part: Judged) -> Iterator[Symptom]:
+    """A variance too large for an eigenstate, whatever its energy should be."""
+    v_score = part.mean("v_score")
+    if v_score is not None and part.last >= FEWEST_JUDGED and v_score > LARGEST_V_SCORE:
+        text = f"V-score {v_score:.2g}, above {LARGEST_V_SCORE:g}: the state is far from every eigenstate"
+        yield Symptom("V-score", f"{text}; {_better_state(part)}")
+
+
+def _better_state(part: Judged) -> str:
+    """What makes a state better: a richer one, the right signs, more iterations."""
+    ansatz = part.run.config.get("ansatz", {})
+    keys = ["a larger ansatz.alpha" if "alpha" in ansatz else "a richer [ansatz]"]
+    if ansatz.get("symmetry", "none") not in ("none", "translation"):
+        keys.append('ansatz.symmetry = "translation" or "none"')
+    elif ansatz.get("symmetry", "none") != "none":
+        keys.append('ansatz.symmetry = "none"')
+    if ansatz.get("weights") == "real":
+        keys.append('ansatz.weights = "complex"')
+    if "marshall" in part.run.config.get("hamiltonian", {}):
+        keys.append("the other hamiltonian.marshall")
+    return f"{', '.join(keys)}, several run.starts, or more run.iterations may help"
+
+
+def _other_sector(part: Judged) -> str:
+    """Which keys hold a state in a sector that is not that of the ground state."""
+    tables = part.run.config
+    symmetry = tables.get("ansatz", {}).get("symmetry", "none")
+    keys = []
+    if symmetry != "none":
+        text = f'ansatz.symmetry = "{symmetry}" keeps the momentum at zero'
+        keys.append(f'{text}: "none", or ansatz.kind = "projected" with another')
+    elif tables.get("ansatz", {}).get("kind") == "projected":
+        keys.append("the quantum numbers of [ansatz] choose the sector: others")
+    if "marshall" in tables.get("hamiltonian", {}):
+        keys.append(f"hamiltonian.marshall = {str(not tables['hamiltonian']['marshall']).lower()} moves it")
+    keys.append("several run.starts, or another sr.learning_rate, may find a lower one")
+    return "; ".join(keys)

@@ -50,6 +50,7 @@ class RunFacts:
         averaged: number of these iterations.
         drifting: whether the error is a lower bound, because the energy still drifts or stays correlated.
         exact, exact_method: the exact energy, and where it comes from.
+        error_scale: what an error of the energy is relative to: |exact|, or the radius of H where that is next to zero.
         variance, acceptance, r_hat: means over the same iterations; the variance per site.
         leak, leak_error: variance per site that the walkers do not see, by the leak tests of the same iterations.
         seconds_per_iteration: median over the last iterations.
@@ -79,6 +80,7 @@ class RunFacts:
     drifting: bool
     exact: float | None
     exact_method: str
+    error_scale: float | None
     variance: float | None
     acceptance: float | None
     r_hat: float | None
@@ -178,6 +180,7 @@ def run_facts(run: Run) -> RunFacts:
         drifting=part.energy.n > 1 and not part.settled,
         exact=run.reference_energy_per_site,
         exact_method=run.reference_method,
+        error_scale=run.error_scale_per_site,
         variance=None if variance is None else variance / run.n_sites,
         acceptance=part.mean("acceptance"),
         r_hat=part.mean("r_hat"),

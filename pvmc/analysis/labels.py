@@ -18,8 +18,16 @@ def unit_label(units: str, power: int = 1) -> str:
     """The unit's symbol in italics; what is said of it in brackets follows: "J (S.S)" gives J, S.S."""
     symbol, _, remark = units.partition(" ")
     product = remark.strip("()").replace("sigma", r"\sigma").replace(".", r" \cdot ")
+    symbol = f"({symbol})" if "/" in symbol and power != 1 else symbol
     symbol = symbol if power == 1 else f"{symbol}^{power}"
     return f"${symbol}$, ${product}$" if remark else f"${symbol}$"
+
+
+def error_label(runs: Sequence[Run]) -> str:
+    """Label of an axis of errors: relative to |E_exact|, or to the radius r of H where that is next to zero."""
+    if all(run.reference_energy is None or run.error_scale == abs(run.reference_energy) for run in runs):
+        return r"Relative error, $|E / E_{\rm exact} - 1|$"
+    return r"Relative error, $|E - E_{\rm exact}| / r$, $r = \sum |c_P|$"
 
 
 def plain(text: str) -> str:

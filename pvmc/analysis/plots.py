@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pvmc.analysis import style
 from pvmc.analysis.drawing import Drawing, save
-from pvmc.analysis.labels import labelled, unit_label
+from pvmc.analysis.labels import error_label, labelled, unit_label
 from pvmc.analysis.series import relative_error, running_mean
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
@@ -81,7 +81,7 @@ def convergence_figure(runs: Sequence[Run]) -> Figure:
     with matplotlib.rc_context(style.RC):
         layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.04)
         figure = Figure(figsize=(style.PAGE_WIDTH, _HEIGHT), layout=layout)
-        axes = figure.subplots(1, 3 if any(references) else 2)
+        axes = figure.subplots(1, 3 if any(run.error_scale for run in ordered) else 2)
         for axis, draw in zip(axes, (_draw_energies, _draw_zoom, _draw_errors), strict=False):
             draw(axis, ordered, labels)
         for axis in axes[:2]:
@@ -149,13 +149,13 @@ def _draw_zoom(axis: Axes, runs: Sequence[Run], labels: Sequence[str]) -> None:
 def _draw_errors(axis: Axes, runs: Sequence[Run], labels: Sequence[str]) -> None:
     smallest, largest = _smallest_error(runs), 0.0
     for index, (run, label) in enumerate(zip(runs, labels, strict=True)):
-        if run.reference_energy is None or run.reference_energy == 0.0:
+        if run.reference_energy is None or run.error_scale is None:
             continue
         colour, dashes = style.curve(index)
         iterations, energies = _iterations(run), run.series["energy"]
-        every = relative_error(energies, run.reference_energy)
+        every = relative_error(energies, run.reference_energy, run.error_scale)
         measured = np.isfinite(energies)  # one that is not would take the mean of all others with it
-        mean = relative_error(running_mean(energies[measured]), run.reference_energy)
+        mean = relative_error(running_mean(energies[measured]), run.reference_energy, run.error_scale)
         largest = max(largest, float(_finite(every).max()))
         axis.plot(iterations, every, color=colour, alpha=0.3, linewidth=0.5, label=f"_{label}, every iteration")
         axis.plot(iterations[measured], mean, color=colour, dashes=dashes, label=label, zorder=3)
@@ -163,7 +163,7 @@ def _draw_errors(axis: Axes, runs: Sequence[Run], labels: Sequence[str]) -> None
     axis.set_ylim(10.0 ** decades[0], 10.0 ** decades[1])
     axis.set_yscale("log")
     axis.yaxis.set_minor_formatter(NullFormatter())
-    axis.set_ylabel(r"Relative error, $|E / E_{\rm exact} - 1|$")
+    axis.set_ylabel(error_label(runs))
     _linear_iterations(axis, runs)
 
 
@@ -184,9 +184,10 @@ def _smallest_error(runs: Sequence[Run]) -> float:
     """The smallest relative error that any plateau resolves; what is below it are single iterations hit by chance."""
     resolved = []
     for run in runs:
-        if reference := run.reference_energy_per_site:
+        reference, scale = run.reference_energy_per_site, run.error_scale_per_site
+        if reference is not None and scale is not None:
             end = _plateau(run)
-            resolved.append(max(float(relative_error(end.mean, reference)), end.error / abs(reference)))
+            resolved.append(max(float(relative_error(end.mean, reference, scale)), end.error / scale))
     return max(min(resolved), np.finfo(float).eps)
 
 

@@ -199,10 +199,10 @@ def _value(estimate: Estimate) -> str:
 
 def _relative_row(run: Run, measurement: Measurement) -> list[tuple[str, str, str]]:
     """The relative error of a measured energy, where the exact one is known."""
-    energy, exact = measurement.estimates.get("energy"), run.reference_energy
-    if energy is None or not exact:
+    energy, exact, scale = measurement.estimates.get("energy"), run.reference_energy, run.error_scale
+    if energy is None or exact is None or scale is None:
         return []
-    error = with_error((float(energy.value) - exact) / abs(exact), float(energy.error) / abs(exact))
+    error = with_error((float(energy.value) - exact) / scale, float(energy.error) / scale)
     return [("relative error of the energy", error, "1")]
 
 

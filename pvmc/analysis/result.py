@@ -30,7 +30,8 @@ class Result:
         averaged: iterations that went into it.
         settled: whether this part has settled; if not, the error is a lower bound.
         exact, exact_method: the exact energy, and where it comes from.
-        relative_error, relative_error_error: (E - E_exact) / |E_exact|, with sign, and its standard error.
+        relative_error, relative_error_error: (E - E_exact) / |E_exact|, with sign, and its standard error;
+            where E_exact is next to zero relative to the radius of H.
         variance: of the Hamiltonian, per site, in units^2; mean over the same iterations.
         v_score: N Var / (E - E_inf)^2 (Wu et al., Science 386, 296 (2024)); mean over the same iterations.
         acceptance, r_hat, autocorrelation_time: means over them; tau in draws.
@@ -84,7 +85,7 @@ def result_of(run: Run) -> Result:
     part = judged(run)
     if part.energy.n < 2 and not (part.energy.n == 1 and is_imported(run)):
         raise InputError(f"{run.path} has too few iterations to be analysed: 4 with an energy are needed")
-    energy, exact = part.energy, run.reference_energy_per_site
+    energy, exact, scale = part.energy, run.reference_energy_per_site, run.error_scale_per_site
     variance, leak = part.mean("variance"), leak_found(part)
     state = run.status()
     counted = run.series["n_samples"][run.series["n_samples"] >= 0]
@@ -103,8 +104,8 @@ def result_of(run: Run) -> Result:
         settled=part.settled,
         exact=exact,
         exact_method=run.reference_method,
-        relative_error=(energy.mean - exact) / abs(exact) if exact else None,
-        relative_error_error=energy.error / abs(exact) if exact else None,
+        relative_error=(energy.mean - exact) / scale if exact is not None and scale else None,
+        relative_error_error=energy.error / scale if scale else None,
         variance=None if variance is None else variance / run.n_sites,
         variance_smeared=leak.variance / run.n_sites if leak else None,
         leak=leak.leak / run.n_sites if leak else None,

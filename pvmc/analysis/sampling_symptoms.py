@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from pvmc.analysis.symptom import Judged, Symptom
+from pvmc.statistics.r_hat import r_hat_limit
 from pvmc.statistics.thresholds import (
     FEWEST_JUDGED,
     FEWEST_PER_ITERATION,
-    LARGEST_R_HAT,
+    FEWEST_PER_PARAMETER,
     MOST_SPIKES,
+    MOST_STUCK_LOOKS,
     SMALLEST_ACCEPTANCE,
     SMALLEST_EFFECTIVE_PART,
     SPIKE_R_HAT,
+    STRONG_DAMPING,
 )
 
 FINITE = ("energy", "energy_error", "variance", "update_norm")
@@ -38,12 +42,14 @@ def stuck(part: Judged) -> Iterator[Symptom]:
 
     Half of the walkers in another mode are no outliers to the other half: the run does not see them as stuck.
     """
+    if part.is_constant:
+        return
     looks = part.series("stuck_walkers")
     looks = looks[looks >= 0]
-    if (looks > 0).any():
+    if looks.size and (looks > 0).mean() >= MOST_STUCK_LOOKS:
         n = int(looks.max())
-        walkers = "1 walker was" if n == 1 else f"up to {n} walkers were"
-        text = f"{walkers} stuck in a mode of their own in {(looks > 0).sum()} of {looks.size} looks"
+        walkers, own = ("1 walker was", "its") if n == 1 else (f"up to {n} walkers were", "their")
+        text = f"{walkers} stuck in a mode of {own} own in {(looks > 0).sum()} of {looks.size} looks"
         yield Symptom("stuck", f"{text}: they bias the energy; tempering or moves over longer distances may help")
         return
     values = part.run.series["r_hat"][part.rows]
@@ -61,9 +67,10 @@ def disagreement(part: Judged) -> Iterator[Symptom]:
     values = values[np.isfinite(values)]
     # The median: a single iteration says little, and close to an eigenstate R-hat has spikes.
     r_hat = float(np.median(values)) if values.size and part.last >= FEWEST_JUDGED else 1.0
-    if r_hat > LARGEST_R_HAT:
-        text = f"R-hat {r_hat:.3f} (median of the last {part.last} iterations): the walkers do not agree on the energy"
-        yield Symptom("R-hat", f"{text}; a larger sampler.sweep or sampler.discard, or tempering may help")
+    limit = r_hat_limit(part.draws)
+    if r_hat > limit and not part.is_constant:
+        text = f"R-hat {r_hat:.3f} (median of the last {part.last} iterations), above {limit:.3g}: the walkers do"
+        yield Symptom("R-hat", f"{text} not agree; a larger sampler.sweep or sampler.discard, or tempering may help")
 
 
 def standstill(part: Judged) -> Iterator[Symptom]:
@@ -84,14 +91,35 @@ def few_count(part: Judged) -> Iterator[Symptom]:
         yield Symptom("weights", f"{text}; a power closer to 2 has smaller errors")
 
 
+def _few_for_parameters(part: Judged, samples: float) -> Iterator[Symptom]:
+    """Too few samples for S, where it is hardly damped; methods without S have none of this."""
+    parameters, sr = int(part.run.attributes["n_parameters"]), part.run.config.get("sr", {})
+    if sr.get("method", "reconfiguration") != "reconfiguration" or samples >= FEWEST_PER_PARAMETER * parameters:
+        return
+    damping = (part.mean("shift") or 0.0) + _final(sr.get("floor", 0.0))
+    if damping >= STRONG_DAMPING:
+        return
+    state = "singular" if samples < parameters else "half noise"
+    text = f"{samples:.0f} samples per iteration for {parameters} parameters: S is {state}, and hardly damped"
+    keys = f"sampler.samples to {FEWEST_PER_PARAMETER * parameters:.0f}, or sr.floor or sr.shift.minimum to"
+    yield Symptom("parameters", f"{text} (Lambda = {damping:.1g} S_kk); raise {keys} {STRONG_DAMPING:g}")
+
+
+def _final(schedule: Any) -> float:
+    """The value of a schedule after many iterations, as the stored input has it."""
+    if isinstance(schedule, Mapping):
+        decays = float(schedule.get("decay", 1.0)) < 1.0
+        return float(schedule.get("minimum", 0.0) if decays else schedule.get("initial", 0.0))
+    return float(schedule)
+
+
 def few_samples(part: Judged) -> Iterator[Symptom]:
     """Too few samples for the parameters, or for an error."""
     samples, tau = part.mean("n_samples"), part.mean("autocorrelation_time")
-    parameters = int(part.run.attributes["n_parameters"])
-    if samples and samples < parameters:
-        text = f"{samples:.0f} samples per iteration for {parameters} parameters: S is singular without its shift"
-        yield Symptom("parameters", f"{text}; raise sampler.samples, or keep sr.shift large enough")
     exact = part.run.config.get("sampler", {}).get("kind") == "exact"
-    if samples and tau and math.isfinite(tau) and samples / tau < FEWEST_PER_ITERATION and not exact:
+    if samples and not exact:
+        yield from _few_for_parameters(part, samples)
+    judged = not exact and not part.is_constant
+    if judged and samples and tau and math.isfinite(tau) and samples / tau < FEWEST_PER_ITERATION:
         text = f"{samples / tau:.0f} independent samples per iteration (tau {tau:.2g})"
         yield Symptom("samples", f"{text}: raise sampler.samples, or sampler.sweep")

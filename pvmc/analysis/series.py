@@ -8,15 +8,16 @@ from numpy.typing import ArrayLike, NDArray
 from pvmc.errors import InputError
 
 
-def relative_error(energy: ArrayLike, reference: float) -> NDArray[np.float64]:
-    """|E - E_ref| / |E_ref|, of the shape of ``energy``.
+def relative_error(energy: ArrayLike, reference: float, scale: float | None = None) -> NDArray[np.float64]:
+    """|E - E_ref| / scale, of the shape of ``energy``; the scale is |E_ref| unless another is given.
 
     Raises:
-        InputError: the reference is zero.
+        InputError: the scale is zero.
     """
-    if reference == 0.0:
+    scale = abs(reference) if scale is None else scale
+    if scale == 0.0:
         raise InputError("no relative error: the reference energy is zero")
-    return np.abs(np.asarray(energy, dtype=np.float64) - reference) / abs(reference)
+    return np.abs(np.asarray(energy, dtype=np.float64) - reference) / scale
 
 
 def running_mean(values: ArrayLike, fraction: float = 0.1) -> NDArray[np.float64]:

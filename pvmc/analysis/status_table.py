@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pvmc.analysis.digits import plain
 from pvmc.analysis.facts import Facts, FitFacts, RunFacts, Unreadable
 from pvmc.analysis.summary import duration, starts_text
 from pvmc.io import fit_file, schema
@@ -38,7 +39,9 @@ def _row(facts: Facts) -> tuple[str, ...]:
         _name(facts.path),
         facts.state,
         f"{facts.iteration}/{facts.iterations}",
-        "" if facts.energy is None else f"{facts.energy:.7f} +-{facts.energy_error:.1e}",
+        ""
+        if facts.energy is None or facts.energy_error is None
+        else f"{plain(facts.energy, facts.energy_error, 7)} +-{facts.energy_error:.1e}",
         "" if facts.checkpoint is None else f"{facts.checkpoint}, {duration(facts.checkpoint_age)} ago",
         "" if facts.seconds_left is None else duration(facts.seconds_left),
         str(facts.sessions or ""),

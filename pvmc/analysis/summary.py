@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 
+from pvmc.analysis.digits import plain
 from pvmc.analysis.facts import Facts, FitFacts, RunFacts, Unreadable
 
 
@@ -88,11 +89,13 @@ def _accuracy(facts: RunFacts) -> Iterator[tuple[str, str]]:
         return
     bound = "; not settled: the error is a lower bound" if facts.drifting else ""
     averaged = f"(last {facts.averaged} iterations{bound})" if facts.averaged > 1 else "(one iteration, its own error)"
-    yield "E/N", f"{facts.energy:.8f} +- {facts.energy_error:.1e} {facts.energy_units} {averaged}"
+    yield (
+        "E/N",
+        f"{plain(facts.energy, facts.energy_error)} +- {facts.energy_error:.1e} {facts.energy_units} {averaged}",
+    )
     if facts.exact is not None:
-        yield "exact E/N", f"{facts.exact:.8f} {facts.energy_units} ({facts.exact_method})"
-    if facts.exact:
-        scale = abs(facts.exact)
+        yield "exact E/N", f"{facts.exact:#.10g} {facts.energy_units} ({facts.exact_method})"
+    if facts.exact is not None and (scale := facts.error_scale):
         yield "relative error", f"{(facts.energy - facts.exact) / scale:.2e} +- {facts.energy_error / scale:.1e}"
     yield "variance/N", _measured(facts.variance, ".3g")
     if facts.leak is not None and facts.leak_error is not None:

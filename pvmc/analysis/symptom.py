@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from pvmc.io.reader import Run
 from pvmc.statistics import Mean
+from pvmc.statistics.thresholds import CONSTANT_ENERGY
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,19 @@ class Judged:
     rows: NDArray[np.int64]
     last: int
     settled: bool
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the local energy hardly varies over the configurations: then no walker can be judged by it."""
+        variance = self.mean("variance")
+        scale = max(abs(self.energy.mean) * self.run.n_sites, self.run.radius)
+        return variance is not None and variance <= (CONSTANT_ENERGY * scale) ** 2
+
+    @property
+    def draws(self) -> float:
+        """Draws of each walker in an iteration; NaN where walkers or samples are not known."""
+        walkers, samples = self.run.config.get("sampler", {}).get("walkers"), self.mean("n_samples")
+        return samples / walkers if walkers and samples else math.nan
 
     def series(self, name: str) -> NDArray[Any]:
         """All entries of a series in this part, (last,)."""

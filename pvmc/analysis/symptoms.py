@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvmc.analysis.energy_symptoms import below_exact, not_settled
+from pvmc.analysis.energy_symptoms import below_exact, far_from_eigenstate, not_settled, off_exact
 from pvmc.analysis.leak import leaks
 from pvmc.analysis.measured_warnings import measured_warnings
 from pvmc.analysis.sampling_symptoms import disagreement, few_count, few_samples, not_finite, standstill, stuck
@@ -18,6 +18,8 @@ SYMPTOMS: tuple[Signs, ...] = (
     few_samples,
     below_exact,
     leaks,
+    off_exact,
+    far_from_eigenstate,
     measured_warnings,
 )
 """Kinds of symptoms, in the order in which they are shown.  A new kind is a function of the part of a run that is

@@ -9,6 +9,7 @@ import numpy as np
 from pvmc.hamiltonians.geometry import is_chain, is_ring
 from pvmc.hamiltonians.pauli import PauliSum, X, Y, Z
 from pvmc.hamiltonians.rotation import FieldModel, lattice_problem
+from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice
 
 
@@ -46,4 +47,4 @@ class ClusterIsingSpec(FieldModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "K (sigma.sigma)"
+        return energy_unit("K", self.coupling, "sigma.sigma")

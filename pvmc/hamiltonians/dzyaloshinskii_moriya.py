@@ -12,6 +12,7 @@ from pvmc.hamiltonians.geometry import oriented_bonds
 from pvmc.hamiltonians.heisenberg import Vector, xxz, zeeman
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum
 from pvmc.hamiltonians.rotation import MarshallModel, lattice_problem
+from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice, LatticeError
 
 
@@ -68,4 +69,4 @@ class DzyaloshinskiiMoriyaSpec(MarshallModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "J (S.S)"
+        return energy_unit("J", self.coupling, "S.S")

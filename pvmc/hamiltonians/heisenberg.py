@@ -11,6 +11,7 @@ from pydantic import Field
 from pvmc.hamiltonians.fields import SiteField, site_values
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
 from pvmc.hamiltonians.rotation import MarshallModel
+from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice
 
 Vector = Annotated[tuple[float, float, float], Field(strict=False)]  # not strict: TOML has lists, not tuples
@@ -80,7 +81,7 @@ class HeisenbergSpec(MarshallModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "J (S.S)"
+        return energy_unit("J", self.coupling, "S.S")
 
 
 class XXZSpec(MarshallModel):
@@ -104,7 +105,7 @@ class XXZSpec(MarshallModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "J (S.S)"
+        return energy_unit("J", self.coupling, "S.S")
 
 
 class XYZSpec(MarshallModel):

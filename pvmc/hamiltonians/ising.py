@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pvmc.hamiltonians.fields import SiteField, site_values
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
 from pvmc.hamiltonians.rotation import FieldModel
+from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice
 
 
@@ -55,4 +56,4 @@ class IsingSpec(FieldModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "J (sigma.sigma)"
+        return energy_unit("J", self.coupling, "sigma.sigma")

@@ -9,6 +9,7 @@ from pvmc.hamiltonians.fields import SiteField
 from pvmc.hamiltonians.heisenberg import xxz, zeeman
 from pvmc.hamiltonians.pauli import PauliSum
 from pvmc.hamiltonians.rotation import MarshallModel
+from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice, LatticeError
 
 
@@ -49,4 +50,4 @@ class J1J2Spec(MarshallModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "J (S.S)"
+        return energy_unit("J", self.j1, "S.S")

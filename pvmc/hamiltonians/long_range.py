@@ -14,6 +14,7 @@ from pvmc.hamiltonians.heisenberg import xyz, zeeman
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.hamiltonians.pauli import PauliSum, site_sum
 from pvmc.hamiltonians.rotation import FieldModel, MarshallModel, lattice_problem
+from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice, LatticeError
 
 
@@ -84,7 +85,7 @@ class LongRangeIsingSpec(FieldModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "J (sigma.sigma)"
+        return energy_unit("J", self.coupling, "sigma.sigma")
 
 
 class LongRangeXXZSpec(MarshallModel):
@@ -117,7 +118,7 @@ class LongRangeXXZSpec(MarshallModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "J (S.S)"
+        return energy_unit("J", self.coupling, "S.S")
 
 
 class HaldaneShastrySpec(MarshallModel):
@@ -144,4 +145,4 @@ class HaldaneShastrySpec(MarshallModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "J (S.S)"
+        return energy_unit("J", self.coupling, "S.S")

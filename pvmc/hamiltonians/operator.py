@@ -145,6 +145,13 @@ class Operator:
         return self._amplitudes
 
     @cached_property
+    def radius(self) -> float:
+        """Bound on half the width of the spectrum: the sum of |c_P| over the Pauli strings P but the identity."""
+        lengths = np.diff(self._diagonal.site_offsets)
+        diagonal = float(np.abs(self._diagonal.coefficients[lengths > 0]).sum())
+        return diagonal + float(np.abs(self._amplitudes.coefficients).sum())
+
+    @cached_property
     def conserves_magnetization(self) -> bool:
         """Whether every non-zero matrix element keeps sum_i s_i; exact for any operator, nothing is enumerated.
 

@@ -11,6 +11,7 @@ from pvmc.hamiltonians.fields import SiteField, site_values
 from pvmc.hamiltonians.geometry import all_pairs, distances
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
 from pvmc.hamiltonians.rotation import FieldModel, lattice_problem
+from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice, LatticeError
 
 
@@ -52,4 +53,4 @@ class RydbergSpec(FieldModel):
     @property
     def energy_unit(self) -> str:
         """Unit of the energies."""
-        return "Omega"
+        return energy_unit("Omega", self.rabi)

@@ -24,6 +24,7 @@ from pvmc.io.process import process_alive
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
 from pvmc.io.session import Session, merged
 from pvmc.io.trial import Trial
+from pvmc.statistics.relative import error_scale
 
 RESULTS = "a results file of pvmc"
 """What the file should be, in messages."""
@@ -44,6 +45,7 @@ class Run:
         series: name -> (n,) array, one entry per SR iteration, all of equal length; energies are totals.
         reference_energy: exact total energy in ``energy_units``; None when unknown.
         reference_method: where the reference comes from.
+        radius: bound on half the width of the spectrum of H, a total energy; 0 in files of versions that had none.
         message: why the run stopped or failed; else empty.
         ended: when it ended (ISO 8601, UTC); empty for one that had not.
         sessions: the starts of the run, this or the last one last; empty in files of versions that had none.
@@ -59,6 +61,7 @@ class Run:
     ended: str
     sessions: tuple[Session, ...] = ()
     trials: tuple[Trial, ...] = ()
+    radius: float = 0.0
 
     @property
     def name(self) -> str:
@@ -105,6 +108,17 @@ class Run:
     @property
     def reference_energy_per_site(self) -> float | None:
         return None if self.reference_energy is None else self.reference_energy / self.n_sites
+
+    @property
+    def error_scale(self) -> float | None:
+        """What errors of the total energy are relative to, :func:`pvmc.statistics.error_scale`; None where no exact
+        energy is known, or no scale."""
+        return None if self.reference_energy is None else error_scale(self.reference_energy, self.radius) or None
+
+    @property
+    def error_scale_per_site(self) -> float | None:
+        """The same for errors of the energy per site."""
+        return None if self.error_scale is None else self.error_scale / self.n_sites
 
     @property
     def starts(self) -> tuple[Session, ...]:
@@ -209,6 +223,7 @@ def _run(file: h5py.File, path: Path) -> Run:
         ended=_text(file["state/ended"][()]),
         sessions=_sessions(file),
         trials=_trials(file),
+        radius=float(reference.get("radius", 0.0)),
     )
 
 

@@ -54,6 +54,7 @@ class ResultsWriter:
         parameter_dtype: float64 or complex128.
         reference_energy: exact total energy in units of ``energy_units``, if known.
         reference_method: where the reference comes from.
+        radius: bound on half the width of the spectrum of H, in the same units; None where it is not known.
         overwrite: replace the results that are already in ``directory``.
         patience: seconds that a row may wait in memory for the ones after it; a write costs more than an iteration of
             a small system.  0 writes each row at once.
@@ -76,6 +77,7 @@ class ResultsWriter:
         parameter_dtype: DTypeLike,
         reference_energy: float | None = None,
         reference_method: str = "",
+        radius: float | None = None,
         overwrite: bool = False,
         patience: float = 0.0,
         threads: int = 1,
@@ -94,7 +96,7 @@ class ResultsWriter:
         self._last_iteration: int | None = None
         self._file: h5py.File | None = None
         sessions = [*(earlier.sessions if earlier else []), _session(given, now, threads, earlier)]
-        reference = _reference(reference_energy, reference_method, earlier)
+        reference = _reference(reference_energy, reference_method, radius, earlier)
         self.trials = list(earlier.trials if earlier else trials)
         kept = earlier.measurements if earlier else []
         image = laid_out(given, parameter_blocks, np.dtype(parameter_dtype), reference, sessions, self.trials, kept)
@@ -132,6 +134,7 @@ class ResultsWriter:
         parameter_dtype: DTypeLike,
         reference_energy: float | None = None,
         reference_method: str = "",
+        radius: float | None = None,
         patience: float = 0.0,
         threads: int = 1,
     ) -> Self:
@@ -145,7 +148,7 @@ class ResultsWriter:
             iteration: the first iteration to come, as in the checkpoint.
             attributes: as for a new run; what changed since then is recorded.
             parameter_blocks, parameter_dtype: as for a new run.
-            reference_energy, reference_method: as for a new run; None keeps what the file has.
+            reference_energy, reference_method, radius: as for a new run; None keeps what the file has.
             patience, threads: as for a new run.
 
         Raises:
@@ -162,6 +165,7 @@ class ResultsWriter:
             parameter_dtype=parameter_dtype,
             reference_energy=reference_energy,
             reference_method=reference_method,
+            radius=radius,
             patience=patience,
             threads=threads,
             earlier=earlier,
@@ -400,10 +404,16 @@ def _session(attributes: Mapping[str, Any], started: str, threads: int, earlier:
     )
 
 
-def _reference(energy: float | None, method: str, earlier: Earlier | None) -> dict[str, float | str]:
+def _reference(
+    energy: float | None, method: str, radius: float | None, earlier: Earlier | None
+) -> dict[str, float | str]:
+    """The attributes of ``/reference``; what is None as it was before."""
     if energy is None and earlier is not None:
         energy, method = earlier.run.reference_energy, earlier.run.reference_method
-    return {} if energy is None else {"energy": float(energy), "method": method}
+    if radius is None and earlier is not None:
+        radius = earlier.run.radius or None
+    known: dict[str, float | str] = {} if energy is None else {"energy": float(energy), "method": method}
+    return known if radius is None else {**known, "radius": float(radius)}
 
 
 def _now() -> str:

@@ -51,6 +51,7 @@ class Quantity:
     def units_in(self, energy_units: str) -> str:
         """Units with the Hamiltonian's own unit of energy put in: "J (S.S)" makes energy^2 into "J^2 (S.S)"."""
         symbol, space, remark = energy_units.partition(" ")
+        symbol = f"({symbol})" if "/" in symbol and self.units != "energy" else symbol
         return self.units.replace("energy", symbol) + (space + remark if "energy" in self.units else "")
 
 
@@ -232,7 +233,9 @@ Attributes of `theta`: `block_names` lists the named parts of the vector; `<bloc
 """
 
 _REFERENCE = """\
-Attributes, present when known: `energy` (total, in units of energy) and `method` (where it comes from).
+Attributes, present when known: `energy` (total, in units of energy), `method` (where it comes from) and `radius` (a
+bound on half the width of the spectrum of H, the sum of |c_P| over its Pauli strings, in units of energy: what errors
+are relative to where the exact energy is zero).
 """
 
 

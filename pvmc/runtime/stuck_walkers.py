@@ -60,11 +60,15 @@ class WalkerWatch:
 
     Only rank 0 remembers anything; a resumed run begins anew and finds them at its third look.
 
+    Args:
+        scale: scale of the energies, such as the radius of H's spectrum; |E| counts where it is larger.
+
     Attributes:
         n_stuck: how many walkers are stuck, on rank 0, as seen in the last iteration; -1 where it was not looked at.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float = 0.0) -> None:
+        self.scale = scale
         self.n_stuck = NOT_LOOKED
         self._side = np.zeros(0, dtype=np.int64)
         self._times = np.zeros(0, dtype=np.int64)
@@ -96,7 +100,7 @@ class WalkerWatch:
 
     def judge(self, energies: npt.NDArray[np.float64], r_hat: float) -> StuckWalkers | None:
         """Take in the mean energies of all walkers, (n,); those that were outliers three times in a row, if any."""
-        side = outliers(energies)
+        side = outliers(energies, self.scale)
         if side.size != self._side.size:
             self._side, self._times = np.zeros_like(side), np.zeros_like(side)
         self._times = np.where(side == 0, 0, np.where(side == self._side, self._times + 1, 1))
@@ -111,16 +115,17 @@ class WalkerWatch:
         return StuckWalkers(walkers, energies.size, energy, others, r_hat)
 
 
-def outliers(energies: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def outliers(energies: npt.NDArray[np.float64], scale: float = 0.0) -> npt.NDArray[np.int64]:
     """Where energies (n,) lie by those of all: +1 far above, -1 far below, 0 among them; not finite is far above.
 
     Far is over 8 robust standard deviations from the median: outliers move neither much while they are a small part.
+    Differences far below the scale of the energies, or their median where that is larger, are none.
     """
     finite = np.isfinite(energies)
     side = np.where(finite, 0, 1)
     if finite.any():
         middle = np.median(energies[finite])
         deviation = np.where(finite, energies, middle) - middle
-        scale = _NORMAL * np.median(np.abs(deviation[finite])) + STUCK_ROUNDING * abs(middle)
-        side += np.where(np.abs(deviation) > STUCK_DEVIATIONS * scale, np.sign(deviation), 0.0).astype(np.int64)
+        typical = _NORMAL * np.median(np.abs(deviation[finite])) + STUCK_ROUNDING * max(abs(middle), scale)
+        side += np.where(np.abs(deviation) > STUCK_DEVIATIONS * typical, np.sign(deviation), 0.0).astype(np.int64)
     return side.astype(np.int64)

@@ -55,7 +55,7 @@ def equilibration(values: ArrayLike) -> int:
     return min(best + best // 2, (best + length) // 2, length - SHORTEST)
 
 
-def drift(values: ArrayLike) -> float:
+def drift(values: ArrayLike, rounding: float = 0.0) -> float:
     """By how many standard errors the mean of a beginning differs from that of the second half, at most.
 
     Beginnings are the first 1/2, 1/4, 1/8 and 1/16 (J. Geweke, in Bayesian Statistics 4 (1992), compares one pair).
@@ -64,6 +64,7 @@ def drift(values: ArrayLike) -> float:
 
     Args:
         values: series (n,), or chains (n_chains, n) that started together, oldest first.
+        rounding: differences up to this one do not count, in the units of the values.
 
     Returns:
         0 or larger; infinite where the second half is constant and a beginning differs.
@@ -81,7 +82,7 @@ def drift(values: ArrayLike) -> float:
         beginning = chains[:, : chains.shape[1] // part]
         error = noise.error * np.sqrt(1.0 + end.size / beginning.size)
         difference = abs(float(beginning.mean()) - noise.mean)
-        if difference > 0.0:
+        if difference > rounding:
             largest = max(largest, float(difference / error) if error > 0.0 else float("inf"))
     return largest
 

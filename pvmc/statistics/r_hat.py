@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from pvmc.statistics.chains import Floats, as_chains, halves, unit_scale
 from pvmc.statistics.ranks import folded, rank_normalised
+from pvmc.statistics.thresholds import ALLOWED_TIME, LARGEST_R_HAT
 
 
 def split_r_hat(values: ArrayLike) -> float:
@@ -38,6 +39,25 @@ def rank_normalised_r_hat(values: ArrayLike) -> float:
     """
     split = halves(as_chains(values, 1))
     return max(_r_hat(rank_normalised(split)), _r_hat(rank_normalised(folded(split))))
+
+
+def r_hat_limit(n_draws: float) -> float:
+    """R-hat above which chains of so many draws do not agree: 1.05, or more for short ones, whose draws are correlated.
+
+    Of chains that agree, the means of halves of n draws vary by sigma^2 tau_n / n, with tau_n = 1 + 2 sum_t (1 - t/n)
+    rho(t), and the variance within them is sigma^2 (1 - tau_n/n) n/(n - 1): R-hat^2 = (n - 1)/n / (1 - tau_n/n).  The
+    limit is this for rho(t) = rho^t with tau = 2: 1.22 for four draws, 1.06 for 16, 1.05 from 22 on.
+
+    Args:
+        n_draws: draws of each chain, both halves together; NaN or less than 4 for chains that have no R-hat.
+    """
+    if not n_draws >= 4:
+        return LARGEST_R_HAT
+    n = int(n_draws) // 2
+    rho = (ALLOWED_TIME - 1.0) / (ALLOWED_TIME + 1.0)
+    lags = np.arange(1, n)
+    time = 1.0 + 2.0 * float(np.sum((1.0 - lags / n) * rho**lags))
+    return max(LARGEST_R_HAT, float(np.sqrt((n - 1) / n / (1.0 - time / n))))
 
 
 def _r_hat(chains: Floats) -> float:

@@ -14,9 +14,18 @@ One value for runs, imports, measurements and figures.  The literature has 1.1 (
 within one, which is no agreement; at 1.05 by 0.32.
 """
 
+ALLOWED_TIME = 2.0
+"""Autocorrelation time, in draws, that chains may have before their R-hat counts against them.  With the four draws of
+an iteration by default even a correlation of 0.1 between neighbours gives an R-hat of 1.05; see
+:func:`pvmc.statistics.r_hat_limit`."""
+
 SPIKE_R_HAT = 1.5
 """R-hat of a single iteration (a pure number) beyond which some chains are in a mode of their own: their means scatter
 by more than the spread within them."""
+
+MOST_STUCK_LOOKS = 0.25
+"""Part of the looks at the walkers (0 to 1) in which some may be outliers before they count as stuck for good: tails of
+the distribution are rightly visited for some looks, and left again."""
 
 MOST_SPIKES = 0.05
 """Part of the iterations (0 to 1) that may have such an R-hat: close to an eigenstate, where the local energy hardly
@@ -35,8 +44,10 @@ Local energies have heavy tails, which a few short means keep: at 5 good runs ha
 STUCK_IN_A_ROW = 3
 """Looks in a row, as an outlier on one side, after which a walker counts as stuck: heavy tails pass, modes stay."""
 
-STUCK_ROUNDING = 1e-9
-"""Scatter of walkers' mean energies, relative to the energy, below which they count as equal: rounding."""
+STUCK_ROUNDING = 1e-6
+"""Scatter of walkers' mean energies, relative to the scale of H, below which they count as equal.  A mode of its own
+differs by about one coupling, 1e-4 or more of the radius of a thousand sites; what is nearer is rounding, or the last
+rare configurations of an eigenstate."""
 
 STUCK_EVERY = 10
 """Iterations between two looks for stuck walkers, which cost a message of all ranks each."""
@@ -56,10 +67,31 @@ of n samples is known to sqrt(2 / n)."""
 FEWEST_PER_MEASUREMENT = 100
 """Independent samples of a measurement, n / tau, below which its errors are themselves not known to 10 %."""
 
+FEWEST_PER_PARAMETER = 2.0
+"""Samples per parameter, n / K, below which S is half noise: the noise of a step that is not damped grows by
+1 / (1 - K / n), a factor of 2 at n = 2 K, and S is singular from n = K on (V. A. Marchenko, L. A. Pastur, Math. USSR
+Sb. 1, 457 (1967))."""
+
+STRONG_DAMPING = 1e-3
+"""lambda + floor (relative to S_kk) from which on steps with fewer samples than that are damped enough, as those of
+sr.solver = "minsr" are meant to be."""
+
 SMALLEST_EFFECTIVE_PART = 0.3
 """Part of the samples (0 to 1) that weights may let count before it is worth a warning: errors grow by 1.8."""
 
 # ---- energies --------------------------------------------------------------------------------------------------------
+
+ROUNDING = 1e-12
+"""Part of the scale of H (the larger of |E| and of its radius, sum |c_P| over Pauli strings) below which differences of
+energies are rounding.  Local energies are sums of at most some thousand terms with 2e-16 each."""
+
+ZERO_ENERGY = 1e-6
+"""Part of the radius of H below which an exact energy counts as zero, and errors are relative to the radius.  Exact
+energies are known to 1e-11 of the radius, so that a relative error keeps five digits down to there."""
+
+CONSTANT_ENERGY = 1e-5
+"""Standard deviation of the local energy, relative to the scale of H, below which walkers are not judged by it: so
+close to an eigenstate all have one energy, and the few configurations that differ make R-hat and outliers by chance."""
 
 LARGEST_DRIFT = 3.0
 """Errors by which beginning and end of a settled series may differ.  About 1 % of settled ones exceed it, and are
@@ -67,6 +99,28 @@ averaged over less: at 2 it would be 14 %, and what the data choose so often has
 
 BELOW_EXACT = 4.0
 """Errors by which a mean energy may lie below the exact one: by chance in one of 30 000 runs."""
+
+BELOW_EXACT_ROUNDING = 1e-10
+"""Part of the exact energy (of the radius of H where that is zero) by which it may lie below in addition: exact
+energies of Lanczos are known to 1e-11 of the radius."""
+
+LARGEST_V_SCORE = 0.01
+"""V-score, N Var / (E - E_inf)^2, above which a state is far from every eigenstate.  In 80 runs of docs/study.md
+(rings, J1-J2) it is 5 to 12 times the relative error, from 7e-6 to 9e-2: 0.01 stands for an error of 1e-3 to 2e-3.
+Good runs of configs/validation stay below 4e-3; J1-J2 on 4 x 4 by default settings has 0.12, the triangular lattice
+0.37."""
+
+LARGEST_RELATIVE_ERROR = 1e-3
+"""Relative error of the energy, where the exact one is known, above which a state is not the ground state for most
+uses, once it is resolved."""
+
+RESOLVED = 4.0
+"""Errors by which a difference exceeds a limit before it is called resolved: by chance in one of 30 000 cases."""
+
+ANOTHER_LEVEL = 0.3
+"""Standard deviation of the local energy, relative to the distance to the exact ground state, below which the state is
+another level: an eigenvalue lies within one standard deviation of its energy (D. H. Weinstein, Proc. Natl. Acad. Sci.
+20, 529 (1934)), and the lowest is more than three away."""
 
 # ---- what |psi|^2 does not show --------------------------------------------------------------------------------------
 
@@ -80,7 +134,6 @@ beyond a half, variance, V-score and gradient tell more about where the walkers 
 
 LEAK_V_SCORE = 1e-3
 """V-score N leak / (E - E_inf)^2 below which a leak is no matter: so good a state is good with it as well."""
-
 # ---- observables -----------------------------------------------------------------------------------------------------
 
 LARGEST_SWAP_ERROR = 0.1

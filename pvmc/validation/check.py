@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pvmc.statistics.relative import error_scale
+
 
 @dataclass(frozen=True)
 class Check:
@@ -48,6 +50,7 @@ class Outcome:
 
     Attributes:
         exact: lowest energy of the sector.
+        radius: bound on half the width of the spectrum of H.
         energy: mean over the plateau, as a user would quote it.
         error: its standard error.
         enumerated: <H> of the last wave function, by enumeration.
@@ -55,6 +58,7 @@ class Outcome:
     """
 
     exact: float
+    radius: float
     energy: float
     error: float
     enumerated: float
@@ -62,8 +66,13 @@ class Outcome:
 
     @property
     def relative_error(self) -> float:
-        """|E - E_exact| / |E_exact| of the plateau (absolute where the exact energy is zero)."""
-        return abs(self.energy - self.exact) / (abs(self.exact) or 1.0)
+        """|E - E_exact| / |E_exact| of the plateau, relative to the radius where the exact energy is next to zero."""
+        return abs(self.energy - self.exact) / self.scale
+
+    @property
+    def scale(self) -> float:
+        """What errors are relative to."""
+        return error_scale(self.exact, self.radius) or 1.0
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,14 @@ def check_run(job: Job, system: ExactSystem, accuracy: float, comm: Communicator
         state = step.state
     end = _end(means, errors)
     psi = job.ansatz.at(state.theta)
-    outcome = Outcome(system.energy, end.mean, end.error, system.energy_of(psi), system.variance_of(psi))
+    outcome = Outcome(
+        exact=system.energy,
+        radius=job.operator.radius,
+        energy=end.mean,
+        error=end.error,
+        enumerated=system.energy_of(psi),
+        variance=system.variance_of(psi),
+    )
     return _judged(outcome, accuracy, end.n), outcome
 
 
@@ -63,7 +70,7 @@ def _end(means: list[float], errors: list[float]) -> Mean:
 
 
 def _judged(outcome: Outcome, accuracy: float, n_iterations: int) -> list[Check]:
-    exact, scale = outcome.exact, abs(outcome.exact) or 1.0
+    exact, scale = outcome.exact, outcome.scale
     slack = ROUNDING * scale
     below = max(0.0, exact - outcome.energy - slack)
     sigmas = below / outcome.error if outcome.error > 0 else (float("inf") if below else 0.0)

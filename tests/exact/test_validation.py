@@ -217,7 +217,7 @@ def test_mistakes_are_caught(
 
 
 def test_energies_below_the_exact_one_are_caught() -> None:
-    right = Outcome(exact=-10.0, energy=-9.999, error=1e-4, enumerated=-9.999, variance=0.1)
+    right = Outcome(exact=-10.0, radius=20.0, energy=-9.999, error=1e-4, enumerated=-9.999, variance=0.1)
     assert all(check.passed for check in _judged(right, 1e-3, 100))
     lucky = replace(right, energy=-10.0004)
     assert all(check.passed for check in _judged(lucky, 1e-3, 100))

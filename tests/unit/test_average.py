@@ -88,3 +88,11 @@ def test_a_series_without_noise_has_settled_where_it_is_constant() -> None:
     assert found is not None
     assert found.settled
     assert (found.plateau.mean, found.plateau.error) == (-3.5, 0.0)
+
+
+@pytest.mark.parametrize(("step", "settled"), [(1e-16, True), (1e-9, False)])
+def test_rounding_is_no_drift(step: float, settled: bool) -> None:
+    """Of an eigenstate at machine precision rounding is left, which may creep as a drift does."""
+    series = -0.456386676117148 + step * np.arange(200.0)
+    found = average(series, rounding=1e-12)
+    assert found is not None and found.settled == settled

@@ -53,6 +53,24 @@ def test_lines_are_aligned_and_short(n_iterations: int, exact: float | None) -> 
     assert len(lines[0]) <= 79
 
 
+@pytest.mark.parametrize("r_hat", [0.986, 99.999, 100.5, 1013.2, 123456.7, 1e9, 1e200, float("inf"), float("nan")])
+def test_columns_stay_apart_whatever_r_hat_is(r_hat: float) -> None:
+    stream = io.StringIO()
+    reporter = progress.reporter(1, N_SITES, -5.0, stream)
+    reporter.show(record(0, r_hat=r_hat))
+    head, line = stream.getvalue().splitlines()
+    assert len(line) == len(head)
+    assert line.split()[5] == "0.500"
+    assert float(line.split()[6]) == pytest.approx(r_hat, rel=0.5, nan_ok=True)
+
+
+def test_an_exact_energy_of_zero_is_compared_on_the_scale_of_h() -> None:
+    for exact, radius, error in [(0.0, 3.0, "-1.50e+00"), (1.7e-16, 3.0, "-1.50e+00"), (-5.0, 30.0, "1.00e-01")]:
+        stream = io.StringIO()
+        progress.reporter(1, N_SITES, exact, stream, radius=radius).show(record(0))
+        assert stream.getvalue().splitlines()[1].split()[3] == error
+
+
 @pytest.mark.parametrize("energy", [-4.5, 45.0, 0.0, -999.0, -9999.0, -12345678.0, 1e-5, -1e90])
 def test_energies_of_any_size_keep_their_column(energy: float) -> None:
     lines = log(5, exact=None, energy=energy)

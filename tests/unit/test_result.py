@@ -30,19 +30,22 @@ class Known(Run):
         return list(self.found)
 
 
-def run(n: int = 400, message: str = "", parameters: int = 9, exact: float | None = EXACT, **series: Any) -> Run:
+def run(
+    n: int = 400, message: str = "", parameters: int = 9, exact: float | None = EXACT, draws: int = 100, **series: Any
+) -> Run:
     """A settled run of 8 spins that reaches -3.65; series are replaced by name."""
     rng = np.random.default_rng(1)
     values = {quantity.name: np.full(n, quantity.fill) for quantity in (ITERATION, *SERIES)}
     values |= {
         "iteration": np.arange(n), "energy": -3.65 + 1e-3 * rng.normal(size=n), "energy_error": np.full(n, 1e-3),
-        "variance": np.full(n, 0.08), "v_score": np.full(n, 0.048), "r_hat": np.full(n, 1.004),
+        "variance": np.full(n, 0.008), "v_score": np.full(n, 0.0048), "r_hat": np.full(n, 1.004),
         "acceptance": np.full(n, 0.4), "autocorrelation_time": np.full(n, 1.2), "update_norm": np.full(n, 0.01),
         "n_samples": np.full(n, 1000), "effective_samples": np.full(n, 1000.0),
     }  # fmt: skip
     attributes: dict[str, str | int] = {
         "n_sites": 8, "energy_units": "J (S.S)", "n_parameters": parameters, "n_iterations": 400,
-        "config": '[lattice]\nkind = "chain"\nlength = 8\n[hamiltonian]\nmodel = "heisenberg"\n[ansatz]\nalpha = 1\n',
+        "config": '[lattice]\nkind = "chain"\nlength = 8\n[hamiltonian]\nmodel = "heisenberg"\n[ansatz]\nalpha = 1\n'
+        f"[sampler]\nwalkers = {1000 // draws}\n",
     }  # fmt: skip
     return Known(Path("/nowhere/a/run.h5"), attributes, values | series, exact, "by hand", message, "")
 
@@ -60,7 +63,7 @@ def test_numbers_of_a_run_without_fault() -> None:
     assert result.energy == pytest.approx(tail.mean() / 8, rel=1e-12)
     assert result.energy_error == pytest.approx(tail.std(ddof=1) / np.sqrt(200) / 8, rel=0.3)
     assert result.relative_error == pytest.approx((tail.mean() - EXACT) / abs(EXACT), rel=1e-9)
-    assert (result.variance, result.v_score) == (pytest.approx(0.01), pytest.approx(0.048))
+    assert (result.variance, result.v_score) == (pytest.approx(0.001), pytest.approx(0.0048))
     assert (result.samples, result.total_samples, result.iterations) == (1000, 400_000, 400)
     assert (result.model, result.alpha, result.core_hours) == ("heisenberg, chain 8", 1.0, None)
     assert result.warnings == ()
@@ -70,24 +73,48 @@ def test_numbers_of_a_run_without_fault() -> None:
     ("changed", "text"),
     [
         ({"message": "time is over"}, "stopped after 400 of 400"),
-        ({"energy": np.linspace(-3.0, -3.6, 400)}, "not converged"),
+        ({"energy": np.linspace(-3.0, -3.6, 400), "exact": None}, "not converged"),
         ({"r_hat": np.full(400, 1.08)}, "R-hat 1.080"),
         ({"r_hat": np.where(np.arange(400) % 10, 1.01, 3.0)}, "walkers are stuck"),
+        ({"r_hat": np.full(400, 1.3), "draws": 4}, "R-hat 1.300 (median of the last 200 iterations), above 1.22"),
         (
             {"stuck_walkers": np.where(np.arange(400) % 10, -1, 3)},
             "up to 3 walkers were stuck in a mode of their own in 20",
         ),
         ({"acceptance": np.full(400, 0.001)}, "hardly move"),
-        ({"parameters": 2000}, "1000 samples per iteration for 2000 parameters"),
+        ({"parameters": 2000}, "1000 samples per iteration for 2000 parameters: S is singular"),
+        ({"parameters": 600}, "1000 samples per iteration for 600 parameters: S is half noise"),
         ({"autocorrelation_time": np.full(400, 8.0)}, "125 independent samples"),
         ({"effective_samples": np.full(400, 20.0)}, "count as 20 equal ones"),
         ({"energy": np.full(400, -3.9)}, "below the exact one"),
+        ({"v_score": np.full(400, 0.12)}, "V-score 0.12, above 0.01: the state is far from every eigenstate; a larger"),
+        (
+            {"exact": EXACT - 0.02, "variance": np.full(400, 0.1)},
+            "relative error 0.0057 +- 2e-05, resolved",
+        ),
+        ({"exact": -4.5}, "converged to another level: relative error 0.19"),
     ],
 )
 def test_each_fault_is_named_alone(changed: dict[str, Any], text: str) -> None:
     found = result_of(run(**changed)).warnings
     assert len(found) == 1
     assert text in found[0]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"r_hat": np.full(400, 1.15), "draws": 4},  # chains of 4 draws that agree, with a correlation of 0.25
+        {"stuck_walkers": np.where(np.arange(400) % 10, -1, 0) + (np.arange(400) % 100 == 50)},  # visits to a tail
+        {
+            "r_hat": np.full(400, 1.6),
+            "variance": np.full(400, 1e-12),
+            "stuck_walkers": np.full(400, 3),
+        },  # an eigenstate
+    ],
+)
+def test_what_good_runs_do_is_no_fault(changed: dict[str, Any]) -> None:
+    assert result_of(run(**changed)).warnings == ()
 
 
 def test_what_is_not_known_is_none() -> None:

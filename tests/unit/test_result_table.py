@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from pvmc.analysis.digits import short, with_error
+from pvmc.analysis.digits import plain, short, with_error
 from pvmc.analysis.extrapolation import Extrapolation
 from pvmc.analysis.result_table import as_csv, as_json, as_latex, latex_number, latex_text, table
 from tests.unit.test_extrapolation import result
@@ -28,10 +28,30 @@ LINE = Extrapolation(-0.45, 0.001, 0.0005, 0.001, 0.3, 3)
         (1234.0, 250.0, "1234(250)"),
         (-3.5, 0.0, "-3.5"),
         (-3.5, float("nan"), "-3.5"),
+        (-0.45638667611714806, 1.3e-16, "-0.456386676117148(1)"),  # not beyond double precision
+        (123456.789, 1e-12, "123456.789000000(1)"),
+        (1e-30, 1e-33, "1.0000(10)e-30"),
+        (-4.2e30, 2.3e27, "-4.2000(23)e+30"),
+        (0.0, 1.2e-35, "0.0(12)e-35"),
     ],
 )
 def test_values_with_errors(value: float, error: float, text: str) -> None:
     assert with_error(value, error) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (-0.44366231, 3.1e-5, "-0.44366231"),
+        (-1.0, 3.1e-12, "-1.0000000000000"),
+        (-0.45638667611714806, 1.3e-16, "-0.456386676117148"),
+        (-4.2e-13, 1e-17, "-4.2000000e-13"),
+        (0.0, 1e-9, "0"),
+        (float("nan"), 0.1, "nan"),
+    ],
+)
+def test_values_beside_their_errors(value: float, error: float, text: str) -> None:
+    assert plain(value, error) == text
 
 
 def test_numbers_that_are_not_known() -> None:

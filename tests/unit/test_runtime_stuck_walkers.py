@@ -46,6 +46,18 @@ def test_an_outlier_that_comes_and_goes_or_changes_sides_is_none() -> None:
             assert watch.judge(values, 1.0) is None
 
 
+@pytest.mark.parametrize(("apart", "found"), [(1e-7, False), (1e-2, True)])
+def test_differences_far_below_the_scale_of_energies_are_none(apart: float, found: bool) -> None:
+    """In an eigenstate all walkers have one energy but for rounding, and for a few rare configurations; also at 0."""
+    for centre in (-2.118033988749895, 0.0):
+        watch = WalkerWatch(scale=3.0)
+        for _ in range(3):
+            values = np.full(256, centre) + 1e-16 * np.arange(256)
+            values[:4] += apart
+            result = watch.judge(values, 1.0)
+        assert (result is not None) == found
+
+
 def test_numbers() -> None:
     watch = WalkerWatch()
     for look in range(3):

@@ -32,6 +32,7 @@ from pvmc.statistics import (
     split_r_hat,
     tail_sample_size,
 )
+from pvmc.statistics.r_hat import r_hat_limit
 
 SHAPES = [(1, 501), (4, 1000), (6, 37), (64, 16)]
 SIZES: dict[str, Callable[..., float]] = {
@@ -598,3 +599,23 @@ def test_constant_series_at_every_scale(scale: float) -> None:
     for function in (autocorrelation, binning, drift, split_r_hat, *SIZES.values()):
         with pytest.raises(InputError, match="not finite"):
             function(values)
+
+
+@pytest.mark.parametrize("n_draws", [4, 8, 24])
+def test_limit_of_r_hat_is_that_of_chains_that_agree(n_draws: int) -> None:
+    """AR(1) chains with tau = 2 from their stationary distribution: R-hat^2 of many is the limit's."""
+    rng, rho = np.random.default_rng(3), 1 / 3
+    chains = np.empty((40_000, n_draws))
+    chains[:, 0] = rng.normal(size=len(chains))
+    for draw in range(1, n_draws):
+        chains[:, draw] = rho * chains[:, draw - 1] + np.sqrt(1 - rho**2) * rng.normal(size=len(chains))
+    n = n_draws // 2
+    time = 1 + 2 * sum((1 - t / n) * rho**t for t in range(1, n))
+    expected = np.sqrt((n - 1) / n / (1 - time / n))
+    assert split_r_hat(chains) == pytest.approx(expected, rel=0.01)  # 2e-3 by chance: five errors
+    assert r_hat_limit(n_draws) == pytest.approx(max(1.05, expected))
+
+
+def test_long_chains_have_the_limit_of_the_table() -> None:
+    assert [r_hat_limit(n) for n in (float("nan"), 0, 3, 22, 1000)] == [1.05] * 5
+    assert r_hat_limit(4) == pytest.approx(np.sqrt(1.5))

@@ -41,7 +41,7 @@ def fill(results: ResultsWriter, first: int, last: int, **changes: float) -> Non
 
 def new(directory: Path, **changes: str | int) -> ResultsWriter:
     given = attributes(**changes)
-    return ResultsWriter(directory, given, parameter_blocks=BLOCKS, parameter_dtype=np.float64, reference_energy=-8.0)
+    return ResultsWriter(directory, given, parameter_blocks=BLOCKS, parameter_dtype=np.float64, reference_energy=-7.003)
 
 
 def resumed(directory: Path, iteration: int, **changes: str | int) -> ResultsWriter:
@@ -76,7 +76,7 @@ def test_running(tmp_path: Path) -> None:
     facts = facts_of(tmp_path / "a")
     assert (facts.state, facts.iteration, facts.iterations, facts.over) == ("running", 40, 100, False)
     assert facts.energy == pytest.approx(-7.003 / 4, abs=1e-3) and facts.averaged == 10  # too few to have settled
-    assert facts.exact == -2.0
+    assert facts.exact == -7.003 / 4
     assert facts.seconds_left == pytest.approx(2.0 * 60)
     assert facts.checkpoint == 30 and facts.checkpoint_age == pytest.approx(200.0, abs=20.0)
     assert facts.go_on == "" and facts.symptoms == ()
@@ -242,5 +242,5 @@ def test_the_energy_of_a_single_iteration_has_its_own_error(tmp_path: Path) -> N
     assert (facts.energy, facts.energy_error, facts.averaged) == (-1.75, 0.0025, 1)
     assert (facts.variance, facts.acceptance, facts.drifting) == (0.025, 0.4, False)
     text = status_text(facts)
-    assert "-1.75000000 +- 2.5e-03 J (one iteration, its own error)" in text
-    assert "relative error   1.25e-01" in text
+    assert "-1.7500000 +- 2.5e-03 J (one iteration, its own error)" in text
+    assert "relative error   4.28e-04" in text
