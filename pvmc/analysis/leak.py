@@ -34,6 +34,11 @@ class LeakFound:
     error: float
     v_score: float | None
 
+    @classmethod
+    def of(cls, variance: float, leak: float, error: float, v_score: float, sampled: float) -> LeakFound:
+        """With its V-score by those of the sampled variance, which both have the same energies."""
+        return cls(variance, leak, error, leak * v_score / sampled if sampled > 0 else None)
+
     @property
     def is_large(self) -> bool:
         """Whether the leak is resolved, most of the variance, and enough to matter."""

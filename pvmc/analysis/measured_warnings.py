@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, TypeGuard
 
+from pvmc.analysis.leak import LeakFound
 from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.io.measurement import Measurement
 from pvmc.statistics.thresholds import FEWEST_PER_MEASUREMENT, LARGEST_R_HAT
@@ -18,11 +19,11 @@ def measured_warnings(part: Judged) -> Iterator[Symptom]:
         StorageError: the file cannot be read any more.
     """
     for one in part.run.measurements:
-        for text in _warnings(one):
+        for text in _warnings(one, part.run.n_sites):
             yield Symptom("measurement", f"measurement {one.number}: {text}")
 
 
-def _warnings(measurement: Measurement) -> Iterator[str]:
+def _warnings(measurement: Measurement, n_sites: int) -> Iterator[str]:
     attributes = measurement.attributes
     samples = int(attributes.get("n_samples", 0))
     if attributes.get("status", "finished") != "finished":
@@ -33,8 +34,22 @@ def _warnings(measurement: Measurement) -> Iterator[str]:
     tau = attributes.get("autocorrelation_time")
     if samples and _is_positive(tau) and samples / tau < FEWEST_PER_MEASUREMENT:
         yield f"{samples / tau:.0f} independent samples (tau {tau:.2g}): its errors are themselves not known to 10 %"
+    yield from _leak(measurement, n_sites)
     if names := str(attributes.get("unreliable", "")).strip():
         yield f"errors that are not to be trusted: {names}"
+
+
+def _leak(measurement: Measurement, n_sites: int) -> Iterator[str]:
+    """Variance that the walkers do not see; nothing of files of earlier versions."""
+    found = measurement.estimates
+    if not {"variance", "v_score", "variance_smeared", "leak"} <= found.keys():
+        return
+    variance, score = float(found["variance"].value), float(found["v_score"].value)
+    leak = LeakFound.of(
+        float(found["variance_smeared"].value), float(found["leak"].value), float(found["leak"].error), score, variance
+    )
+    if leak.is_large:
+        yield leak.text(n_sites)
 
 
 def _disagreement(attributes: dict[str, Any]) -> Iterator[str]:

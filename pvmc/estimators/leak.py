@@ -36,11 +36,13 @@ class Leak:
 
     Attributes:
         variance: of H, by smeared draws, in units of energy^2.
+        variance_error: its standard error.
         leak: that less the variance by the local energies of the same walkers.
         error: standard error of the leak.
     """
 
     variance: float
+    variance_error: float
     leak: float
     error: float
 
@@ -190,11 +192,12 @@ def leak_of(sums: Floats, centres: npt.NDArray[np.complex128], comm: Communicato
         seen, whole, weight = seen / unit, whole / unit, sums[:, 4]
         total, every, seen_sum = sum_of_blocks(np.stack([weight, whole, seen]).sum(axis=2).T, comm, exact=True)
         variance, sampled = every / total, seen_sum / alive
-        # The linear part of variance - sampled, times n: of the size of one walker's scatter.
-        linear = n * ((whole - variance * weight) / total - (seen - sampled * sums[:, 0]) / alive)
-        squares = float(sum_of_blocks((linear**2).sum(axis=1)[:, None], comm, exact=True)[0])
-        error = np.sqrt(squares / (n * (n - 1))) if n > 1 else np.nan
-    return Leak(*(float(value) * unit for value in (variance, variance - sampled, error)))
+        # The linear parts of variance and variance - sampled, times n: of the size of one walker's scatter.
+        linear = n * (whole - variance * weight) / total
+        of_leak = linear - n * (seen - sampled * sums[:, 0]) / alive
+        squares = sum_of_blocks(np.stack([linear**2, of_leak**2]).sum(axis=2).T, comm, exact=True)
+        errors = np.sqrt(squares / (n * (n - 1))) if n > 1 else np.full(2, np.nan)
+    return Leak(*(float(value) * unit for value in (variance, errors[0], variance - sampled, errors[1])))
 
 
 def _unit(sizes: Floats, comm: Communicator) -> float:

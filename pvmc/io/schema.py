@@ -266,6 +266,8 @@ MEASUREMENT_ATTRIBUTES = (
 MEASURED = (
     ("energy", "", "energy", "mean local energy, of all sites"),
     ("variance", "", "energy^2", "variance of the local energy"),
+    ("variance_smeared", "", "energy^2", "variance of H by smeared draws, also where psi vanishes and H psi does not"),
+    ("leak", "", "energy^2", "that less the variance by the local energies of the same walkers"),
     ("v_score", "", "1", "n_sites * variance / energy^2, energies from the zero of H"),
     ("magnetization_x, _y, _z", "", "1", "mean of sigma over the sites"),
     ("correlation_xx, _yy, _zz", "displacement", "1", "<sigma_0 sigma_r>, averaged over the lattice's translations"),

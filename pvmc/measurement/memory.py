@@ -68,8 +68,8 @@ def measuring_memory(job: Job, ranks: int) -> MeasuringMemory:
 
 
 def _sums_of_block(rows: int, width: int, *, entropy: bool) -> int:
-    """Bytes: local values and their squares, mean and scatter of the energy, and Swap of pairs of walkers."""
-    return 8 * rows * (width + 1) + 24 * width + 24 * (width // 2) * entropy
+    """Bytes: local values and their squares, mean and scatter of the energy, leak test, Swap of pairs of walkers."""
+    return 8 * rows * (width + 1) + (24 + 64) * width + 24 * (width // 2) * entropy
 
 
 def measuring_table(job: Job, ranks: int | None = None) -> str:

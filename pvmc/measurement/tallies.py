@@ -11,6 +11,7 @@ from pvmc.job import Job
 from pvmc.measurement.comparison import FIDELITY, OtherState, compare
 from pvmc.measurement.entropies import RENYI, Entropies, parse_regions
 from pvmc.measurement.frozen import FrozenState, read_state
+from pvmc.measurement.leak import LeakTally
 from pvmc.measurement.overlap import OVERLAP, overlap_of
 from pvmc.measurement.tally import Tally
 from pvmc.parallel import Communicator, block_range
@@ -43,7 +44,7 @@ def without_fidelities(names: Sequence[str]) -> list[str]:
 def make_tallies(
     names: Sequence[str], others: Mapping[str, FrozenState], job: Job, psi: WaveFunction, seed: int, comm: Communicator
 ) -> tuple[Tally, ...]:
-    """Collective.  The tallies of a job, before the first draw.
+    """Collective.  The tallies of a job, before the first draw; the leak test is always among them.
 
     Args:
         names: the observables.
@@ -56,7 +57,7 @@ def make_tallies(
     Raises:
         InputError: no such region, states that cannot be compared, or too many sites for an overlap.
     """
-    found: list[Tally] = []
+    found: list[Tally] = [LeakTally(job, seed, block_range(job.sampler.n_blocks, comm.rank, comm.size))]
     regions = [name.partition(":")[2] for name in names if name == RENYI or name.startswith(f"{RENYI}:")]
     if regions:
         found.append(_entropies(regions, job, comm))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.run_bits import bits_of, differences
@@ -106,7 +107,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(
     assert sessions == [(0, ranks[before], "stopped"), (7, ranks[after], "finished")]
 
 
-@pytest.mark.parametrize("kind", ["exact", "tempering", "power"])
+@pytest.mark.parametrize("kind", ["exact", "tempering", "power", "smear", "smear, rows kept"])
 def test_other_samplers_go_on_with_the_same_bits(
     comm: Communicator, new: Directory, disturb: Disturb, kind: str
 ) -> None:
@@ -115,14 +116,20 @@ def test_other_samplers_go_on_with_the_same_bits(
         tables["sampler"] = {"kind": "exact", "block_width": 16}
     elif kind == "tempering":
         tables["sampler"]["tempering"] = {"replicas": 2, "smallest_beta": 0.5}
-    else:
+    elif kind == "power":
         tables["sampler"]["power"] = 1.5
+    else:
+        tables["sampler"]["smear"] = 0.2
+        tables["sr"]["solver"] = "minsr" if "rows" in kind else "dense"
+    tables["run"]["leak_every"] = 3
     job, directory = build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test")), new()
     expected = straight(job, new, comm)
     disturb(6, signalled(0, comm))
     assert carry_out(job, directory, comm) == EXIT_RESUMABLE
     assert carry_out(job, directory, comm, resume=True) == 0
     assert differences(bits_of(directory), expected) == []
+    tested = np.flatnonzero(np.isfinite(open_run(directory).series["leak"])).tolist()
+    assert tested == ([] if kind == "exact" else [2, 5, 8, 11]), "before the stop, and after it"
 
 
 def test_a_stop_file_stops_and_is_removed(

@@ -1,0 +1,84 @@
+"""The variance of H by smeared draws, and how much of it the walkers of a measurement do not see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc.ansatz.base import WaveFunction
+from pvmc.estimators.leak import QUANTITIES, leak_of, look, smear_of
+from pvmc.exact import Basis
+from pvmc.io.measurement import Estimate
+from pvmc.io.schema import Quantity
+from pvmc.job import Job
+from pvmc.measurement.tally import Findings, Tally
+from pvmc.parallel import Communicator
+from pvmc.rng import Stream, generator
+from pvmc.sampler import Draw
+
+
+class LeakTally(Tally):
+    """A leak test (:mod:`pvmc.estimators.leak`) at the last draw of each batch, its sums added up for each walker.
+
+    Args:
+        job: the job, with the sampler of the measurement.
+        seed: of the measurement.
+        blocks: those of this rank.
+    """
+
+    name = "leak"
+
+    def __init__(self, job: Job, seed: int, blocks: range):
+        sampler = job.sampler
+        self._operator, self._smear = job.operator, smear_of(sampler, job.operator)
+        self._seed, self._first_block, self._last = seed, blocks.start, sampler.n_draws - 1
+        self._units = Quantity("variance", "float64", "energy^2", "").units_in(job.config.hamiltonian.energy_unit)
+        self._sums = np.zeros((len(blocks), QUANTITIES, sampler.width))
+        self._centres = np.zeros(len(blocks), dtype=np.complex128)
+        self._looks = np.zeros(len(blocks), dtype=np.int64)
+
+    def add(self, psi: WaveFunction, draw: Draw) -> None:
+        """A look at the walkers of a block, at the last draw of a batch."""
+        if draw.draw != self._last:
+            return
+        block = draw.block
+        n_looks = int(self._looks[block])
+        rng = generator(self._seed, Stream.MEASURED_LEAK, block=self._first_block + block, iteration=n_looks)
+        centre = complex(self._centres[block]) if n_looks else None
+        found = look(self._smear, psi, draw.spins, draw.lookup, rng, centre)
+        self._sums[block] += found.sums
+        self._centres[block] = found.centre
+        self._looks[block] += 1
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Sums of each walker, their centres, and the numbers of looks."""
+        return {"sums": self._sums, "centres": self._centres, "looks": self._looks}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from a state of this rank's blocks."""
+        self._sums, self._centres = state["sums"].copy(), state["centres"].copy()
+        self._looks = state["looks"].astype(np.int64)
+
+    def findings(self, comm: Communicator) -> Findings:
+        """Collective.  Variance and leak with their errors, from the walkers of all ranks."""
+        found = leak_of(self._sums, self._centres, comm)
+        return Findings(self._estimates((found.variance, found.variance_error), (found.leak, found.error)))
+
+    def of_vector(self, vector: npt.NDArray[np.complex128], basis: Basis) -> dict[str, Estimate]:
+        """All of the variance, and the part of it at configurations where psi is exactly zero."""
+        image = self._operator.diagonal(basis.spins) * vector
+        amplitudes = self._operator.amplitudes(basis.spins)
+        allowed = self._smear.allowed(basis.spins, amplitudes)
+        for k in range(len(self._operator.flips)):
+            flipped = basis.spins.copy()
+            flipped[self._operator.flips[k]] *= -1
+            places = np.where(allowed[k], basis.index(basis.labels_of(flipped)), 0)
+            image += np.where(allowed[k], amplitudes[k] * vector[places], 0.0)
+        squares = np.abs(image - np.vdot(vector, image).real * vector) ** 2
+        return self._estimates((float(squares.sum()), 0.0), (float(squares[vector == 0].sum()), 0.0))
+
+    def _estimates(self, variance: tuple[float, float], leak: tuple[float, float]) -> dict[str, Estimate]:
+        return {"variance_smeared": Estimate(*variance, self._units), "leak": Estimate(*leak, self._units)}
