@@ -17,7 +17,7 @@ from pvmc.exact import Basis, ground_state
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.fit import DataSet, EpochRecord, FitSpec
 from pvmc.io import provenance
-from pvmc.io.fit_file import FitWriter, fit_file, open_fit
+from pvmc.io.fit_file import FitWriter, fit_file, open_fit, require_free
 from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
@@ -61,9 +61,10 @@ def fit(request: FitRequest, comm: Communicator) -> None:
         spec = _section(job)
     limit_threads(job.config.run.threads_per_rank)
     theta = initial_parameters(job, comm)
+    comm.on_root(lambda: require_free(request.directory, request.overwrite))
+    data = comm.root_value(lambda: make_data(job))
     with contextlib.ExitStack() as stack:
         record = comm.on_root(lambda: partial(_record, stack.enter_context(_open(request, comm.size)), spec.epochs))
-        data = comm.root_value(lambda: make_data(job))
         comm.on_root(lambda: _introduce(job, data, comm.size))
         for epoch in supervised.iterate_epochs(theta, job.ansatz, data, spec, job.config.run.seed, comm):
             comm.on_root(partial(record or _nothing, epoch))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from pvmc import named_files
@@ -14,8 +15,9 @@ from pvmc.ansatz import AnsatzSpec, ProductSpec, ProjectedSpec
 from pvmc.ansatz.base import Ansatz
 from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sections_of, to_toml, validate
 from pvmc.fit import FitSpec
-from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
+from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers, check_terms
 from pvmc.lattice import Lattice, LatticeSpec
+from pvmc.parallel import bytes_in_words, usable_memory
 from pvmc.runtime import CheckpointSpec, ConvergenceSpec, TimeSpec
 from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
 from pvmc.sr import Choice, Sizes, Solver, SRSpec, resolve
@@ -230,8 +232,8 @@ class Draft:
         if lattice is None:
             return
         ansatz, model = parts["ansatz"], parts["hamiltonian"]
-        self._ansatz = attempt(lambda: ansatz.build(lattice)) if ansatz is not None else None
-        compiled = attempt(lambda: model.compiled(lattice)) if model is not None else None
+        self._ansatz = attempt(lambda: _fitting(ansatz, lattice)) if ansatz is not None else None
+        compiled = attempt(lambda: _hamiltonian(model, lattice)) if model is not None else None
         if compiled is None:
             return
         parts["hamiltonian"], terms, operator = compiled
@@ -277,6 +279,29 @@ def _check_seeds(run: RunSpec) -> None:
         raise KeyProblem(
             "run.starts", run.starts, f"must be <= {left}, as seeds from run.seed = {run.seed} on are < 2^63"
         )
+
+
+def _hamiltonian(model: HamiltonianSpec, lattice: Lattice) -> tuple[HamiltonianSpec, PauliSum, Operator]:
+    """The model with its choices made, as a sum and compiled, of couplings whose energies float64 can hold."""
+    check_numbers(model, "hamiltonian")
+    compiled = model.compiled(lattice)
+    check_terms(compiled[1], model.model)
+    return compiled
+
+
+def _fitting(section: AnsatzSpec, lattice: Lattice) -> Ansatz:
+    """The wave function; refused where its parameters and tables alone are more than the memory of this machine."""
+    ansatz = section.build(lattice)
+    needed, there = ansatz.n_parameters * np.dtype(ansatz.dtype).itemsize + ansatz.table_bytes, usable_memory()
+    if there is not None and needed > there:
+        name = next((name for name in ("alpha", "widths") if hasattr(section, name)), "kind")
+        raise KeyProblem(
+            f"ansatz.{name}",
+            getattr(section, name),
+            f"{ansatz.n_parameters} parameters and their tables take {bytes_in_words(needed)} on every rank; this "
+            f"machine has {bytes_in_words(there)}",
+        )
+    return ansatz
 
 
 def _check_symmetry(ansatz: AnsatzSpec, lattice: Lattice, terms: PauliSum) -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pvmc.config import to_toml
 from pvmc.driver import StepRecord
+from pvmc.errors import InputError
 from pvmc.exact import Reference
 from pvmc.guarded import Setback
 from pvmc.io import provenance
@@ -109,7 +110,10 @@ class Recorder:
     ) -> None:
         with self._stack:
             self._show_nothing()
-            self.writer.__exit__(kind, error, trace)
+            if isinstance(error, InputError) and self.resumption is None:
+                self.writer.withdraw()
+            else:
+                self.writer.__exit__(kind, error, trace)
         if error is None:
             print(f"results in {self.writer.path}", flush=True)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from pvmc.errors import InputError
 from pvmc.job import Job
-from pvmc.parallel import block_range
+from pvmc.parallel import Communicator, block_range, bytes_in_words, node_of, usable_memory
 from pvmc.runtime import STATES_KEPT
 from pvmc.sr.choice import choose, nominal_ranks
 from pvmc.sr.cost import ITERATIONS, SOLVERS, Cost, LinearMemory, SolverName, cost, linear_memory
@@ -57,6 +59,74 @@ def _memory(job: Job, sizes: Sizes, solver: SolverName, ranks: int) -> Memory:
         tables=ansatz.table_bytes,
         states=STATES_KEPT * state,
     )
+
+
+def require_memory(job: Job, comm: Communicator, name: str) -> None:
+    """Collective.  Refuse a job whose ranks need more memory than their node has.
+
+    Args:
+        job: what is to run.
+        comm: the ranks.
+        name: of the input, for the message.
+
+    Raises:
+        InputError: names the figures; on every rank.
+    """
+    node, memory = node_of(comm), memory_per_rank(job, comm.size)
+    # Rank 0 may hold a matrix that the others do not have.
+    others = memory.samples + memory.tables + memory.states + memory.linear.derivatives
+    needed = float(memory.total + (node.ranks - 1) * min(others, memory.total))
+    nodes = comm.gather(np.array([[needed, float(node.memory or np.inf), float(node.ranks)]]))
+
+    def judge() -> None:
+        assert nodes is not None, "the root has gathered them"
+        needed, there, ranks = nodes[np.argmax(nodes[:, 0] / nodes[:, 1])]
+        if needed > there:
+            where = f"{int(ranks)} rank{'s' if ranks > 1 else ''} on a machine of {bytes_in_words(int(there))}"
+            raise InputError(f"{name}: {_too_large(job, memory, needed)} for {where}; {_smaller(memory)}")
+
+    comm.on_root(judge)
+
+
+def require_memory_of_one(job: Job, ranks: int | None, name: str) -> None:
+    """Refuse a job of which one rank needs more memory than this machine has, on any number of ranks.
+
+    Args:
+        job: what is to run.
+        ranks: on how many; None: on as many as make it smallest.
+        name: of the input, for the message.
+
+    Raises:
+        InputError: names the figures; or there are more ranks than blocks of walkers.
+    """
+    memory = min((memory_per_rank(job, count) for count in rank_counts(job, ranks)), key=lambda one: one.total)
+    there = usable_memory()
+    if there is not None and memory.total > there:
+        where = f"a rank on a machine of {bytes_in_words(there)}"
+        raise InputError(f"{name}: {_too_large(job, memory, memory.total)} for {where}; {_smaller(memory)}")
+
+
+def _too_large(job: Job, memory: Memory, needed: float) -> str:
+    matrix = MATRICES[job.choice.solver][0]
+    parts = {
+        "samples": memory.samples,
+        "O": memory.linear.derivatives,
+        matrix: memory.linear.matrix,
+        "tables": memory.tables,
+        "states": memory.states,
+    }
+    largest = max(parts, key=lambda name: parts[name])
+    return (
+        f"needs {bytes_in_words(int(needed))} of memory (K = {job.ansatz.n_parameters} parameters, solver "
+        f"{job.choice.solver}; most of it: {largest}, {bytes_in_words(parts[largest])})"
+    )
+
+
+def _smaller(memory: Memory) -> str:
+    """What to change."""
+    if memory.samples > max(memory.linear.peak, memory.tables, memory.states):
+        return "take fewer sampler.walkers and sampler.samples, or a smaller sampler.block_width, or more nodes"
+    return "take fewer parameters (a smaller ansatz), fewer sampler.samples, or another sr.solver"
 
 
 MATRICES: dict[SolverName, tuple[str, str]] = {
@@ -150,13 +220,3 @@ def seconds_in_words(seconds: float) -> str:
         if 0 < seconds * factor < 999.5:
             return f"{seconds * factor:.2g} {unit}" if seconds * factor < 99.5 else f"{seconds * factor:.0f} {unit}"
     return f"{seconds:.2g} s" if seconds < 99.5 else f"{seconds:.0f} s"
-
-
-def bytes_in_words(count: int) -> str:
-    """A number of bytes with a unit: 640 kB, 12.3 MB, 1.45 GB."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"

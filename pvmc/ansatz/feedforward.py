@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
@@ -24,8 +25,7 @@ from pvmc.ansatz.activations import Activation, activate, derivative
 from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.factors import outer, outer_rows
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
-from pvmc.ansatz.rbm import Lattice
-from pvmc.ansatz.section import AnsatzSection
+from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.ansatz.vector_math import LARGEST_ANGLE
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
@@ -35,7 +35,7 @@ WeightKind: TypeAlias = Literal["complex", "real", "amplitude_phase"]
 ActivationName: TypeAlias = Literal["lncosh", "tanh", "sigmoid", "softplus", "linear"]
 Initialization: TypeAlias = Literal["lecun", "glorot", "gaussian"]
 
-Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, strict=False)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=10**9)], ...], Field(min_length=1, strict=False)]
 ActivationNames = Annotated[tuple[ActivationName, ...], Field(min_length=1, strict=False)]
 
 
@@ -72,7 +72,7 @@ class FeedForwardSpec(AnsatzSection):
             allowed = f"must be one activation, or as many as ansatz.widths has layers, {len(self.widths)}"
             raise KeyProblem("ansatz.activation", list(names), allowed)
         return FeedForward(
-            lattice.group(self.symmetry),
+            symmetry_permutations(self.symmetry, lattice),
             self.widths,
             names,
             weights=self.weights,
@@ -167,7 +167,7 @@ class FeedForward:
                 shapes[f"biases_{layer}"] = (self.widths[layer],)
         blocks, start = {}, 0
         for name, shape in shapes.items():
-            size = int(np.prod(shape))
+            size = prod(shape)
             blocks[name] = (slice(start, start + size), shape)
             start += size
         return blocks

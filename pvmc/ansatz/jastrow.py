@@ -19,8 +19,7 @@ from pydantic import Field
 from pvmc.ansatz import jastrow_kernels as kernels
 from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.fallback import gaussian, require_finite
-from pvmc.ansatz.rbm import Lattice
-from pvmc.ansatz.section import AnsatzSection
+from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.ansatz.symmetry import SymmetryGroup
 from pvmc.flips import FlipSets
 
@@ -69,7 +68,7 @@ class JastrowSpec(AnsatzSection):
     def build(self, lattice: Lattice) -> Jastrow:
         """The Jastrow factor on a lattice."""
         return Jastrow(
-            lattice.group(self.symmetry),
+            symmetry_permutations(self.symmetry, lattice),
             dtype=np.complex128 if self.weights == "complex" else np.float64,
             one_body=self.one_body,
             init_scale=self.init_scale if self.init == "normal" else 0.0,

@@ -19,8 +19,7 @@ from pvmc.ansatz import jastrow_kernels as kernels
 from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.fallback import gaussian, require_finite
 from pvmc.ansatz.jastrow import orbit_sums, site_orbits
-from pvmc.ansatz.rbm import Lattice
-from pvmc.ansatz.section import AnsatzSection
+from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.ansatz.symmetry import SymmetryGroup
 from pvmc.flips import FlipSets
 
@@ -43,7 +42,7 @@ class MeanFieldSpec(AnsatzSection):
         """The mean field on a lattice."""
         dtype = np.complex128 if self.weights == "complex" else np.float64
         scale = self.init_scale if self.init == "normal" else 0.0
-        return MeanField(lattice.group(self.symmetry), dtype=dtype, init_scale=scale)
+        return MeanField(symmetry_permutations(self.symmetry, lattice), dtype=dtype, init_scale=scale)
 
 
 class MeanField:

@@ -22,8 +22,7 @@ from typing import Any, ClassVar
 
 from pvmc.ansatz.base import Ansatz
 from pvmc.ansatz.fallback import FormulaAnsatz
-from pvmc.ansatz.rbm import Lattice
-from pvmc.ansatz.section import AnsatzSection
+from pvmc.ansatz.section import AnsatzSection, Lattice
 from pvmc.config import KeyProblem
 from pvmc.errors import PvmcError
 

@@ -10,7 +10,8 @@ so that psi(g s) = psi(s).  The trivial group gives the plain RBM.  M = F |G| hi
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from math import ceil, floor, prod
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,24 +21,14 @@ from pvmc.ansatz import correlation, dense_kernels, extended, kernels
 from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.factors import is_shorter, outer
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
-from pvmc.ansatz.section import AnsatzSection
+from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
 from pvmc.flips import FlipSets
 
-
-class Lattice(Protocol):
-    """What the RBM needs of a lattice."""
-
-    @property
-    def n_sites(self) -> int:
-        """N."""
-        ...
-
-    def group(self, name: str) -> npt.NDArray[np.int64]:
-        """Permutations of the named symmetry group, int64 (|G|, N)."""
-        ...
+LARGEST_NUMBER = 1e18
+"""Of hidden units: beyond it their number is no integer of 64 bits."""
 
 
 class RBMSpec(AnsatzSection):
@@ -62,15 +53,19 @@ class RBMSpec(AnsatzSection):
         Raises:
             KeyProblem: alpha does not give a whole number of features.
         """
-        permutations = lattice.group(self.symmetry)
+        permutations = symmetry_permutations(self.symmetry, lattice)
         order, n_sites = permutations.shape
+        if self.alpha * n_sites > LARGEST_NUMBER:
+            raise KeyProblem("ansatz.alpha", self.alpha, "more hidden units than any memory holds; 1 to 10 are usual")
         n_features = round(self.alpha * n_sites / order)
         if n_features < 1 or abs(n_features * order - self.alpha * n_sites) > 1e-9 * n_sites:
+            sets = self.alpha * n_sites / order
+            near = [f"{n * order / n_sites:.12g}" for n in sorted({max(1, floor(sets)), max(1, ceil(sets))})]
             raise KeyProblem(
                 "ansatz.alpha",
                 self.alpha,
-                f"must be a positive multiple of {order / n_sites:.6g}: hidden units come in sets of {order}, "
-                f"the order of the group '{self.symmetry}' of this lattice of {n_sites} sites",
+                f"must be a positive multiple of {order / n_sites:.6g}, here {' or '.join(near)}: hidden units come in "
+                f"sets of {order}, the order of the group '{self.symmetry}' of this lattice of {n_sites} sites",
             )
         return RBM(
             permutations,
@@ -146,7 +141,7 @@ class RBM:
         shapes |= {"hidden_bias": (self.n_features,), "features": (self.n_features, self.n_sites)}
         blocks, start = {}, 0
         for name, shape in shapes.items():
-            size = int(np.prod(shape))
+            size = prod(shape)
             blocks[name] = (slice(start, start + size), shape)
             start += size
         return blocks

@@ -21,7 +21,7 @@ def add_submit(subparsers) -> None:  # type: ignore[no-untyped-def]
     )
     add_config(parser)
     text: dict[str, str] = {  # options of sbatch that are handed on, and what they are
-        "--time": "time limit, such as 12:00:00 or 2-00 (two days)",
+        "--time": "time limit, such as 12:00:00, 12h or 2-00 (two days)",
         "--partition": "SLURM's partition (queue); default: that of the site",
         "--account": "account to charge; default: yours",
         "--mem-per-cpu": "memory, such as 2G; default: by the sizes of the job",

@@ -48,8 +48,10 @@ def submit(options: argparse.Namespace) -> int:
 def bench(options: argparse.Namespace) -> int:
     """Collective. ``pvmc bench``."""
     from pvmc.benchmark import bench
+    from pvmc.resources import require_memory
 
     job, _, comm = shared_job(options)
+    require_memory(job, comm, str(options.config))
     timing = bench(job, comm, options.iterations)
     comm.on_root(lambda: timing.report(options.json))
     return 0

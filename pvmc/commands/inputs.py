@@ -30,11 +30,12 @@ def validate(options: argparse.Namespace) -> int:
     from pvmc.measurement.memory import measuring_table
     from pvmc.parallel import limit_threads
     from pvmc.recorder import describe
-    from pvmc.resources import memory_table, solver_table
+    from pvmc.resources import memory_table, require_memory_of_one, solver_table
     from pvmc.sr.rates import measure_rates
     from pvmc.starts import cost_in_words
 
     job = load_job(options.config, options.set)
+    require_memory_of_one(job, options.ranks, str(options.config))
     print(to_toml(job.config))
     print(f"# {describe(job)}")
     if cost := cost_in_words(job.config.run):

@@ -13,6 +13,7 @@ def run(options: argparse.Namespace) -> int:
     """Collective. ``pvmc run``."""
     started = time.monotonic()
     from pvmc.recorder import RunRequest
+    from pvmc.resources import require_memory
     from pvmc.simulation import run as carry_out
 
     if options.time_limit is not None:
@@ -23,6 +24,7 @@ def run(options: argparse.Namespace) -> int:
     if options.resume and options.overwrite:
         raise InputError("--resume goes on with the run that --overwrite would replace: give one of them")
     job, text, comm = shared_job(options)
+    require_memory(job, comm, str(options.config))
     request = RunRequest(job, text, directory(options), options.overwrite, options.resume, started)
     return carry_out(request, comm)
 

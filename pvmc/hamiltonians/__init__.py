@@ -16,6 +16,7 @@ from pvmc.hamiltonians.long_range import HaldaneShastrySpec, LongRangeIsingSpec,
 from pvmc.hamiltonians.operator import Operator
 from pvmc.hamiltonians.pauli import PauliSum, X, Y, Z, lowering, raising
 from pvmc.hamiltonians.rydberg import RydbergSpec
+from pvmc.hamiltonians.strengths import check_numbers, check_terms
 from pvmc.hamiltonians.terms import TermsSpec
 
 HamiltonianSpec = Annotated[
@@ -37,4 +38,15 @@ HamiltonianSpec = Annotated[
 ]
 """The registry of models: a new one is a spec with ``model`` and ``build(lattice)``, added to this union."""
 
-__all__ = ["HamiltonianSpec", "Operator", "PauliSum", "X", "Y", "Z", "lowering", "raising"]
+__all__ = [
+    "HamiltonianSpec",
+    "Operator",
+    "PauliSum",
+    "X",
+    "Y",
+    "Z",
+    "check_numbers",
+    "check_terms",
+    "lowering",
+    "raising",
+]

@@ -67,7 +67,7 @@ class FitWriter:
         overwrite: bool = False,
     ):
         self.path = Path(directory) / FILE_NAME
-        _require_free(self.path, overwrite)
+        require_free(directory, overwrite)
         with self._storage():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = h5py.File(self.path, "w", libver="latest", locking="best-effort")
@@ -199,7 +199,13 @@ def _scale(dataset: h5py.Dataset, scale: h5py.Dataset, name: str) -> None:
         dataset.dims[0].attach_scale(scale)
 
 
-def _require_free(path: Path, overwrite: bool) -> None:
+def require_free(directory: str | os.PathLike[str], overwrite: bool) -> None:
+    """Refuse a directory that cannot take a fit.
+
+    Raises:
+        InputError: it holds a fit or something else, and ``overwrite`` is off.
+    """
+    path = Path(directory) / FILE_NAME
     directory = path.parent
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} cannot hold a fit: choose another --output")

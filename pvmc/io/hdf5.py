@@ -61,7 +61,9 @@ def read_hdf5(path: Path, extract: Callable[[h5py.File], T], what: str) -> T:
 
 def _read(path: Path, extract: Callable[[h5py.File], T], what: str) -> T:
     if not path.exists():
-        raise InputError(f"{path} does not exist")
+        beside = Path("runs") / path
+        hint = f", did you mean {beside}?" if not path.is_absolute() and beside.exists() else ""
+        raise InputError(f"{path} does not exist{hint}")
     if not path.is_file():
         raise InputError(f"{path} is not {what}")
     try:

@@ -184,6 +184,18 @@ class ResultsWriter:
         else:
             self.finish("failed", str(error) or type(error).__name__)
 
+    def withdraw(self) -> None:
+        """Close the file, and remove it where it holds no iteration: an input that is refused leaves nothing behind."""
+        is_empty = not self._rows and not self._waiting and not any(trial.iterations for trial in self.trials)
+        if not is_empty:
+            self.finish("failed")
+            return
+        file, self._file = self._file, None
+        with contextlib.suppress(OSError, RuntimeError):
+            if file is not None:
+                file.close()
+            self.path.unlink()
+
     def append(self, iteration: int, values: Mapping[str, float]) -> None:
         """Adds one row to every series.  After ``patience`` seconds at most, the row survives a kill of the process.
 

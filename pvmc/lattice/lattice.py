@@ -140,7 +140,7 @@ class Lattice:
         if name == "none":
             return np.arange(self.n_sites, dtype=np.int64)[np.newaxis]
         if name not in self.generators:
-            known = ", ".join(f'"{known}"' for known in ("none", *self.generators))
+            known = " or ".join(f'"{known}"' for known in ("none", *self.generators))
             raise LatticeError(f'symmetry group "{name}": this lattice has {known}')
         return closure(self.generators[name], self.n_sites)
 

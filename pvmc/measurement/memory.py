@@ -8,8 +8,8 @@ from pvmc.job import Job
 from pvmc.measurement.frozen import frozen
 from pvmc.measurement.observables import names_of
 from pvmc.measurement.values import PAIRS_AT_ONCE
-from pvmc.parallel import block_range
-from pvmc.resources import bytes_in_words, rank_counts
+from pvmc.parallel import block_range, bytes_in_words
+from pvmc.resources import rank_counts
 from pvmc.sampler import Enumeration
 
 COPIES_ON_ROOT = 4

@@ -9,7 +9,7 @@ from pvmc.parallel.communicator import (
 )
 from pvmc.parallel.ending import note_exit_code, run_main
 from pvmc.parallel.launch import Launcher, describe_mpi, describe_threads, launcher, limit_threads, mpi_library, world
-from pvmc.parallel.node import Node, node_of, oversubscription
+from pvmc.parallel.node import Node, bytes_in_words, node_of, oversubscription, usable_memory
 from pvmc.parallel.terminal import on_terminal
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Node",
     "SerialCommunicator",
     "block_range",
+    "bytes_in_words",
     "describe_mpi",
     "describe_threads",
     "launcher",
@@ -30,5 +31,6 @@ __all__ = [
     "oversubscription",
     "require_identical",
     "run_main",
+    "usable_memory",
     "world",
 ]

@@ -44,13 +44,16 @@ class Sizes:
 
         An ansatz whose log-derivatives are products of factors says of how many numbers in ``factor_rows``.
         """
-        theta = ansatz.initial_parameters(np.random.default_rng(0))
         is_complex = np.dtype(ansatz.dtype).kind == "c"
+        stacked = False
+        if not is_complex:
+            psi = ansatz.at(ansatz.initial_parameters(np.random.default_rng(0)))
+            stacked = bool(np.issubdtype(psi.dtype, np.complexfloating))
         return cls(
             n_parameters=ansatz.n_parameters,
             n_samples=sampler.n_blocks * sampler.width * sampler.most_draws,
             is_complex=is_complex,
-            stacked=not is_complex and np.issubdtype(ansatz.at(theta).dtype, np.complexfloating),
+            stacked=stacked,
             factor_rows=getattr(ansatz, "factor_rows", None),
             uniform_penalty=uniform_penalty,
             n_blocks=sampler.n_blocks,

@@ -14,6 +14,7 @@ from pathlib import Path
 from pvmc.errors import InputError, StorageError
 from pvmc.job import Job, load_job
 from pvmc.resources import memory_per_rank
+from pvmc.runtime import parse_duration
 from pvmc.submission.array import Array
 from pvmc.submission.script import MARGIN, Script
 
@@ -73,7 +74,7 @@ def check(request: Request) -> Script:
         nodes=request.nodes,
         cpus=threads,
         memory=request.memory or _memory(jobs, request.ntasks, threads),
-        time=request.time,
+        time=slurm_time(request.time),
         partition=request.partition,
         account=request.account,
         launcher=request.launcher,
@@ -138,12 +139,22 @@ def _check_words(request: Request) -> None:
         )
 
 
+def slurm_time(text: str) -> str:
+    """A time limit as SLURM writes it: as it stands, or hours, minutes and seconds for units such as 1h30m."""
+    if not re.search("[a-z]", text.lower()):
+        return text
+    minutes, seconds = divmod(seconds_of(text), 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+
+
 def seconds_of(text: str) -> int:
-    """A time limit as SLURM writes it, in seconds.
+    """A time limit as SLURM writes it, or as ``pvmc run --time-limit`` takes it, in seconds.
 
     Raises:
-        InputError: none of SLURM's forms.
+        InputError: none of these forms.
     """
+    if re.search("[a-z]", text.lower()):
+        return int(parse_duration(text, "--time"))
     days = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?(?::(\d+))?", text)
     if days:
         day, hours, minutes, seconds = (int(part or 0) for part in days.groups())
@@ -156,7 +167,9 @@ def seconds_of(text: str) -> int:
             return 60 * minutes + seconds
         case [hours, minutes, seconds]:
             return 3600 * hours + 60 * minutes + seconds
-    raise InputError(f"--time {text}: must be HOURS:MINUTES:SECONDS, DAYS-HOURS or MINUTES, such as 12:00:00 or 2-00")
+    raise InputError(
+        f"--time {text}: must be HOURS:MINUTES:SECONDS, DAYS-HOURS or MINUTES, such as 12:00:00, 2-00 or 12h"
+    )
 
 
 def _plain(stem: str) -> str:

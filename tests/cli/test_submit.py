@@ -15,7 +15,7 @@ from pvmc.errors import InputError
 from pvmc.parallel import note_exit_code
 from pvmc.submission import LAUNCHERS
 from pvmc.submission.array import alphas, seeds
-from pvmc.submission.request import seconds_of
+from pvmc.submission.request import seconds_of, slurm_time
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUT = """\
@@ -172,6 +172,7 @@ def test_words_arrive_as_they_were_given(directory: Path, tmp_path: Path, monkey
     place.mkdir()
     monkeypatch.chdir(place)
     shutil.copy("../chain.toml", f"{NASTY}.toml")
+    Path(NASTY[3:]).write_text("1 -1 1 -1 1 -1 1 -1\n")
     override = f"sampler.start_file='''{NASTY[3:]}'''"
     sets = ["--set", override, "--set", 'sampler.start="file"']
     written(*sets, "--output", f"out {NASTY}", config=f"{NASTY}.toml", file=f"{NASTY}.sbatch")
@@ -280,7 +281,7 @@ def test_sbatch_refuses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (["--ntasks", "5"], "--ntasks 5: this job has 4 blocks of walkers"),
         (["--ntasks", "0"], "argument --ntasks: must be an integer >= 1, not '0'"),
         (["--nodes", "3"], "--nodes 3: more nodes than the 2 tasks"),
-        (["--time", "soon"], "--time soon: must be HOURS:MINUTES:SECONDS"),
+        (["--time", "soon"], '--time "soon": must be a length of time'),
         (["--time", "04:59"], "--time 04:59: must be at least 5 minutes"),
         (["--mem-per-cpu", "much"], "--mem-per-cpu much: must be a whole number and K, M, G or T"),
         (["--partition", "a b"], "--partition a b: must be letters, digits"),
@@ -301,15 +302,29 @@ def test_the_input_file_is_not_there(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 5400), ("10:30", 630), ("02:00:01", 7201), ("2-00", 172800), ("1-2:03", 93780), ("1-02:03:04", 93784)],
+    [
+        ("90", 5400),
+        ("10:30", 630),
+        ("02:00:01", 7201),
+        ("2-00", 172800),
+        ("1-2:03", 93780),
+        ("1-02:03:04", 93784),
+        ("1h30m", 5400),
+        ("2H", 7200),
+    ],
 )
 def test_time_limits_as_slurm_reads_them(text: str, seconds: int) -> None:
     assert seconds_of(text) == seconds
 
 
+@pytest.mark.parametrize(("text", "written"), [("90", "90"), ("1h", "01:00:00"), ("1d2h3m4s", "26:03:04")])
+def test_time_limits_in_units_are_written_for_slurm(text: str, written: str) -> None:
+    assert slurm_time(text) == written
+
+
 @pytest.mark.parametrize("text", ["", "x", "1:2:3:4", "-5", "1-", "1.5", "2-00:00:00:00", "UNLIMITED"])
 def test_what_is_no_time_limit(text: str) -> None:
-    with pytest.raises(InputError, match="must be HOURS:MINUTES:SECONDS"):
+    with pytest.raises(InputError, match="must be (HOURS:MINUTES:SECONDS|a length of time)"):
         seconds_of(text)
 
 
