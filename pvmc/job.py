@@ -248,6 +248,8 @@ class Draft:
             attempt(lambda: _check_spin_flip(ansatz, "ansatz", sampler.fixed_magnetization))
         seed = run.seed if run is not None else 0
         self._sampler = attempt(lambda: sampler.build(lattice, operator, seed))
+        if self._sampler is not None and isinstance(sampler, MetropolisSpec) and not self.problems.raw.stored:
+            attempt(lambda: sampler.check_reach(lattice, operator))
 
     def _resolve(self, lattice: Lattice, operator: Operator, terms: PauliSum) -> None:
         """Replace automatic choices by what was chosen."""

@@ -27,6 +27,7 @@ from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.io.trial import Trial
 from pvmc.job import Job, RunSpec
+from pvmc.notes import notes
 from pvmc.parallel import Communicator, describe_mpi
 from pvmc.progress import LINES_PER_RUN, Reporter, reporter
 from pvmc.resumption import Resumption, find_resumption
@@ -253,6 +254,8 @@ class Recorder:
         seeds = f"seed {run.seed}" if run.starts == 1 else f"best of seeds {run.seed} to {run.seed + run.starts - 1}"
         print(f"{job.sampler.describe()} on {ranks} rank{'s' if ranks > 1 else ''}, {seeds}")
         print(f"solver {job.choice.solver}: {job.choice.reason}")
+        for line in notes(job):
+            print(line)
         if self.reference:
             per_site = self.reference.energy / job.lattice.n_sites
             unit = job.config.hamiltonian.energy_unit

@@ -28,6 +28,7 @@ def validate(options: argparse.Namespace) -> int:
     from pvmc.config import to_toml
     from pvmc.job import load_job
     from pvmc.measurement.memory import measuring_table
+    from pvmc.notes import notes
     from pvmc.parallel import limit_threads
     from pvmc.recorder import describe
     from pvmc.resources import memory_table, require_memory_of_one, solver_table
@@ -38,6 +39,8 @@ def validate(options: argparse.Namespace) -> int:
     require_memory_of_one(job, options.ranks, str(options.config))
     print(to_toml(job.config))
     print(f"# {describe(job)}")
+    for line in notes(job):
+        print(f"# {line}")
     if cost := cost_in_words(job.config.run):
         print(f"# {cost}")
     print(memory_table(job, options.ranks))

@@ -15,6 +15,7 @@ from pvmc.sampler.enumeration import Enumeration
 from pvmc.sampler.growth import GrowthSpec
 from pvmc.sampler.metropolis import Metropolis
 from pvmc.sampler.moves import Moves, MoveWeights
+from pvmc.sampler.reach import Reach, reach
 from pvmc.sampler.smear import Smear
 from pvmc.sampler.tempering import TemperingSpec
 from pvmc.sampler.walkers import Ensemble
@@ -116,9 +117,32 @@ class MetropolisSpec(Section):
             tempering=self.tempering.build() if self.tempering else None,
             power=self.power,
             growth=self.growth.build(self.samples // self.walkers, self.walkers) if self.growth else None,
-            uneven=not moves.conserve_magnetization,
+            uneven=not moves.conserve_magnetization or lattice.n_sites == 2,  # two spins exchange at every proposal
             smear=Smear(operator, self.smear, self.magnetization is not None) if self.smear else None,
         )
+
+    def reach(self, lattice: Lattice, operator: Operator) -> Reach:
+        """Where the moves of a resolved section lead."""
+        assert self.moves is not None
+        if self.moves.flip or self.moves.exchange_any:
+            return Reach(True, "flips of any spin, or exchanges of any two, reach all")
+        return reach(Moves.build(self.moves, lattice, operator), lattice.n_sites, self.magnetization)
+
+    def check_reach(self, lattice: Lattice, operator: Operator) -> None:
+        """Refuse random starts where the moves do not lead from every configuration to every other one.
+
+        Raises:
+            KeyProblem: says what separates them, and which move joins them.
+        """
+        found = self.reach(lattice, operator)
+        if found.complete is False and self.start == "random":
+            raise KeyProblem("sampler.moves", self.moves, f"{found.words}; {self.joining_move}")
+
+    @property
+    def joining_move(self) -> str:
+        """What to do where the moves do not reach every configuration."""
+        move = "flip" if self.magnetization is None else "exchange_any"
+        return f"give sampler.moves.{move} a weight, such as 0.2"
 
     @property
     def fixed_magnetization(self) -> int | None:

@@ -1,0 +1,94 @@
+"""What a user is told of an input before it runs: the frame and the signs of H, and where the moves lead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pvmc.hamiltonians.rotation import chosen_turn
+from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic
+from pvmc.job import Job
+from pvmc.lattice import GraphSpec
+from pvmc.sampler import MetropolisSpec
+
+FEW = 8
+"""Most numbers of sites that a line lists."""
+
+
+def notes(job: Job) -> list[str]:
+    """The lines, those that ask for a change begin with "warning:"."""
+    return [*_signs(job), *_unnamed_sites(job), *_moves(job)]
+
+
+def _signs(job: Job) -> Iterator[str]:
+    """Which spins are turned about z, and the signs of the off-diagonal elements after that."""
+    model, operator = job.config.hamiltonian, job.operator
+    key, turned = f"hamiltonian.{model.turn_key}", np.flatnonzero(model.signs(job.lattice) < 0).tolist()
+    if model.turn is True:
+        which = "all spins" if len(turned) == job.lattice.n_sites else "the spins of one sublattice"
+        frame = f"{which} are turned by pi about z ({key} = true)"
+    elif turned:
+        frame = f"the spins of the sites {listed(turned)} are turned by pi about z ({key})"
+    else:
+        frame = f"no spin is turned about z ({key} = false)"
+    if is_stoquastic(operator):
+        yield f"signs: {frame}; no off-diagonal element of H is positive, so that its ground state is"
+        return
+    signs = "complex off-diagonal elements" if not operator.is_real else "off-diagonal elements of both signs"
+    if operator.is_real and np.all(amplitude_signs(operator) == 1):
+        signs = "positive off-diagonal elements"
+    yield f"signs: {frame}; H has {signs}, and its ground state need not be positive"
+    better = _better_turn(job)
+    if better:
+        yield f'warning: {key} = "auto" would leave no positive element off the diagonal of H'
+    if _is_positive(job):
+        cure = f'{key} = "auto"' if better else 'ansatz.weights = "complex"'
+        yield f"warning: psi is positive by construction, and the ground state of this H need not be: try {cure}"
+
+
+def _better_turn(job: Job) -> bool:
+    """Whether another turn leaves no off-diagonal element positive."""
+    model = job.config.hamiltonian
+    unturned = job.operator.turned_about_z(model.signs(job.lattice))
+    turn = chosen_turn(job.lattice, unturned, model.named_turn(job.lattice))
+    chosen = model.model_copy(update={model.turn_key: turn})
+    return is_stoquastic(unturned.turned_about_z(chosen.signs(job.lattice)))
+
+
+def _is_positive(job: Job) -> bool:
+    """Whether psi is positive whatever its parameters are."""
+    if job.ansatz.dtype != np.float64:
+        return False
+    psi = job.ansatz.at(np.zeros(job.ansatz.n_parameters, dtype=job.ansatz.dtype))
+    return bool(psi.dtype == np.float64)
+
+
+def _unnamed_sites(job: Job) -> Iterator[str]:
+    """Sites of a graph that no edge names, where their number was not given: numbers that begin with 1, most often."""
+    lattice, config = job.lattice, job.config.lattice
+    if not isinstance(config, GraphSpec) or config.sites is not None:
+        return
+    unnamed = sorted(set(range(lattice.n_sites)) - set(lattice.bonds().ravel().tolist()))
+    if unnamed:
+        cause = "sites count from 0; does this list count from 1?" if unnamed == [0] else "sites count from 0"
+        plural = "s" if len(unnamed) > 1 else ""
+        wanted = f"if it is meant, say so by lattice.sites = {lattice.n_sites}"
+        yield f"warning: lattice.edges: no edge names the site{plural} {listed(unnamed)} ({cause}); {wanted}"
+
+
+def _moves(job: Job) -> Iterator[str]:
+    """Moves that do not lead everywhere, or are not known to."""
+    sampler = job.config.sampler
+    if not isinstance(sampler, MetropolisSpec):
+        return
+    found = sampler.reach(job.lattice, job.operator)
+    if found.complete is False:
+        yield f"warning: sampler.moves: {found.words}; {sampler.joining_move}"
+    elif found.complete is None:
+        yield f"sampler.moves: {found.words}; {sampler.joining_move}, if in doubt"
+
+
+def listed(sites: list[int]) -> str:
+    """Numbers of sites, the first of many."""
+    return ", ".join(map(str, sites[:FEW])) + (", ..." if len(sites) > FEW else "")
