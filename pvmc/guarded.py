@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from pvmc.runtime import Guard, Retry, Rewind, Trouble
 from pvmc.sampler import Walkers
 from pvmc.sr import Memory
 from pvmc.sr.safety import energy_rose
+
+FEWEST_SAMPLES = 16
+"""Configurations from which an error bar is believed."""
 
 MOST_REJECTIONS = 3
 """Times that one step is taken back for a rise of the energy; then the rise is accepted."""
@@ -90,7 +94,9 @@ class Safety:
     def judge(self, step: StepRecord) -> Trouble | None:
         """What is wrong with an iteration; None where it is good, and then it is remembered."""
         energy = step.energy
-        trouble = self._guard.check(step.iteration, energy.mean.real, energy.error, energy.variance, energy.acceptance)
+        # A few configurations may all have the same local energy: their scatter says nothing of the error.
+        error = energy.error if energy.n_samples >= FEWEST_SAMPLES else math.nan
+        trouble = self._guard.check(step.iteration, energy.mean.real, error, energy.variance, energy.acceptance)
         if trouble is None:
             self._retry.succeeded(step.iteration)
         return trouble

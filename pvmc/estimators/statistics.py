@@ -138,7 +138,7 @@ def energy_statistics(
     total_abs, total, walkers, halves, within, half_mean, n_walkers, all_accepted, all_proposed, *of_weights = sums
     n_samples = int(n_walkers) * n_draws
     weight, weight_squares = of_weights or (float(n_samples), float(n_samples))
-    walker_variance = walkers / (n_walkers - 1)
+    walker_variance = walkers / (n_walkers - 1) if n_walkers > 1 else float("nan")  # of one walker there is no error
     return EnergyStatistics(
         mean=mean,
         error=float(np.sqrt(walker_variance / n_walkers)) * (n_samples / weight),

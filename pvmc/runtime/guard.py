@@ -102,8 +102,9 @@ class Guard:
             acceptance: accepted fraction of the proposals.
         """
         self.forget(iteration)
-        error = error if math.isfinite(error) else 0.0  # of a single walker there is none
-        cause = self._cause(energy, error, variance, acceptance)
+        bar = error if math.isfinite(error) else math.inf  # of a single walker there is none
+        error = error if math.isfinite(error) else 0.0
+        cause = self._cause(energy, error, bar, variance, acceptance)
         if cause:
             return Trouble(iteration, cause)
         self._good.add(iteration, energy, error, variance)
@@ -117,11 +118,11 @@ class Guard:
         """Take in the good iterations of a results file, by the names of its series; what it knows after a resume."""
         self._good.replay(series)
 
-    def _cause(self, energy: float, error: float, variance: float, acceptance: float) -> str:
+    def _cause(self, energy: float, error: float, bar: float, variance: float, acceptance: float) -> str:
         """What is wrong, in words; empty where nothing is."""
         if not (math.isfinite(energy) and math.isfinite(variance)):
             return f"the energy is {energy:g} and its variance {variance:g}: psi left the range of numbers"
-        cause = self._impossible(energy, error, variance)
+        cause = self._impossible(energy, bar, variance)
         if cause or len(self._good) < FEWEST:
             return cause
         return self._explosion(energy, error, variance) or self._frozen(energy, acceptance)
