@@ -74,8 +74,6 @@ def _better_state(part: Judged) -> str:
         keys.append('ansatz.symmetry = "none"')
     if ansatz.get("weights") == "real":
         keys.append('ansatz.weights = "complex"')
-    if "marshall" in part.run.config.get("hamiltonian", {}):
-        keys.append("the other hamiltonian.marshall")
     return f"{', '.join(keys)}, several run.starts, or more run.iterations may help"
 
 
@@ -89,7 +87,7 @@ def _other_sector(part: Judged) -> str:
         keys.append(f'{text}: "none", or ansatz.kind = "projected" with another')
     elif tables.get("ansatz", {}).get("kind") == "projected":
         keys.append("the quantum numbers of [ansatz] choose the sector: others")
-    if "marshall" in tables.get("hamiltonian", {}):
-        keys.append(f"hamiltonian.marshall = {str(not tables['hamiltonian']['marshall']).lower()} moves it")
+    if symmetry != "none" and tables.get("hamiltonian", {}).get("marshall") is False:
+        keys.append('hamiltonian.marshall = "auto" may move the ground state there')
     keys.append("several run.starts, or another sr.learning_rate, may find a lower one")
     return "; ".join(keys)

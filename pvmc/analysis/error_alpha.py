@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import matplotlib
@@ -12,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pvmc.analysis import style
 from pvmc.analysis.drawing import Drawing
+from pvmc.analysis.identity import differences, groups
 from pvmc.analysis.labels import label_ends, plain
 from pvmc.analysis.result import Result, result_of
 from pvmc.errors import InputError
@@ -21,7 +23,10 @@ _SIZE = (118 * style.MM, 72 * style.MM)
 
 
 def error_alpha_drawing(runs: Sequence[Run]) -> Drawing:
-    """Relative error |E / E_exact - 1| against alpha, one curve per model; after Fig. 3 of Carleo and Troyer.
+    """Relative error |E / E_exact - 1| against alpha, one curve per system; after Fig. 3 of Carleo and Troyer.
+
+    Runs of one model that differ in a key of [lattice] or [hamiltonian], in the magnetisation or in quantum numbers are
+    of different systems: each has a curve of its own, with what it differs in.
 
     Bars are one standard error.  An error that is not resolved (below two standard errors) is drawn as an open
     triangle that points down, at its upper bound of two standard errors.
@@ -34,8 +39,7 @@ def error_alpha_drawing(runs: Sequence[Run]) -> Drawing:
         if result.alpha is None or result.relative_error is None:
             lacks = "alpha" if result.alpha is None else "exact energy that is not zero"
             raise InputError(f"{result.path} has no {lacks}: there is no error against alpha to draw")
-    models = list(dict.fromkeys(result.model for result in results))
-    curves = [_of(model, results) for model in models]
+    curves = [sorted(group, key=lambda result: result.alpha or 0.0) for group in groups(results)]
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=_SIZE, layout="constrained")
         axis = figure.subplots()
@@ -49,9 +53,10 @@ def error_alpha_drawing(runs: Sequence[Run]) -> Drawing:
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.margins(x=0.08, y=0.12)
+        titles = _titles(curves)
         colours = [style.curve(index)[0] for index in range(len(curves))]
         ends = [_height(curve[-1]) for curve in curves]
-        label_ends(axis, ends, [_title(model) for model in models], colours, gap=0.13)
+        label_ends(axis, ends, titles, colours, gap=0.065 * (1 + max(title.count("\n") + 1 for title in titles)))
     return Drawing(figure, _columns(curves))
 
 
@@ -61,8 +66,21 @@ def _title(model: str) -> str:
     return plain(f"{first[:1].upper()}{first[1:]}\n{second}")
 
 
-def _of(model: str, results: Sequence[Result]) -> list[Result]:
-    return sorted((r for r in results if r.model == model), key=lambda result: result.alpha or 0.0)
+def _titles(curves: Sequence[Sequence[Result]]) -> list[str]:
+    """The model of each curve; where several have one name, with the keys in which they differ."""
+    models = [curve[0].model for curve in curves]
+    titles = []
+    for curve, model in zip(curves, models, strict=True):
+        same = [other[0] for other, name in zip(curves, models, strict=True) if name == model]
+        remarks = [_value(curve[0], text.partition(":")[0]) for text in differences(same)[:2]]
+        titles.append("\n".join([_title(model), *map(plain, remarks)]))
+    return titles
+
+
+def _value(result: Result, key: str) -> str:
+    """A key of the input without its section, and its value."""
+    value = json.loads(result.system).get(key)
+    return f"{key.rpartition('.')[2]} = {json.dumps(value) if value is not None else 'none'}"
 
 
 def _draw(axis: Axes, curve: Sequence[Result], index: int) -> None:

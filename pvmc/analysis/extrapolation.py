@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pvmc.analysis.identity import differences
 from pvmc.analysis.result import Result
 from pvmc.errors import InputError
 from pvmc.statistics import extrapolation, linear_fit
@@ -74,6 +75,5 @@ def fitted(variances: Floats, energies: Floats, errors: Floats) -> Extrapolation
 def _require_one_system(results: Sequence[Result]) -> None:
     if len(results) < 2:
         raise InputError("an extrapolation to zero variance needs at least two runs, with different variances")
-    systems = sorted({f"{result.model} in {result.units}" for result in results})
-    if len(systems) > 1:
-        raise InputError(f"an extrapolation to zero variance is of one system, not of {'; '.join(systems)}")
+    if found := differences(results):
+        raise InputError(f"an extrapolation to zero variance is of one system; these runs differ in {'; '.join(found)}")

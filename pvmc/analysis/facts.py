@@ -18,6 +18,7 @@ import numpy as np
 
 from pvmc.analysis.average import judged
 from pvmc.analysis.leak import leak_found
+from pvmc.analysis.public_names import renamed
 from pvmc.analysis.symptom import Symptom
 from pvmc.analysis.symptoms import symptoms
 from pvmc.io.schema import FILE_NAME
@@ -257,11 +258,12 @@ def as_json(facts: Facts) -> str:
         values["warnings"] = [symptom.text for symptom in facts.symptoms]
         del values["symptoms"]
         values["starts"] = [_trial_values(trial) for trial in facts.starts]
-    return json.dumps({"kind": _KINDS[type(facts)], **values}, allow_nan=False)
+    return json.dumps({"kind": _KINDS[type(facts)], **renamed(values)}, allow_nan=False)
 
 
 def _trial_values(trial: Trial) -> dict[str, object]:
-    return {name: _plain(value) for name, value in dataclasses.asdict(trial).items()} | {"bad": trial.bad}
+    values = {name: _plain(value) for name, value in dataclasses.asdict(trial).items()}
+    return renamed(values) | {"bad": trial.bad}
 
 
 def _plain(value: object) -> object:

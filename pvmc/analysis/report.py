@@ -13,6 +13,7 @@ from pvmc.analysis import page
 from pvmc.analysis.digits import short, with_error
 from pvmc.analysis.drawing import Drawing
 from pvmc.analysis.extrapolation import extrapolate
+from pvmc.analysis.identity import groups
 from pvmc.analysis.kinds import KINDS
 from pvmc.analysis.measured import finished
 from pvmc.analysis.result import Result, result_of
@@ -21,6 +22,13 @@ from pvmc.analysis.system import model_name
 from pvmc.errors import InputError, StorageError
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
+
+UNKNOWN_LEVEL = (
+    "No exact energy{} is known.  A small variance says that a state is close to an eigenstate, not to which one: an "
+    "excited level is not excluded.  Runs with several run.starts, or with another sr.learning_rate, that end at the "
+    "same energy speak for the ground state."
+)
+"""What a report says where nothing is known to compare with; {} stands for the runs, if not all."""
 
 _CAPTIONS = {
     "convergence": "Energy per spin against the iteration, whole and close to its end, and the relative error.",
@@ -45,7 +53,7 @@ _MACHINE = (
 )
 
 
-def write_report(runs: Sequence[Run], output: str | os.PathLike[str]) -> Path:
+def write_report(runs: Sequence[Run], output: str | os.PathLike[str], left_out: Sequence[str] = ()) -> Path:
     """Writes :func:`report_page` into a file.
 
     Raises:
@@ -53,7 +61,7 @@ def write_report(runs: Sequence[Run], output: str | os.PathLike[str]) -> Path:
         StorageError: the file cannot be written.
     """
     path = Path(output)
-    text = report_page(runs)
+    text = report_page(runs, left_out)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -62,8 +70,12 @@ def write_report(runs: Sequence[Run], output: str | os.PathLike[str]) -> Path:
     return path
 
 
-def report_page(runs: Sequence[Run]) -> str:
+def report_page(runs: Sequence[Run], left_out: Sequence[str] = ()) -> str:
     """One HTML page about some runs, complete in itself: it names no other file and needs no network.
+
+    Args:
+        runs: the runs.
+        left_out: others that cannot be analysed, and why, a line each.
 
     Raises:
         InputError: no runs, or one that has too few iterations to be analysed.
@@ -72,18 +84,22 @@ def report_page(runs: Sequence[Run]) -> str:
         raise InputError("no runs to report on")
     results = [result_of(run) for run in runs]
     title = f"{runs[0].name}: {model_name(runs[0])}" if len(runs) == 1 else f"{len(runs)} runs"
-    parts = [*_head(title, results), *_results(results), *_figures(runs)]
+    parts = [*_head(title, results, left_out), *_results(results), *_figures(runs)]
     for run, result in zip(runs, results, strict=True):
         parts += _run(run, result)
     return page.page(f"pvmc report: {title}", "\n".join(part for part in parts if part))
 
 
-def _head(title: str, results: Sequence[Result]) -> Iterator[str]:
+def _head(title: str, results: Sequence[Result], left_out: Sequence[str]) -> Iterator[str]:
     models = ", ".join(dict.fromkeys(result.model for result in results))
     yield f"<h1>{escape(title)}</h1>"
     yield f'<p class="soft">Variational Monte Carlo with pvmc. {escape(models)}.</p>'
-    found = [f"{result.name}: {warning}" for result in results for warning in result.warnings]
+    found = [f"left out: {text}" for text in left_out]
+    found += [f"{result.name}: {warning}" for result in results for warning in result.warnings]
     yield page.warnings(found) or "<p>No warnings: settled, sampled enough, chains agree.</p>"
+    if unknown := [result.name for result in results if result.exact is None]:
+        names = "" if len(unknown) == len(results) else f" of {', '.join(unknown)}"
+        yield f'<p class="soft">{escape(UNKNOWN_LEVEL.format(names))}</p>'
 
 
 def _results(results: Sequence[Result]) -> Iterator[str]:
@@ -100,11 +116,12 @@ def _results(results: Sequence[Result]) -> Iterator[str]:
     exact = {result.model: result for result in results if result.exact is not None}
     for model, result in exact.items():
         yield f'<p class="soft">Exact: {result.exact:.10g} ({escape(result.exact_method)}; {escape(model)}).</p>'
-    if len(results) > 1:
+    for group in groups(results):
+        of = f" ({group[0].model}: {', '.join(result.name for result in group)})" if len(group) < len(results) else ""
         try:
-            yield f"<p>Extrapolated to {escape(extrapolation_text(extrapolate(results)))}.</p>"
+            yield f"<p>Extrapolated to {escape(extrapolation_text(extrapolate(group)) + of)}.</p>"
         except InputError:
-            return
+            continue
 
 
 def _figures(runs: Sequence[Run]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pvmc.analysis.average import is_imported, judged
+from pvmc.analysis.identity import system_text
 from pvmc.analysis.leak import leak_found
 from pvmc.analysis.symptoms import symptoms
 from pvmc.analysis.system import model_name
@@ -21,6 +22,7 @@ class Result:
         name: of the run's directory.
         path: the results file.
         model: model, lattice and size.
+        system: all that defines what is solved (:func:`pvmc.analysis.identity.system_text`).
         state: as :meth:`pvmc.io.reader.Run.status` says.
         n_sites: N.
         alpha: density of hidden units, where the ansatz has one.
@@ -47,6 +49,7 @@ class Result:
     name: str
     path: str
     model: str
+    system: str
     state: str
     n_sites: int
     alpha: float | None
@@ -93,6 +96,7 @@ def result_of(run: Run) -> Result:
         name=run.name,
         path=str(run.path),
         model=model_name(run),
+        system=system_text(run),
         state=state,
         n_sites=run.n_sites,
         alpha=alpha_of(run),
@@ -131,4 +135,5 @@ def alpha_of(run: Run) -> float | None:
 def _unfinished(run: Run, state: str) -> Iterator[str]:
     """What ``pvmc status`` shows as the state: not a symptom, but to be known beside the numbers."""
     if state != "finished":
-        yield f"{state} after {len(run.iteration)} of {int(run.attributes['n_iterations'])} iterations"
+        done, planned = len(run.iteration), int(run.attributes["n_iterations"])
+        yield f"{state} after {done}{f' of {planned}' if planned >= done else ''} iterations"

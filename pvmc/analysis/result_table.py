@@ -12,6 +12,7 @@ from typing import Any
 
 from pvmc.analysis.digits import short, with_error
 from pvmc.analysis.extrapolation import Extrapolation
+from pvmc.analysis.public_names import renamed, unambiguous
 from pvmc.analysis.result import Result
 
 HEAD = (
@@ -74,7 +75,7 @@ def as_csv(results: Sequence[Result], extrapolation: Extrapolation | None) -> st
     names = [field.name for field in dataclasses.fields(Result)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow([unambiguous(name) for name in names])
     for result in results:
         values = dataclasses.asdict(result) | {"warnings": "; ".join(result.warnings)}
         writer.writerow(["" if values[name] is None else values[name] for name in names])
@@ -87,8 +88,8 @@ def as_csv(results: Sequence[Result], extrapolation: Extrapolation | None) -> st
 
 def as_json(results: Sequence[Result], extrapolation: Extrapolation | None) -> str:
     """An object with "runs", a list, and "extrapolation", which is null where none was asked for."""
-    values: dict[str, Any] = {"runs": [_finite(dataclasses.asdict(result)) for result in results]}
-    values["extrapolation"] = None if extrapolation is None else _finite(dataclasses.asdict(extrapolation))
+    values: dict[str, Any] = {"runs": [_finite(renamed(_plain(result))) for result in results]}
+    values["extrapolation"] = None if extrapolation is None else _finite(renamed(dataclasses.asdict(extrapolation)))
     return json.dumps(values, indent=2, allow_nan=False)
 
 
@@ -151,6 +152,11 @@ def _relative(result: Result) -> str:
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     pairs = enumerate(zip(row, widths, strict=True))
     return "  ".join(cell.ljust(width) if i in _LEFT else cell.rjust(width) for i, (cell, width) in pairs).rstrip()
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    """All attributes, the system as an object."""
+    return dataclasses.asdict(result) | {"system": json.loads(result.system or "{}")}
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

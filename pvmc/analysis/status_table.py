@@ -38,7 +38,7 @@ def _row(facts: Facts) -> tuple[str, ...]:
     return (
         _name(facts.path),
         facts.state,
-        f"{facts.iteration}/{facts.iterations}",
+        f"{facts.iteration}/{max(facts.iteration, facts.iterations)}",
         ""
         if facts.energy is None or facts.energy_error is None
         else f"{plain(facts.energy, facts.energy_error, 7)} +-{facts.energy_error:.1e}",

@@ -114,6 +114,8 @@ def _origin(facts: RunFacts) -> Iterator[tuple[str, str]]:
 
 
 def _share(done: int, planned: int) -> str:
+    if done > planned:  # of a run that was resumed with fewer
+        return f"{done}, of which {planned} were asked for last"
     return f"{done}/{planned} ({100 * done // max(1, planned)} %)"
 
 

@@ -57,7 +57,7 @@ def run_input(run: Run) -> RawInput:
 
 
 def model_name(run: Run) -> str:
-    """The model and its size, such as "heisenberg, chain 40" or "ising h=1, chain 16"."""
+    """The model and its size, such as "heisenberg, chain 40" or "ising h=1, open chain 16"."""
     tables = run.config
     hamiltonian, lattice = tables.get("hamiltonian", {}), tables.get("lattice", {})
     shown = {"field": "h", "anisotropy": "Delta", "j2": "J2", "j3": "J3"}
@@ -65,7 +65,9 @@ def model_name(run: Run) -> str:
     size = lattice.get("length") or lattice.get("size")
     extent = "x".join(map(str, size)) if isinstance(size, list) else str(size or run.n_sites)
     model = " ".join([str(hamiltonian.get("model", "?")), *values])
-    return f"{model}, {lattice.get('kind', 'lattice')} {extent}"
+    periodic = lattice.get("periodic")
+    is_open = periodic is False or (isinstance(periodic, list) and not any(periodic))
+    return f"{model}, {'open ' if is_open else ''}{lattice.get('kind', 'lattice')} {extent}"
 
 
 def _is_number(value: object) -> bool:

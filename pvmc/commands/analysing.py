@@ -10,8 +10,10 @@ from pvmc.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pvmc.analysis.drawing import Drawing
+    from pvmc.analysis.several import LeftOut
     from pvmc.io.reader import Run
 
 
@@ -50,7 +52,6 @@ def plot(options: argparse.Namespace) -> int:
     from pvmc.analysis import fit_plots
     from pvmc.analysis.drawing import save_drawing
     from pvmc.io.fit_file import is_fit, open_fit
-    from pvmc.io.reader import open_run
 
     of_fits = [path for path in options.runs if is_fit(path)]
     if of_fits and len(of_fits) < len(options.runs):
@@ -63,11 +64,41 @@ def plot(options: argparse.Namespace) -> int:
         for path in fit_plots.fit_convergence(fits, options.output or fits[0].path.parent / "fit", options.format):
             print(f"wrote {path}")
         return 0
-    runs = [open_run(path) for path in options.runs]
-    drawing = _drawing(runs, options.kind)
+    drawing, runs, left_out = _drawing_of_usable(options.runs, options.kind)
     for path in save_drawing(drawing, options.output or runs[0].path.parent / options.kind, options.format):
         print(f"wrote {path}")
-    return 0
+    return _say_left_out(left_out)
+
+
+def _drawing_of_usable(paths: Sequence[Path], kind: str) -> tuple[Drawing, list[Run], list[LeftOut]]:
+    """The figure of all runs; where one of several cannot be drawn, that of the others.
+
+    Raises:
+        InputError, StorageError: none can be drawn, or each can but not all together.
+    """
+    from pvmc.analysis.result import result_of
+    from pvmc.analysis.several import usable
+
+    runs, _, left_out = usable(paths, lambda run: None)
+    try:
+        return _drawing(runs, kind), runs, left_out
+    except InputError:
+        # A point of an extrapolation alone is no figure: what it needs is a result.
+        alone = result_of if kind in ("variance", "error-alpha") else lambda run: _drawing([run], kind)
+        good, _, left_out = usable(paths, alone)
+        if len(good) == len(runs):
+            raise
+        return _drawing(good, kind), good, left_out
+
+
+def _say_left_out(left_out: Sequence[LeftOut]) -> int:
+    """Name the runs that were left out on stderr, which leaves a table on stdout as it is; the exit code."""
+    from pvmc.analysis.several import exit_code
+    from pvmc.recorder import warn
+
+    for one in left_out:
+        warn(f"left out: {one.text()}")
+    return exit_code(left_out)
 
 
 def _drawing(runs: Sequence[Run], kind: str) -> Drawing:
@@ -88,21 +119,21 @@ def analyze(options: argparse.Namespace) -> int:
     from pvmc.analysis.extrapolation import extrapolate
     from pvmc.analysis.result import result_of
     from pvmc.analysis.result_table import FORMATS
-    from pvmc.io.reader import open_run
+    from pvmc.analysis.several import usable
 
     if options.output is not None and not options.extrapolate:
         raise InputError("--output is for the figure of --extrapolate")
     if options.varbench and (options.extrapolate or options.format != "table"):
         raise InputError("--varbench has a format of its own: give it alone")
-    runs = [open_run(path) for path in options.runs]
     if options.varbench:
+        runs, _, left_out = usable(options.runs, varbench.row)
         print(varbench.rows(runs))
-        return 0
-    results = [result_of(run) for run in runs]
+        return _say_left_out(left_out)
+    runs, results, left_out = usable(options.runs, result_of)
     print(FORMATS[options.format](results, extrapolate(results) if options.extrapolate else None))
     if options.extrapolate:
         _draw_extrapolation(runs, options)
-    return 0
+    return _say_left_out(left_out)
 
 
 def _draw_extrapolation(runs: Sequence[Run], options: argparse.Namespace) -> None:
@@ -120,8 +151,10 @@ def _draw_extrapolation(runs: Sequence[Run], options: argparse.Namespace) -> Non
 def report(options: argparse.Namespace) -> int:
     """``pvmc report``."""
     from pvmc.analysis.report import write_report
-    from pvmc.io.reader import open_run
+    from pvmc.analysis.result import result_of
+    from pvmc.analysis.several import usable
 
-    runs = [open_run(path) for path in options.runs]
-    print(f"wrote {write_report(runs, options.output or runs[0].path.parent / 'report.html')}")
-    return 0
+    runs, _, left_out = usable(options.runs, result_of)
+    output = options.output or runs[0].path.parent / "report.html"
+    print(f"wrote {write_report(runs, output, [one.text() for one in left_out])}")
+    return _say_left_out(left_out)

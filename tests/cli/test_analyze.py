@@ -98,9 +98,10 @@ def test_analyze_gives_what_the_series_hold(capsys: pytest.CaptureFixture[str], 
     for run, name in zip(values["runs"], ("a1", "a2"), strict=True):
         data = open_run(runs / name)
         last = mean(data.energy_per_site[-run["averaged"] :])
-        assert (run["energy"], run["energy_error"]) == (last.mean, last.error)
-        assert run["exact"] == pytest.approx(-0.4563866761171468, rel=1e-12)
+        assert (run["energy_per_site"], run["energy_per_site_error"]) == (last.mean, last.error)
+        assert run["exact_energy_per_site"] == pytest.approx(-0.4563866761171468, rel=1e-12)
         assert run["total_samples"] == 80 * 512
+        assert (run["system"]["lattice.length"], run["system"]["hamiltonian.model"]) == (8, "heisenberg")
     table = output_of(capsys, "analyze", runs / "a1", runs / "a2").splitlines()
     assert [line.split()[0] for line in table[1:3]] == ["a1", "a2"]
     assert output_of(capsys, "analyze", runs / "a1", "--format", "csv").count("\n") == 2
@@ -114,7 +115,7 @@ def test_extrapolation_prints_and_draws(capsys: pytest.CaptureFixture[str], runs
     assert {Path(f"line.{ending}").exists() for ending in ("png", "pdf", "csv")} == {True}
     drawn = columns("line.csv")
     assert drawn["run"] == ["a1", "a2", "zero variance"]
-    assert float(drawn["energy per site [J (S.S)]"][2]) == found["energy"]
+    assert float(drawn["energy per site [J (S.S)]"][2]) == found["energy_per_site"]
     assert "one system" in refused(capsys, "analyze", runs / "a1", runs / "sq", "--extrapolate")
     assert "--extrapolate" in refused(capsys, "analyze", runs / "a1", "--output", "line")
 

@@ -12,7 +12,8 @@ from pvmc.errors import InputError
 
 def result(energy: float, variance: float | None, error: float = 1e-3, **others: object) -> Result:
     values: dict[str, object] = {
-        "name": "a", "path": "a/run.h5", "model": "heisenberg, chain 8", "state": "finished", "n_sites": 8,
+        "name": "a", "path": "a/run.h5", "model": "heisenberg, chain 8", "system": "", "state": "finished",
+        "n_sites": 8,
         "alpha": 1.0, "n_parameters": 9, "units": "J (S.S)", "energy": energy, "energy_error": error,
         "averaged": 10, "settled": True,
         "exact": None, "exact_method": "", "relative_error": None, "relative_error_error": None, "variance": variance,
@@ -70,7 +71,10 @@ def test_mixtures_of_two_levels() -> None:
         ([result(-1.0, 0.1)], "at least two runs"),
         ([result(-1.0, 0.1), result(-1.0, 0.1)], "equal or not known"),
         ([result(-1.0, 0.1), result(-1.0, None)], "equal or not known"),
-        ([result(-1.0, 0.1), result(-1.0, 0.2, model="ising, chain 8")], "one system, not of heis.*ising"),
+        (
+            [result(-1.0, 0.1, system='{"hamiltonian.field": 1.0}'), result(-1.0, 0.2, name="b", system="{}")],
+            r"one system; these runs differ in hamiltonian.field: 1.0 \(a\), none \(b\)$",
+        ),
     ],
 )
 def test_what_cannot_be_extrapolated(results: list[Result], message: str) -> None:

@@ -63,14 +63,14 @@ def test_csv_and_json_hold_the_numbers_in_full() -> None:
     results = [result(-0.1 - 1 / 3, 0.1, name="a, b", warnings=("x", "y")), result(-0.4, None)]
     rows = list(csv.DictReader(io.StringIO(as_csv(results, LINE))))
     assert [row["name"] for row in rows] == ["a, b", "a", "zero variance"]
-    assert float(rows[0]["energy"]) == -0.1 - 1 / 3
-    assert (rows[0]["warnings"], rows[1]["variance"]) == ("x; y", "")
-    assert (float(rows[2]["energy"]), float(rows[2]["energy_error"])) == (-0.45, 0.001)
+    assert float(rows[0]["energy_per_site"]) == -0.1 - 1 / 3
+    assert (rows[0]["warnings"], rows[1]["variance_per_site"]) == ("x; y", "")
+    assert (float(rows[2]["energy_per_site"]), float(rows[2]["energy_per_site_error"])) == (-0.45, 0.001)
     values = json.loads(as_json(results, LINE))
-    assert values["runs"][0]["energy"] == -0.1 - 1 / 3
-    assert values["runs"][1]["variance"] is None
-    assert values["extrapolation"]["energy"] == -0.45
-    assert json.loads(as_json([result(float("nan"), 0.1)], None))["runs"][0]["energy"] is None
+    assert values["runs"][0]["energy_per_site"] == -0.1 - 1 / 3
+    assert values["runs"][1]["variance_per_site"] is None
+    assert values["extrapolation"]["energy_per_site"] == -0.45
+    assert json.loads(as_json([result(float("nan"), 0.1)], None))["runs"][0]["energy_per_site"] is None
 
 
 def test_latex_has_as_many_cells_in_every_row() -> None:

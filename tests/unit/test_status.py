@@ -178,7 +178,7 @@ def test_a_run_without_iterations(tmp_path: Path) -> None:
     results = new(tmp_path)
     facts = facts_of(tmp_path)
     assert (facts.iteration, facts.energy, facts.seconds_left, facts.symptoms) == (0, None, None, ())
-    assert json.loads(as_json(facts))["energy"] is None
+    assert json.loads(as_json(facts))["energy_per_site"] is None
     results.finish("finished")
 
 
