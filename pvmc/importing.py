@@ -34,7 +34,7 @@ from pvmc.measurement.frozen import first_walkers, frozen, walk
 from pvmc.measurement.observables import Observables
 from pvmc.measurement.request import SEED_LIMIT
 from pvmc.parallel import Communicator, limit_threads
-from pvmc.recorder import RunRequest, describe, find_job_reference, open_results, warn
+from pvmc.recorder import RunRequest, describe, job_sector, open_results, warn
 from pvmc.runtime import StuckWalkers, WalkerWatch, spectrum_bounds
 from pvmc.runtime.stuck_walkers import NOT_LOOKED
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Sampler, Walkers
@@ -141,9 +141,11 @@ class ImportedRun:
         """
         if warning := stack.enter_context(locked(request.directory)):
             warn(warning)
-        reference = find_job_reference(request.job)
-        writer = stack.enter_context(open_results(request, reference, ranks))
-        return cls(request, name, ranks, reference, writer)
+        sector = job_sector(request.job)
+        writer = stack.enter_context(open_results(request, sector, ranks))
+        if sector.elsewhere:
+            warn(sector.elsewhere)
+        return cls(request, name, ranks, sector.reference, writer)
 
     def write(self, measured: Measured, checkpoint: Checkpoint) -> None:
         """Write the row, the parameters and the checkpoint, and say what came out.

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,7 @@ from pvmc.parallel import Communicator, describe_mpi
 from pvmc.progress import LINES_PER_RUN, Reporter, reporter
 from pvmc.resumption import Resumption, find_resumption
 from pvmc.runtime import Convergence, StopReason
-from pvmc.sectors import sector_of
+from pvmc.sectors import Sector, sector_of
 
 T = TypeVar("T")
 
@@ -94,8 +94,9 @@ class Recorder:
                 self.resumption = find_resumption(request.directory, self.job)
                 for line in self.resumption.passed_over:
                     warn(f"{line}; the checkpoint before it is used")
-            self.reference = find_job_reference(self.job)
-            self.writer = open_results(request, self.reference, ranks, self.resumption)
+            self.sector = job_sector(self.job)
+            self.reference = self.sector.reference
+            self.writer = open_results(request, self.sector, ranks, self.resumption)
             self._introduce(ranks)
             self.seed = self.job.config.run.seed
             self.reporter: Reporter | None = None
@@ -204,7 +205,7 @@ class Recorder:
         warn(setback.message)
         self.writer.finish("stopped", setback.message)
         resumption = Resumption(None, [], self.request.source)
-        self.writer = open_results(self.request, self.reference, self._ranks, resumption, first=setback.state.iteration)
+        self.writer = open_results(self.request, self.sector, self._ranks, resumption, first=setback.state.iteration)
 
     def save(
         self,
@@ -250,6 +251,8 @@ class Recorder:
     def _introduce(self, ranks: int) -> None:
         job = self.job
         print(describe(job))
+        if self.sector.words:
+            print(f"sector: {self.sector.words}")
         run = job.config.run
         seeds = f"seed {run.seed}" if run.starts == 1 else f"best of seeds {run.seed} to {run.seed + run.starts - 1}"
         print(f"{job.sampler.describe()} on {ranks} rank{'s' if ranks > 1 else ''}, {seeds}")
@@ -263,6 +266,8 @@ class Recorder:
         if self.resumption:
             print(f"going on from iteration {self.resumption.iteration}")
         print(f"writing {self.writer.path}", flush=True)
+        if self.sector.elsewhere:
+            warn(self.sector.elsewhere)
 
     def _show(self, step: StepRecord) -> None:
         if self.reporter is not None:
@@ -305,7 +310,7 @@ class Desk:
 
 def open_results(
     request: RunRequest,
-    reference: Reference | None,
+    sector: Sector | None,
     ranks: int,
     resumption: Resumption | None = None,
     first: int | None = None,
@@ -314,7 +319,7 @@ def open_results(
 
     Args:
         request: what the user asked for.
-        reference: the exact energy, if known.
+        sector: quantum numbers and exact energies; None where none is to be recorded.
         ranks: number of ranks.
         resumption: what the run goes on from, if it does.
         first: the iteration that comes next, where it is not that of the resumption.
@@ -324,6 +329,7 @@ def open_results(
         StorageError: the file cannot be written.
     """
     job, config = request.job, request.job.config
+    reference = sector.reference if sector else None
     attributes = provenance.collect(describe_mpi()["library"]) | {
         "config": to_toml(config),
         "config_source": resumption.source if resumption else request.source,
@@ -340,6 +346,7 @@ def open_results(
         "reference_energy": reference.energy if reference else None,
         "reference_method": reference.method if reference else "",
         "radius": job.operator.radius,
+        "sector": recorded(sector) if sector else {},
         "patience": WRITE_INTERVAL,
         "threads": config.run.threads_per_rank,
     }
@@ -363,14 +370,24 @@ def trials_in_words(trials: Sequence[Trial], best: Trial, n_sites: int) -> str:
     return f"E/N of the starts: {found}; kept: seed {best.seed}"
 
 
+def job_sector(job: Job) -> Sector:
+    """The sector of a job, with the exact energy that ``run.reference`` asks for."""
+    wanted = job.config.run.reference
+    if wanted == "auto":
+        return sector_of(job)
+    given = None if isinstance(wanted, str) else Reference(float(wanted), "given")
+    return replace(sector_of(job, largest=0), reference=given)
+
+
+def recorded(sector: Sector) -> dict[str, str | float]:
+    """What the results file says of a sector."""
+    known = {} if sector.ground is None else {"ground_energy": sector.ground.energy}
+    return {"sector": sector.words, "ground_sector": sector.ground_words, "elsewhere": sector.elsewhere} | known
+
+
 def find_job_reference(job: Job) -> Reference | None:
     """The exact energy that ``run.reference`` asks for; None where there is none."""
-    wanted = job.config.run.reference
-    if wanted == "none":
-        return None
-    if isinstance(wanted, float | int):
-        return Reference(float(wanted), "given")
-    return sector_of(job).reference
+    return job_sector(job).reference
 
 
 def describe(job: Job) -> str:

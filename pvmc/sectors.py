@@ -16,6 +16,9 @@ from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.hamiltonians.pairs import is_rotation_invariant, norm_bound
 from pvmc.job import Job
 
+VALIDATED_DIMENSION = 50_000
+"""Largest Hilbert space that is diagonalised for an input that is only looked at (a second)."""
+
 QUANTUM_NUMBERS = ("momentum", "parity", "irrep", "spin_flip")
 """Keys of a projected wave function, in the order in which they are named."""
 
@@ -291,7 +294,7 @@ def words_of(job: Job) -> str:
     parts = []
     magnetization, n_sites = job.sampler.magnetization, job.lattice.n_sites
     if magnetization is not None:
-        polarised = f", all spins {'up' if magnetization > 0 else 'down'}: a product state"
+        polarised = f" (all spins {'up' if magnetization > 0 else 'down'}: a product state, nothing is sampled)"
         parts.append(f"magnetisation {magnetization}" + (polarised if abs(magnetization) == n_sites else ""))
     elif job.operator.conserves_magnetization:
         parts.append("any magnetisation (sampler.moves change it)")

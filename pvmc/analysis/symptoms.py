@@ -6,11 +6,13 @@ from pvmc.analysis.energy_symptoms import below_exact, far_from_eigenstate, not_
 from pvmc.analysis.leak import leaks
 from pvmc.analysis.measured_warnings import measured_warnings
 from pvmc.analysis.sampling_symptoms import disagreement, few_count, few_samples, not_finite, standstill, stuck
+from pvmc.analysis.sector_symptoms import is_product_state, wrong_sector
 from pvmc.analysis.symptom import Judged, Signs, Symptom
 
 SYMPTOMS: tuple[Signs, ...] = (
     not_finite,
     not_settled,
+    wrong_sector,
     stuck,
     disagreement,
     standstill,
@@ -26,10 +28,15 @@ SYMPTOMS: tuple[Signs, ...] = (
 judged, in a file of its topic, and a line here; its limits stand in :mod:`pvmc.statistics.thresholds`."""
 
 
+OF_PRODUCT_STATE: tuple[Signs, ...] = (not_finite, wrong_sector, below_exact, measured_warnings)
+"""Kinds that are looked for where a run keeps its only configuration, which nothing samples and nothing changes."""
+
+
 def symptoms(part: Judged) -> tuple[Symptom, ...]:
     """What is wrong with the last part of a run.
 
     Raises:
         StorageError: the run's file cannot be read any more.
     """
-    return tuple(symptom for kind in SYMPTOMS for symptom in kind(part))
+    kinds = OF_PRODUCT_STATE if is_product_state(part) else SYMPTOMS
+    return tuple(symptom for kind in kinds for symptom in kind(part))

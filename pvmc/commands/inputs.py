@@ -30,8 +30,9 @@ def validate(options: argparse.Namespace) -> int:
     from pvmc.measurement.memory import measuring_table
     from pvmc.notes import notes
     from pvmc.parallel import limit_threads
-    from pvmc.recorder import describe
+    from pvmc.recorder import describe, warn
     from pvmc.resources import memory_table, require_memory_of_one, solver_table
+    from pvmc.sectors import VALIDATED_DIMENSION, sector_of
     from pvmc.sr.rates import measure_rates
     from pvmc.starts import cost_in_words
 
@@ -41,6 +42,13 @@ def validate(options: argparse.Namespace) -> int:
     print(f"# {describe(job)}")
     for line in notes(job):
         print(f"# {line}")
+    sector = sector_of(job, largest=VALIDATED_DIMENSION)
+    if sector.words:
+        print(f"# sector: {sector.words}")
+    if sector.ground_words:
+        print(f"# ground state: {sector.ground_words}")
+    if sector.elsewhere:
+        warn(sector.elsewhere)
     if cost := cost_in_words(job.config.run):
         print(f"# {cost}")
     print(memory_table(job, options.ranks))

@@ -46,6 +46,10 @@ class Run:
         reference_energy: exact total energy in ``energy_units``; None when unknown.
         reference_method: where the reference comes from.
         radius: bound on half the width of the spectrum of H, a total energy; 0 in files of versions that had none.
+        sector: quantum numbers that the states of the run have; empty where none is fixed, and in files of earlier
+            versions.
+        elsewhere: why the ground state is not among these states, and the key to change; empty where it is, or where
+            that is not known.
         message: why the run stopped or failed; else empty.
         ended: when it ended (ISO 8601, UTC); empty for one that had not.
         sessions: the starts of the run, this or the last one last; empty in files of versions that had none.
@@ -62,6 +66,8 @@ class Run:
     sessions: tuple[Session, ...] = ()
     trials: tuple[Trial, ...] = ()
     radius: float = 0.0
+    sector: str = ""
+    elsewhere: str = ""
 
     @property
     def name(self) -> str:
@@ -224,6 +230,8 @@ def _run(file: h5py.File, path: Path) -> Run:
         sessions=_sessions(file),
         trials=_trials(file),
         radius=float(reference.get("radius", 0.0)),
+        sector=_text(reference.get("sector", "")),
+        elsewhere=_text(reference.get("elsewhere", "")),
     )
 
 

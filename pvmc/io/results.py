@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import h5py
@@ -55,6 +55,7 @@ class ResultsWriter:
         reference_energy: exact total energy in units of ``energy_units``, if known.
         reference_method: where the reference comes from.
         radius: bound on half the width of the spectrum of H, in the same units; None where it is not known.
+        sector: attributes of ``/reference`` about quantum numbers and the ground state, see docs/hdf5.md.
         overwrite: replace the results that are already in ``directory``.
         patience: seconds that a row may wait in memory for the ones after it; a write costs more than an iteration of
             a small system.  0 writes each row at once.
@@ -78,6 +79,7 @@ class ResultsWriter:
         reference_energy: float | None = None,
         reference_method: str = "",
         radius: float | None = None,
+        sector: Mapping[str, str | float] = MappingProxyType({}),
         overwrite: bool = False,
         patience: float = 0.0,
         threads: int = 1,
@@ -96,7 +98,7 @@ class ResultsWriter:
         self._last_iteration: int | None = None
         self._file: h5py.File | None = None
         sessions = [*(earlier.sessions if earlier else []), _session(given, now, threads, earlier)]
-        reference = _reference(reference_energy, reference_method, radius, earlier)
+        reference = _reference(reference_energy, reference_method, radius, earlier) | dict(sector)
         self.trials = list(earlier.trials if earlier else trials)
         kept = earlier.measurements if earlier else []
         image = laid_out(given, parameter_blocks, np.dtype(parameter_dtype), reference, sessions, self.trials, kept)
@@ -135,6 +137,7 @@ class ResultsWriter:
         reference_energy: float | None = None,
         reference_method: str = "",
         radius: float | None = None,
+        sector: Mapping[str, str | float] = MappingProxyType({}),
         patience: float = 0.0,
         threads: int = 1,
     ) -> Self:
@@ -149,6 +152,7 @@ class ResultsWriter:
             attributes: as for a new run; what changed since then is recorded.
             parameter_blocks, parameter_dtype: as for a new run.
             reference_energy, reference_method, radius: as for a new run; None keeps what the file has.
+            sector: as for a new run.
             patience, threads: as for a new run.
 
         Raises:
@@ -166,6 +170,7 @@ class ResultsWriter:
             reference_energy=reference_energy,
             reference_method=reference_method,
             radius=radius,
+            sector=sector,
             patience=patience,
             threads=threads,
             earlier=earlier,

@@ -233,9 +233,12 @@ Attributes of `theta`: `block_names` lists the named parts of the vector; `<bloc
 """
 
 _REFERENCE = """\
-Attributes, present when known: `energy` (total, in units of energy), `method` (where it comes from) and `radius` (a
-bound on half the width of the spectrum of H, the sum of |c_P| over its Pauli strings, in units of energy: what errors
-are relative to where the exact energy is zero).
+Attributes, present when known: `energy` (total, in units of energy), the lowest of the states that the run can reach,
+`method` (where it comes from) and `radius` (a bound on half the width of the spectrum of H, the sum of |c_P| over its
+Pauli strings, in units of energy: what errors are relative to where the exact energy is zero).  Text, empty where there
+is nothing to say, and missing in files of earlier versions: `sector` (magnetisation and symmetries that these states
+have by construction), `ground_sector` (the magnetisation of the ground state) and `elsewhere` (why the ground state is
+not among these states, with the key to change).  `ground_energy` (total) is that of the ground state, where it is known.
 """
 
 

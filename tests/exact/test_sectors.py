@@ -20,6 +20,7 @@ from pvmc.exact.bethe import heisenberg_chain_magnetizations
 from pvmc.exact.characters import characters_of, positive_characters
 from pvmc.exact.ground_sector import all_sectors, ground_sector, pair_bound, polarised_energies
 from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_never_positive, is_rotation_invariant
+from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.sectors import exact_answer, sector_of
 from tests.helpers import pauli
@@ -416,10 +417,51 @@ def test_exact_as_a_command(file: str, capsys: pytest.CaptureFixture[str]) -> No
     assert message in capsys.readouterr().err
 
 
-def test_a_run_of_the_product_state_has_its_exact_energy(file: str) -> None:
-    from pvmc.io.reader import open_run
-
+def test_a_run_of_the_product_state_has_its_exact_energy(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", file, "--output", "r"]) == 0
     run = open_run("r")
     assert np.all(run.series["energy"] == -18.0) and np.all(run.series["variance"] == 0.0)
     assert run.reference_energy == -18.0 and run.config["sampler"]["magnetization"] == 8
+    assert run.sector.startswith("magnetisation 8 (all spins up: a product state") and run.elsewhere == ""
+    assert "warning" not in capsys.readouterr().err
+    assert main(["status", "r"]) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_a_run_elsewhere_warns_from_beginning_to_end(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """At its start, in status, analyze and report, and after going on; compared with the energy of its own sector."""
+    text = "the ground state has magnetisation 8 and E = -18; the states of this input have magnetisation 0"
+    cure = "set sampler.magnetization = 8, or leave it out"
+    sector = "magnetisation 0, momentum 0 (ansatz.symmetry"
+    flag = ["--set", "sampler.magnetization=0"]
+    assert main(["validate", file, *flag]) == 0
+    shown = capsys.readouterr()
+    assert f"# sector: {sector}" in shown.out and "# ground state: magnetisation 8" in shown.out
+    assert text in shown.err and cure in shown.err
+    assert main(["run", file, *flag, "--output", "r"]) == 0
+    shown = capsys.readouterr()
+    assert f"sector: {sector}" in shown.out
+    (line,) = [line for line in shown.err.splitlines() if "magnetisation" in line]
+    assert line.startswith("pvmc: warning: ") and text in line and cure in line
+    run = open_run("r")
+    assert run.reference_energy == pytest.approx(-3.651093408937176, abs=1e-10)
+    assert text in run.elsewhere and run.sector.startswith(sector)
+    for command in (["status", "r"], ["status", "--json", "r"], ["analyze", "r"]):
+        assert main(command) == 0
+        assert text in capsys.readouterr().out.replace("\n", " ")
+    assert main(["report", "r", "--output", "r.html"]) == 0
+    assert text in Path("r.html").read_text()
+    capsys.readouterr()
+    assert main(["run", "r", "--resume", "--set", "run.iterations=14"]) == 0
+    assert text in capsys.readouterr().err and text in open_run("r").elsewhere
+
+
+def test_files_without_a_sector_can_be_read(file: str) -> None:
+    import h5py
+
+    assert main(["run", file, "--output", "r", "--set", "sampler.magnetization=0"]) == 0
+    with h5py.File("r/run.h5", "r+") as stored:
+        for name in ("sector", "ground_sector", "elsewhere", "ground_energy"):
+            del stored["reference"].attrs[name]
+    run = open_run("r")
+    assert (run.sector, run.elsewhere) == ("", "") and run.reference_energy is not None
