@@ -88,7 +88,7 @@ def relative_error(model: dict[str, Any], ansatz: dict[str, Any]) -> float:
     comm = SerialCommunicator()
     steps = iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm)
     energies = [step.energy.mean.real for step in itertools.islice(steps, 150)]
-    fixed = job.config.sampler.fixed_magnetization()
+    fixed = job.config.sampler.fixed_magnetization
     exact = find_reference(job.config.lattice, job.config.hamiltonian, job.operator, fixed)
     assert exact is not None
     return (float(np.mean(energies[-20:])) - exact.energy) / abs(exact.energy)

@@ -38,7 +38,7 @@ def ring(length: int) -> dict[str, Any]:
 
 
 def basis_of(job: Job) -> Basis:
-    return Basis.enumerate(job.lattice.n_sites, job.config.sampler.fixed_magnetization())
+    return Basis.enumerate(job.lattice.n_sites, job.config.sampler.fixed_magnetization)
 
 
 def optimised(job: Job, n_iterations: int) -> tuple[float, Any]:

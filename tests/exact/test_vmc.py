@@ -89,7 +89,7 @@ class Outcome:
 
 
 def optimised(job: Job, iterations: int) -> Outcome:
-    basis = Basis.enumerate(job.lattice.n_sites, job.config.sampler.fixed_magnetization())
+    basis = Basis.enumerate(job.lattice.n_sites, job.config.sampler.fixed_magnetization)
     ground, _ = ground_state(job.operator, basis)
     steps = records(job, iterations)
     final = steps[-1].state
