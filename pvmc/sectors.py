@@ -13,7 +13,7 @@ from pvmc.exact import Reference, find_reference
 from pvmc.exact.characters import Numbers, characters_of, positive_characters
 from pvmc.exact.ground_sector import SAME_LEVEL, SEARCHED_SITES, GroundSector, ground_sector, polarised_energies
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
-from pvmc.hamiltonians.pairs import is_rotation_invariant, norm_bound
+from pvmc.hamiltonians.pairs import is_rotation_invariant
 from pvmc.job import Job
 
 VALIDATED_DIMENSION = 50_000
@@ -210,7 +210,7 @@ class _Search:
         return found if found is not None or fits is False or isinstance(self._job.ansatz, Projected) else level
 
     def _same(self, energy: float, other: float) -> bool:
-        return abs(energy - other) <= SAME_LEVEL * norm_bound(self._operator)
+        return abs(energy - other) <= SAME_LEVEL * self._operator.radius
 
     def _wrong_magnetization(self, level: Reference | None, ground: Reference | None) -> str:
         """One line where the ground state is known to have another magnetisation."""

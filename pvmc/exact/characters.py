@@ -14,7 +14,8 @@ import numpy.typing as npt
 from pvmc.exact.basis import Basis
 from pvmc.exact.sector import Symmetries
 from pvmc.hamiltonians.operator import Operator
-from pvmc.hamiltonians.pairs import is_never_positive, sign_of_ground_state
+from pvmc.hamiltonians.pairs import sign_of_ground_state
+from pvmc.hamiltonians.signs import is_stoquastic
 
 Numbers = npt.NDArray[np.complex128]
 
@@ -30,7 +31,7 @@ def positive_characters(operator: Operator, magnetization: int | None, group: Sy
         magnetization: conserved sum of s_i, or None for all configurations.
         group: symmetries of it.
     """
-    if is_never_positive(operator):
+    if is_stoquastic(operator):
         return np.ones(len(group.signs), dtype=np.complex128)
     turned = sign_of_ground_state(operator) if magnetization is not None else None
     if turned is None or magnetization is None:

@@ -21,10 +21,10 @@ import numpy as np
 from pvmc.exact.basis import Basis
 from pvmc.exact.bethe import heisenberg_chain_magnetizations
 from pvmc.hamiltonians.operator import Operator
-from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_rotation_invariant, norm_bound, pair_terms
+from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_rotation_invariant, pair_terms
 
 SAME_LEVEL = 1e-9
-"""Energies closer than this, relative to the largest row sum of |H|, are one level."""
+"""Energies closer than this, relative to the bound on the width of the spectrum, are one level."""
 
 SEARCHED_SITES = 16
 """Most sites of which every sector is diagonalised without being asked (2^16 configurations; about a second)."""
@@ -129,7 +129,7 @@ def _searched(operator: Operator, most_sites: int) -> GroundSector | None:
 
 def _of_levels(operator: Operator, levels: Mapping[int, float], method: str) -> GroundSector:
     lowest = min(levels.values())
-    close = SAME_LEVEL * norm_bound(operator)
+    close = SAME_LEVEL * operator.radius
     held = [value for value, energy in levels.items() if energy <= lowest + close]
     return GroundSector(tuple(sorted(held, key=lambda value: (abs(value), -value))), lowest, method, dict(levels))
 
@@ -160,7 +160,7 @@ def _polarised(operator: Operator) -> GroundSector | None:
     if bound is None:
         return None
     energies = polarised_energies(operator)
-    close = SAME_LEVEL * norm_bound(operator)
+    close = SAME_LEVEL * operator.radius
     held = tuple(value for value, energy in energies.items() if energy <= bound + close)
     return GroundSector(held, energies[held[0]], "product state") if held else None
 

@@ -60,11 +60,6 @@ def pair_terms(operator: Operator) -> PairTerms | None:
     return PairTerms(float(coefficients[lengths == 0].sum()), fields, sites, parallel, exchange)
 
 
-def norm_bound(operator: Operator) -> float:
-    """The sum of the moduli of all coefficients: no eigenvalue is larger."""
-    return float(sum(np.abs(p.coefficients).sum() for p in (operator.diagonal_products, operator.amplitude_products)))
-
-
 def is_even_in_spins(operator: Operator) -> bool:
     """Whether a flip of all spins is a symmetry: every term multiplies an even number of spins."""
     products = (operator.diagonal_products, operator.amplitude_products)
@@ -159,18 +154,6 @@ def _turned(n_sites: int, pairs: Integers, signs: Floats) -> Floats:
             chosen[neighbours[near][new]] = chosen[site] * wanted[near][new]
             queue += neighbours[near][new].tolist()
     return chosen
-
-
-def is_never_positive(operator: Operator) -> bool:
-    """Whether no off-diagonal element is complex or positive, by a bound that is sharp for pairs of spins."""
-    products = operator.amplitude_products
-    if np.iscomplexobj(products.coefficients):
-        return False
-    lengths, coefficients = np.diff(products.site_offsets), products.coefficients
-    group = np.repeat(np.arange(len(operator.flips)), np.diff(products.group_offsets))
-    highest = np.bincount(group, np.where(lengths == 0, coefficients, np.abs(coefficients)), len(operator.flips))
-    scale = np.bincount(group, np.abs(coefficients), len(operator.flips))
-    return bool(np.all(highest <= 10 * ROUNDING * scale))
 
 
 def sign_of_ground_state(operator: Operator) -> Floats | None:

@@ -19,7 +19,8 @@ from pvmc.exact import Basis, ground_state, heisenberg_chain_energy
 from pvmc.exact.bethe import heisenberg_chain_magnetizations
 from pvmc.exact.characters import characters_of, positive_characters
 from pvmc.exact.ground_sector import all_sectors, ground_sector, pair_bound, polarised_energies
-from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_never_positive, is_rotation_invariant
+from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_rotation_invariant
+from pvmc.hamiltonians.signs import is_stoquastic
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.sectors import exact_answer, sector_of
@@ -332,7 +333,7 @@ def test_characters_of_the_ground_state(length: int, magnetization: int, marshal
     np.testing.assert_allclose(of_signs, of_vector, atol=1e-8)
     is_pi = not marshall and (length - magnetization) // 2 % 2 == 1
     assert (of_signs.real.min() < 0) == is_pi
-    assert is_never_positive(job.operator) == marshall and is_even_in_spins(job.operator)
+    assert is_stoquastic(job.operator) == marshall and is_even_in_spins(job.operator)
 
 
 def test_translations_that_exclude_the_ground_state() -> None:
