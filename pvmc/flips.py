@@ -39,6 +39,18 @@ class FlipSets:
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         return cls(offsets, np.array([site for row in rows for site in row], dtype=np.int64))
 
+    @classmethod
+    def of_equal_size(cls, rows: npt.NDArray[np.int64]) -> FlipSets:
+        """The rows (n_sets, k) as sets, each sorted here; the sites within a row must be distinct."""
+        n_sets, size = rows.shape
+        return cls(np.arange(n_sets + 1, dtype=np.int64) * size, np.sort(rows, axis=1).ravel())
+
+    @classmethod
+    def joined(cls, parts: Sequence[FlipSets]) -> FlipSets:
+        """The sets of several lists, one list after the other."""
+        lengths = np.concatenate([np.zeros(1, dtype=np.int64), *(np.diff(part.offsets) for part in parts)])
+        return cls(np.cumsum(lengths), np.concatenate([lengths[:0], *(part.sites for part in parts)]))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -261,8 +261,7 @@ class Draft:
             balanced = ansatz is not None and _has_spin_flip(ansatz)
             parts["sampler"] = self.problems.attempt(lambda: sampler.resolved(lattice, operator, balanced=balanced))
         if parts["sr"] is not None:
-            largest = max((abs(coefficient) for string, coefficient in terms.terms.items() if string), default=1.0)
-            parts["sr"] = parts["sr"].resolved(largest or 1.0)
+            parts["sr"] = parts["sr"].resolved(float(terms.moduli.max(initial=0.0)) or 1.0)
 
 
 _SECTIONS = tuple(JobConfig.model_fields)

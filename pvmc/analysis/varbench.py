@@ -112,4 +112,4 @@ def _factor(run: Run) -> float:
 
 def _constant(system: System) -> float:
     """Tr H / dim: the coefficient of the identity."""
-    return float(sum(value.real for string, value in system.terms.terms.items() if not string))
+    return system.terms.identity.real

@@ -12,6 +12,7 @@ is a convolution over the group.  The trivial group gives the plain net.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from math import prod
 from typing import Annotated, Literal, TypeAlias
@@ -24,6 +25,7 @@ from pvmc.ansatz import correlation, dense_kernels
 from pvmc.ansatz.activations import Activation, activate, derivative
 from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.factors import outer, outer_rows
+from pvmc.ansatz.permutations import checked, inverted
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.ansatz.vector_math import LARGEST_ANGLE
@@ -90,7 +92,6 @@ class FeedForward:
 
     Attributes:
         permutations: int64 (|G|, N), a group.
-        inverses: int64 (|G|, N), the inverse permutations.
         widths: numbers of units of all layers, N first, the outputs last.
         activations: f_l of the hidden layers.
         n_unit_planes: float64 numbers of a unit: 2 for complex weights, else 1.
@@ -116,11 +117,8 @@ class FeedForward:
         """
         if not widths or min(widths) < 1 or len(activations) != len(widths):
             raise ValueError(f"hidden layers need units and activations, got widths {widths}, {activations}")
-        self.permutations = np.array(permutations, dtype=np.int64)
+        self.permutations = checked(permutations)
         self.n_sites = self.permutations.shape[1]
-        if np.any(np.sort(self.permutations, axis=1) != np.arange(self.n_sites)):
-            raise ValueError("every row of the symmetry group must be a permutation of the sites")
-        self.inverses = np.argsort(self.permutations, axis=1)
         self.dtype = np.dtype(np.complex128 if weights == "complex" else np.float64)
         self.n_unit_planes = 2 if weights == "complex" else 1
         self.n_output_planes = 1 if weights == "real" else 2
@@ -129,6 +127,11 @@ class FeedForward:
         self.initialization, self.init_scale = initialization, init_scale
         self.parameter_blocks = self._blocks(bias, output_bias)
         self.n_parameters = max(part.stop for part, _ in self.parameter_blocks.values())
+
+    @cached_property
+    def inverses(self) -> npt.NDArray[np.int64]:
+        """The inverse permutations, int64 (|G|, N)."""
+        return inverted(self.permutations)
 
     @property
     def n_layers(self) -> int:

@@ -10,6 +10,7 @@ so that psi(g s) = psi(s).  The trivial group gives the plain RBM.  M = F |G| hi
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import ceil, floor, prod
 from typing import Literal
 
@@ -20,6 +21,7 @@ from pydantic import Field
 from pvmc.ansatz import correlation, dense_kernels, extended, kernels
 from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.factors import is_shorter, outer
+from pvmc.ansatz.permutations import checked, inverted
 from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
@@ -83,7 +85,6 @@ class RBM:
 
     Attributes:
         permutations: int64 (|G|, N), a group.
-        inverses: int64 (|G|, N), the inverse permutations.
         orbits: int64 (N,), the index of every site's orbit under the group.
     """
 
@@ -104,19 +105,21 @@ class RBM:
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.dtype(np.float64), np.dtype(np.complex128)):
             raise ValueError(f"parameters are float64 or complex128, not {self.dtype}")
-        self.permutations = np.array(permutations, dtype=np.int64)
+        self.permutations = checked(permutations)
         order, self.n_sites = self.permutations.shape
-        if np.any(np.sort(self.permutations, axis=1) != np.arange(self.n_sites)):
-            raise ValueError("every row of the symmetry group must be a permutation of the sites")
         if n_features < 1:
             raise ValueError(f"an RBM needs at least one feature, got {n_features}")
         self.n_features = n_features
         self.n_hidden = n_features * order
         self.init_scale = init_scale
-        self.inverses = np.argsort(self.permutations, axis=1)
         _, self.orbits = np.unique(self.permutations.min(axis=0), return_inverse=True)
         self.parameter_blocks = self._blocks(visible_bias)
         self.n_parameters = max(part.stop for part, _ in self.parameter_blocks.values())
+
+    @cached_property
+    def inverses(self) -> npt.NDArray[np.int64]:
+        """The inverse permutations, int64 (|G|, N)."""
+        return inverted(self.permutations)
 
     @property
     def lookup_size(self) -> int:

@@ -21,8 +21,8 @@ from pvmc.lattice import Lattice, LatticeError
 def power_law(lattice: Lattice, exponent: float, n_images: int = 0) -> npt.NDArray[np.float64]:
     """Coupling of every pair i < j in lexicographic order, float64 (N (N - 1) / 2,).
 
-    J_ij = mean over v of sum over T of |v + T|^-alpha, where v are the vectors from i to the nearest image of j, several
-    where images are equally near, as on half a period, and T the sums of periods within n_images of them, see
+    J_ij = mean over v of sum over T of |v + T|^-alpha, where v are the vectors from i to the nearest image of j
+    (several are equally near on half a period) and T the sums of periods within n_images of them, see
     :func:`pvmc.hamiltonians.geometry.images`.  This is the truncated sum over the periodic continuation of the cluster,
     about the nearest image, so that it has all symmetries of the lattice; it converges for alpha above the dimension.
     With n_images = 0, and on an open lattice, it is r^-alpha at the distance r of the nearest image.

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from math import isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +22,8 @@ import numpy.typing as npt
 
 from pvmc.errors import InputError
 from pvmc.flips import FlipSets
-from pvmc.hamiltonians.pauli import ROUNDING, PauliSum, label
+from pvmc.hamiltonians.columns import ROUNDING, Columns, Rows, X, Y, Z
+from pvmc.hamiltonians.pauli import PauliSum, label
 from pvmc.kernels import kernel
 
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -48,15 +48,14 @@ class SpinProducts:
     sites: Integers
 
     @classmethod
-    def build(cls, groups: Sequence[Sequence[tuple[Sequence[int], complex]]]) -> SpinProducts:
-        """From groups of (sites, coefficient) terms; real when no coefficient has an imaginary part."""
-        terms = [term for group in groups for term in group]
-        coefficients = np.array([c for _, c in terms], dtype=np.complex128)
+    def of_rows(cls, group_lengths: Integers, coefficients: Numbers, products: Rows) -> SpinProducts:
+        """Groups of the given numbers of terms, one after the other; real when no coefficient has an imaginary part."""
+        real = not np.any(coefficients.imag)
         return cls(
-            _offsets([len(group) for group in groups]),
-            coefficients if np.any(coefficients.imag) else np.ascontiguousarray(coefficients.real),
-            _offsets([len(sites) for sites, _ in terms]),
-            np.array([site for sites, _ in terms for site in sites], dtype=np.int64),
+            np.concatenate([[0], np.cumsum(group_lengths)]).astype(np.int64),
+            np.ascontiguousarray(coefficients.real) if real else np.asarray(coefficients, dtype=np.complex128),
+            products.offsets,
+            products.values,
         )
 
     def evaluate(self, spins: npt.NDArray[np.int8]) -> Numbers:
@@ -89,28 +88,23 @@ class Operator:
         Raises:
             InputError: a coefficient is not real (the operator is not Hermitian) or a site is out of range.
         """
-        groups: dict[tuple[int, ...], dict[tuple[int, ...], complex]] = {}
-        for string, coefficient in terms.terms.items():
-            if complex(coefficient).imag != 0:
-                raise InputError(
-                    f"term {coefficient} {label(string)}: not Hermitian; coefficients of Pauli strings must be real"
-                )
-            if not isfinite(complex(coefficient).real):
-                raise InputError(f"term {coefficient} {label(string)}: coefficients must be finite")
-            if any(not 0 <= site < n_sites for site, _ in string):
-                raise InputError(f"term {label(string)}: sites must be 0 to {n_sites - 1}")
-            flipped = tuple(site for site, letter in string if letter in "XY")
-            signs = tuple(site for site, letter in string if letter in "YZ")
-            n_y = sum(letter == "Y" for _, letter in string)
-            group = groups.setdefault(flipped, {})
-            group[signs] = group.get(signs, 0.0) + complex(coefficient).real * (1, -1j, -1, 1j)[n_y % 4]
-        diagonal = list(groups.pop((), {}).items())
-        flipped_sets = sorted(groups)
+        _require_valid(terms, n_sites)
+        columns = terms.columns
+        strings, letters = columns.strings, columns.letters
+        sites = Rows(strings.offsets, columns.sites)
+        flipped, signs = sites.kept(letters != Z), sites.kept(letters != X)
+        factors = np.array([1, -1j, -1, 1j])[strings.count(letters == Y) % 4]
+        coefficients = columns.coefficients.real * factors
+        ranks = flipped.ranks()  # groups in lexicographic order of the flipped sites; 0 is the diagonal
+        order = np.argsort(ranks, kind="stable")
+        diagonal, flipping = order[ranks[order] == 0], order[ranks[order] > 0]
+        _, first, lengths = np.unique(ranks[flipping], return_index=True, return_counts=True)
+        sets = flipped.taken(flipping[first])
         return cls(
             n_sites,
-            FlipSets.from_lists(flipped_sets),
-            SpinProducts.build([diagonal]),
-            SpinProducts.build([list(groups[sites].items()) for sites in flipped_sets]),
+            FlipSets(sets.offsets, sets.values),
+            SpinProducts.of_rows(np.array([len(diagonal)]), coefficients[diagonal], signs.taken(diagonal)),
+            SpinProducts.of_rows(lengths, coefficients[flipping], signs.taken(flipping)),
         )
 
     @property
@@ -159,14 +153,25 @@ class Operator:
         amplitude H_X(s) vanishes wherever this sum does not.  Both are polynomials in the spins with s_i^2 = 1, in
         which products of spins are linearly independent: their product must vanish, coefficient by coefficient.
         """
+        sizes = np.diff(self.flips.offsets)
+        if np.any(sizes % 2):
+            return False
         terms = self._amplitudes
-        offsets, sites = terms.site_offsets.tolist(), terms.sites.tolist()
-        products = [sum(1 << site for site in sites[a:b]) for a, b in pairwise(offsets)]  # a bit for every spin
-        coefficients = terms.coefficients.tolist()
-        return all(
-            _vanishes_off_balance(products[a:b], coefficients[a:b], self.flips[k].tolist())
-            for k, (a, b) in enumerate(pairwise(terms.group_offsets.tolist()))
-        )
+        products = Rows(terms.site_offsets, terms.sites)
+        groups = np.repeat(np.arange(len(sizes)), np.diff(terms.group_offsets))
+        pairs = np.flatnonzero(sizes[groups] == 2)
+        ends = self.flips.sites[self.flips.offsets[groups[pairs]][:, np.newaxis] + [0, 1]]
+        if not _pairs_vanish_off_balance(products.taken(pairs), terms.coefficients[pairs], groups[pairs], ends):
+            return False
+        return all(self._set_vanishes_off_balance(k) for k in np.flatnonzero(sizes > 2).tolist())
+
+    def _set_vanishes_off_balance(self, k: int) -> bool:
+        """Whether the amplitude of flipping set k vanishes wherever its spins do not sum to 0."""
+        terms = self._amplitudes
+        a, b = terms.group_offsets[k : k + 2].tolist()
+        bounds = terms.site_offsets[a : b + 1].tolist()
+        products = [sum(1 << site for site in terms.sites[i:j].tolist()) for i, j in pairwise(bounds)]  # bits of spins
+        return _vanishes_off_balance(products, terms.coefficients[a:b].tolist(), self.flips[k].tolist())
 
     def turned_about_z(self, signs: npt.NDArray[np.int8]) -> Operator:
         """The operator after :meth:`PauliSum.turned_about_z`: the amplitude of a set changes its sign with the set's.
@@ -187,6 +192,48 @@ class Operator:
         return self._amplitudes.evaluate(spins)
 
 
+def _require_valid(terms: PauliSum, n_sites: int) -> None:
+    """Raise InputError for the first string with a coefficient or a site that no operator on N sites has."""
+    columns = terms.columns
+    outside = columns.strings.count((columns.sites < 0) | (columns.sites >= n_sites)) > 0
+    complex_ones, infinite = columns.coefficients.imag != 0, ~np.isfinite(columns.coefficients.real)
+    wrong = np.flatnonzero(outside | complex_ones | infinite)
+    if not len(wrong):
+        return
+    first = Columns(columns.strings.taken(wrong[:1]), columns.coefficients[wrong[:1]])
+    (string, coefficient), *_ = PauliSum.of_columns(first).terms.items()
+    if complex_ones[wrong[0]]:
+        raise InputError(
+            f"term {coefficient} {label(string)}: not Hermitian; coefficients of Pauli strings must be real"
+        )
+    if infinite[wrong[0]]:
+        raise InputError(f"term {coefficient} {label(string)}: coefficients must be finite")
+    raise InputError(f"term {label(string)}: sites must be 0 to {n_sites - 1}")
+
+
+def _pairs_vanish_off_balance(products: Rows, coefficients: Numbers, groups: Integers, ends: Integers) -> bool:
+    """Whether  sum_t c_t prod_t(s)  of each group vanishes for all spins s with s_i = s_j, {i, j} the flipped pair.
+
+    There the product over V is that over V with both i and j put in or taken out, so that the coefficients of V and of
+    its partner must cancel.
+
+    Args:
+        products: the sites V of each term.
+        coefficients: c_t.
+        groups: the group of each term.
+        ends: i and j for each term, (n, 2).
+    """
+    at_first, at_second = (products.values == ends[products.row_of_value, k] for k in (0, 1))
+    # V and its partner have the same sites beside the pair, and the same parity on it.
+    parity = (products.count(at_first) + products.count(at_second)) % 2
+    beside = products.kept(~(at_first | at_second)).ranks()
+    _, classes = np.unique((2 * groups + parity) * (beside.max(initial=0) + 1) + beside, return_inverse=True)
+    real, imaginary, moduli = (
+        np.bincount(classes, weights=part) for part in (coefficients.real, coefficients.imag, np.abs(coefficients))
+    )
+    return bool(np.all(np.hypot(real, imaginary) <= ROUNDING * moduli))
+
+
 def _vanishes_off_balance(products: Sequence[int], coefficients: Sequence[complex], flipped: Sequence[int]) -> bool:
     """Whether  sum_t c_t prod_t(s)  vanishes for all spins s whose sum over the flipped sites is not 0.
 
@@ -203,10 +250,6 @@ def _vanishes_off_balance(products: Sequence[int], coefficients: Sequence[comple
             total[product] = total.get(product, 0.0) + coefficient
             moduli[product] = moduli.get(product, 0.0) + abs(coefficient)
     return all(abs(value) <= ROUNDING * moduli[product] for product, value in total.items())
-
-
-def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
 
 
 @kernel

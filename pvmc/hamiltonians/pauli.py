@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf, prod
+from itertools import islice
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
+
+from pvmc.hamiltonians.columns import LETTERS, Columns, Rows
+from pvmc.hamiltonians.columns import ROUNDING as ROUNDING
+from pvmc.hamiltonians.columns import Z as Z_NUMBER
 
 Pauli = tuple[tuple[int, str], ...]
 """A Pauli string: (site, letter) pairs in ascending order of sites, letters among X, Y, Z; () is the identity."""
@@ -21,20 +26,16 @@ _PRODUCT: dict[tuple[str, str], tuple[complex, str]] = {
 }
 
 
-ROUNDING = 1e-14
-"""A merged coefficient, or the real or imaginary part of one, is zero when below this times its summands' moduli."""
-
-
 class PauliSum:
     """A linear combination of Pauli strings; equal strings are merged and zero coefficients dropped.
 
     Zero is meant up to the rounding of the sum: ``0.1 * X(0) + 0.2 * X(0) - 0.3 * X(0)`` has no terms.
 
-    Attributes:
-        terms: coefficient of each string.
+    Sums of single strings are kept as a dictionary, those of whole lists of sites or pairs as arrays; either is made of
+    the other when it is asked for.
     """
 
-    __slots__ = ("terms",)
+    __slots__ = ("_columns", "_terms")
 
     def __init__(self, terms: Mapping[Pauli, complex] | Iterable[tuple[Pauli, complex]] = ()):
         merged: dict[Pauli, complex] = {}
@@ -43,12 +44,60 @@ class PauliSum:
             merged[string] = merged.get(string, 0.0) + coefficient
             moduli[string] = moduli.get(string, 0.0) + abs(coefficient)
         cleaned = {string: _without_rounding(c, ROUNDING * moduli[string]) for string, c in merged.items()}
-        self.terms: dict[Pauli, complex] = {string: c for string, c in cleaned.items() if c != 0}
+        self._terms: dict[Pauli, complex] | None = {string: c for string, c in cleaned.items() if c != 0}
+        self._columns: Columns | None = None
+
+    @classmethod
+    def of_columns(cls, columns: Columns) -> PauliSum:
+        """The sum of strings in arrays, all of them different, without zeros: what :meth:`Columns.merged` gives."""
+        new = cls.__new__(cls)
+        new._terms, new._columns = None, columns
+        return new
+
+    @property
+    def terms(self) -> dict[Pauli, complex]:
+        """Coefficient of each string, float where it is real, in the order of their first occurrence."""
+        if self._terms is None:
+            assert self._columns is not None
+            self._terms = _as_dictionary(self._columns)
+        return self._terms
+
+    @property
+    def columns(self) -> Columns:
+        """The same in arrays."""
+        if self._columns is None:
+            assert self._terms is not None
+            self._columns = _as_columns(self._terms)
+        return self._columns
 
     @classmethod
     def total(cls, summands: Iterable[PauliSum]) -> PauliSum:
-        """The sum of many sums in one pass (linear in the number of terms)."""
-        return cls(term for summand in summands for term in summand.terms.items())
+        """The sum of many sums in one pass (linear in the number of terms, up to a sort)."""
+        parts = list(summands)
+        if all(part._terms is not None for part in parts):
+            return cls(term for part in parts for term in part.terms.items())
+        columns = [part.columns for part in parts if len(part.columns)]
+        if len(columns) == 1:
+            return cls.of_columns(columns[0])
+        return cls.of_columns(Columns.concatenated(columns).merged()) if columns else cls()
+
+    @property
+    def identity(self) -> complex:
+        """Coefficient of the identity."""
+        where = np.flatnonzero(self.columns.strings.lengths == 0)
+        return complex(self.columns.coefficients[where[0]]) if len(where) else 0j
+
+    @property
+    def largest(self) -> PauliSum:
+        """The first string of those with the largest coefficient, alone; no string of a sum without terms."""
+        columns = self.columns
+        rows = np.array([np.abs(columns.coefficients).argmax()] if len(columns) else [], dtype=np.int64)
+        return PauliSum.of_columns(Columns(columns.strings.taken(rows), columns.coefficients[rows]))
+
+    @property
+    def moduli(self) -> npt.NDArray[np.float64]:
+        """Absolute coefficients of all strings but the identity."""
+        return np.abs(self.columns.coefficients[self.columns.strings.lengths > 0])
 
     def __add__(self, other: PauliSum | complex) -> PauliSum:
         return PauliSum.total((self, _as_sum(other)))
@@ -65,10 +114,16 @@ class PauliSum:
         return _as_sum(other) - self
 
     def __mul__(self, other: PauliSum | complex) -> PauliSum:
+        if not isinstance(other, PauliSum) and self._terms is None:
+            return self._scaled(complex(other))
         other = _as_sum(other)
         return PauliSum(
             _times(left, right, a * b) for left, a in self.terms.items() for right, b in other.terms.items()
         )
+
+    def _scaled(self, factor: complex) -> PauliSum:
+        coefficients = self.columns.coefficients * (factor if factor.imag else factor.real)
+        return PauliSum.of_columns(Columns(self.columns.strings, coefficients).merged())
 
     def __rmul__(self, other: complex) -> PauliSum:
         return _as_sum(other) * self
@@ -91,16 +146,18 @@ class PauliSum:
 
     def permuted(self, permutation: Sequence[int]) -> PauliSum:
         """The operator with every site i put at permutation[i]."""
-        moved = (
-            (tuple(sorted((int(permutation[site]), letter) for site, letter in string)), c)
-            for string, c in self.terms.items()
-        )
-        return PauliSum(moved)
+        codes = 4 * np.asarray(permutation, dtype=np.int64)[self.columns.sites] + self.columns.letters
+        strings = Rows(self.columns.strings.offsets, codes).ascending()
+        return PauliSum.of_columns(Columns(strings, self.columns.coefficients))
 
     def is_close(self, other: PauliSum, tolerance: float = 1e-10) -> bool:
         """Whether no coefficient differs by more than the tolerance times the largest one of this sum."""
-        scale = max((abs(c) for c in self.terms.values()), default=0.0)
-        return all(abs(c) <= tolerance * scale for c in (self - other).terms.values())
+        mine, theirs = self.columns, other.columns
+        ranks = Columns.concatenated([mine, theirs]).strings.ranks()
+        coefficients = np.concatenate([mine.coefficients, -theirs.coefficients])
+        real, imaginary = (np.bincount(ranks, weights=part) for part in (coefficients.real, coefficients.imag))
+        scale = float(np.abs(mine.coefficients).max(initial=0.0))
+        return bool(np.all(np.hypot(real, imaginary) <= tolerance * scale))
 
     def turned_about_z(self, signs: Sequence[int]) -> PauliSum:
         """U^+ H U with U a turn by pi about z of every spin whose sign is -1: X -> -X and Y -> -Y there, Z stays.
@@ -112,11 +169,10 @@ class PauliSum:
         Args:
             signs: +1 or -1 for every site.
         """
-
-        def sign(string: Pauli) -> int:
-            return prod(int(signs[site]) for site, letter in string if letter != "Z")
-
-        return PauliSum({string: sign(string) * c for string, c in self.terms.items()})
+        columns = self.columns
+        turned = (columns.letters != Z_NUMBER) & (np.asarray(signs)[columns.sites] < 0)
+        odd = columns.strings.count(turned) % 2 == 1
+        return PauliSum.of_columns(Columns(columns.strings, np.where(odd, -columns.coefficients, columns.coefficients)))
 
 
 def X(site: int) -> PauliSum:
@@ -136,18 +192,16 @@ def Z(site: int) -> PauliSum:
 
 def site_sum(letter: str, strengths: npt.ArrayLike) -> PauliSum:
     """sum_i c_i P_i for one letter P and a strength for every site, (N,)."""
-    coefficients: list[float] = np.asarray(strengths, dtype=np.float64).tolist()
-    return PauliSum.total(c * _single(site, letter) for site, c in enumerate(coefficients))
+    values = np.asarray(strengths, dtype=np.float64)
+    codes = 4 * np.arange(len(values), dtype=np.int64) + LETTERS.index(letter)
+    return _of_equal_lengths(codes[:, np.newaxis], values)
 
 
 def pair_sum(letters: str, pairs: npt.NDArray[np.int64], strengths: npt.ArrayLike) -> PauliSum:
     """sum_(ij) c_ij P_i Q_j over pairs (n, 2) of different sites, for two letters PQ; one strength or one a pair."""
-    coefficients = np.broadcast_to(np.asarray(strengths, dtype=np.float64), len(pairs)).tolist()
-
-    def string(i: int, j: int) -> Pauli:
-        return ((i, letters[0]), (j, letters[1])) if i < j else ((j, letters[1]), (i, letters[0]))
-
-    return PauliSum((string(i, j), c) for (i, j), c in zip(pairs.tolist(), coefficients, strict=True))
+    values = np.broadcast_to(np.asarray(strengths, dtype=np.float64), len(pairs))
+    codes = 4 * np.asarray(pairs, dtype=np.int64) + [LETTERS.index(letter) for letter in letters]
+    return _of_equal_lengths(np.sort(codes.reshape(-1, 2), axis=1), values)
 
 
 def raising(site: int) -> PauliSum:
@@ -168,6 +222,29 @@ def label(string: Pauli) -> str:
 def _single(site: int, letter: str) -> PauliSum:
     string: Pauli = ((site, letter),)
     return PauliSum({string: 1.0})
+
+
+def _of_equal_lengths(codes: npt.NDArray[np.int64], coefficients: npt.NDArray[np.float64]) -> PauliSum:
+    """Strings of the same number of letters, as rows of codes (n, k) in ascending order, with coefficients (n,)."""
+    offsets = np.arange(len(codes) + 1, dtype=np.int64) * codes.shape[1]
+    return PauliSum.of_columns(Columns(Rows(offsets, codes.ravel()), coefficients.astype(np.complex128)).merged())
+
+
+def _as_dictionary(columns: Columns) -> dict[Pauli, complex]:
+    letters = zip(columns.sites.tolist(), [LETTERS[k] for k in columns.letters.tolist()], strict=True)
+    coefficients: list[complex] = [c if c.imag else c.real for c in columns.coefficients.tolist()]
+    return {
+        tuple(islice(letters, length)): c
+        for length, c in zip(columns.strings.lengths.tolist(), coefficients, strict=True)
+    }
+
+
+def _as_columns(terms: Mapping[Pauli, complex]) -> Columns:
+    codes = [4 * site + LETTERS.index(letter) for string in terms for site, letter in string]
+    strings = Rows.of_lengths(
+        np.array([len(string) for string in terms], dtype=np.int64), np.array(codes, dtype=np.int64)
+    )
+    return Columns(strings, np.array(list(terms.values()), dtype=np.complex128))
 
 
 def _without_rounding(value: complex, threshold: float) -> complex:

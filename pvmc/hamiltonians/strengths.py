@@ -39,12 +39,10 @@ def check_terms(terms: PauliSum, model: str) -> None:
     Raises:
         KeyProblem: it is not within the range.
     """
-    largest = max(terms.terms.items(), key=lambda item: abs(item[1]), default=None)
-    if largest is not None and not _is_within(abs(largest[1])):
-        what = (
-            f"the largest coefficient, of {label(largest[0])}, is {largest[1]:g}; couplings, those of lattice.edges and"
-        )
-        raise KeyProblem("hamiltonian.model", model, f"{what} lines of files must be 0 or {_RANGE}")
+    for string, value in terms.largest.terms.items():
+        if not _is_within(abs(value)):
+            what = f"the largest coefficient, of {label(string)}, is {value:g}; couplings, those of lattice.edges and"
+            raise KeyProblem("hamiltonian.model", model, f"{what} lines of files must be 0 or {_RANGE}")
 
 
 _RANGE = f"of modulus {SMALLEST:g} to {LARGEST:g}"

@@ -39,6 +39,10 @@ def _same_bonds(bonds: Ints, moved: Ints, couplings: Floats, n_sites: int) -> bo
 def closure(generators: Ints, n_sites: int) -> Ints:
     """All products of the generators.
 
+    Dimino's algorithm (G. Butler, Fundamental Algorithms for Permutation Groups, 1991, chapter 3): the group H of the
+    first generators grows by the next one, by whole cosets H c.  A product c s of a coset's representative with a
+    generator that is not known yet represents a new coset.
+
     Args:
         generators: int64, shape (n_generators, N).
         n_sites: number of sites N.
@@ -46,13 +50,36 @@ def closure(generators: Ints, n_sites: int) -> Ints:
     Returns:
         int64, shape (|G|, N), in lexicographic order (so the identity is first).
     """
-    elements = [np.arange(n_sites, dtype=np.int64)]
-    known = {elements[0].tobytes()}
-    for element in elements:  # grows while it is walked: every element meets every generator once
-        for generator in generators:
-            product = element[generator]
-            key = product.tobytes()
-            if key not in known:
-                known.add(key)
-                elements.append(product)
-    return np.unique(np.array(elements), axis=0)
+    group = [np.arange(n_sites, dtype=np.int64)]
+    first_images = [0]  # of site 0 under each element
+    for k in range(len(generators)):
+        size, representatives = len(group), [group[0]]
+        for representative in representatives:  # grows while it is walked
+            for generator in generators[: k + 1]:
+                product = representative[generator]
+                if _is_known(product, group, np.array(first_images)):
+                    continue
+                representatives.append(product)
+                group += [element[product] for element in group[:size]]
+                first_images += [int(element[0]) for element in group[-size:]]
+    elements = np.empty((len(group), n_sites), dtype=np.int64)
+    for number, row in enumerate(_lexicographic_order(group).tolist()):
+        elements[number] = group[row]
+    return elements
+
+
+def _is_known(element: Ints, group: Sequence[Ints], first_images: Ints) -> bool:
+    """Whether a permutation is among others, of which the images of site 0 are given."""
+    candidates = np.flatnonzero(first_images == element[0]).tolist()
+    return any(np.array_equal(group[row], element) for row in candidates)
+
+
+def _lexicographic_order(permutations: Sequence[Ints]) -> Ints:
+    """The order of different permutations, by as many columns as tell them apart."""
+    n_sites, n_columns = len(permutations[0]), 1
+    while True:
+        columns = np.array([permutation[:n_columns] for permutation in permutations])
+        order = np.lexsort(columns.T[::-1])
+        if n_columns >= n_sites or np.all(np.any(np.diff(columns[order], axis=0) != 0, axis=1)):
+            return order
+        n_columns = min(2 * n_columns, n_sites)

@@ -171,6 +171,5 @@ class Guard:
 
 def spectrum_bounds(terms: PauliSum) -> tuple[float, float]:
     """Between which numbers all eigenvalues lie: c_0 -+ the sum of |c_P| over the Pauli strings P but the identity."""
-    middle = complex(terms.terms.get((), 0.0)).real
-    radius = sum(abs(coefficient) for string, coefficient in terms.terms.items() if string)
+    middle, radius = terms.identity.real, float(np.sum(terms.moduli))
     return middle - radius, middle + radius

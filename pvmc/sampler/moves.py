@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -44,16 +43,23 @@ class MoveWeights(Section):
 class MoveKind:
     """One registered kind of move: the sets it may flip on a lattice, and whether it keeps the magnetisation."""
 
-    flips: Callable[[Lattice], list[list[int]]]
+    flips: Callable[[Lattice], FlipSets]
     conserving: bool
 
 
+def _sites(lattice: Lattice) -> npt.NDArray[np.int64]:
+    return np.arange(lattice.n_sites, dtype=np.int64)[:, np.newaxis]
+
+
+def _pairs(lattice: Lattice) -> npt.NDArray[np.int64]:
+    """All pairs of sites in lexicographic order, (n, 2)."""
+    return np.stack(np.triu_indices(lattice.n_sites, k=1), axis=1).astype(np.int64)
+
+
 KINDS: dict[str, MoveKind] = {
-    "flip": MoveKind(lambda lattice: [[site] for site in range(lattice.n_sites)], conserving=False),
-    "exchange": MoveKind(lambda lattice: lattice.bonds().tolist(), conserving=True),
-    "exchange_any": MoveKind(
-        lambda lattice: [list(c) for c in combinations(range(lattice.n_sites), 2)], conserving=True
-    ),
+    "flip": MoveKind(lambda lattice: FlipSets.of_equal_size(_sites(lattice)), conserving=False),
+    "exchange": MoveKind(lambda lattice: FlipSets.of_equal_size(lattice.bonds()), conserving=True),
+    "exchange_any": MoveKind(lambda lattice: FlipSets.of_equal_size(_pairs(lattice)), conserving=True),
 }
 """The registry of moves that a lattice defines; each name is also a key of :class:`MoveWeights`."""
 
@@ -64,8 +70,7 @@ def _hamiltonian_kind(operator: Operator) -> MoveKind:
     Flipping a set is its own inverse, so the moves are symmetric.  Where the operator conserves the magnetisation,
     its terms have matrix elements only where the spins of a set sum to zero, and only there the set is flipped.
     """
-    sets = [operator.flips[k].tolist() for k in range(len(operator.flips))]
-    return MoveKind(lambda lattice: sets, operator.conserves_magnetization)
+    return MoveKind(lambda lattice: operator.flips, operator.conserves_magnetization)
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ class Moves:
         lengths = [len(sets[name]) if name in sets else len(maps[name]) for name in chosen]
         total = sum(chosen.values())
         return cls(
-            FlipSets.from_lists([row for rows in sets.values() for row in rows]),
+            FlipSets.joined(list(sets.values())),
             np.repeat([kinds[name].conserving for name in sets], [len(rows) for rows in sets.values()]).astype(bool),
             Maps(
                 np.concatenate([no_maps(lattice.n_sites).permutations, *(m.permutations for m in maps.values())]),
