@@ -100,15 +100,18 @@ class Job:
 
 
 def example_config(model: str) -> str:
-    """A commented input file for 20 sites, a chain where the model allows it, every key written out.
+    """A commented input file for about 20 sites, a chain where the model allows it, every key written out.
 
     Args:
         model: name of the Hamiltonian, such as "heisenberg".
     """
-    chain = {"kind": "chain", "length": 20}
+    lattices: dict[str, dict[str, Any]] = {
+        "compass": {"kind": "rectangle", "size": [4, 5]},
+        "kitaev": {"kind": "honeycomb", "size": [3, 3]},
+    }
     ising_by_hand = [{"coefficient": -1.0, "operator": "Zi Zj"}, {"coefficient": -0.5, "operator": "Xi"}]
     tables = {
-        "lattice": {"kind": "rectangle", "size": [4, 5]} if model == "compass" else chain,
+        "lattice": lattices.get(model, {"kind": "chain", "length": 20}),
         "hamiltonian": {"model": model} | ({"patterns": ising_by_hand} if model == "terms" else {}),
         "ansatz": {"kind": "rbm", "alpha": 2},
     }

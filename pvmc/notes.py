@@ -40,11 +40,11 @@ def _signs(job: Job) -> Iterator[str]:
         signs = "positive off-diagonal elements"
     yield f"signs: {frame}; H has {signs}, and its ground state need not be positive"
     better = _better_turn(job)
-    if better:
-        yield f'warning: {key} = "auto" would leave no positive element off the diagonal of H'
     if _is_positive(job):
         cure = f'{key} = "auto"' if better else 'ansatz.weights = "complex"'
         yield f"warning: psi is positive by construction, and the ground state of this H need not be: try {cure}"
+    elif better:
+        yield f'{key} = "auto" would leave no positive element off the diagonal of H, an easier ground state'
 
 
 def _better_turn(job: Job) -> bool:

@@ -10,9 +10,9 @@ from pvmc.commands import inputs
 
 EXAMPLE_MODELS = (
     *("heisenberg", "xxz", "xyz", "j1j2", "dzyaloshinskii_moriya", "haldane_shastry", "long_range_xxz"),
-    *("ising", "long_range_ising", "cluster_ising", "compass", "rydberg", "terms"),
+    *("ising", "long_range_ising", "cluster_ising", "compass", "kitaev", "rydberg", "terms"),
 )
-"""Models that `pvmc new` writes an input for (Kitaev's needs a lattice of its own choice)."""
+"""Models that `pvmc new` writes an input for: all."""
 
 
 def add_new(subparsers) -> None:  # type: ignore[no-untyped-def]

@@ -97,6 +97,8 @@ def all_pairs(lattice: Lattice) -> Ints:
 def oriented_bonds(lattice: Lattice, shell: int = 1) -> Ints:
     """The bonds of a shell, each turned so that it points along the positive axes, int64 (n_bonds, 2).
 
+    Those of a graph without positions point as its edges are listed.
+
     A bond points from i to j when the first component of its displacement that is not zero is positive: on a ring
     from site i to site i + 1 all the way round, on a rectangle to the right or upwards.
 
@@ -105,6 +107,8 @@ def oriented_bonds(lattice: Lattice, shell: int = 1) -> Ints:
             ends lie on the same point or nowhere.
     """
     bonds = lattice.bonds(shell)
+    if lattice.positions.shape[1] == 0 and shell == 1 and len(lattice.arrows) == len(bonds):
+        return lattice.arrows
     vectors, unique = displacements(lattice, bonds)
     distances(lattice, bonds)  # raises where the ends of a bond coincide
     if not unique.all():

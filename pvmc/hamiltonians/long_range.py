@@ -61,6 +61,8 @@ class LongRangeIsingSpec(FieldModel):
     the nearest image, in units of the nearest-neighbour distance; see ``images``.
     """
 
+    needs_bonds = False
+
     model: Literal["long_range_ising"]
     """Ising model with power-law couplings in a transverse field"""
     coupling: float = 1.0
@@ -94,6 +96,8 @@ class LongRangeXXZSpec(MarshallModel):
     Distances r are to the nearest image, in units of the nearest-neighbour distance; see ``images``.  Maghrebi, Gong
     and Gorshkov, Phys. Rev. Lett. 119, 023001 (2017).
     """
+
+    needs_bonds = False
 
     model: Literal["long_range_xxz"]
     """XXZ model of spins 1/2 with power-law couplings"""

@@ -31,9 +31,18 @@ class Model(Section):
     turn_key: ClassVar[str]
     """The key of the model that says which spins are turned, a :obj:`Turn`."""
 
+    needs_bonds: ClassVar[bool] = True
+    """Whether the model is one of neighbours, which a graph without edges does not have."""
+
     @abstractmethod
     def written(self, lattice: Lattice) -> PauliSum:
         """The Hamiltonian on a lattice with no spin turned; raises KeyProblem where there is none."""
+
+    def checked(self, lattice: Lattice) -> PauliSum:
+        """:meth:`written`; raises KeyProblem where there are no bonds for a model that needs them."""
+        if self.needs_bonds and len(lattice.bonds()) == 0:
+            raise KeyProblem("lattice.edges", [], "must not be empty: this Hamiltonian couples neighbours")
+        return self.written(lattice)
 
     def build(self, lattice: Lattice) -> PauliSum:
         """The Hamiltonian on a lattice, the spins turned that the key says.
@@ -41,14 +50,14 @@ class Model(Section):
         Raises:
             KeyProblem: there is no such Hamiltonian on this lattice, or no such turn.
         """
-        terms = self.written(lattice)
+        terms = self.checked(lattice)
         if self.turn == "auto":
             return self.resolved(lattice, Operator.from_pauli_sum(terms, lattice.n_sites)).turned(terms, lattice)
         return self.turned(terms, lattice)
 
     def compiled(self, lattice: Lattice) -> tuple[Self, PauliSum, Operator]:
         """The model with its turn chosen, and its Hamiltonian as a sum and compiled; raises as :meth:`build`."""
-        terms = self.written(lattice)
+        terms = self.checked(lattice)
         operator = Operator.from_pauli_sum(terms, lattice.n_sites)
         model = self.resolved(lattice, operator)
         signs = model.signs(lattice)

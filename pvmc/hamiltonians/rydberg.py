@@ -22,6 +22,8 @@ class RydbergSpec(FieldModel):
     that V = Omega R_b^6 for a blockade radius R_b.  Bernien et al., Nature 551, 579 (2017).
     """
 
+    needs_bonds = False
+
     model: Literal["rydberg"]
     """Rydberg atoms with van der Waals repulsion"""
     rabi: float = 1.0

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pvmc.config import KeyProblem, Section
-from pvmc.hamiltonians.geometry import is_chain, is_ring, oriented_bonds
+from pvmc.config import KeyProblem, Section, shown
+from pvmc.hamiltonians.geometry import bonds_by_direction, is_chain, is_ring, oriented_bonds
 from pvmc.hamiltonians.interchange import is_label, label_product, openfermion_terms
 from pvmc.hamiltonians.operator import Operator
 from pvmc.hamiltonians.pauli import PauliSum, label
@@ -18,10 +18,16 @@ from pvmc.hamiltonians.pauli_text import Factor, TermError, multiply, parse_coef
 from pvmc.hamiltonians.rotation import MarshallModel
 from pvmc.lattice import Lattice, LatticeError
 
+LARGEST_DEVIATION = 0.01
+"""Degrees by which the direction of a pattern may differ from that of its bonds."""
+
 Coefficient = float | str
 """A number, or text such as "0.5j" for a complex one."""
 
 Term = Annotated[tuple[Coefficient, str], Field(strict=False)]  # not strict: TOML has lists, not tuples
+
+
+Bond = Annotated[tuple[int, int], Field(strict=False)]
 
 
 class PatternSpec(Section):
@@ -33,14 +39,27 @@ class PatternSpec(Section):
     """product of X, Y, Z, S+, S- at i and j, such as "Xi Xj" or "Zi"; on chains also "Z[i-1] Xi Z[i+1]\""""
     shell: int = Field(default=1, ge=1)
     """neighbour shell of the bonds i j (1: nearest)"""
+    direction: float | None = Field(default=None, ge=0.0, lt=180.0)
+    """angle to the x axis, in degrees, of the nearest neighbours i j that are taken; default: all"""
+    bonds: list[Bond] | None = None
+    """bonds [i, j] to take in place of a shell's, each from i to j, without the couplings of the lattice"""
+
+    @property
+    def choosing(self) -> list[str]:
+        """The keys by which the pattern says which bonds it takes, where that is not all nearest neighbours."""
+        given = {"shell": self.shell != 1, "direction": self.direction is not None, "bonds": self.bonds is not None}
+        return [key for key, is_given in given.items() if is_given]
 
 
 class TermsSpec(MarshallModel):
     """H = the sum of all terms, patterns and lines of the file.
 
     Coefficients may be complex where the sum is Hermitian.  Bonds i j of a pattern point along the positive axes (on a
-    ring from i to i + 1), which matters for products that are not symmetric, such as "Xi Yj".
+    ring from i to i + 1), those of a graph without positions as its edges are listed; that matters for products that
+    are not symmetric, such as "Xi Yj".
     """
+
+    needs_bonds = False
 
     model: Literal["terms"]
     """a sum of products of Pauli matrices"""
@@ -122,7 +141,7 @@ class TermsSpec(MarshallModel):
     def _pattern_terms(self, lattice: Lattice) -> Iterator[_Written]:
         for number, pattern in enumerate(self.patterns, start=1):
             coefficient, operator, place = pattern.coefficient, pattern.operator, f"pattern {number}"
-            yield _Written("hamiltonian.patterns", pattern, place, coefficient, operator, pattern.shell)
+            yield _Written("hamiltonian.patterns", pattern, place, coefficient, operator, pattern)
 
 
 @dataclass(frozen=True)
@@ -135,7 +154,7 @@ class _Written:
         place: which one of the key's terms it is, in words.
         coefficient: as written.
         operator: as written.
-        shell: neighbour shell of a pattern's bonds; 0 for a single term.
+        pattern: which bonds it runs over; None for a single term.
         label_length: letters of the label that it was written as; 0 where it was none.
     """
 
@@ -144,7 +163,7 @@ class _Written:
     place: str
     coefficient: Coefficient
     operator: str
-    shell: int = 0
+    pattern: PatternSpec | None = None
     label_length: int = 0
 
     def build(self, lattice: Lattice) -> PauliSum:
@@ -153,14 +172,13 @@ class _Written:
             raise self.problem(f"a label of {self.label_length} letters; this lattice has {lattice.n_sites} sites")
         try:
             factors, coefficient = parse_factors(self.operator), parse_coefficient(self.coefficient)
-            assignments = self._assignments(factors, lattice)
-            sites = [_sites(factors, places, lattice) for places in assignments]
+            copies = self._copies(factors, lattice)
+            sites = [_sites(factors, places, lattice) for places, _ in copies]
         except (TermError, LatticeError) as error:
             raise self.problem(str(error)) from None
-        weights = lattice.couplings(self.shell).tolist() if "j" in (assignments or [{}])[0] else [1.0] * len(sites)
         return PauliSum.total(
             multiply(weight * coefficient, factors, found)
-            for weight, found in zip(weights, sites, strict=True)
+            for (_, weight), found in zip(copies, sites, strict=True)
             if found is not None
         )
 
@@ -168,22 +186,53 @@ class _Written:
         """The error that names this term."""
         return KeyProblem(self.key, self.value, f"{self.place}: {text}")
 
-    def _assignments(self, factors: Sequence[Factor], lattice: Lattice) -> list[dict[str, int]]:
-        """The values that the placeholders take: one for each copy of the product."""
+    def _copies(self, factors: Sequence[Factor], lattice: Lattice) -> list[tuple[dict[str, int], float]]:
+        """The values that the placeholders take and the factor of the lattice, for each copy of the product."""
         placeholders = {factor.placeholder for factor in factors} - {""}
-        if not self.shell:
+        pattern = self.pattern
+        if pattern is None:
             if placeholders:
                 raise TermError("placeholders i and j belong into hamiltonian.patterns; name sites by their numbers")
-            return [{}]
+            return [({}, 1.0)]
         if "i" not in placeholders:
             raise TermError("a pattern needs the placeholder i for sites, or i and j for bonds")
         if "j" not in placeholders:
-            if self.shell != 1:
-                raise TermError(f"shell = {self.shell} needs the placeholders i and j; this pattern runs over sites")
-            return [{"i": site} for site in range(lattice.n_sites)]
+            if pattern.choosing:
+                key, value = pattern.choosing[0], shown(getattr(pattern, pattern.choosing[0]))
+                raise TermError(f"{key} = {value} needs the placeholders i and j; this pattern runs over sites")
+            return [({"i": site}, 1.0) for site in range(lattice.n_sites)]
         symmetric = _on_bond(factors, 0, 1) == _on_bond(factors, 1, 0)
-        bonds = lattice.bonds(self.shell) if symmetric else oriented_bonds(lattice, self.shell)
-        return [{"i": i, "j": j} for i, j in bonds.tolist()]
+        bonds, couplings = _bonds(pattern, lattice, symmetric)
+        return [({"i": i, "j": j}, weight) for (i, j), weight in zip(bonds, couplings, strict=True)]
+
+
+def _bonds(pattern: PatternSpec, lattice: Lattice, symmetric: bool) -> tuple[list[list[int]], list[float]]:
+    """The bonds of a pattern, oriented unless the product is symmetric, and their couplings.
+
+    Raises:
+        TermError: keys that exclude each other, a bond that is none, or no bond in this direction.
+        LatticeError: no such shell, or bonds without orientation.
+    """
+    if pattern.bonds is not None:
+        if len(pattern.choosing) > 1:
+            raise TermError("bonds stand in place of shell and direction: leave those out")
+        for i, j in pattern.bonds:
+            if i == j or not (0 <= i < lattice.n_sites and 0 <= j < lattice.n_sites):
+                raise TermError(f"bond [{i}, {j}] does not join two of the sites 0 to {lattice.n_sites - 1}")
+        return [list(bond) for bond in pattern.bonds], [1.0] * len(pattern.bonds)
+    if len(lattice.bonds()) == 0:
+        raise TermError("this lattice has no bonds; give it lattice.edges, or bonds to the pattern")
+    if pattern.direction is not None:
+        if pattern.shell != 1:
+            raise TermError("direction is one of nearest neighbours: leave out shell")
+        groups = bonds_by_direction(lattice)
+        for angle, bonds, couplings in groups:
+            if abs(angle - pattern.direction) < LARGEST_DEVIATION:
+                return bonds.tolist(), couplings.tolist()
+        angles = ", ".join(f"{angle:g}" for angle, _, _ in groups)
+        raise TermError(f"direction = {pattern.direction:g}: the bonds lie at {angles} degrees")
+    bonds = lattice.bonds(pattern.shell) if symmetric else oriented_bonds(lattice, pattern.shell)
+    return bonds.tolist(), lattice.couplings(pattern.shell).tolist()
 
 
 def _on_bond(factors: Sequence[Factor], i: int, j: int) -> dict[tuple[tuple[int, str], ...], complex]:

@@ -12,6 +12,8 @@ from pvmc.lattice.cluster import MAX_SITES
 from pvmc.lattice.lattice import Lattice, LatticeError
 from pvmc.lattice.permutations import is_automorphism
 
+Ints = npt.NDArray[np.int64]
+
 Edge = tuple[int, int, float]
 """Two sites and the coupling between them."""
 
@@ -32,19 +34,23 @@ def graph(
             and their products make the group "space"; without them the graph has no group but "none".
 
     Raises:
-        LatticeError: an edge joins a site with itself, stands twice or leads out of the sites; there are no edges;
-            positions are not one for each site; a symmetry does not map edges to edges of equal coupling.
+        LatticeError: an edge joins a site with itself, stands twice or leads out of the sites; there are neither edges
+            nor a number of sites; positions are not one for each site; a symmetry does not map edges to edges of equal
+            coupling.
     """
+    if not edges and n_sites is None:
+        raise LatticeError("a graph without edges needs lattice.sites, the number of its sites")
     sites = n_sites if n_sites is not None else 1 + max((max(i, j) for i, j, _ in edges), default=-1)
     if not 2 <= sites <= MAX_SITES:
         raise LatticeError(f"a graph needs 2 to {MAX_SITES} sites, not {sites}")
-    bonds, couplings = _sorted(edges, sites)
+    bonds, couplings, arrows = _sorted(edges, sites)
     permutations = _checked(symmetries, bonds, couplings, sites)
     return Lattice(
         _points(positions, sites),
         (bonds,),
         {"space": permutations} if len(permutations) else {},
         weights=(couplings,),
+        arrows=arrows,
     )
 
 
@@ -95,8 +101,10 @@ def _edge(words: Sequence[str], place: str) -> Edge:
         raise LatticeError(f"{place}: {' '.join(words)!r} is not two sites and at most one coupling") from None
 
 
-def _sorted(edges: Sequence[Edge], n_sites: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _sorted(edges: Sequence[Edge], n_sites: int) -> tuple[Ints, npt.NDArray[np.float64], Ints]:
+    """Bonds i < j in lexicographic order, (n_bonds, 2); their couplings; each bond as it was given, (n_bonds, 2)."""
     couplings: dict[tuple[int, int], float] = {}
+    given: dict[tuple[int, int], tuple[int, int]] = {}
     for i, j, coupling in edges:
         pair = (min(i, j), max(i, j))
         if pair[0] < 0 or pair[1] >= n_sites:
@@ -105,11 +113,10 @@ def _sorted(edges: Sequence[Edge], n_sites: int) -> tuple[npt.NDArray[np.int64],
             raise LatticeError(f"edge [{i}, {j}]: an edge joins two different sites")
         if pair in couplings:
             raise LatticeError(f"edge [{i}, {j}] stands twice")
-        couplings[pair] = coupling
-    if not couplings:
-        raise LatticeError("a graph needs edges")
+        couplings[pair], given[pair] = coupling, (i, j)
     pairs = sorted(couplings)
-    return np.array(pairs, dtype=np.int64), np.array([couplings[pair] for pair in pairs])
+    bonds, arrows = (np.array(rows, dtype=np.int64).reshape(-1, 2) for rows in (pairs, [given[p] for p in pairs]))
+    return bonds, np.array([couplings[pair] for pair in pairs], dtype=np.float64), arrows
 
 
 def _points(positions: Sequence[Sequence[float]] | None, n_sites: int) -> npt.NDArray[np.float64]:

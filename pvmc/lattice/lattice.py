@@ -33,6 +33,8 @@ class Lattice:
         weights: float64 (n_bonds,) for each shell, the couplings of its bonds; empty where all are 1.
         vectors: float64, shape (m, d): primitive vectors of the infinite lattice; none for a graph.
         basis: float64, shape (n_basis, d): the sites of the unit cell at the origin; none for a graph.
+        arrows: int64, shape (n_bonds, 2): the bonds of the first shell in its order, each from i to j as a graph lists
+            it; none (0, 2) for other lattices.
 
     Raises:
         ValueError: a generator is not a permutation that maps every shell, with its couplings, to itself.
@@ -45,12 +47,13 @@ class Lattice:
     weights: tuple[Floats, ...] = ()
     vectors: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     basis: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    arrows: Ints = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
 
     def __post_init__(self) -> None:
         weights = self.weights or tuple(np.ones(len(bonds)) for bonds in self.shells)
         object.__setattr__(self, "weights", weights)
         space = (self.positions, self.periods, self.vectors, self.basis)
-        for array in (*space, *self.shells, *weights, *self.generators.values()):
+        for array in (*space, self.arrows, *self.shells, *weights, *self.generators.values()):
             array.setflags(write=False)
         for name, permutations in self.generators.items():
             if not all(is_automorphism(permutation, self.shells, weights) for permutation in permutations):

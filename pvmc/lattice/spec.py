@@ -212,9 +212,10 @@ class GraphSpec(Section):
     kind: Literal["graph"]
     """The graph."""
     edges: Edges
-    """Bonds [i, j] or [i, j, coupling], sites from 0; the coupling (default 1) multiplies the Hamiltonian's."""
+    """Bonds [i, j] or [i, j, coupling], sites from 0; the coupling (default 1) multiplies the Hamiltonian's.  Without
+    positions a bond points from i to j, where that matters.  May be [] where the Hamiltonian needs no bonds."""
     sites: Annotated[int, Field(ge=2)] | None = None
-    """Number of sites; by default one more than the largest that an edge names."""
+    """Number of sites; by default one more than the largest that an edge names.  Required without edges."""
     positions: Points | None = None
     """Where the sites are drawn; by default the picture arranges them."""
     symmetries: Permutations = ()

@@ -84,7 +84,9 @@ class MetropolisSpec(Section):
         elif not changing:
             balanced = balanced or self.start == "neel" or bool(self.moves and self.moves.global_flip)
             magnetization = automatic_magnetization(operator, balanced=balanced)
-        automatic = MoveWeights(flip=1.0) if magnetization is None else MoveWeights(exchange=0.8, exchange_any=0.2)
+        bonds = len(lattice.bonds()) > 0
+        exchanges = MoveWeights(exchange=0.8, exchange_any=0.2) if bonds else MoveWeights(exchange_any=1.0)
+        automatic = MoveWeights(flip=1.0) if magnetization is None else exchanges
         chosen = {"moves": self.moves or automatic, "magnetization": magnetization}
         return self.model_copy(update=chosen | {"sweep": self.sweep or lattice.n_sites})
 
@@ -159,7 +161,7 @@ class MetropolisSpec(Section):
         if self.smear and self.power != 2:
             raise KeyProblem("sampler.smear", self.smear, f"goes with power = 2 alone, not {self.power:g}")
         self._check_growth()
-        self._check_moves(operator)
+        self._check_moves(lattice, operator)
         fixed = self.fixed_magnetization
         neel = _neel_magnetization(lattice) if self.start == "neel" else fixed
         if fixed is None:
@@ -177,7 +179,7 @@ class MetropolisSpec(Section):
         if maximum % self.walkers:
             raise KeyProblem(key, maximum, f"must be a multiple of walkers = {self.walkers}")
 
-    def _check_moves(self, operator: Operator) -> None:
+    def _check_moves(self, lattice: Lattice, operator: Operator) -> None:
         assert self.moves is not None
         moves = self.moves
         if not any(moves.model_dump().values()):
@@ -188,6 +190,8 @@ class MetropolisSpec(Section):
                 moves,
                 "these do not reach every configuration; give flip, exchange, exchange_any or hamiltonian a weight",
             )
+        if moves.exchange and not len(lattice.bonds()):
+            raise KeyProblem("sampler.moves.exchange", moves.exchange, "this lattice has no bonds; take exchange_any")
         if moves.hamiltonian and not len(operator.flips):
             raise KeyProblem("sampler.moves.hamiltonian", moves.hamiltonian, "this Hamiltonian flips no spins")
         if not (operator.conserves_magnetization or moves.changes_magnetization(operator)):

@@ -82,8 +82,8 @@ def test_without_symmetries_there_is_no_group() -> None:
         ([(0, 1, 1.0), (1, 0, 0.5)], None, r"edge \[1, 0\] stands twice"),
         ([(0, 4, 1.0)], 4, r"edge \[0, 4\]: sites are 0 to 3"),
         ([(-1, 2, 1.0)], None, "sites are 0 to 2"),
-        ([], 4, "needs edges"),
-        ([], None, "2 to 4096 sites, not 0"),
+        ([], None, "a graph without edges needs lattice.sites"),
+        ([], 1, "2 to 4096 sites, not 1"),
     ],
 )
 def test_wrong_edges(edges: list[tuple[int, int, float]], n_sites: int | None, problem: str) -> None:

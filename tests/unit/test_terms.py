@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,11 +11,13 @@ import pytest
 from pvmc.cli.inputs import EXAMPLE_MODELS
 from pvmc.config import KeyProblem, to_toml
 from pvmc.errors import InputError
-from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z, lowering, raising
+from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z, lowering, raising
+from pvmc.hamiltonians.geometry import bonds_by_direction
 from pvmc.hamiltonians.heisenberg import XXZSpec
 from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.job import Job, example_config, load_job
-from pvmc.lattice import Lattice, chain, rectangle
+from pvmc.lattice import Lattice, chain, graph, honeycomb, rectangle
+from pvmc.notes import notes
 from tests.helpers import compiled_matrix, kronecker_string
 
 RING = chain(4)
@@ -70,6 +72,48 @@ def test_patterns_that_are_not_symmetric_follow_the_ring() -> None:
     assert pattern("Xi Yj").terms == ring_sum((0, X), (1, Y)).terms
     assert pattern("Xi Y[i+1]").terms == ring_sum((0, X), (1, Y)).terms
     assert pattern("Z[i-1] Xi Z[i+1]").terms == ring_sum((-1, Z), (0, X), (1, Z)).terms
+
+
+def test_bonds_of_a_graph_point_as_they_are_listed() -> None:
+    directed = [(1, 0, 1.0), (1, 2, 0.5), (3, 2, 1.0), (0, 3, -2.0)]
+    square = graph(directed)
+    assert pattern("Xi Yj", square).terms == PauliSum.total(c * X(i) * Y(j) for i, j, c in directed).terms
+    ladder = written(
+        square,
+        patterns=[{"coefficient": 0.5, "operator": "S+i S-j"}, {"coefficient": 0.5, "operator": "S-i S+j"}],
+    )
+    expected = PauliSum.total(0.25 * c * (X(i) * X(j) + Y(i) * Y(j)) for i, j, c in directed)
+    assert ladder.is_close(expected) and expected.is_close(ladder)
+
+
+def test_a_gamma_term_on_each_direction_of_bonds() -> None:
+    """S^b_i S^c_j + S^c_i S^b_j on each kind of bonds of the honeycomb, b and c the letters that are not the kind's."""
+    lattice = honeycomb((2, 2))
+    groups = bonds_by_direction(lattice)
+    assert [round(angle) for angle, _, _ in groups] == [30, 90, 150]
+    letters = {30.0: "YZ", 90.0: "XZ", 150.0: "XY"}
+    patterns = [
+        {"coefficient": 0.3, "operator": f"{one}i {other}j", "direction": angle}
+        for angle, pair in letters.items()
+        for one, other in (pair, pair[::-1])
+    ]
+    op = {"X": X, "Y": Y, "Z": Z}
+    expected = PauliSum.total(
+        0.3 * (op[b](i) * op[c](j) + op[c](i) * op[b](j))
+        for (b, c), (_, bonds, _) in zip(letters.values(), groups, strict=True)
+        for i, j in bonds.tolist()
+    )
+    assert len(expected.terms) == 24
+    assert written(lattice, patterns=patterns).terms == expected.terms
+
+
+def test_a_pattern_with_bonds_of_its_own() -> None:
+    lattice = graph([(0, 1, 3.0)], 5)
+    terms = pattern("Xi Yj", lattice, coefficient=0.5, bonds=[[3, 1], [1, 4]])
+    assert terms.terms == (0.5 * X(3) * Y(1) + 0.5 * X(1) * Y(4)).terms
+    free = graph([], 3)
+    assert pattern("Zi Zj", free, bonds=[[0, 2]]).terms == (Z(0) * Z(2)).terms
+    assert pattern("Xi", free).terms == (X(0) + X(1) + X(2)).terms
 
 
 def test_offsets_stop_at_the_ends_of_an_open_chain() -> None:
@@ -147,6 +191,12 @@ REFUSED_PATTERNS: list[tuple[dict[str, Any], Lattice, str]] = [
     ({"operator": "Xi", "shell": 2}, RING, r"pattern 1: shell = 2 needs the placeholders i and j"),
     ({"operator": "Xj"}, RING, r"pattern 1: a pattern needs the placeholder i"),
     ({"operator": "X0"}, RING, r"pattern 1: a pattern needs the placeholder i"),
+    ({"operator": "Xi Xj", "direction": 45.0}, RING, r"pattern 1: direction = 45: the bonds lie at 0 degrees"),
+    ({"operator": "Xi", "direction": 0.0}, RING, r"direction = 0.0 needs the placeholders i and j"),
+    ({"operator": "Xi Xj", "direction": 0.0, "shell": 2}, RING, r"direction is one of nearest neighbours"),
+    ({"operator": "Xi Xj", "bonds": [[0, 4]]}, RING, r"bond \[0, 4\] does not join two of the sites 0 to 3"),
+    ({"operator": "Xi Xj", "bonds": [[0, 1]], "shell": 2}, RING, r"bonds stand in place of shell and direction"),
+    ({"operator": "Xi Xj"}, graph([], 4), r"this lattice has no bonds; give it lattice.edges, or bonds to the pattern"),
     ({"operator": "Xi Yj", "shell": 2}, RING, r"pattern 1: the bond of sites 0 and 2 has no orientation"),
     ({"operator": "Z[i+1] Xi"}, rectangle((3, 3)), r"pattern 1: offsets such as \[i\+1\] need a chain"),
     ({"operator": "Xi Z9"}, RING, r"pattern 1: Z9 lies outside the lattice"),
@@ -262,14 +312,59 @@ def test_the_default_moves_follow_the_magnetization(tmp_path: Path) -> None:
         load_job(tmp_path / "input.toml", ["sampler.moves={exchange=1.0}"])
 
 
+def test_every_model_has_an_example() -> None:
+    known = {get_args(spec.model_fields["model"].annotation)[0] for spec in get_args(get_args(HamiltonianSpec)[0])}
+    assert set(EXAMPLE_MODELS) == known
+
+
 @pytest.mark.parametrize("model", EXAMPLE_MODELS)
 def test_the_example_of_each_model_loads(model: str, tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
     path.write_text(example_config(model))
     job = load_job(path)
     assert job.config.hamiltonian.model == model and len(job.operator.flips) > 0
+    assert 18 <= job.lattice.n_sites <= 20
 
 
 @pytest.mark.parametrize("name", ["j1j2_square", "custom_terms", "random_field_ising"])
 def test_the_inputs_in_configs_load(name: str) -> None:
     assert len(load_job(Path(__file__).parents[2] / "configs" / f"{name}.toml").operator.flips) > 0
+
+
+def test_a_graph_without_edges(tmp_path: Path) -> None:
+    """Terms need no bonds; models of neighbours do, and say so with the key."""
+    lattice = (
+        'lattice = {kind = "graph", edges = [], sites = 4}\nansatz = {kind = "rbm", alpha = 2, symmetry = "none"}\n'
+    )
+
+    def load(hamiltonian: str) -> Job:
+        (tmp_path / "free.toml").write_text(f"{lattice}[hamiltonian]\n{hamiltonian}\n")
+        return load_job(tmp_path / "free.toml")
+
+    job = load(
+        'model = "terms"\nterms = [[-1.0, "X0 X1"], [-1.0, "Y0 Y1"], [-1.0, "X2 X3"], [-1.0, "Y2 Y3"], [0.5, "Z0"]]'
+    )
+    assert len(job.operator.flips) == 2 and len(job.lattice.bonds()) == 0
+    moves = job.config.sampler.moves
+    assert moves is not None and (moves.exchange, moves.exchange_any) == (0.0, 1.0)
+    (tmp_path / "stored.toml").write_text(to_toml(job.config))
+    assert load_job(tmp_path / "stored.toml").config == job.config
+    with pytest.raises(
+        InputError, match=r"lattice.edges = \[\]: must not be empty: this Hamiltonian couples neighbours"
+    ):
+        load('model = "heisenberg"')
+    with pytest.raises(InputError, match=r"sampler.moves.exchange = 1.0: this lattice has no bonds; take exchange_any"):
+        load_job(tmp_path / "stored.toml", ["sampler.moves={exchange=1.0, exchange_any=0.5}"])
+
+
+def test_a_list_of_edges_from_one_is_told(tmp_path: Path) -> None:
+    text = 'lattice = {kind = "graph", edges = [[1, 2], [2, 3], [3, 4], [4, 1]] SITES}\n'
+    text += 'hamiltonian = {model = "heisenberg"}\nansatz = {kind = "rbm", alpha = 2, symmetry = "none"}\n'
+    path = tmp_path / "edges.toml"
+    path.write_text(text.replace("SITES", ""))
+    (line,) = [line for line in notes(load_job(path)) if "lattice.edges" in line]
+    assert line.startswith(
+        "warning: lattice.edges: no edge names the site 0 (sites count from 0; does this list count from"
+    )
+    path.write_text(text.replace("SITES", ", sites = 5"))
+    assert not any("lattice.edges" in line for line in notes(load_job(path)))
