@@ -14,6 +14,7 @@ from pvmc.measurement.goal import Goal
 from pvmc.measurement.measuring import Measuring, the
 from pvmc.measurement.notebook import Notebook
 from pvmc.measurement.observables import choose, names_of
+from pvmc.measurement.overlap import OVERLAP
 from pvmc.measurement.request import MeasureRequest
 from pvmc.measurement.tallies import make_tallies, read_others, without_fidelities
 from pvmc.parallel import Communicator, limit_threads
@@ -51,7 +52,10 @@ def measure(request: MeasureRequest, comm: Communicator) -> int:
         require_blocks(job, comm)
         others = comm.root_value(lambda: read_others(names))
         with on_every_rank():
-            tallies = make_tallies(names, others, job, psi, plan.seed, comm)
+            optional = () if request.observables else names
+            tallies = make_tallies(names, others, job, psi, plan.seed, comm, optional)
+            kept = {tally.name for tally in tallies}
+            names = [name for name in names if name != OVERLAP or OVERLAP in kept]
         measuring = Measuring(job, theta, psi, observables, tallies, plan, comm, notebook)
         settings: dict[str, Any] = {"observables": ", ".join([*without_fidelities(names), *others])}
         if isinstance(job.sampler, Enumeration):

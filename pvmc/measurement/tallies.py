@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import InputError
@@ -15,6 +15,7 @@ from pvmc.measurement.leak import LeakTally
 from pvmc.measurement.overlap import OVERLAP, overlap_of
 from pvmc.measurement.tally import Tally
 from pvmc.parallel import Communicator, block_range
+from pvmc.recorder import warn
 
 
 def read_others(names: Sequence[str]) -> dict[str, FrozenState]:
@@ -42,7 +43,13 @@ def without_fidelities(names: Sequence[str]) -> list[str]:
 
 
 def make_tallies(
-    names: Sequence[str], others: Mapping[str, FrozenState], job: Job, psi: WaveFunction, seed: int, comm: Communicator
+    names: Sequence[str],
+    others: Mapping[str, FrozenState],
+    job: Job,
+    psi: WaveFunction,
+    seed: int,
+    comm: Communicator,
+    optional: Collection[str] = (),
 ) -> tuple[Tally, ...]:
     """Collective.  The tallies of a job, before the first draw; the leak test is always among them.
 
@@ -53,6 +60,8 @@ def make_tallies(
         psi: the wave function.
         seed: of the measurement.
         comm: the ranks.
+        optional: observables that nobody asked for by name: the overlap is left out with a warning where the exact
+            ground space cannot be had.
 
     Raises:
         InputError: no such region, states that cannot be compared, or too many sites for an overlap.
@@ -64,8 +73,22 @@ def make_tallies(
     fidelities = [OtherState.parse(name).name for name in others]
     found += [compare(name, job, state, seed, comm) for name, state in zip(fidelities, others.values(), strict=True)]
     if OVERLAP in names:
-        found.append(overlap_of(job, psi, comm))
+        found += _overlap(job, psi, comm, OVERLAP in optional)
     return tuple(found)
+
+
+def _overlap(job: Job, psi: WaveFunction, comm: Communicator, optional: bool) -> list[Tally]:
+    """Collective.  The overlap, or nothing where it cannot be had and nobody asked for it."""
+    try:
+        return [overlap_of(job, psi, comm)]
+    except InputError as error:
+        text = str(error) if OVERLAP in str(error) else f"--observables {OVERLAP}: {error}"
+        if not optional:
+            error.args = (text,)
+            raise
+        if comm.rank == 0:
+            warn(f"{text}; the other observables are measured")
+        return []
 
 
 def _entropies(texts: Sequence[str], job: Job, comm: Communicator) -> Entropies:

@@ -35,8 +35,9 @@ PASSED = 10
 class Retry:
     """How a run goes on after trouble: from an earlier state, with more caution, and not without end.
 
-    Caution is a number of levels: a level multiplies the relative shift of S by 10 and the learning rate by 1/2.  Each
-    retry adds a level, each good iteration takes away 1/50 of one.  The retries are counted until the run is 10
+    Caution is a number of levels: a level multiplies the relative shift of S by 10 (its floor, where there is no
+    relative shift) and the learning rate by 1/2.  Each retry adds a level, each good iteration takes away 1/50 of one.
+    The retries are counted until the run is 10
     iterations beyond the trouble: what comes later is a new trouble, with as many retries of its own.  All of it is
     arithmetic on numbers that all ranks share.
 
@@ -93,8 +94,8 @@ class Retry:
         back = self.iterations_back
         return (
             f"iteration {trouble.iteration}: {trouble.cause}; retry {self.retries} of {self.most} from {back} "
-            f"iteration{'s' if back > 1 else ''} before, with sr.shift times {self.shift_factor:.3g} and "
-            f"sr.learning_rate times {self.rate_factor:.3g}"
+            f"iteration{'s' if back > 1 else ''} before, with sr.shift (sr.floor, where it is 0) times "
+            f"{self.shift_factor:.3g} and sr.learning_rate times {self.rate_factor:.3g}"
         )
 
     def state(self) -> npt.NDArray[np.float64]:

@@ -34,6 +34,10 @@ SEARCHED = (0.5, 1.0, 2.0)
 TRUSTED = 0.5
 """Part of the samples that must still count for an energy by reweighting to be believed."""
 
+CAUTIOUS_FLOOR = 1e-4
+"""What caution makes of sr.floor where there is no relative shift that it could raise: this times (10^level - 1), in
+units of the largest S_kk, or 10^level times the floor where that is larger.  It is the last lambda by default."""
+
 RATE_RANGE = 2.0**-6, 2.0**6
 SHIFT_RANGE = 1e-3, 1e6
 """What adapted factors of gamma and lambda are kept within."""
@@ -111,10 +115,12 @@ class Reconfiguration:
 
     def _request(self, iteration: int, caution: Caution, memory: Memory) -> Request:
         """What is asked of the linear problem."""
-        spec = self.spec
+        spec, shift, floor = self.spec, self.spec.shift(iteration), self.spec.floor(iteration)
+        if shift == 0.0:  # no factor raises it; Lambda keeps its form, the same for all parameters
+            floor = max(floor * caution.shift_factor, CAUTIOUS_FLOOR * (caution.shift_factor - 1.0))
         request = Request(
-            shift=spec.shift(iteration) * caution.shift_factor * number(memory, "shift_factor", 1.0),
-            floor=spec.floor(iteration),
+            shift=shift * caution.shift_factor * number(memory, "shift_factor", 1.0),
+            floor=floor,
             offset=spec.offset(iteration) * caution.shift_factor,
             rate=spec.gamma(iteration) * caution.rate_factor * number(memory, "rate_factor", 1.0),
             largest_angle=spec.largest_angle or math.inf,

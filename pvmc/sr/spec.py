@@ -124,6 +124,8 @@ class SRSpec(Section):
             raise KeyProblem("sr.adapt_shift", self.adapt_shift, unshifted)
         if eigen and self.momentum is not None and self.momentum.march is not None:
             raise KeyProblem("sr.momentum.march", self.momentum.march, unshifted)
+        if self.adapt_shift and self.shift.initial == 0.0 and self.shift.minimum == 0.0:
+            raise KeyProblem("sr.adapt_shift", True, "has no meaning for sr.shift = 0, which no factor changes")
         if self.snr is not None and not eigen:
             raise KeyProblem("sr.snr", self.snr, 'needs sr.factorisation = "eigen"')
         if self.line_search and self.integrator == "heun":

@@ -26,7 +26,8 @@ class TestRetry:
         assert (retry.shift_factor, retry.rate_factor) == (1.0, 1.0)
         text = retry.again(TROUBLE)
         assert text.startswith(
-            "iteration 17: it went wrong; retry 1 of 2 from 1 iteration before, with sr.shift times 10 "
+            "iteration 17: it went wrong; retry 1 of 2 from 1 iteration before, with sr.shift (sr.floor, where it is "
+            "0) times 10 "
         )
         assert (retry.shift_factor, retry.rate_factor) == (10.0, 0.5)
         retry.again(TROUBLE)
