@@ -89,7 +89,7 @@ ZERO_ENERGY = 1e-6
 """Part of the radius of H below which an exact energy counts as zero, and errors are relative to the radius.  Exact
 energies are known to 1e-11 of the radius, so that a relative error keeps five digits down to there."""
 
-CONSTANT_ENERGY = 1e-5
+CONSTANT_ENERGY = 1e-4
 """Standard deviation of the local energy, relative to the scale of H, below which walkers are not judged by it: so
 close to an eigenstate all have one energy, and the few configurations that differ make R-hat and outliers by chance."""
 
