@@ -140,7 +140,12 @@ def checkpoint_seconds(job: Job, repeats: int = 15) -> float:
         state = initial_state(job, SerialCommunicator())
         with Recorder(request, 1) as recorder:
             numbers = {"retry": np.zeros(3)}
-            return median(recorder.save(i, state.theta, state.walkers.spins, numbers) for i in range(repeats))
+            seconds = []
+            for i in range(repeats):
+                start = time.perf_counter()
+                recorder.save(i, state.theta, state.walkers.spins, numbers)
+                seconds.append(time.perf_counter() - start)
+            return median(seconds)
 
 
 def decide_seconds(comm: Communicator, repeats: int = 2000) -> float:

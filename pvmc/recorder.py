@@ -99,6 +99,8 @@ class Recorder:
             self.writer = open_results(request, self.sector, ranks, self.resumption)
             self._introduce(ranks)
             self.seed = self.job.config.run.seed
+            self._config = to_toml(self.job.config)  # for checkpoints
+            self._versions = {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
             self.reporter: Reporter | None = None
             if not self.writer.trials:
                 self._show_run()
@@ -213,27 +215,24 @@ class Recorder:
         theta: npt.NDArray[Any],
         spins: npt.NDArray[np.int8],
         numbers: Mapping[str, npt.NDArray[Any]],
-    ) -> float:
-        """Write a checkpoint, all rows before it first; the seconds that it took.
+        lasting: bool = True,
+    ) -> None:
+        """Write a checkpoint, all rows before it first.
 
         Args:
             iteration: the next one.
             theta: parameters, (K,).
             spins: walkers of all ranks, int8 (n_blocks, N, lanes).
             numbers: what else a resumed run needs.
+            lasting: whether to force it to the disk.
 
         Raises:
             StorageError: it cannot be written; the ones before it are as they were.
         """
-        begin = time.monotonic()
-        self.writer.flush()
-        config = self.job.config
-        attributes: dict[str, str | int] = {"seed": self.seed, "ranks": self._ranks}
-        attributes |= {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
-        write_checkpoint(
-            self.request.directory, Checkpoint(iteration, theta, spins, numbers, to_toml(config), attributes)
-        )
-        return time.monotonic() - begin
+        self.writer.flush(lasting)
+        attributes: dict[str, str | int] = {"seed": self.seed, "ranks": self._ranks, **self._versions}
+        checkpoint = Checkpoint(iteration, theta, spins, numbers, self._config, attributes)
+        write_checkpoint(self.request.directory, checkpoint, lasting)
 
     def stop(self, reason: StopReason) -> None:
         """Record why the run ends, and say so where it is not simply over.

@@ -160,9 +160,10 @@ def _iterate(
             if warning:
                 warn(warning)
             decision = watcher.decide(step.iteration, step.energy, comm)
-            if decision.checkpoint:
-                watcher.saved(step.iteration, _save(state, safety, desk, comm))
-                saved = state.iteration
+            for wanted, lasting in ((decision.recent, False), (decision.checkpoint, True)):
+                if wanted:
+                    watcher.saved(step.iteration, _save(state, safety, desk, comm, lasting), lasting)
+                    saved = state.iteration
             if decision.stop:
                 desk.tell(partial(Recorder.stop, reason=decision.stop))
                 return decision.stop
@@ -175,15 +176,17 @@ def _iterate(
     raise AssertionError("the iterations have no end")
 
 
-def _save(state: State, safety: Safety, desk: Desk, comm: Communicator) -> float:
-    """Collective. Write a checkpoint; the seconds that it took, 0 on ranks other than the root."""
+def _save(state: State, safety: Safety, desk: Desk, comm: Communicator, lasting: bool = True) -> float:
+    """Collective. Write a checkpoint, forced to the disk where it is to be lasting; the seconds that it took."""
+    begin = time.monotonic()
     spins, numbers = comm.gather(state.walkers.spins), safety.saved(comm) | packed(state.memory)
 
-    def save(recorder: Recorder) -> float:
+    def save(recorder: Recorder) -> None:
         assert spins is not None, "the root has gathered them"
-        return recorder.save(state.iteration, state.theta, spins, numbers)
+        recorder.save(state.iteration, state.theta, spins, numbers, lasting)
 
-    return desk.tell(save) or 0.0
+    desk.tell(save)
+    return time.monotonic() - begin
 
 
 def initial_state(job: Job, comm: Communicator) -> State:

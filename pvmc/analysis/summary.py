@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 from pvmc.analysis.digits import plain
 from pvmc.analysis.facts import Facts, FitFacts, RunFacts, Unreadable
+from pvmc.runtime import STOP_FILE
 
 
 def status_text(facts: Facts) -> str:
@@ -50,6 +52,9 @@ def _run(facts: RunFacts) -> Iterator[tuple[str, str]]:
     yield "state", f"{facts.state}: {facts.message}" if facts.message else facts.state
     if facts.go_on:
         yield "go on with", facts.go_on
+    if facts.state == "running":
+        stop_file = Path(facts.path).parent / STOP_FILE
+        yield "stop with", f"touch {stop_file}, or kill -USR1 of mpiexec (without it, of pvmc)"
     yield from _progress(facts)
     yield from _accuracy(facts)
     for symptom in facts.symptoms:

@@ -18,6 +18,10 @@ def add_run(subparsers) -> None:  # type: ignore[no-untyped-def]
         "mpirun -n 4 pvmc run configs/heisenberg_chain.toml --set ansatz.alpha=2 --output runs/h40a2",
         keeps_results=True,
     )
+    parser.epilog = (
+        f"{parser.epilog}\n\nto stop it with its state saved (exit code 75):\n"
+        "  touch DIR/STOP, or kill -USR1 of mpiexec (without mpiexec: of pvmc itself)"
+    )
     add_config(parser)
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="directory of the results; default: runs/NAME of the input file"

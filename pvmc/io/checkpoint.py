@@ -29,9 +29,13 @@ from pvmc.io.storage import reason, remove_leftovers, sync_directory, temporary_
 KEPT = 2
 """Checkpoints that are kept: the last one, and one before it should the last be damaged."""
 
+LASTING, RECENT = "checkpoint", "recent"
+"""Beginnings of the names of checkpoints that are forced to the disk, and of one that is left to the system to write:
+it survives the end of the process, however sudden, but not that of the machine."""
+
 _MAGIC = b"pvmc checkpoint\n"
 _HEADER = re.compile(rb"(pvmc checkpoint\nlayout (\d{1,9})\nlength (\d{1,18})\n)blake2b ([0-9a-f]{64})\n *\Z")
-_NAME = re.compile(r"checkpoint-(\d{8,})\.h5\Z")
+_NAME = re.compile(rf"({LASTING}|{RECENT})-(\d{{8,}})\.h5\Z")
 _OWN = ("iteration", "checkpoint_layout")
 _GROWTH = 1 << 20
 
@@ -65,17 +69,21 @@ class CheckpointFile:
         path: the file.
         iteration: number of the next iteration, by the file's name.
         written: when it was written, UTC.
+        lasting: whether it was forced to the disk.
     """
 
     path: Path
     iteration: int
     written: datetime
+    lasting: bool = True
 
 
-def write_checkpoint(directory: str | os.PathLike[str], checkpoint: Checkpoint) -> Path:
+def write_checkpoint(directory: str | os.PathLike[str], checkpoint: Checkpoint, lasting: bool = True) -> Path:
     """Writes ``checkpoint-<iteration>.h5``, whole or not at all, and returns its path once it is safe on the disk.
 
     Then the older ones go, except the last; and those of later iterations, which the run has not reached any more.
+    Not ``lasting``, it is ``recent-<iteration>.h5``, not forced to the disk: a tenth of the time, and safe if this
+    process is killed.  One of them is kept, and none that is older than a lasting one.
 
     Raises:
         StorageError: the file cannot be written (a full disk, say); the checkpoints before it are as they were.
@@ -83,20 +91,23 @@ def write_checkpoint(directory: str | os.PathLike[str], checkpoint: Checkpoint) 
     """
     if trouble := _trouble(checkpoint):
         raise ValueError(f"not a checkpoint: {trouble}")
-    path = Path(directory) / f"checkpoint-{checkpoint.iteration:08d}.h5"
+    path = Path(directory) / f"{LASTING if lasting else RECENT}-{checkpoint.iteration:08d}.h5"
     temporary = temporary_path(path)
     image = _image(checkpoint)
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(path.parent, "checkpoint-*.h5")
-            _write(temporary, image)
+            if lasting:
+                for name in (LASTING, RECENT):
+                    remove_leftovers(path.parent, f"{name}-*.h5")
+            _write(temporary, image, lasting)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        sync_directory(path.parent)
+        if lasting:
+            sync_directory(path.parent)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {reason(error)}") from error
     _prune(path.parent, checkpoint.iteration)
@@ -161,10 +172,10 @@ def list_checkpoints(directory: str | os.PathLike[str]) -> list[CheckpointFile]:
             if name := _NAME.match(entry.name):
                 with contextlib.suppress(FileNotFoundError):  # an older one, removed by its run just now
                     written = datetime.fromtimestamp(entry.stat().st_mtime, UTC)
-                    found.append(CheckpointFile(entry, int(name[1]), written))
+                    found.append(CheckpointFile(entry, int(name[2]), written, name[1] == LASTING))
     except OSError as error:
         raise StorageError(f"cannot read {directory}: {reason(error)}") from error
-    return sorted(found, key=lambda file: file.iteration, reverse=True)
+    return sorted(found, key=lambda file: (file.iteration, file.lasting), reverse=True)
 
 
 def remove_checkpoints(directory: str | os.PathLike[str]) -> None:
@@ -213,20 +224,24 @@ def _digest(*parts: bytes | memoryview) -> str:
     return total.hexdigest()
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, lasting: bool) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if lasting:
+            os.fsync(file.fileno())
 
 
 def _prune(directory: Path, newest: int) -> None:
     """Removes what the new checkpoint makes superfluous; what cannot be removed stays, as it does no harm."""
     with contextlib.suppress(OSError, StorageError):
         files = list_checkpoints(directory)
-        later = [file for file in files if file.iteration > newest]
-        for file in later + files[len(later) + KEPT :]:
-            file.path.unlink(missing_ok=True)
+        valid = [file for file in files if file.iteration <= newest]
+        lasting = [file for file in valid if file.lasting]
+        kept = lasting[:KEPT] + ([] if valid[0].lasting else valid[:1])
+        for file in files:
+            if file not in kept:
+                file.path.unlink(missing_ok=True)
 
 
 def _damage(content: bytes) -> str:

@@ -247,17 +247,21 @@ class ResultsWriter:
                 self._sync()
         self._written = time.monotonic()
 
-    def flush(self) -> None:
+    def flush(self, lasting: bool = True) -> None:
         """Forces all rows and parameters so far to the disk, where they survive a crash of the machine too.
 
-        To be called before a checkpoint is written: a run that goes on from it needs all rows before it.
+        To be called before a checkpoint is written: a run that goes on from it needs all rows before it.  Not
+        ``lasting``, they are only handed to the system: they survive the end of the process.
 
         Raises:
             StorageError: the file cannot be written; the rows written before are safe.
         """
         self._write_waiting()
         with self._storage():
-            self._sync()
+            if lasting:
+                self._sync()
+            else:
+                self._opened().flush()
 
     def _write_waiting(self) -> None:
         """Writes the rows that wait in memory."""

@@ -331,6 +331,8 @@ _CHECKPOINT = """\
 
 `checkpoint-<iteration>.h5`, layout version {version}: all that the next iteration needs.  The last two are kept.  A
 file is written under another name, forced to the disk, and only then given its own, so that one that is there is whole.
+`recent-<iteration>.h5` is the same, but not forced to the disk: there is at most one, newer than all checkpoints.  It
+survives the end of the processes, and after a crash of the machine its digest tells whether it is whole.
 
 The first {header} bytes (HDF5's "user block") are text, filled up with blanks:
 

@@ -101,8 +101,9 @@ class Measuring:
             self._tell(partial(Notebook.show, batch=Batch(batch, energy)))
             decision = watcher.decide(batch, energy, self.comm)
             stop, batch = decision.stop, batch + 1
-            if decision.checkpoint and not stop:
-                watcher.saved(batch - 1, self._save(batch, walkers, chains))
+            for wanted, lasting in ((decision.recent, False), (decision.checkpoint and not stop, True)):
+                if wanted:
+                    watcher.saved(batch - 1, self._save(batch, walkers, chains, lasting), lasting)
         assert energy is not None, "a goal has at least one batch"
         self._save(batch, walkers, chains)
         over = batch >= goal.batches or goal.reached(energy, chains.draws, self._n_sites)
@@ -161,16 +162,18 @@ class Measuring:
         """Collective. Statistics of the energy so far, the same on every rank."""
         return chains.statistics_of_all(self._n_sites, self.job.operator.infinite_temperature_energy, self.comm)
 
-    def _save(self, batch: int, walkers: Walkers, chains: Chains) -> float:
-        """Collective. Write a checkpoint; the seconds that it took, 0 on ranks other than the root."""
+    def _save(self, batch: int, walkers: Walkers, chains: Chains, lasting: bool = True) -> float:
+        """Collective. Write a checkpoint, forced to the disk where it is to be lasting; the seconds that it took."""
+        begin = time.monotonic()
         spins, everything = self.comm.gather(walkers.spins), chains.of_all(self.comm)
         states = saved_states(self.tallies, self.comm)
 
-        def save(notebook: Notebook) -> float:
+        def save(notebook: Notebook) -> None:
             numbers = {**the(everything).saved(), **states}
-            return notebook.save(batch, self.job, self.theta, the(spins), numbers)
+            notebook.save(batch, self.job, self.theta, the(spins), numbers, lasting)
 
-        return self._tell(save) or 0.0
+        self._tell(save)
+        return time.monotonic() - begin
 
     def _conclude(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -101,13 +100,12 @@ class Notebook:
         theta: npt.NDArray[Any],
         spins: npt.NDArray[np.int8],
         numbers: Mapping[str, npt.NDArray[Any]],
-    ) -> float:
-        """Writes a checkpoint that stands before a batch, with the sums so far; the seconds that it took."""
-        begin = time.monotonic()
+        lasting: bool = True,
+    ) -> None:
+        """Writes a checkpoint that stands before a batch, with the sums so far; forced to the disk if ``lasting``."""
         attributes = {"number": self.plan.number, "seed": self.plan.seed}
         checkpoint = Checkpoint(batch, theta, spins, dict(numbers), to_toml(job.config), attributes)
-        write_checkpoint(self.plan.directory, checkpoint)
-        return time.monotonic() - begin
+        write_checkpoint(self.plan.directory, checkpoint, lasting)
 
     def store(
         self,

@@ -18,6 +18,9 @@ class CheckpointSpec(Section):
     """wall time between two checkpoints, in minutes; 0: only iterations count"""
     cost: float = Field(default=0.03, gt=0.0, le=1.0)
     """largest part of the time that may go to checkpoints: where they take more, they become rarer"""
+    seconds: float = Field(default=1.0, ge=0.0)
+    """most wall time whose iterations are lost if the processes are killed: a state that is not forced to the disk is
+    written so often, at most after each iteration; 0: never"""
 
 
 @dataclass
@@ -25,7 +28,7 @@ class CheckpointPolicy:
     """Decides after which iterations to save.  On rank 0 alone.
 
     A checkpoint is due after so many iterations or minutes since the last one, but not before the last one's cost is
-    below the allowed part of the time since then.
+    below the allowed part of the time since then.  Between them come states that are not forced to the disk.
 
     Attributes:
         spec: how often.
@@ -38,6 +41,10 @@ class CheckpointPolicy:
     iteration: int
     moment: float
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._recent = self._ended = self.moment  # the last state that was written at all; the last iteration
+        self._recent_seconds = self._iteration_seconds = 0.0
 
     def due(self, iteration: int, now: float) -> bool:
         """Whether to save after an iteration.
@@ -52,6 +59,21 @@ class CheckpointPolicy:
         wanted = wanted or (minutes > 0 and elapsed >= 60.0 * minutes)
         return wanted and self.seconds <= self.spec.cost * elapsed
 
-    def saved(self, iteration: int, seconds: float, now: float) -> None:
+    def recent_due(self, now: float) -> bool:
+        """Whether to write a state that is not forced to the disk: else more time may be lost in the next iteration.
+
+        Args:
+            now: the time after an iteration; to be asked once after each.
+        """
+        self._iteration_seconds, self._ended = now - self._ended, now
+        at_risk = now - self._recent
+        wanted = self.spec.seconds > 0 and at_risk + self._iteration_seconds > self.spec.seconds
+        return wanted and self._recent_seconds <= self.spec.cost * at_risk
+
+    def saved(self, iteration: int, seconds: float, now: float, lasting: bool = True) -> None:
         """A checkpoint was written after an iteration, and took so long."""
-        self.iteration, self.moment, self.seconds = iteration + 1, now, seconds
+        self._recent = self._ended = now
+        if lasting:
+            self.iteration, self.moment, self.seconds = iteration + 1, now, seconds
+        else:
+            self._recent_seconds = seconds

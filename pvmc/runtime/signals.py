@@ -9,9 +9,18 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that ask for a stop: Ctrl-C, what batch systems send before the end (TERM, or that of ``sbatch --signal``),
-and what launchers pass on: MPICH's mpiexec TERM, INT and USR1, Open MPI's USR1 and USR2 (after TERM it kills soon)."""
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+"""Signals that ask for a stop: Ctrl-C, what batch systems send before the end (TERM, or that of ``sbatch --signal``), a
+terminal that goes (HUP), and what launchers pass on: MPICH's mpiexec TERM, INT and USR1, Open MPI's USR1 and USR2.
+Asked to end by TERM or INT, Open MPI's mpiexec sends CONT, TERM after 0.25 s (before version 5: 1 s), and KILL after as
+long again."""
+
+WARNING = signal.SIGCONT
+"""Signal that may come before the end: also where a batch system ends a job, but as well where one that was suspended
+goes on.  So it stops nothing."""
+
+IGNORABLE = (signal.SIGINT, signal.SIGHUP)
+"""Signals that stay ignored where they were: of a shell's background jobs, under ``nohup``."""
 
 ECHO_SECONDS = 1.0
 """A SIGINT so soon after the first is the same one: a terminal sends it to all, and a launcher passes it on."""
@@ -24,23 +33,26 @@ class Signals:
     second SIGINT, over a second after the first, raises KeyboardInterrupt at once, wherever the program is.
 
     The handlers that were there before come back at the end.  Outside the main thread, where Python installs none,
-    nothing is listened to.  SIGINT stays ignored where it was (a shell's background jobs); the others are heard even
-    then, since job scripts ignore them to outlive them (``trap '' USR1``) and their children inherit that.
+    nothing is listened to.  Those of :data:`IGNORABLE` stay ignored where they were; the others are heard even then,
+    since job scripts ignore them to outlive them (``trap '' USR1``) and their children inherit that.
 
     Attributes:
         received: number of the first signal that came; 0 while there was none.
+        warned: whether :data:`WARNING` came; whoever heeds it sets it back.
     """
 
     def __init__(self) -> None:
         self.received = 0
+        self.warned = False
         self._interrupted: float | None = None
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
-                if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+                if number not in IGNORABLE or signal.getsignal(number) != signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._note)
+            self._previous[WARNING] = signal.signal(WARNING, self._warn)
         return self
 
     def __exit__(
@@ -50,6 +62,9 @@ class Signals:
             # None stands for a handler that Python did not install and cannot put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
+
+    def _warn(self, number: int, frame: FrameType | None) -> None:
+        self.warned = True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or number

@@ -62,10 +62,13 @@ class Decision:
     Attributes:
         stop: why the run stops now; None where it goes on.
         checkpoint: whether to save the state now; always true at a stop.
+        recent: whether to write the state now without forcing it to the disk, so that it survives if the processes
+            are killed; at a stop before the checkpoint, where little time may be left.
     """
 
     stop: StopReason | None
     checkpoint: bool
+    recent: bool = False
 
 
 @dataclass
@@ -108,22 +111,34 @@ class StopWatcher:
             comm: the ranks.
         """
         reason = self._own_reason(iteration, energy) if comm.rank == 0 else None
-        checkpoint = comm.rank == 0 and self.checkpoints is not None and self.checkpoints.due(iteration, self.clock())
+        checkpoint, recent = self._due(iteration) if comm.rank == 0 else (False, False)
+        recent, self.signals.warned = recent or self.signals.warned, False
         signal = self.signals.received << _RANK_BITS | comm.rank if self.signals.received else 0
-        stop, save, signal = comm.max(np.array([reason is not None, checkpoint, signal], dtype=np.int64)).tolist()
+        flags = np.array([reason is not None, checkpoint, recent, signal], dtype=np.int64)
+        stop, save, keep, signal = comm.max(flags).tolist()
         if stop:
             reason = comm.broadcast_object(reason)
         elif signal:
             reason = _signal_reason(signal, comm.size)
-        return Decision(reason, bool(save) or reason is not None)
+            return Decision(reason, checkpoint=True, recent=True)
+        save = bool(save) or reason is not None
+        return Decision(reason, save, recent=bool(keep) and not save)
 
-    def saved(self, iteration: int, seconds: float) -> None:
-        """A checkpoint was written after an iteration, and took so long.  Of rank 0; elsewhere it changes nothing."""
+    def _due(self, iteration: int) -> tuple[bool, bool]:
+        """Whether rank 0 wants a checkpoint, and a state that is not forced to the disk."""
+        if self.checkpoints is None:
+            return False, False
+        now = self.clock()
+        recent = self.checkpoints.recent_due(now)
+        return self.checkpoints.due(iteration, now), recent
+
+    def saved(self, iteration: int, seconds: float, lasting: bool = True) -> None:
+        """A state was written after an iteration, and took so long.  Of rank 0; elsewhere it changes nothing."""
         now = self.clock()
         self._ended = now  # the time of saving is not that of an iteration
         if self.checkpoints is not None:
-            self.checkpoints.saved(iteration, seconds, now)
-        if self.limit is not None:
+            self.checkpoints.saved(iteration, seconds, now, lasting)
+        if self.limit is not None and lasting:
             self.limit.saved(seconds)
 
     def _own_reason(self, iteration: int, energy: EnergyStatistics) -> StopReason | None:

@@ -64,6 +64,17 @@ def test_a_signal_to_one_rank_alone_stops_all(comm: Communicator, number: signal
         assert iteration == WHEN and reason == StopReason("signal", number.name + where, finished=False)
 
 
+def test_a_warning_of_one_rank_is_heeded_by_all(comm: Communicator) -> None:
+    for struck in range(comm.size):
+        with Signals() as signals:
+            watcher = StopWatcher(N, signals)
+            if comm.rank == struck:
+                os.kill(os.getpid(), signal.SIGCONT)
+                time.sleep(0.01)
+            assert [watcher.decide(iteration, ENERGY, comm).recent for iteration in range(3)] == [True, False, False]
+            assert signals.received == 0
+
+
 def test_a_signal_to_a_rank_that_waits_is_heard(comm: Communicator) -> None:
     """The last rank is still at work when a signal comes to the others, which wait for it."""
     with Signals() as signals:

@@ -106,6 +106,42 @@ def test_those_of_iterations_to_come_go(tmp_path: Path) -> None:
     assert names(tmp_path) == ["checkpoint-00000010.h5", "checkpoint-00000015.h5"]
 
 
+def test_one_recent_state_is_kept_between_checkpoints(tmp_path: Path) -> None:
+    """It is read like a checkpoint, and pushes none of them out."""
+    for iteration in (5, 10, 15):
+        write_checkpoint(tmp_path, checkpoint(iteration))
+    for iteration in (16, 17):
+        path = write_checkpoint(tmp_path, checkpoint(iteration), lasting=False)
+    assert path == tmp_path / "recent-00000017.h5"
+    assert names(tmp_path) == ["checkpoint-00000010.h5", "checkpoint-00000015.h5", "recent-00000017.h5"]
+    assert [(file.iteration, file.lasting) for file in list_checkpoints(tmp_path)] == [
+        (17, False),
+        (15, True),
+        (10, True),
+    ]
+    newest, passed_over = latest_checkpoint(tmp_path)
+    assert newest is not None and passed_over == []
+    assert_same(newest, checkpoint(17))
+    path.write_bytes(path.read_bytes()[:-1])  # a power cut
+    newest, passed_over = latest_checkpoint(tmp_path)
+    assert newest is not None and newest.iteration == 15 and "recent-00000017.h5 is cut short" in passed_over[0]
+    write_checkpoint(tmp_path, checkpoint(16))
+    assert names(tmp_path) == ["checkpoint-00000015.h5", "checkpoint-00000016.h5"]
+
+
+def test_a_recent_state_of_iterations_that_no_longer_count_goes(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, checkpoint(10))
+    write_checkpoint(tmp_path, checkpoint(20))
+    write_checkpoint(tmp_path, checkpoint(23), lasting=False)
+    write_checkpoint(tmp_path, checkpoint(15), lasting=False)
+    assert names(tmp_path) == ["checkpoint-00000010.h5", "recent-00000015.h5"]
+    write_checkpoint(tmp_path, checkpoint(12))
+    assert names(tmp_path) == ["checkpoint-00000010.h5", "checkpoint-00000012.h5"]
+    write_checkpoint(tmp_path, checkpoint(13), lasting=False)
+    remove_checkpoints(tmp_path)
+    assert names(tmp_path) == []
+
+
 def test_the_same_iteration_is_replaced(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, checkpoint(5))
     path = write_checkpoint(tmp_path, checkpoint(5, config="new"))

@@ -12,7 +12,7 @@ from types import FrameType
 import pytest
 
 from pvmc.runtime import Signals, signals
-from pvmc.runtime.signals import STOPPING, signal_name
+from pvmc.runtime.signals import IGNORABLE, STOPPING, signal_name
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,27 @@ def test_each_is_noted_and_nothing_else_happens(number: signal.Signals) -> None:
         assert heard.received == 0
         send(number)
         assert heard.received == number
+
+
+def test_a_warning_is_noted_and_stops_nothing() -> None:
+    before = signal.getsignal(signal.SIGCONT)
+    with Signals() as heard:
+        assert not heard.warned
+        send(signal.SIGCONT)
+        assert heard.warned and heard.received == 0
+    assert signal.getsignal(signal.SIGCONT) == before
+
+
+@pytest.mark.parametrize("number", IGNORABLE)
+def test_what_was_ignored_stays_ignored(number: signal.Signals) -> None:
+    """As under nohup."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Signals() as heard:
+            send(number)
+            assert heard.received == 0
+    finally:
+        signal.signal(number, before)
 
 
 def test_the_first_one_counts() -> None:

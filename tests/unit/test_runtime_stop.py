@@ -70,6 +70,17 @@ def test_signal(number: int) -> None:
     assert reason.exit_code == EXIT_RESUMABLE == 75
 
 
+def test_a_warning_has_a_state_written_once() -> None:
+    signals = Signals()
+    watcher = StopWatcher(7, signals)
+    signals.warned = True
+    assert watcher.decide(0, ENERGY, COMM) == Decision(None, checkpoint=False, recent=True)
+    assert watcher.decide(1, ENERGY, COMM) == Decision(None, checkpoint=False)
+    signals.warned, signals.received = True, signal.SIGTERM
+    decision = watcher.decide(2, ENERGY, COMM)
+    assert decision.stop is not None and decision.checkpoint and decision.recent, "first what is quick"
+
+
 def test_a_finished_run_is_finished_whatever_else_asks_for_a_stop() -> None:
     signals, clock = Signals(), Clock()
     signals.received = signal.SIGTERM

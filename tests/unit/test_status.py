@@ -81,6 +81,8 @@ def test_running(tmp_path: Path) -> None:
     assert facts.checkpoint == 30 and facts.checkpoint_age == pytest.approx(200.0, abs=20.0)
     assert facts.go_on == "" and facts.symptoms == ()
     text = status_text(facts)
+    stop_file = tmp_path / "a" / "STOP"
+    assert f"\nstop with        touch {stop_file}, or kill -USR1 of mpiexec (without it, of pvmc)\n" in text
     assert "\nlast checkpoint  iteration 30, 3m2" in text and "\ntime left        2m00s\n" in text
     assert "warning" not in text and "go on" not in text
     results.finish("finished")
