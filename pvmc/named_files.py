@@ -78,3 +78,7 @@ def _of_key(key: str, value: str) -> Iterator[None]:
         yield
     except (InputError, StorageError) as error:
         raise KeyProblem(key, value, str(error).removeprefix(f"{key}: ").removeprefix(f"{value}: ")) from None
+    except OSError as error:  # a name that no file can have
+        raise KeyProblem(key, value, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise KeyProblem(key, value, f"cannot be read: {error}") from None

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
-from pvmc.errors import NumericalError
+from pvmc.errors import InputError, NumericalError
 from pvmc.flips import FlipSets
 
 BATCH = 4096
@@ -215,14 +215,24 @@ class FormulaState(Batched):
 
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s), (L,)."""
-        return np.asarray(self.formula.log_psi(self.theta, spins)).astype(self.dtype, copy=False)
+        return self._checked("log_psi", self.formula.log_psi(self.theta, spins), (spins.shape[1],), "(L,)")
 
     def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
         """O_k, (K, L)."""
         if out is None:
             out = np.empty((len(self.theta), spins.shape[1]), dtype=self.dtype)
-        out[:] = self.formula.log_derivatives(self.theta, spins)
+        derivatives = self.formula.log_derivatives(self.theta, spins)
+        out[:] = self._checked("log_derivatives", derivatives, out.shape, "(K, L)")
         return out
+
+    def _checked(self, name: str, values: Any, shape: tuple[int, ...], meaning: str) -> Numbers:
+        """What a method of the formula gives, of the dtype of ln psi; numpy would stretch another shape to fit."""
+        found = np.asarray(values)
+        if found.shape != shape:
+            raise InputError(f"{name}(theta, spins) gives the shape {found.shape}, must be {meaning} = {shape}")
+        if np.iscomplexobj(found) and self.dtype == np.float64:
+            raise InputError(f"{name}(theta, spins) gives complex numbers; with psi_dtype float64 they must be real")
+        return found.astype(self.dtype, copy=False)
 
 
 def gaussian(rng: np.random.Generator, n_parameters: int, dtype: np.dtype[Any], scale: float) -> Numbers:

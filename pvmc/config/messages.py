@@ -232,8 +232,8 @@ def _nearest_key(place: _Place, model: type[Section], tables: Mapping[str, Any])
     guesses = [
         *(prefix + siblings[near] for near in certain),
         *beside,
-        *(prefix + siblings[near] for near in close),
         *(key for key in known if key.rpartition(".")[2] == name),
+        *(prefix + siblings[near] for near in close),
         *(key for key in meant if key in known),
     ]
     return next((guess for guess in guesses if guess != place.key), "")
@@ -277,7 +277,8 @@ def _nearest_value(value: object, annotation: Any, is_word: bool) -> str:
         truth = value.lower() if value.lower() in ("true", "false") else next(iter(words_meant(value)), "")
         if annotation is bool or (bool in get_args(annotation)):
             return f", did you mean {truth}?" if truth in ("true", "false") else ""
-        if re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", value) and not is_word:
+        is_number = re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", value) is not None
+        if is_number and not is_word and {int, float} & {annotation, *get_args(annotation)}:
             return f", without quotes: {value}"
     if isinstance(value, float) and not isinstance(value, bool) and value.is_integer() and annotation is int:
         return f", such as {int(value)}" if abs(value) < INTEGER_BOUND else ""

@@ -65,6 +65,23 @@ class Wrong(Field):
     def log_derivatives(self, theta, spins):
         return 2 * super().log_derivatives(theta, spins)
 
+class Flat(Field):
+    def log_derivatives(self, theta, spins):
+        return self.strength * spins.sum(axis=0)
+
+class Column(Field):
+    def log_psi(self, theta, spins):
+        return super().log_psi(theta, spins)[:, None]
+
+class Scalar(Field):
+    def log_psi(self, theta, spins):
+        return theta[0]
+
+class Complex(Field):
+    psi_dtype = "float64"
+    def log_psi(self, theta, spins):
+        return 1j * super().log_psi(theta, spins)
+
 class Half:
     def __init__(self, lattice):
         self.n_sites, self.n_parameters = lattice.n_sites, 1
@@ -195,6 +212,32 @@ def test_check_ansatz_passes_and_fails(folder: Path, capsys: pytest.CaptureFixtu
     assert main(["check-ansatz", "job.toml", "--set", "ansatz.kind=states_of_test:Wrong"]) == 2
     output = capsys.readouterr().out
     assert "FAIL  log-derivatives against differences, real axis" in output and "2 of 11 checks failed" in output
+
+
+BEGIN, SHAPES = "initial parameters, at(theta), log_psi", "shapes, dtypes and parameter blocks"
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "expected"),
+    [
+        ("Flat", SHAPES, "log_derivatives(theta, spins) gives the shape (16,), must be (K, L) = (1, 16)"),
+        ("Column", BEGIN, "log_psi(theta, spins) gives the shape (256, 1), must be (L,) = (256,)"),
+        ("Scalar", BEGIN, "log_psi(theta, spins) gives the shape (), must be (L,) = (256,)"),
+        ("Complex", BEGIN, "log_psi(theta, spins) gives complex numbers; with psi_dtype float64"),
+    ],
+)  # fmt: skip
+def test_wrong_shapes_fail_with_what_they_must_be(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, where: str, expected: str
+) -> None:
+    """numpy would stretch (L,) to (K, L), without a word."""
+    (folder / "job.toml").write_text(f'{INPUT}kind = "states_of_test:{name}"\n')
+    assert main(["check-ansatz", "job.toml"]) == 2
+    line = next(line for line in capsys.readouterr().out.splitlines() if expected in line)
+    assert line.startswith(f"FAIL  {where}")
+    assert main(["run", "job.toml", "--output", "out"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith(f"pvmc: error: {expected.partition(' gives')[0]} gives ") and "Traceback" not in said
+    assert not Path("out").exists()
 
 
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
