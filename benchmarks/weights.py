@@ -1,6 +1,6 @@
 """Real against complex weights where the ground state is positive: the study behind the default of ``weights``.
 
-    python benchmarks/weights.py [--seconds 8] [--seeds 1 2 3 4]
+    python benchmarks/weights.py [--seconds 8] [--seeds 1 2 3 4] [--case "Heisenberg ring, N = 40"]
 
 Each case is a translation-symmetric or plain RBM at default settings, on one rank in this process.  Complex and real
 weights have the same alpha and the same seeds, and each run the same processor time, counted from its first iteration
@@ -72,12 +72,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=8.0, help="processor time of a run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4])
+    parser.add_argument("--case", choices=CASES, help="one system alone")
     options = parser.parse_args()
     limit_threads(1)
     print("| system | weights | iterations | error after as many iterations | error after as much time |")
     print("| --- | --- | --- | --- | --- |")
     for name, tables in CASES.items():
-        courses = {kind: [] for kind in KINDS}
+        if options.case not in (None, name):
+            continue
+        courses: dict[str, list[Course]] = {kind: [] for kind in KINDS}
         for seed in options.seeds:
             for kind in KINDS:  # in turn, so that what else the machine does meets both
                 courses[kind].append(course(tables, kind, seed, options.seconds))

@@ -40,11 +40,12 @@ def _signs(job: Job) -> Iterator[str]:
         signs = "positive off-diagonal elements"
     yield f"signs: {frame}; H has {signs}, and its ground state need not be positive"
     better = _better_turn(job)
-    if _is_positive(job):
-        cure = f'{key} = "auto"' if better else 'ansatz.weights = "complex"'
-        yield f"warning: psi is positive by construction, and the ground state of this H need not be: try {cure}"
+    if better and _is_positive(job):
+        yield f'warning: psi is positive whatever its parameters are, the ground state of H is with {key} = "auto"'
     elif better:
         yield f'{key} = "auto" would leave no positive element off the diagonal of H, an easier ground state'
+    elif _is_positive(job):
+        yield 'psi is positive whatever its parameters are; where the energy stays high, try ansatz.weights = "complex"'
 
 
 def _better_turn(job: Job) -> bool:

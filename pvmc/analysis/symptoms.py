@@ -7,6 +7,7 @@ from pvmc.analysis.leak import leaks
 from pvmc.analysis.measured_warnings import measured_warnings
 from pvmc.analysis.sampling_symptoms import disagreement, few_count, few_samples, not_finite, standstill, stuck
 from pvmc.analysis.sector_symptoms import is_product_state, wrong_sector
+from pvmc.analysis.sign_symptoms import positive_state
 from pvmc.analysis.symptom import Judged, Signs, Symptom
 
 SYMPTOMS: tuple[Signs, ...] = (
@@ -22,6 +23,7 @@ SYMPTOMS: tuple[Signs, ...] = (
     leaks,
     off_exact,
     far_from_eigenstate,
+    positive_state,
     measured_warnings,
 )
 """Kinds of symptoms, in the order in which they are shown.  A new kind is a function of the part of a run that is

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from itertools import product
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from pvmc.analysis.sign_symptoms import is_positive, positive_state
+from pvmc.analysis.symptom import Judged
 from pvmc.config import KeyProblem, RawInput, stored_tables, validate
 from pvmc.exact import Basis, ground_state
 from pvmc.flips import FlipSets
@@ -258,3 +262,40 @@ def test_what_is_measured_is_of_the_spins_that_are_not_turned(field: float | lis
     assert np.all(vector * np.sign(vector[0]) > 0)
     np.testing.assert_allclose(means[0], frame_signs(one) * means[1], atol=1e-9)
     assert min(means[0]) < 0
+
+
+# Warnings of a run ----------------------------------------------------------------------------------------------------
+
+RING = 'lattice = {kind = "chain", length = 6}\n'
+OF_RUNS = [
+    ('model = "ising"\nfield = -1.0\nrotate = false', '"real"', -1.0, 'take hamiltonian.rotate = "auto"'),
+    ('model = "ising"\nfield = -1.0\nrotate = true', '"real"', -1.0, ""),
+    ('model = "ising"\nfield = -1.0\nrotate = false', '"complex"', -1.0, ""),
+    ('model = "heisenberg"\nmarshall = false', '"real"', -0.2, 'take hamiltonian.marshall = "auto"'),
+    ('model = "j1j2"\nj2 = 0.4\nmarshall = true', '"real"', -0.2, 'take ansatz.weights = "complex"'),
+    ('model = "j1j2"\nj2 = 0.4\nmarshall = true', '"real"', -1.2879, ""),  # the exact energy is reached
+]
+
+
+@pytest.mark.parametrize(("hamiltonian", "weights", "energy", "cure"), OF_RUNS)
+def test_a_positive_state_of_another_ground_state_is_warned_of(
+    hamiltonian: str, weights: str, energy: float, cure: str
+) -> None:
+    text = f'{RING}ansatz = {{kind = "rbm", weights = {weights}}}\n[hamiltonian]\n{hamiltonian}\n'
+    run = SimpleNamespace(
+        config=tomllib.loads(text),
+        config_text=text,
+        path="run.h5",
+        reference_energy_per_site=-1.2879,
+        error_scale_per_site=1.0,
+    )
+    part = cast("Judged", SimpleNamespace(run=run, energy=SimpleNamespace(mean=energy)))
+    found = list(positive_state(part))
+    assert [symptom.text.partition("; ")[2] for symptom in found] == ([cure] if cure else [])
+
+
+def test_products_are_positive_where_all_factors_are() -> None:
+    real, other = {"kind": "rbm", "weights": "real"}, {"kind": "jastrow", "weights": "complex"}
+    assert is_positive({"kind": "product", "factors": [real, real]})
+    assert not is_positive({"kind": "product", "factors": [real, other]})
+    assert not is_positive({"kind": "projected", "inner": real})
