@@ -6,10 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import Any, TypeGuard
 
+import numpy as np
+
+from pvmc.analysis.digits import plain
 from pvmc.analysis.leak import LeakFound
 from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.io.measurement import Measurement
-from pvmc.statistics.thresholds import FEWEST_PER_MEASUREMENT, LARGEST_R_HAT
+from pvmc.statistics.relative import rounding_of
+from pvmc.statistics.thresholds import FEWEST_JUDGED, FEWEST_PER_MEASUREMENT, LARGEST_R_HAT, OUTLIER_DEVIATIONS
 
 
 def measured_warnings(part: Judged) -> Iterator[Symptom]:
@@ -19,8 +23,31 @@ def measured_warnings(part: Judged) -> Iterator[Symptom]:
         StorageError: the file cannot be read any more.
     """
     for one in part.run.measurements:
-        for text in _warnings(one, part.run.n_sites):
+        for text in (*_warnings(one, part.run.n_sites), *outlier(part, one)):
             yield Symptom("measurement", f"measurement {one.number}: {text}")
+
+
+def outlier(part: Judged, measurement: Measurement) -> Iterator[str]:
+    """Parameters of a settled part of a run whose measured energy lies far above the part's mean."""
+    energy, iteration = measurement.estimates.get("energy"), measurement.attributes.get("iteration")
+    run, rows = part.run, part.rows
+    if (
+        energy is None
+        or not part.settled
+        or part.energy.n < FEWEST_JUDGED
+        or not isinstance(iteration, int | np.integer)
+    ):
+        return
+    if iteration < run.iteration[rows[0]] or run.attributes.get("energy_units") != energy.units:
+        return
+    value, error = float(energy.value) / run.n_sites, float(energy.error) / run.n_sites
+    energies = run.energy_per_site[rows]
+    scatter = 1.4826 * float(np.median(np.abs(energies - np.median(energies))))
+    typical = math.hypot(scatter, error, part.energy.error) + rounding_of(part.energy.mean, run.radius / run.n_sites)
+    if value > part.energy.mean + OUTLIER_DEVIATIONS * typical:
+        text = f"its parameters, of iteration {iteration}, are an outlier: E/N is {plain(value, error)}, and"
+        mean = plain(part.energy.mean, part.energy.error)
+        yield f"{text} {mean} on average over the settled iterations; measure with --iteration best"
 
 
 def _warnings(measurement: Measurement, n_sites: int) -> Iterator[str]:
@@ -29,12 +56,16 @@ def _warnings(measurement: Measurement, n_sites: int) -> Iterator[str]:
     if attributes.get("status", "finished") != "finished":
         yield f"not at its end after {samples} samples: it runs, or was stopped and goes on with pvmc measure --resume"
     if _is_counted(measurement):
+        if zeros := str(attributes.get("forced_to_zero", "")).strip():
+            yield zeros
         return
     yield from _disagreement(attributes)
     tau = attributes.get("autocorrelation_time")
     if samples and _is_positive(tau) and samples / tau < FEWEST_PER_MEASUREMENT:
         yield f"{samples / tau:.0f} independent samples (tau {tau:.2g}): its errors are themselves not known to 10 %"
     yield from _leak(measurement, n_sites)
+    if zeros := str(attributes.get("forced_to_zero", "")).strip():
+        yield zeros
     if names := str(attributes.get("unreliable", "")).strip():
         yield f"errors that are not to be trusted: {names}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pvmc.cli.arguments import add_command
-from pvmc.cli.values import count, positive, positive_number
+from pvmc.cli.values import count, iteration, positive, positive_number
 from pvmc.commands import measuring
 
 
@@ -39,7 +39,13 @@ def add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
         metavar="X",
         help="stop when the error of the energy per site is below X, after 10 million configurations or --samples",
     )
-    parser.add_argument("--iteration", type=count, metavar="K", help="whose parameters; default: the last saved ones")
+    parser.add_argument(
+        "--iteration",
+        type=iteration,
+        metavar="K",
+        help="whose parameters: a number, last (the last saved ones; default) or best (the smallest variance of those "
+        "saved since the energy has settled)",
+    )
     parser.add_argument("--seed", type=count, metavar="S", help="of the random numbers; default: by the run's own")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of [sampler]; may be repeated"

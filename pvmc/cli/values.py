@@ -30,6 +30,16 @@ def count(text: str) -> int:
     return int(text)
 
 
+def iteration(text: str) -> int | str | None:
+    """Whose parameters: a number, "best", or None for "last"."""
+    if text in ("best", "last"):
+        return text if text == "best" else None
+    try:
+        return count(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 0, best or last, not '{text}'") from None
+
+
 def seconds(text: str) -> float:
     """A time > 0, of an option whose value may be left out and then could swallow what follows."""
     try:

@@ -138,6 +138,16 @@ class Operator:
         """The amplitudes: a group of products of spins for each of ``flips``."""
         return self._amplitudes
 
+    def letter_parities(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Of each Pauli string, bool (n_strings,): whether n_Y, n_X + n_Y and n_Y + n_Z are odd."""
+        terms = self._amplitudes
+        flips = np.diff(self.flips.offsets) % 2 == 1
+        flipped = np.repeat(flips, np.diff(terms.group_offsets))
+        imaginary = np.asarray(terms.coefficients.imag != 0)
+        signs = [np.diff(part.site_offsets) % 2 == 1 for part in (self._diagonal, terms)]
+        none = np.zeros(len(signs[0]), dtype=np.bool_)
+        return np.concatenate([none, imaginary]), np.concatenate([none, flipped]), np.concatenate(signs)
+
     @cached_property
     def radius(self) -> float:
         """Bound on half the width of the spectrum: the sum of |c_P| over the Pauli strings P but the identity."""

@@ -308,6 +308,7 @@ SAMPLED_ATTRIBUTES = (
     Attribute("largest_r_hat", float, "the largest R-hat of all local values"),
     Attribute("largest_r_hat_of", str, "the dataset that it belongs to"),
     Attribute("unreliable", str, "datasets whose errors cannot be trusted, with commas; the terminal said why"),
+    Attribute("forced_to_zero", str, "values that symmetry or reality forces to zero and that are not; missing: none"),
     Attribute("samples", int, "configurations that were asked for"),
     Attribute("until_error", float, "error of the energy per site that was asked for, if one was"),
 )

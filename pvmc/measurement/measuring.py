@@ -12,16 +12,21 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.analysis.average import judged
+from pvmc.analysis.measured_warnings import outlier
 from pvmc.ansatz.base import Floats, WaveFunction
 from pvmc.compilation import start_compiler
 from pvmc.errors import NumericalError
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
+from pvmc.io.reader import open_run
+from pvmc.io.schema import FILE_NAME
 from pvmc.job import Job
 from pvmc.measurement.chains import Chains
 from pvmc.measurement.dense import dense_vector
 from pvmc.measurement.enumerated import enumerated
+from pvmc.measurement.forbidden import advice, forced_to_zero
 from pvmc.measurement.frozen import first_walkers, walk
 from pvmc.measurement.goal import Goal
 from pvmc.measurement.notebook import Notebook, energy_estimates, table
@@ -85,7 +90,7 @@ class Measuring:
             vector = dense_vector(self.psi, basis)
             for tally in self.tallies:
                 found |= tally.of_vector(vector, basis)
-        self._finish("finished", energy, (0.0, 0.0), found, {}, notebook)
+        self._finish("finished", energy, (0.0, 0.0), found, self._forced_to_zero(found), notebook)
 
     def sampled(self, goal: Goal, settings: dict[str, Any], watcher: StopWatcher) -> int:
         """Collective. Batch after batch until the goal or a stop; the exit code."""
@@ -197,6 +202,7 @@ class Measuring:
         about["unreliable"] = ", ".join(doubts)
         e_infinite = self.job.operator.infinite_temperature_energy
         jackknife = everything.jackknife_errors(self._n_sites, e_infinite)
+        about |= self._forced_to_zero(found)
         self._finish(status, energy, jackknife, found, about, notebook)
         if r_hats[worst] > LARGEST_R_HAT:
             warn(
@@ -205,6 +211,15 @@ class Measuring:
             )
         for text in doubts.values():
             warn(text)
+
+    def _forced_to_zero(self, found: Mapping[str, Estimate]) -> dict[str, str]:
+        """What symmetry or reality forces to zero and is not, as an attribute; a warning, on the root."""
+        texts = forced_to_zero(self.job, self.observables, found)
+        if not texts:
+            return {}
+        text = advice(texts, self.job.config.ansatz.model_dump())
+        warn(text)
+        return {"forced_to_zero": text}
 
     def _finish(
         self,
@@ -223,6 +238,9 @@ class Measuring:
         notebook.close()
         stored = notebook.store(status, estimates, energy, coordinates, about)
         print(table(stored, self._n_sites), flush=True)
+        if self.plan.file.name == FILE_NAME:  # a fit has no iterations to compare with
+            for text in outlier(judged(open_run(self.plan.file)), stored):
+                warn(text)
 
     def _last_words(
         self,

@@ -6,15 +6,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.analysis.best import best_iteration
 from pvmc.config import RawInput, overridden, stored_tables
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
 from pvmc.io.measurement import Measurement, following
 from pvmc.io.parameters import SavedParameters
+from pvmc.io.reader import open_run
 from pvmc.measurement.frozen import IGNORED, read_state
 
 SEED_LIMIT = 2**63
@@ -32,7 +35,8 @@ class MeasureRequest:
         observables: see :func:`pvmc.measurement.observables.names_of`; none for all.
         samples: configurations to measure; with ``until_error`` the most.  None for the default.
         until_error: error of the energy per site at which to stop, in units of energy; None to measure ``samples``.
-        iteration: whose parameters; None for the last saved ones.
+        iteration: whose parameters; None for the last saved ones, "best" for those of the settled iterations after
+            which the variance was smallest.
         seed: of the random numbers; None for the run's seed and the number of the measurement.
         overrides: ``sampler.KEY=VALUE`` (and keys of how the run stops).
         resume: go on with the last measurement.
@@ -43,7 +47,7 @@ class MeasureRequest:
     observables: Sequence[str] = ()
     samples: int | None = None
     until_error: float | None = None
-    iteration: int | None = None
+    iteration: int | Literal["best"] | None = None
     seed: int | None = None
     overrides: Sequence[str] = ()
     resume: bool = False
@@ -94,7 +98,8 @@ def make_plan(request: MeasureRequest) -> Plan:
         InputError: no such run or parameters, keys that a measurement does not have, or nothing to go on with.
         StorageError: a file cannot be read.
     """
-    state, found = read_state(request.path, request.iteration)
+    iteration = best_iteration(open_run(request.path)) if request.iteration == "best" else request.iteration
+    state, found = read_state(request.path, iteration)
     saved, raw = state.saved, _overridden(state.raw, request)
     if request.resume:
         return _resumed(request, raw, saved, found)

@@ -136,6 +136,18 @@ LEAK_V_SCORE = 1e-3
 """V-score N leak / (E - E_inf)^2 below which a leak is no matter: so good a state is good with it as well."""
 # ---- observables -----------------------------------------------------------------------------------------------------
 
+FORBIDDEN_DEVIATIONS = 5.0
+"""Errors by which an expectation value that symmetry or reality forces to zero may differ from it: by chance in one of
+two million."""
+
+LARGEST_FORBIDDEN = 1e-4
+"""Modulus up to which such a value is no matter (a pure number; per site, for magnetisations): a state with a relative
+error of 1e-8 may have it."""
+
+OUTLIER_DEVIATIONS = 5.0
+"""Scatters of the iterations' energies (robust, with the errors of both) by which a measured energy may lie above the
+mean of the settled iterations before the parameters that were measured count as an outlier."""
+
 LARGEST_SWAP_ERROR = 0.1
 """Relative error of <Swap> above which an entropy is unreliable.  -ln is biased by half the square of it: at 0.1, by a
 twentieth of the error."""

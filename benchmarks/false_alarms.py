@@ -1,0 +1,63 @@
+"""Warnings of good runs: the inputs of configs/validation, and what pvmc status would say of each.
+
+    python benchmarks/false_alarms.py [--factor F] [--output DIRECTORY] [NAME ...]
+
+Each input runs for F times its own iterations (2 by default, long enough to settle), and a line says how good it is and
+what it is warned of.  The last line counts; the exit code is 1 where there is a warning.  Some ten minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from pvmc.analysis.average import judged
+from pvmc.analysis.symptoms import symptoms
+from pvmc.cli import main as pvmc
+from pvmc.io.reader import open_run
+from pvmc.job import load_job
+
+INPUTS = Path(__file__).resolve().parents[1] / "configs" / "validation"
+
+
+def main() -> int:
+    """The exit code: 1 where a run is warned of."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of inputs; default: all")
+    parser.add_argument("--factor", type=float, default=2.0, metavar="F", help="times the input's iterations; default: 2")
+    parser.add_argument("--output", type=Path, metavar="DIRECTORY", help="keep the runs here, and read those there again")
+    options = parser.parse_args()
+    paths = [path for path in sorted(INPUTS.glob("*.toml")) if not options.names or path.stem in options.names]
+    warned = 0
+    print(f"{'input':<28}{'iterations':>11}{'relative error':>16}{'V-score':>10}  warnings")
+    with tempfile.TemporaryDirectory() as scratch:
+        for path in paths:
+            found = symptoms(part := judged(open_run(run(path, options.output or Path(scratch), options.factor))))
+            scale, exact = part.run.error_scale_per_site, part.run.reference_energy_per_site
+            error = "-" if scale is None or exact is None else f"{(part.energy.mean - exact) / scale:.1e}"
+            texts = "; ".join(f"{one.name}: {one.text}" for one in found) or "none"
+            v_score = f"{part.mean('v_score') or 0.0:.1e}"
+            print(f"{path.stem:<28}{len(part.run.iteration):>11}{error:>16}{v_score:>10}  {texts}", flush=True)
+            warned += bool(found)
+    print(f"{warned} of {len(paths)} runs are warned of")
+    return 1 if warned else 0
+
+
+def run(path: Path, output: Path, factor: float) -> Path:
+    """The directory of a run of an input, which is made unless it is there."""
+    directory = output / path.stem
+    if not (directory / "run.h5").exists():
+        iterations = round(factor * load_job(path).config.run.iterations)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            code = pvmc(["run", str(path), "--output", str(directory), "--set", f"run.iterations={iterations}"])
+        if code != 0:
+            raise SystemExit(f"{path}: the run ended with {code}")
+    return directory
+
+
+if __name__ == "__main__":
+    sys.exit(main())
