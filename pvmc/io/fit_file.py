@@ -191,7 +191,7 @@ def _fit(file: h5py.File, location: Path) -> Fit:
 
 
 def _scale(dataset: h5py.Dataset, scale: h5py.Dataset, name: str) -> None:
-    """Gives the one axis of a dataset its scale; makes the scale itself into one."""
+    """Give the one axis of a dataset its scale; make the scale itself into one."""
     if dataset == scale:
         scale.make_scale(name)
     else:
