@@ -380,7 +380,8 @@ def job_sector(job: Job) -> Sector:
 
 def recorded(sector: Sector) -> dict[str, str | float]:
     """What the results file says of a sector."""
-    known = {} if sector.ground is None else {"ground_energy": sector.ground.energy}
+    energies = {"ground_energy": sector.ground.energy if sector.ground else None, "product_energy": sector.product}
+    known = {name: energy for name, energy in energies.items() if energy is not None}
     return {"sector": sector.words, "ground_sector": sector.ground_words, "elsewhere": sector.elsewhere} | known
 
 

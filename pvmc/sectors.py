@@ -12,6 +12,7 @@ from pvmc.ansatz.symmetry import SymmetryGroup, claimed_symmetry
 from pvmc.exact import Reference, find_reference
 from pvmc.exact.characters import Numbers, characters_of, positive_characters
 from pvmc.exact.ground_sector import SAME_LEVEL, SEARCHED_SITES, GroundSector, ground_sector, polarised_energies
+from pvmc.exact.likely_sector import likely_sector
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.hamiltonians.pairs import is_rotation_invariant
 from pvmc.job import Job
@@ -34,6 +35,8 @@ class Sector:
         ground_words: quantum numbers of the ground state, as far as they are known.
         elsewhere: what is wrong, and the key to change, where the ground state is known not to be among the states;
             else empty.
+        product: the lower energy of the states of all spins up and all down, where the magnetisation is conserved and
+            another one is kept.
     """
 
     words: str
@@ -41,6 +44,7 @@ class Sector:
     ground: Reference | None
     ground_words: str
     elsewhere: str
+    product: float | None = None
 
 
 def sector_of(job: Job, *, most_sites: int = SEARCHED_SITES, largest: int = AUTOMATIC_DIMENSION) -> Sector:
@@ -99,8 +103,13 @@ class _Search:
         ground = self._ground(level)
         fits = self._fits() if level is not None else None
         reference = self._symmetric(fits, level)
-        wrong = self._wrong_magnetization(level, ground) or self._wrong_symmetry(level, reference, fits)
-        return Sector(words_of(self._job), reference, ground, in_words(self._all) if self._all else "", wrong)
+        wrong = self._wrong_magnetization(level, ground) or self._unlikely_magnetization()
+        wrong = wrong or self._wrong_symmetry(level, reference, fits)
+        product = None
+        if self._magnetization is not None and abs(self._magnetization) < self._operator.n_sites:
+            product = min(polarised_energies(self._operator).values())
+        known = in_words(self._all) if self._all else ""
+        return Sector(words_of(self._job), reference, ground, known, wrong, product)
 
     def answer(self, magnetization: int | None) -> Answer | None:
         """The lowest energy of a magnetisation, or of all."""
@@ -223,6 +232,20 @@ class _Search:
         return (
             f"the ground state has {in_words(known)} and E = {ground.energy:.10g}; the states of this input have "
             f"magnetisation {magnetization}{here}: set sampler.magnetization = {known.preferred}, or leave it out"
+        )
+
+    def _unlikely_magnetization(self) -> str:
+        """One line where the magnetisation of the ground state is not known, but likely another one."""
+        magnetization, config, n_sites = self._magnetization, self._job.config, self._operator.n_sites
+        if self._all is not None or magnetization is None:
+            return ""
+        likely = likely_sector(config.lattice, config.hamiltonian, n_sites)
+        if likely is None or likely.lowest <= magnetization <= likely.highest:
+            return ""
+        return (
+            f"the ground state is likely to have another magnetisation: on {likely.sites} sites of the same kind it is "
+            f"{likely.found}, in proportion {likely.guess} on {n_sites}; the states of this input have magnetisation "
+            f"{magnetization}: try sampler.magnetization = {likely.guess}"
         )
 
     def _wrong_symmetry(self, level: Reference | None, reference: Reference | None, fits: bool | None) -> str:

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pvmc.analysis.symptom import Judged, Symptom
+from pvmc.statistics.thresholds import ABOVE_PRODUCT
+
+ROUNDING = 1e-12
+"""Differences of energies, relative to the width of the spectrum, that are rounding."""
 
 
 def wrong_sector(part: Judged) -> Iterator[Symptom]:
     """Quantum numbers, fixed by the input, that the ground state does not have: known before the run began."""
     if part.run.elsewhere:
         yield Symptom("sector", part.run.elsewhere)
+
+
+def above_product(part: Judged) -> Iterator[Symptom]:
+    """An energy above that of the states of all spins up or down, which has another magnetisation."""
+    product, mean = part.run.product_energy, part.energy
+    if product is None or part.run.elsewhere or not part.settled:
+        return
+    if mean.mean > product / part.run.n_sites + ABOVE_PRODUCT * mean.error + ROUNDING * part.run.radius:
+        text = f"energy above that of all spins up or all down, {product / part.run.n_sites:.8g} per site"
+        yield Symptom("sector", f"{text}: the ground state has another magnetisation; change sampler.magnetization")
 
 
 def is_product_state(part: Judged) -> bool:

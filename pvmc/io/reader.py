@@ -48,6 +48,8 @@ class Run:
         radius: bound on half the width of the spectrum of H, a total energy; 0 in files of versions that had none.
         sector: quantum numbers that the states of the run have; empty where none is fixed, and in files of earlier
             versions.
+        product_energy: lower total energy of the states of all spins up and all down, where the run keeps another
+            magnetisation that H conserves; else None.
         elsewhere: why the ground state is not among these states, and the key to change; empty where it is, or where
             that is not known.
         message: why the run stopped or failed; else empty.
@@ -67,6 +69,7 @@ class Run:
     trials: tuple[Trial, ...] = ()
     radius: float = 0.0
     sector: str = ""
+    product_energy: float | None = None
     elsewhere: str = ""
 
     @property
@@ -231,6 +234,7 @@ def _run(file: h5py.File, path: Path) -> Run:
         trials=_trials(file),
         radius=float(reference.get("radius", 0.0)),
         sector=_text(reference.get("sector", "")),
+        product_energy=None if (energy_up := reference.get("product_energy")) is None else float(energy_up),
         elsewhere=_text(reference.get("elsewhere", "")),
     )
 

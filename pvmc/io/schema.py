@@ -238,7 +238,8 @@ Attributes, present when known: `energy` (total, in units of energy), the lowest
 Pauli strings, in units of energy: what errors are relative to where the exact energy is zero).  Text, empty where there
 is nothing to say, and missing in files of earlier versions: `sector` (magnetisation and symmetries that these states
 have by construction), `ground_sector` (the magnetisation of the ground state) and `elsewhere` (why the ground state is
-not among these states, with the key to change).  `ground_energy` (total) is that of the ground state, where known.
+not among these states, with the key to change).  `ground_energy` (total) is that of the ground state, where known;
+`product_energy` the lower one of the states of all spins up and all down, where the run keeps another magnetisation.
 """
 
 

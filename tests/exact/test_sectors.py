@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import operator
 import tomllib
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from scipy import sparse
 
+from pvmc.analysis.average import judged
+from pvmc.analysis.sector_symptoms import above_product
 from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.cli import main
 from pvmc.config import RawInput, to_toml, validate
@@ -19,14 +23,18 @@ from pvmc.exact import Basis, ground_state, heisenberg_chain_energy
 from pvmc.exact.bethe import heisenberg_chain_magnetizations
 from pvmc.exact.characters import characters_of, positive_characters
 from pvmc.exact.ground_sector import all_sectors, ground_sector, pair_bound, polarised_energies
+from pvmc.exact.likely_sector import likely_sector, smaller_lattices
+from pvmc.hamiltonians import HamiltonianSpec
 from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_rotation_invariant
 from pvmc.hamiltonians.signs import is_stoquastic
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
+from pvmc.lattice import ChainSpec, LatticeSpec
 from pvmc.sectors import exact_answer, sector_of
 from tests.helpers import pauli
 
 RBM = {"kind": "rbm", "alpha": 1}
+SPECS: TypeAdapter[HamiltonianSpec] = TypeAdapter(HamiltonianSpec)
 
 
 def make_job(
@@ -275,7 +283,48 @@ def test_forty_sites(model: dict[str, Any], magnetization: int, method: str) -> 
 def test_what_is_not_known_of_forty_sites() -> None:
     job = make_job({"model": "xxz", "anisotropy": 0.5, "field": 0.5}, 40)
     assert ground_sector(job.operator) is None and job.sampler.magnetization == 0
-    assert sector_of(job).elsewhere == ""
+    assert "likely to have another magnetisation: on 16 sites of the same kind it is 4" in sector_of(job).elsewhere
+    assert exact_answer(job, only_magnetization=False) is None
+
+
+@pytest.mark.parametrize("field", [0.0, 0.2, 0.5, -0.5, 0.8])
+def test_a_small_lattice_tells_the_likely_magnetisation(field: float) -> None:
+    """Of the XX ring of 40 sites: free fermions of energies cos k - h, an even number of them."""
+    n_sites = 40
+    model = {"model": "xxz", "anisotropy": 0.0, "field": field}
+    likely = likely_sector(ChainSpec(kind="chain", length=n_sites), SPECS.validate_python(model), n_sites)
+    levels = np.cos(2 * np.pi * (np.arange(n_sites) + 0.5) / n_sites)
+    exact = 2 * int(np.count_nonzero(levels < field)) - n_sites
+    assert likely is not None and likely.sites == 16
+    assert likely.lowest <= exact <= likely.highest
+    text = sector_of(make_job(model, n_sites, sampler={"magnetization": 0})).elsewhere
+    assert bool(text) == (abs(field) >= 0.5)
+    if text:
+        assert f"try sampler.magnetization = {likely.guess}" in text
+        assert sector_of(make_job(model, n_sites, sampler={"magnetization": exact})).elsewhere == ""
+
+
+@pytest.mark.parametrize(
+    ("lattice", "sizes"),
+    [
+        ({"kind": "chain", "length": 40}, [16, 14, 12, 10, 8, 6, 4, 2]),
+        ({"kind": "chain", "length": 7}, [5, 3, 1]),
+        ({"kind": "rectangle", "size": [6, 6]}, [(4, 4), (6, 2), (2, 6), (4, 2), (2, 4), (2, 2)]),
+        ({"kind": "rectangle", "supercell": [[4, 2], [-2, 4]]}, []),
+        ({"kind": "graph", "edges": [[0, 1], [1, 2]]}, []),
+    ],
+)
+def test_smaller_lattices(lattice: dict[str, Any], sizes: list[Any]) -> None:
+    spec: Any = TypeAdapter(LatticeSpec).validate_python(lattice)
+    assert [getattr(small, "length", None) or small.size for small in smaller_lattices(spec, 16)] == sizes
+
+
+def test_nothing_is_likely_where_sites_differ() -> None:
+    spec = ChainSpec(kind="chain", length=40)
+    for field in ([0.5] * 40, {"seed": 1, "width": 1.0}):
+        assert likely_sector(spec, SPECS.validate_python({"model": "heisenberg", "field": field}), 40) is None
+    terms = {"model": "terms", "terms": [[1.0, "Z0 Z39"]]}
+    assert likely_sector(spec, SPECS.validate_python(terms), 40) is None
 
 
 # Symmetries -----------------------------------------------------------------------------------------------------------
@@ -457,12 +506,28 @@ def test_a_run_elsewhere_warns_from_beginning_to_end(file: str, capsys: pytest.C
     assert text in capsys.readouterr().err and text in open_run("r").elsewhere
 
 
+def test_an_energy_above_that_of_all_spins_up_is_a_warning(file: str) -> None:
+    """Where nothing was known before: the mean is compared with the energy that the file holds."""
+    assert (
+        main(["run", file, "--output", "r", "--set", "sampler.magnetization=0", "--set", "hamiltonian.field=0.0"]) == 0
+    )
+    run = open_run("r")
+    assert run.product_energy == 2.0  # 8 bonds of 1/4
+    below = replace(run, product_energy=-4.0)
+    for given, expected in ((run, False), (below, True)):
+        part = replace(judged(given), settled=True)
+        assert bool(list(above_product(part))) == expected
+    (symptom,) = above_product(replace(judged(below), settled=True))
+    assert "-0.5 per site" in symptom.text and "change sampler.magnetization" in symptom.text
+    assert not list(above_product(replace(judged(below), settled=False)))
+
+
 def test_files_without_a_sector_can_be_read(file: str) -> None:
     import h5py
 
     assert main(["run", file, "--output", "r", "--set", "sampler.magnetization=0"]) == 0
     with h5py.File("r/run.h5", "r+") as stored:
-        for name in ("sector", "ground_sector", "elsewhere", "ground_energy"):
+        for name in ("sector", "ground_sector", "elsewhere", "ground_energy", "product_energy"):
             del stored["reference"].attrs[name]
     run = open_run("r")
     assert (run.sector, run.elsewhere) == ("", "") and run.reference_energy is not None
