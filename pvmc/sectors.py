@@ -132,7 +132,7 @@ class _Search:
 
     def projected_answer(self, magnetization: int | None) -> Answer | None:
         """The lowest energy of the quantum numbers of the wave function, at a magnetisation or at all."""
-        from pvmc.exact.sector import sector_reference  # scipy's sparse matrices: a closed solution needs none
+        from pvmc.exact.sector import sector_reference
 
         assert self._group is not None
         n_sites, searched = self._operator.n_sites, [magnetization]
@@ -250,8 +250,14 @@ class _Search:
 
     def _wrong_symmetry(self, level: Reference | None, reference: Reference | None, fits: bool | None) -> str:
         """One line where the ground state of the magnetisation does not have the symmetries of the wave function."""
-        if level is None or fits or (fits is None and reference is None):
+        if level is None or fits or self._group is None or (fits is None and reference is None):
             return ""
+        from pvmc.exact.sector import is_within_reach
+
+        if reference is None and is_within_reach(
+            self._operator.n_sites, self._group, self._magnetization, self._largest
+        ):
+            return ""  # an empty sector, which ends a run by itself
         if reference is not None and self._same(reference.energy, level.energy):
             return ""
         ansatz = self._job.config.ansatz

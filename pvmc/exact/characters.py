@@ -8,14 +8,18 @@ state, psi(s) = prod_{i in B} s_i |psi(s)| (W. Marshall, Proc. R. Soc. A 232, 48
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from pvmc.exact.basis import Basis
-from pvmc.exact.sector import Symmetries
 from pvmc.hamiltonians.operator import Operator
 from pvmc.hamiltonians.pairs import sign_of_ground_state
 from pvmc.hamiltonians.signs import is_stoquastic
+
+if TYPE_CHECKING:  # it loads scipy's sparse matrices
+    from pvmc.exact.sector import Symmetries
 
 Numbers = npt.NDArray[np.complex128]
 

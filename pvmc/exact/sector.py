@@ -58,6 +58,12 @@ def sector_basis(group: Symmetries, basis: Basis) -> sparse.csc_array:
     return sparse.csc_array(states[:, kept] @ sparse.diags_array(1.0 / norms[kept]))
 
 
+def is_within_reach(n_sites: int, group: Symmetries, magnetization: int | None, largest: int) -> bool:
+    """Whether the states of N spins with the characters of a group are diagonalised; see :func:`sector_reference`."""
+    size = dimension(n_sites, magnetization)
+    return n_sites <= MAX_SITES and size <= largest and size * len(group.signs) <= LARGEST_WORK
+
+
 def sector_reference(
     operator: Operator, group: Symmetries, magnetization: int | None, largest: int = AUTOMATIC_DIMENSION
 ) -> Reference | None:
@@ -71,8 +77,7 @@ def sector_reference(
     """
     if magnetization not in (0, None) and np.any(group.signs < 0):
         return None  # a flip of all spins leads out of a magnetisation other than 0
-    size = dimension(operator.n_sites, magnetization)
-    if operator.n_sites > MAX_SITES or size > largest or size * len(group.signs) > LARGEST_WORK:
+    if not is_within_reach(operator.n_sites, group, magnetization, largest):
         return None
     basis = Basis.enumerate(operator.n_sites, magnetization)
     states = sector_basis(group, basis)
