@@ -38,7 +38,7 @@ def make_job(sr: dict[str, Any] | None = None, **settings: Any) -> Job:
         "ansatz": {"kind": "rbm", "alpha": 1},
         "sampler": {"moves": {"exchange": 1.0}, "walkers": 64, "block_width": 16, "samples": 256},
         "sr": {"learning_rate": 0.05, **(sr or {})},
-        "run": {"iterations": ITERATIONS, "save_every": 5, **settings},
+        "run": {"iterations": ITERATIONS, "save_every": 5, "checkpoint": {"seconds": 0}, **settings},
     }
     return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
 
@@ -196,7 +196,7 @@ def test_a_checkpoint_of_iterations_that_no_longer_count_is_replaced(
     comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after it has gone back behind its last checkpoint, a run goes on from where it went back to."""
-    job, directory, whole = make_job(checkpoint={"iterations": 6, "minutes": 0, "cost": 1.0}), new(), new()
+    job, directory, whole = make_job(checkpoint={"iterations": 6, "minutes": 0, "seconds": 0, "cost": 1.0}), new(), new()
     trouble(monkeypatch, 7, 7)
     assert carry_out(job, whole, comm) == 0
     trouble(monkeypatch, 7, 7)
@@ -262,7 +262,7 @@ def test_ranks_that_differ_do_not_replace_good_checkpoints(
     monkeypatch.setattr("pvmc.driver.require_identical", differ)
     directory = new()
     with pytest.raises(DifferentRanks):
-        carry_out(make_job(checkpoint={"iterations": 5, "minutes": 0, "cost": 1.0}), directory, comm)
+        carry_out(make_job(checkpoint={"iterations": 5, "minutes": 0, "seconds": 0, "cost": 1.0}), directory, comm)
     comm.barrier()
     checkpoint, _ = latest_checkpoint(directory)
     assert checkpoint is not None and checkpoint.iteration in (5, 10)
