@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.analysis.digits import plain
 from pvmc.ansatz import RBM
 from pvmc.ansatz.base import Floats, WaveFunction
 from pvmc.compilation import start_compiler
@@ -169,13 +170,13 @@ class ImportedRun:
         job, energy = self.request.job, measured.energy
         n_sites, unit = job.lattice.n_sites, job.config.hamiltonian.energy_unit
         per_site, error = energy.mean.real / n_sites, energy.error / n_sites
-        print(f"E/N = {per_site:.8f} +- {error:.1e} {unit}, {energy.n_samples} samples")
+        print(f"E/N = {plain(per_site, error)} +- {error:.1e} {unit}, {energy.n_samples} samples")
         variance = energy.variance / n_sites
         print(f"variance/N = {variance:.3e}, R-hat {energy.r_hat:.4f}, acceptance {energy.acceptance:.3f}")
         if self.reference:
             exact = self.reference.energy
             relative = abs(energy.mean.real - exact) / (error_scale(exact, job.operator.radius) or 1.0)
-            print(f"exact E/N = {exact / n_sites:.8f}, relative error {relative:.2e}")
+            print(f"exact E/N = {exact / n_sites:.10g}, relative error {relative:.2e}")
         if measured.warning:
             warn(f'{measured.warning}; here sampler.start = "neel" may keep walkers out')
         elif energy.r_hat > r_hat_limit(BATCHES * job.sampler.n_draws):

@@ -261,7 +261,7 @@ class Recorder:
         if self.reference:
             per_site = self.reference.energy / job.lattice.n_sites
             unit = job.config.hamiltonian.energy_unit
-            print(f"exact E/N = {per_site:.10f} {unit} ({self.reference.method})")
+            print(f"exact E/N = {per_site:.10g} {unit} ({self.reference.method})")
         if self.resumption:
             print(f"going on from iteration {self.resumption.iteration}")
         print(f"writing {self.writer.path}", flush=True)

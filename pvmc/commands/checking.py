@@ -30,8 +30,8 @@ def exact(options: argparse.Namespace) -> int:
             f"{job.lattice.n_sites} sites are more than the {LANCZOS_SITES} that can be diagonalised"
         )
     reference = answer.reference
-    print(f"E   = {reference.energy:.12f} {config.hamiltonian.energy_unit}  ({reference.method})")
-    print(f"E/N = {reference.energy / job.lattice.n_sites:.12f}")
+    print(f"E   = {reference.energy:.13g} {config.hamiltonian.energy_unit}  ({reference.method})")
+    print(f"E/N = {reference.energy / job.lattice.n_sites:.13g}")
     for line in answer.lines:
         print(line)
     return 0

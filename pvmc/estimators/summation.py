@@ -59,13 +59,35 @@ def sum_of_blocks(partials: Floats, comm: Communicator, exact: bool) -> Floats:
         exact: the same bits at any number of ranks, by integers; else a plain floating-point sum.
 
     Returns:
-        float64 (m,); with ``exact``, NaN where a summand is NaN or not below 1e30.
+        float64 (m,); with ``exact``, NaN where a summand is NaN or infinite.
     """
     if not exact:
         return comm.sum(partials.sum(axis=0))
+    units = common_units(partials, comm)
     limbs = np.zeros((LIMBS + 1, partials.shape[1]), dtype=np.int64)
-    cut(partials, limbs)
-    return joined(comm.sum(limbs))
+    cut(partials / units, limbs)
+    return joined(comm.sum(limbs)) * units
+
+
+UNIT_BITS = 2 * LIMB_BITS
+"""Units are powers of 2 with exponents that are multiples of this: numbers of order 2^-40 to 2^40 have the unit 1."""
+
+
+def common_units(partials: Floats, comm: Communicator) -> Floats:
+    """Collective. Powers of 2 near the largest modulus in each column over all ranks, float64 (m,); 1 where all are 0.
+
+    Numbers much larger or smaller than 1, such as energies in joule, would not fit into the quanta, or be lost.
+    """
+    moduli = np.abs(partials)
+    exponents = np.frexp(np.where(np.isfinite(moduli), moduli, 0.0))[1].astype(np.int64)
+    exponents = np.where(moduli > 0, exponents, -_NOTHING)
+    largest = comm.max(exponents.max(axis=0, initial=-_NOTHING))
+    steps = np.where(largest > -_NOTHING, np.rint(largest / UNIT_BITS), 0.0)
+    return np.ldexp(1.0, UNIT_BITS * steps.astype(np.int64))
+
+
+_NOTHING = 1 << 20
+"""No exponent of a float64 is as large."""
 
 
 class ExactSum:

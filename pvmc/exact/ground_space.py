@@ -13,7 +13,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from pvmc.errors import InputError, NumericalError
 from pvmc.exact import lanczos
 from pvmc.exact.basis import Basis
-from pvmc.exact.lanczos import sparse_matrix
+from pvmc.exact.lanczos import in_own_unit, sparse_matrix
 from pvmc.exact.sector import Symmetries, sector_basis
 from pvmc.hamiltonians.operator import Operator
 
@@ -79,6 +79,13 @@ def ground_space(operator: Operator, basis: Basis, symmetries: Symmetries | None
 
 def lowest_level(matrix: sparse.csr_array) -> tuple[float, npt.NDArray[np.float64] | npt.NDArray[np.complex128]]:
     """The lowest eigenvalue of a Hermitian matrix and orthonormal eigenvectors of all that have it, (D, g)."""
+    matrix, unit = in_own_unit(matrix)
+    energy, vectors = _lowest_level(matrix)
+    return energy * unit, vectors
+
+
+def _lowest_level(matrix: sparse.csr_array) -> tuple[float, npt.NDArray[np.float64] | npt.NDArray[np.complex128]]:
+    """The same of a matrix with elements of order 1, or none."""
     scale = max(float(abs(matrix).sum(axis=1).max()), np.finfo(np.float64).tiny)
     if matrix.shape[0] <= lanczos.DENSE_DIMENSION:
         energies, vectors = eigh(matrix.toarray())

@@ -67,7 +67,7 @@ def ground_state(operator: Operator, basis: Basis) -> tuple[float, Vector]:
         InputError: the operator does not act within the basis.
         NumericalError: Lanczos did not converge, or H v differs from E v.
     """
-    matrix = sparse_matrix(operator, basis)
+    matrix, unit = in_own_unit(sparse_matrix(operator, basis))
     energy, vector = lowest(matrix)
     image = np.asarray(matrix @ vector)
     residual = float(np.linalg.norm(image - energy * vector))
@@ -75,12 +75,26 @@ def ground_state(operator: Operator, basis: Basis) -> tuple[float, Vector]:
     if not residual <= TOLERANCE * scale:
         raise NumericalError(f"exact diagonalisation of dimension {len(basis)}: residual {residual:.1e} is too large")
     largest = vector[np.abs(vector).argmax()]
-    return energy, vector * (np.conj(largest) / abs(largest))
+    return energy * unit, vector * (np.conj(largest) / abs(largest))
+
+
+def in_own_unit(matrix: sparse.csr_array) -> tuple[sparse.csr_array, float]:
+    """A matrix whose largest element is of order 1, and the unit that it is to be multiplied by, a power of two.
+
+    LAPACK and ARPACK compare with numbers of order 1 here and there, such as eigenvalues with the precision itself.  A
+    power of two changes no digit.  The unit of a zero matrix is 1.
+    """
+    largest = float(abs(matrix).max()) if matrix.nnz else 0.0
+    unit = float(np.ldexp(1.0, np.frexp(largest)[1])) if largest > 0.0 else 1.0
+    return sparse.csr_array(matrix / unit), unit
 
 
 def lowest(matrix: sparse.csr_array) -> tuple[float, Vector]:
     """Lowest eigenvalue and a normalised eigenvector of a Hermitian sparse matrix."""
+    matrix, unit = in_own_unit(matrix)
     dimension = matrix.shape[0]
+    if not abs(matrix).sum() > 0.0:  # Lanczos has no second vector
+        return 0.0, np.eye(dimension, 1, dtype=matrix.dtype)[:, 0]
     if dimension <= DENSE_DIMENSION:
         energies, vectors = eigh(matrix.toarray(), subset_by_index=[0, 0])
     else:
@@ -89,7 +103,7 @@ def lowest(matrix: sparse.csr_array) -> tuple[float, Vector]:
             energies, vectors = eigsh(matrix, k=1, which="SA", v0=start.astype(matrix.dtype))
         except ArpackError as error:
             raise NumericalError(f"Lanczos of dimension {dimension}: {error}") from None
-    return float(energies[0]), vectors[:, 0]
+    return float(energies[0]) * unit, vectors[:, 0]
 
 
 def _masks(flips: FlipSets) -> npt.NDArray[np.int64]:

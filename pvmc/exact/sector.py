@@ -85,7 +85,7 @@ def sector_reference(
         return None
     image = sparse_matrix(operator, basis) @ states
     matrix = states.conj().T @ image
-    if abs(image - states @ matrix).max() > TOLERANCE * max(1.0, abs(matrix).max()):
+    if abs(image - states @ matrix).max() > TOLERANCE * abs(image).max():
         return None
     energy, _ = lowest(sparse.csr_array(matrix))
     return Reference(energy, "exact diagonalisation of the sector")

@@ -32,7 +32,7 @@ class Trial:
 
     def describe(self) -> str:
         """Its seed, energy and error in words."""
-        return f"seed {self.seed} " + ("bad" if self.bad else f"{self.energy:.7f} +-{self.energy_error:.1e}")
+        return f"seed {self.seed} " + ("bad" if self.bad else f"{self.energy:.8g} +-{self.energy_error:.1e}")
 
     def again(self) -> Trial:
         """The trial as a run that goes on sees it: one that is not over begins anew."""

@@ -80,8 +80,8 @@ def _judged(outcome: Outcome, accuracy: float, n_iterations: int) -> list[Check]
             FINAL,
             outcome.relative_error,
             accuracy,
-            f"relative error: {outcome.energy:.6f} +- {outcome.error:.6f} over {n_iterations} iterations, "
-            f"exact {exact:.6f}",
+            f"relative error: {outcome.energy:.8g} +- {outcome.error:.2g} over {n_iterations} iterations, "
+            f"exact {exact:.8g}",
         ),
         Check.at_most(BOUND, sigmas, MOST_SIGMAS, "errors by which the mean lies below the exact energy"),
         Check.at_most(

@@ -145,5 +145,5 @@ def _mean_energy(job: Job, system: ExactSystem, psi: WaveFunction, walkers: Walk
         return Check.at_most(MEAN_ENERGY, difference, ROUNDING * max(1.0, abs(exact)), "equal up to rounding")
     if error == 0.0:
         return Check.at_most(MEAN_ENERGY, difference / max(1.0, abs(exact)), ROUNDING, "no error is claimed")
-    note = f"deviation in claimed errors: {mean:.5f} +- {error:.5f}, exact {exact:.5f}"
+    note = f"deviation in claimed errors: {mean:.6g} +- {error:.2g}, exact {exact:.6g}"
     return Check.at_most(MEAN_ENERGY, difference / error, MOST_SIGMAS, note)

@@ -50,8 +50,8 @@ def row(report: Report) -> list[str]:
     energies = ["-", "-", "-"]
     if out is not None:
         energies = [
-            f"{out.exact / n:.8f}",
-            f"{out.energy / n:.8f} ± {out.error / n:.1e}",
+            f"{out.exact / n:.8g}",
+            f"{out.energy / n:.8g} ± {out.error / n:.1e}",
             f"{out.relative_error:.1e}",
         ]
     numbers = [_number(report, DISTRIBUTION), _number(report, GRADIENT)]

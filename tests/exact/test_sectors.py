@@ -453,8 +453,8 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_exact_as_a_command(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["exact", file]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "E   = -18.000000000000 J (S.S)  (Lanczos)",
-        "E/N = -2.250000000000",
+        "E   = -18 J (S.S)  (Lanczos)",
+        "E/N = -2.25",
         "ground state: magnetisation 8; all 9 values searched",
     ]
     assert main(["exact", file, "--set", "sampler.magnetization=0"]) == 0

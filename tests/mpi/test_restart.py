@@ -196,7 +196,8 @@ def test_a_checkpoint_of_iterations_that_no_longer_count_is_replaced(
     comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after it has gone back behind its last checkpoint, a run goes on from where it went back to."""
-    job, directory, whole = make_job(checkpoint={"iterations": 6, "minutes": 0, "seconds": 0, "cost": 1.0}), new(), new()
+    often = {"iterations": 6, "minutes": 0, "seconds": 0, "cost": 1.0}
+    job, directory, whole = make_job(checkpoint=often), new(), new()
     trouble(monkeypatch, 7, 7)
     assert carry_out(job, whole, comm) == 0
     trouble(monkeypatch, 7, 7)
