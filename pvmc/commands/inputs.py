@@ -26,6 +26,7 @@ def new(options: argparse.Namespace) -> int:
 def validate(options: argparse.Namespace) -> int:
     """``pvmc validate``."""
     from pvmc.config import to_toml
+    from pvmc.iteration_cost import iteration_table, time_block
     from pvmc.job import load_job
     from pvmc.measurement.memory import measuring_table
     from pvmc.notes import notes
@@ -38,6 +39,8 @@ def validate(options: argparse.Namespace) -> int:
 
     job = load_job(options.config, options.set)
     require_memory_of_one(job, options.ranks, str(options.config))
+    limit_threads(job.config.run.threads_per_rank)  # so that what is timed is timed as in a rank
+    block, rates = time_block(job), measure_rates()
     print(to_toml(job.config))
     print(f"# {describe(job)}")
     for line in notes(job):
@@ -53,8 +56,8 @@ def validate(options: argparse.Namespace) -> int:
         print(f"# {cost}")
     print(memory_table(job, options.ranks))
     print(measuring_table(job, options.ranks))
-    limit_threads(job.config.run.threads_per_rank)  # so that the products that are timed are those of a rank
-    print(solver_table(job, measure_rates(), options.ranks))
+    print(iteration_table(job, block, rates, options.ranks))
+    print(solver_table(job, rates, options.ranks))
     return 0
 
 
