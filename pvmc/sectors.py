@@ -11,6 +11,7 @@ from pvmc.ansatz.quantum_numbers import order
 from pvmc.ansatz.symmetry import SymmetryGroup, claimed_symmetry
 from pvmc.exact import Reference, find_reference
 from pvmc.exact.characters import Numbers, characters_of, positive_characters
+from pvmc.exact.energy import EXCITED
 from pvmc.exact.ground_sector import SAME_LEVEL, SEARCHED_SITES, GroundSector, ground_sector, polarised_energies
 from pvmc.exact.likely_sector import likely_sector
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
@@ -266,7 +267,7 @@ class _Search:
             keys = ", ".join(f"ansatz.{name}" for name in QUANTUM_NUMBERS if getattr(ansatz, name, None) is not None)
             return (
                 f"the ground state (E = {level.energy:.10g}) has other quantum numbers than the states of this input"
-                f"{here}: change {keys} unless an excited state is wanted"
+                f"{here}: change {keys} {EXCITED}"
             )
         symmetry = getattr(ansatz, "symmetry", None)
         given = f'ansatz.symmetry = "{symmetry}"' if symmetry else "the symmetry of the wave function"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pvmc.analysis.symptom import Judged, Symptom
+from pvmc.exact.energy import EXCITED
 from pvmc.statistics.thresholds import ABOVE_PRODUCT
 
 ROUNDING = 1e-12
@@ -14,7 +15,7 @@ ROUNDING = 1e-12
 def wrong_sector(part: Judged) -> Iterator[Symptom]:
     """Quantum numbers, fixed by the input, that the ground state does not have: known before the run began."""
     if part.run.elsewhere:
-        yield Symptom("sector", part.run.elsewhere)
+        yield Symptom("excited" if part.run.elsewhere.endswith(EXCITED) else "sector", part.run.elsewhere)
 
 
 def above_product(part: Judged) -> Iterator[Symptom]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EXCITED = "unless an excited state is wanted"
+"""How a warning ends that quantum numbers asked for by name are not those of the ground state."""
+
 
 @dataclass(frozen=True)
 class Reference:

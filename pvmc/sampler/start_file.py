@@ -74,7 +74,8 @@ def checked_configurations(
         sums = spins.sum(axis=1, dtype=np.int64)
         if np.any(sums != magnetization):
             row = _first(sums != magnetization)
-            raise InputError(f"{name}: row {row} sums to {sums[row]}; the moves keep {magnetization}")
+            kept = f"the moves keep {magnetization} (sampler.magnetization)"
+            raise InputError(f"{name}: row {row} sums to {sums[row]}; {kept}")
     return spins
 
 

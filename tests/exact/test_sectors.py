@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from scipy import sparse
 
 from pvmc.analysis.average import judged
-from pvmc.analysis.sector_symptoms import above_product
+from pvmc.analysis.sector_symptoms import above_product, wrong_sector
 from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.cli import main
 from pvmc.config import RawInput, to_toml, validate
@@ -504,6 +504,23 @@ def test_a_run_elsewhere_warns_from_beginning_to_end(file: str, capsys: pytest.C
     capsys.readouterr()
     assert main(["run", "r", "--resume", "--set", "run.iterations=14"]) == 0
     assert text in capsys.readouterr().err and text in open_run("r").elsewhere
+
+
+def test_an_excited_level_that_is_asked_for_has_a_name_of_its_own(file: str) -> None:
+    """Quantum numbers that an input projects on are told, but are no fault of a run, see benchmarks/false_alarms.py."""
+    tables = {
+        "lattice": {"kind": "chain", "length": 6},
+        "hamiltonian": {"model": "heisenberg", "marshall": False},
+        "ansatz": {"kind": "projected", "momentum": 0, "inner": {**RBM, "symmetry": "none"}},
+        "sampler": {"walkers": 16, "block_width": 8, "samples": 64},
+        "run": {"iterations": 6},
+    }
+    config = validate(JobConfig, RawInput(tables, "in.toml"))
+    Path("in.toml").write_text(to_toml(config))
+    for overrides, name in (([], "excited"), (["--set", 'ansatz={kind="rbm", alpha=1}'], "sector")):
+        assert main(["run", "in.toml", "--output", name, *overrides]) == 0
+        (symptom,) = wrong_sector(judged(open_run(name)))
+        assert symptom.name == name
 
 
 def test_an_energy_above_that_of_all_spins_up_is_a_warning(file: str) -> None:
