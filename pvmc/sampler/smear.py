@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import WaveFunction
+from pvmc.ansatz.fallback import flip_columns
 from pvmc.exact.basis import Basis
 from pvmc.hamiltonians import Operator
 from pvmc.rng import Stream, generator
@@ -77,9 +78,8 @@ class Smear:
         chosen = (second[lanes] * len(flips)).astype(np.int64)
         own = np.ascontiguousarray(spins[:, lanes])
         allowed = self.allowed(own, self.operator.amplitudes(own))[chosen, np.arange(len(lanes))]
-        for lane, k in zip(lanes[allowed].tolist(), chosen[allowed].tolist(), strict=True):
-            moved[flips[k], lane] *= -1
-            changed[lane] = True
+        moved[:, lanes[allowed]] = flip_columns(spins, flips, chosen[allowed], lanes[allowed])
+        changed[lanes[allowed]] = True
         return moved, changed
 
     def distribution(self, probabilities: npt.NDArray[np.float64], basis: Basis) -> npt.NDArray[np.float64]:
