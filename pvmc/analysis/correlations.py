@@ -51,7 +51,7 @@ def correlations_drawing(runs: Sequence[Run]) -> Drawing:
     errors) is left out, and open symbols are negative correlations.  Lines join the means over equal distances.
 
     Raises:
-        InputError: a run without measured correlations.
+        InputError: a run without measured correlations, or of sites that lie nowhere.
     """
     labels, ordered = labelled(runs)
     several = len(runs) > 1
@@ -60,6 +60,8 @@ def correlations_drawing(runs: Sequence[Run]) -> Drawing:
         for run, label in zip(ordered, labels, strict=True)
         for component in last_with(run, "correlation")[1]
     ]
+    if nowhere := next((curve for curve in curves if curve.distance.size == 0), None):
+        raise InputError(f"{nowhere.run.path}: its sites are at no distance; give the graph lattice.positions")
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=(style.PAGE_WIDTH, _HEIGHT), layout="constrained")
         left, right = figure.subplots(1, 2)

@@ -158,6 +158,8 @@ def _canvas(lattice: Lattice, placed: Layout) -> tuple[Figure, Axes, float]:
 
 def _draw_bonds(axis: Axes, lattice: Lattice, placed: Layout, shell: int) -> None:
     bonds, couplings = lattice.bonds(shell), lattice.couplings(shell)
+    if len(bonds) == 0:
+        return
     displacements = lattice.displacements(shell)
     widths = _SHELL_WIDTHS[shell - 1] * np.clip(np.abs(couplings) / np.abs(couplings).max(), 0.3, 1.0)
     lines: list[Floats] = []

@@ -66,7 +66,7 @@ def arranged(lattice: Lattice, sweeps: int = 300) -> Floats:
     """
     n = lattice.n_sites
     ring = circle(n)
-    if n > LARGEST_ARRANGED:
+    if n > LARGEST_ARRANGED or len(lattice.bonds()) == 0:
         return ring
     distance = _bonds_apart(lattice)
     start = _classical_scaling(distance) + 0.1 * ring / np.abs(ring).max()
@@ -110,7 +110,11 @@ def _classical_scaling(distance: Floats) -> Floats:
 
 
 def _at_unit_bonds(lattice: Lattice, points: Floats) -> Floats:
+    """The points in two dimensions, in units of a typical bond; without bonds, of a typical distance of neighbours."""
     first, second = lattice.bonds().T
+    if len(first) == 0:
+        first = np.arange(lattice.n_sites)
+        second = np.argmin(_apart(points) + np.diag(np.full(lattice.n_sites, np.inf)), axis=1)
     lengths = np.linalg.norm(np.atleast_2d(points[second] - points[first]), axis=1)
     points = points if points.shape[1] == 2 else np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
     return points / np.median(lengths)

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from pvmc.analysis.layout import circle, layout
 from pvmc.cli.inputs import EXAMPLE_MODELS
 from pvmc.config import KeyProblem, to_toml
 from pvmc.errors import InputError
@@ -347,6 +348,7 @@ def test_a_graph_without_edges(tmp_path: Path) -> None:
     assert len(job.operator.flips) == 2 and len(job.lattice.bonds()) == 0
     moves = job.config.sampler.moves
     assert moves is not None and (moves.exchange, moves.exchange_any) == (0.0, 1.0)
+    assert layout(job.lattice).points == pytest.approx(circle(4))  # what is drawn
     (tmp_path / "stored.toml").write_text(to_toml(job.config))
     assert load_job(tmp_path / "stored.toml").config == job.config
     with pytest.raises(
