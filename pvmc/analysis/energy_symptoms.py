@@ -10,7 +10,6 @@ from pvmc.statistics.thresholds import (
     ANOTHER_LEVEL,
     BELOW_EXACT,
     BELOW_EXACT_ROUNDING,
-    FEWEST_JUDGED,
     LARGEST_RELATIVE_ERROR,
     LARGEST_V_SCORE,
     RESOLVED,
@@ -40,7 +39,7 @@ def below_exact(part: Judged) -> Iterator[Symptom]:
 def off_exact(part: Judged) -> Iterator[Symptom]:
     """An energy above the exact one: of another level, where the variance is far too small for the distance."""
     exact, scale = part.run.reference_energy_per_site, part.run.error_scale_per_site
-    if exact is None or scale is None or part.last < FEWEST_JUDGED:
+    if exact is None or scale is None or not part.is_enough:
         return
     distance, variance = part.energy.mean - exact, part.mean("variance")
     resolved = distance - RESOLVED * part.energy.error
@@ -59,7 +58,7 @@ def off_exact(part: Judged) -> Iterator[Symptom]:
 def far_from_eigenstate(part: Judged) -> Iterator[Symptom]:
     """A variance too large for an eigenstate, whatever its energy should be."""
     v_score = part.mean("v_score")
-    if v_score is not None and part.last >= FEWEST_JUDGED and v_score > LARGEST_V_SCORE:
+    if v_score is not None and part.is_enough and v_score > LARGEST_V_SCORE:
         text = f"V-score {v_score:.2g}, above {LARGEST_V_SCORE:g}: the state is far from every eigenstate"
         yield Symptom("V-score", f"{text}; {_better_state(part)}")
 

@@ -11,7 +11,6 @@ import numpy as np
 from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.statistics.r_hat import r_hat_limit
 from pvmc.statistics.thresholds import (
-    FEWEST_JUDGED,
     FEWEST_PER_ITERATION,
     FEWEST_PER_PARAMETER,
     MOST_SPIKES,
@@ -55,7 +54,7 @@ def stuck(part: Judged) -> Iterator[Symptom]:
     values = part.run.series["r_hat"][part.rows]
     values = values[~np.isnan(values)]  # infinite where no walker varies
     spikes = int((values > SPIKE_R_HAT).sum())
-    if part.last >= FEWEST_JUDGED and spikes > max(1, MOST_SPIKES * values.size):
+    if part.is_enough and spikes > min(max(0, values.size - 1), max(1, MOST_SPIKES * values.size)):
         often = f"in {spikes} of {values.size} iterations"
         text = f"R-hat above {SPIKE_R_HAT} {often}: walkers are stuck in modes of their own"
         yield Symptom("stuck", f"{text}; tempering or moves over longer distances may help")
@@ -66,7 +65,7 @@ def disagreement(part: Judged) -> Iterator[Symptom]:
     values = part.series("r_hat")
     values = values[np.isfinite(values)]
     # The median: a single iteration says little, and close to an eigenstate R-hat has spikes.
-    r_hat = float(np.median(values)) if values.size and part.last >= FEWEST_JUDGED else 1.0
+    r_hat = float(np.median(values)) if values.size and part.is_enough else 1.0
     limit = r_hat_limit(part.draws)
     if r_hat > limit and not part.is_constant:
         text = f"R-hat {r_hat:.3f} (median of the last {part.last} iterations), above {limit:.3g}: the walkers do"
@@ -76,7 +75,7 @@ def disagreement(part: Judged) -> Iterator[Symptom]:
 def standstill(part: Judged) -> Iterator[Symptom]:
     """Walkers that hardly move."""
     acceptance = part.mean("acceptance")
-    if acceptance is not None and part.last >= FEWEST_JUDGED and acceptance < SMALLEST_ACCEPTANCE:
+    if acceptance is not None and part.is_enough and acceptance < SMALLEST_ACCEPTANCE:
         text = f"acceptance {acceptance:.2g} over the last {part.last} iterations: the walkers hardly move"
         yield Symptom("acceptance", f"{text}; other sampler.moves or tempering may help")
 
@@ -84,7 +83,7 @@ def standstill(part: Judged) -> Iterator[Symptom]:
 def few_count(part: Judged) -> Iterator[Symptom]:
     """Weights that let few of the samples count."""
     effective, samples = part.mean("effective_samples"), part.mean("n_samples")
-    if effective is None or not samples or part.last < FEWEST_JUDGED:
+    if effective is None or not samples or not part.is_enough:
         return
     if effective < SMALLEST_EFFECTIVE_PART * samples:
         text = f"the weights of {samples:.0f} samples count as {effective:.0f} equal ones: sampler.power is far from 2"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pvmc.io.reader import Run
 from pvmc.statistics import Mean
-from pvmc.statistics.thresholds import CONSTANT_ENERGY
+from pvmc.statistics.thresholds import CONSTANT_ENERGY, FEWEST_JUDGED
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Judged:
     rows: NDArray[np.int64]
     last: int
     settled: bool
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether means are judged: a few iterations, or the single one of an imported state, which has many draws."""
+        return self.last >= FEWEST_JUDGED or (self.energy.n == 1 and self.settled)
 
     @property
     def is_constant(self) -> bool:
