@@ -55,8 +55,8 @@ def likely_sector(lattice: LatticeSpec, hamiltonian: HamiltonianSpec, n_sites: i
         return None
     for small in _built(smaller_lattices(lattice, SEARCHED_SITES)):
         try:
-            operator = Operator.from_pauli_sum(hamiltonian.build(small), small.n_sites)
-        except (KeyProblem, InputError):  # a shell or a sublattice that the small one does not have
+            operator = Operator.from_pauli_sum(hamiltonian.written(small), small.n_sites)  # a turn keeps the sectors
+        except (KeyProblem, InputError):  # a shell that the small one does not have
             continue
         found = ground_sector(operator)
         return None if found is None else _carried_over(found.magnetizations, small.n_sites, n_sites)

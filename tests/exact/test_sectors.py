@@ -548,3 +548,12 @@ def test_files_without_a_sector_can_be_read(file: str) -> None:
             del stored["reference"].attrs[name]
     run = open_run("r")
     assert (run.sector, run.elsewhere) == ("", "") and run.reference_energy is not None
+
+
+def test_a_list_of_turned_sites_hides_no_small_lattice() -> None:
+    """What 40 sites turn, 16 do not have; the magnetisation does not depend on it."""
+    turned = [site for site in range(40) if site % 4 > 1]
+    for marshall in (turned, False):
+        spec = SPECS.validate_python({"model": "j1j2", "j1": 0.1, "j2": 1.0, "field": 0.5, "marshall": marshall})
+        found = likely_sector(ChainSpec(kind="chain", length=40), spec, 40)
+        assert found is not None and (found.sites, found.found) == (16, 0)
