@@ -1,10 +1,14 @@
 """Speed of the RBM kernels on one core, next to the core's own matrix product.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/kernels.py --hidden 40 160 320 --width 16 32 64 128 256
+    OPENBLAS_NUM_THREADS=1 python benchmarks/kernels.py --large --sites 100 --hidden 100 400
 
 Prints, per block width and number of hidden units, the best of several runs in nanoseconds per element: one (flip,
 hidden unit, walker) for ratios, their products alone, updates and Metropolis steps, one (hidden unit, walker) for the
 look-up, and one (parameter, walker) for the log-derivatives.  GF/s counts multiplications, additions and divisions.
+
+With ``--large`` it prints the processor seconds of 4096 samples (a sweep and all ratios for each) at weights of
+standard deviation 0.05 and at others, 2.5, that saturate tanh and overflow products, and the quotient of the two.
 """
 
 from __future__ import annotations
@@ -48,17 +52,17 @@ class Case:
 
 
 def best_time(function: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of ``repeats`` samples of about 10 ms."""
+    """Processor seconds of the fastest of ``repeats`` samples of about 10 ms."""
     function()
-    start = time.perf_counter()
+    start = time.process_time()
     function()
-    calls = max(1, int(0.01 / (time.perf_counter() - start)))
+    calls = max(1, int(0.01 / max(time.process_time() - start, 1e-6)))
     samples = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(calls):
             function()
-        samples.append((time.perf_counter() - start) / calls)
+        samples.append((time.process_time() - start) / calls)
     return min(samples)
 
 
@@ -69,12 +73,17 @@ def dgemm_rate(repeats: int, size: int = 512) -> float:
     return 2e-9 * size**3 / best_time(lambda: np.matmul(a, b, out=out), repeats)
 
 
-def make_case(n_sites: int, n_hidden: int, width: int, dtype: type, pairs: bool) -> Case:
-    """A translation-invariant RBM on a ring, walkers at zero magnetisation, all single flips or bonds."""
+def make_case(n_sites: int, n_hidden: int, width: int, dtype: type, pairs: bool, scale: float = 0.05) -> Case:
+    """A translation-invariant RBM on a ring, walkers at zero magnetisation, all single flips or bonds.
+
+    Weights have the standard deviation ``scale``, their imaginary parts at most 0.05.
+    """
     rng = np.random.default_rng(1)
     ring = np.array([np.roll(np.arange(n_sites), -g) for g in range(n_sites)])
     rbm = RBM(ring, n_hidden // n_sites, dtype=dtype)
-    state = rbm.at(rbm.initial_parameters(rng))
+    theta = rbm.initial_parameters(rng)
+    theta.real *= scale / rbm.init_scale
+    state = rbm.at(theta)
     spins = rng.permuted(np.tile(np.array([1, -1], dtype=np.int8), (width, n_sites // 2)), axis=1).T.copy()
     sets = [[i, (i + 1) % n_sites] if pairs else [i] for i in range(n_sites)]
     return Case(state, spins, state.lookup(spins), FlipSets.from_lists(sets), 2 if dtype is np.complex128 else 1)
@@ -171,6 +180,21 @@ def report(case: Case, repeats: int) -> str:
     return " | ".join(cells)
 
 
+def sampling_seconds(case: Case, repeats: int) -> float:
+    """Seconds of 4096 samples: a sweep of N proposals and the ratios of all sets for each."""
+    elements = 4096 * len(case.flips) * case.n_hidden
+    return elements * (time_ratios(case, repeats) + time_metropolis(case, repeats)[0])
+
+
+def report_large(n_sites: int, n_hidden: int, width: int, pairs: bool, repeats: int) -> None:
+    """Lines of the table of large weights, real and complex."""
+    for dtype in (np.complex128, np.float64):
+        cases = [make_case(n_sites, n_hidden, width, dtype, pairs, scale) for scale in (0.05, 2.5)]
+        small, large = (sampling_seconds(case, repeats) for case in cases)
+        cells = f"{cases[0].state.dtype.name:>10} {n_hidden:>5} {width:>5}", f"{small:8.3f}", f"{large:8.3f}"
+        print(" | ".join([*cells, f"{large / small:5.1f}"]), flush=True)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -178,8 +202,16 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, nargs="+", default=[160], help="hidden units M, multiples of N")
     parser.add_argument("--width", type=int, nargs="+", default=[64], help="walkers per block L")
     parser.add_argument("--pairs", action="store_true", help="bonds at fixed magnetisation instead of single flips")
+    parser.add_argument("--large", action="store_true", help="compare large weights with small ones")
     parser.add_argument("--repeats", type=int, default=7, help="samples of which the best counts (default 7)")
     arguments = parser.parse_args()
+    if arguments.large:
+        print("     dtype     M     L | s small | s large | ratio")
+        with threadpool_limits(1):
+            for n_hidden in arguments.hidden:
+                for width in arguments.width:
+                    report_large(arguments.sites, n_hidden, width, arguments.pairs, arguments.repeats)
+        return
     kernels = [f"{name:>7}  GF/s dgemm" for name in ("ratios", "product", "update")]
     heads = ["     dtype     M     L", *kernels, "sweep (accept)"]
     print(" | ".join([*heads, " lookup", "log-der.", " dgemm"]))

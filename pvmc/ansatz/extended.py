@@ -1,201 +1,350 @@
-"""Slow and safe kernels of the restricted Boltzmann machine, for weights that saturate tanh or overflow a product.
+"""Kernels of the restricted Boltzmann machine for weights that saturate tanh or overflow a product.
 
 Instead of T = tanh theta a walker keeps both p = (1 + T)/2 and q = (1 - T)/2, each to full relative precision, so that
 
-    cosh(theta - D)/cosh theta = p exp(-D) + q exp(D),      p' = p exp(-D)/f,      q' = q exp(D)/f
+    f = cosh(theta - D)/cosh theta = p exp(-D) + q exp(D),      p' = p exp(-D)/f,      q' = q exp(D)/f
 
-lose no digits however large theta is (for real weights no term cancels).  Running products are rescaled by powers of
-two.  Good for |Re theta| <= ``LARGEST_ANGLE``.  Arithmetic is complex; real weights have imaginary parts 0.
+lose no digits however large theta is (for real weights no term cancels).  Products of as many factors as are sure to
+stay inside the range of float64 are divided by the power of two below them, which is counted.  Good for |Re theta| <=
+``LARGEST_ANGLE``.
+
+Patterns, queues and planes are those of :mod:`pvmc.ansatz.kernels`, hidden units go by vectors as in
+:mod:`pvmc.ansatz.hidden_units`.  Shapes, with ``size`` the number of hidden units filled up to a multiple of LANES:
+
+    rows     (2, n_planes, size)       exp(-D) and exp(D) of one pattern; filled up with 1
+    walkers  (L, 2 n_planes, size)     p and q of all walkers; filled up with 1 and 0
+    way      1 for a walker whose spins on the flipped set are those of the pattern, 2 for the opposite ones, whose D is
+             -D: the rows change places
 """
 
 from __future__ import annotations
 
 import cmath
-from typing import TypeAlias
+import math
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
-from pvmc.ansatz.hidden_units import complex_product
-from pvmc.ansatz.kernels import propose, relative_signs
-from pvmc.kernels import kernel
+from pvmc.ansatz.hidden_units import complex_product, complex_total, filled_up, read_lookup, real_total, tile
+from pvmc.ansatz.kernels import line_up, pattern_exponentials, propose, relative_signs
+from pvmc.ansatz.simd import (
+    LANES,
+    counted_exponents,
+    inverse_power,
+    lanes_below,
+    magnitude,
+    splat,
+    store,
+    total_count,
+)
+from pvmc.ansatz.vector_math import aligned_zeros, exponential, from_bits, sine_cosine_products
+from pvmc.kernels import inlined, kernel
 
-Complexes: TypeAlias = npt.NDArray[np.complex128]
-Pair: TypeAlias = tuple[float, float]
+VectorPair: TypeAlias = Any
 """Real and imaginary part."""
 
 LARGEST_ANGLE = 300.0
-"""Largest |Re theta|; exp(+-2 theta) and all factors then stay inside the range of float64."""
+"""Largest |Re theta|.  exp(+-2 theta) and exp(+-D) then stay inside the range of float64, and factors within about
+2^(+-490)."""
 
-# Factors lie within about 2^(+-490), so a product kept within 2^(+-256) cannot leave the range of float64.
-SCALE = 2.0**512
-UPPER, LOWER = 2.0**256, 2.0**-256
-LOG_SCALE = 512.0 * 0.6931471805599453
+RUN = 256
+"""Products, each of modulus 0.7 to 2 without its power of two, between two divisions of the product of all."""
 
+BIAS = 1023
+"""What the exponent in the bits of a float64 is above the exponent."""
 
-def probabilities(theta: Complexes) -> Floats:
-    """p = 1/(1 + exp(-2 theta)) and q = 1 - p to full relative precision, as planes (Re p, Im p, Re q, Im q)."""
-    positive = theta.real >= 0.0
-    small = np.exp(np.where(positive, -2.0, 2.0) * theta)
-    below = 1.0 + small
-    below[below == 0.0] = np.finfo(np.float64).eps  # theta on a zero of cosh, to rounding
-    larger, smaller = 1.0 / below, small / below
-    p, q = np.where(positive, larger, smaller), np.where(positive, smaller, larger)
-    return np.array([p.real, p.imag, q.real, q.imag])
+LN2 = 0.6931471805599453
+
+LARGEST_POWER = 1 << 20
+"""Powers of two beyond it are those of 0 and of infinity anyway."""
 
 
 @kernel
-def pattern_exponentials(
-    doubled: Complexes, spins: Spins, sites: Integers, lane: int, shrink: Complexes, grow: Complexes
-) -> None:
-    """exp(-D_j) and exp(D_j) for flipping ``sites`` in the given lane; ``doubled`` is 2 W, (N, M)."""
-    for j in range(len(grow)):
-        angle = 0j
-        for m in range(len(sites)):
-            angle += doubled[sites[m], j] * spins[sites[m], lane]
-        grow[j] = cmath.exp(angle)
-        shrink[j] = cmath.exp(-angle)
+def probabilities(theta: Floats, n_planes: int) -> Floats:
+    """p = 1/(1 + exp(-2 theta)) and q = 1 - p to full relative precision, as planes (Re p, Im p, Re q, Im q).
+
+    With a = exp(-2 |Re theta|) and theta = +-(|x| + iy) the larger is 1/(1 + a exp(-2iy)), whose real part
+    (1 - a) + 2 a cos^2 y has no term that cancels, and the smaller one is a exp(-2iy) times it.
+
+    Args:
+        theta: float64 (n_planes M, L), real plane on imaginary plane.
+        n_planes: 1 or 2.
+
+    Returns:
+        float64 (2 n_planes M, L).
+    """
+    n_hidden, width = theta.shape[0] // n_planes, theta.shape[1]
+    planes = np.empty((2 * theta.shape[0], width))
+    for j in range(n_hidden):
+        for walker in range(width):
+            x = theta[j, walker]
+            a = exponential(-2.0 * abs(x))
+            if n_planes == 1:
+                larger = 1.0 / (1.0 + a)
+                planes[j, walker] = larger if x >= 0.0 else a * larger
+                planes[n_hidden + j, walker] = a * larger if x >= 0.0 else larger
+                continue
+            y = theta[n_hidden + j, walker]
+            product, square = sine_cosine_products(y if x >= 0.0 else -y)
+            real, imaginary = (1.0 - a) + 2.0 * a * square, -2.0 * a * product
+            if real == 0.0 and imaginary == 0.0:
+                real = 2.220446049250313e-16  # theta on a zero of cosh, to rounding
+            norm = real * real + imaginary * imaginary
+            large = real / norm, -imaginary / norm
+            small = complex_product((a * (2.0 * square - 1.0), imaginary), large)
+            first, second = (large, small) if x >= 0.0 else (small, large)
+            planes[j, walker], planes[n_hidden + j, walker] = first
+            planes[2 * n_hidden + j, walker], planes[3 * n_hidden + j, walker] = second
+    return planes
 
 
 @kernel
-def start_scaled(
-    doubled_bias: Complexes, spins: Spins, sites: Integers, lane: int, sign: Floats, product: Floats, power: Floats
-) -> None:
-    """The visible-bias factor of every walker as product * SCALE^power; (2, L) and (L,)."""
+def new_pattern(n_planes: int, n_hidden: int) -> Floats:
+    """Rows of a pattern, of which only those of hidden units remain to be written."""
+    size = filled_up(n_hidden)
+    rows = aligned_zeros(2 * n_planes * size).reshape(2, n_planes, size)
+    rows[:, 0, n_hidden:] = 1.0
+    return rows
+
+
+@kernel
+def new_walkers(planes: Floats, n_planes: int) -> Floats:
+    """p and q of all walkers from their planes, (2 n_planes M, L)."""
+    n_hidden, width = planes.shape[0] // (2 * n_planes), planes.shape[1]
+    size = filled_up(n_hidden)
+    walkers = aligned_zeros(width * 2 * n_planes * size).reshape(width, 2 * n_planes, size)
+    read_lookup(planes, walkers)
+    walkers[:, 0, n_hidden:] = 1.0
+    return walkers
+
+
+@kernel
+def compose_rows(table: Floats, spins: Spins, sites: Integers, lane: int, rows: Floats) -> None:
+    """exp(-D) and exp(D) for flipping ``sites`` in the given lane."""
+    n_planes, n_hidden, size = table.shape[2], table.shape[3], rows.shape[2]
+    for j in range(0, n_hidden, LANES):
+        inside = lanes_below(n_hidden - j)
+        grow, fall = pattern_exponentials(table, spins, sites, lane, j, inside)
+        store(rows, j, fall[0], inside)
+        store(rows, n_planes * size + j, grow[0], inside)
+        if n_planes == 2:
+            store(rows, size + j, fall[1], inside)
+            store(rows, 3 * size + j, grow[1], inside)
+
+
+@inlined
+def real_terms(rows: Floats, way: int, walkers: Floats, walker: int, j: int) -> tuple[Any, Any]:
+    """p exp(-D) and q exp(D), whose sum is the factor, of LANES hidden units from j on."""
+    size = rows.shape[2]
+    start = 2 * walker * size + j
+    return (
+        tile(walkers, start) * tile(rows, (way - 1) * size + j),
+        tile(walkers, start + size) * tile(rows, (2 - way) * size + j),
+    )
+
+
+@inlined
+def complex_terms(rows: Floats, way: int, walkers: Floats, walker: int, j: int) -> tuple[VectorPair, VectorPair]:
+    """As :func:`real_terms`."""
+    size = rows.shape[2]
+    start, fall, grow = 4 * walker * size + j, 2 * (way - 1) * size + j, 2 * (2 - way) * size + j
+    p = tile(walkers, start), tile(walkers, start + size)
+    q = tile(walkers, start + 2 * size), tile(walkers, start + 3 * size)
+    return (
+        complex_product(p, (tile(rows, fall), tile(rows, fall + size))),
+        complex_product(q, (tile(rows, grow), tile(rows, grow + size))),
+    )
+
+
+@kernel
+def units_at_once(reach: Floats, sites: Integers) -> int:
+    """Hidden units whose factors are multiplied, LANES side by side, before powers of two are taken out.
+
+    A factor is within 2^(+-(|Re D|/ln 2 + 55)): p and q are at most 2^54, next to a zero of cosh theta, and
+    cosh(theta - D) can come as close to zero.
+    """
+    largest = 0.0
+    for m in range(len(sites)):
+        largest += reach[sites[m]]
+    return LANES * max(1, int(1000.0 / (largest / LN2 + 55.0)))
+
+
+@inlined
+def powers_in(counts: Any, size: int, step: int) -> int:
+    """The sum of the exponents counted in a ratio of so many hidden units."""
+    steps = (size + step - 1) // step + (size + RUN * step - 1) // (RUN * step)
+    return total_count(counts) - BIAS * LANES * steps
+
+
+@inlined
+def real_ratio(rows: Floats, way: int, walkers: Floats, walker: int, step: int) -> tuple[float, int]:
+    """The product of the factors of all hidden units, as a number next to 1 and a power of two."""
+    size = rows.shape[2]
+    w, fall, grow = 2 * walker * size, (way - 1) * size, (2 - way) * size
+    product, counts = splat(1.0), splat(0.0)
+    for start in range(0, size, RUN * step):
+        for first in range(start, min(start + RUN * step, size), step):
+            factor = splat(1.0)
+            for j in range(first, min(first + step, size), LANES):
+                p, q = tile(walkers, w + j), tile(walkers, w + size + j)
+                factor = factor * (p * tile(rows, fall + j) + q * tile(rows, grow + j))
+            counts = counted_exponents(counts, factor)
+            product = product * (factor * inverse_power(factor))
+        counts = counted_exponents(counts, product)
+        product = product * inverse_power(product)
+    return real_total(product), powers_in(counts, size, step)
+
+
+@inlined
+def complex_ratio(rows: Floats, way: int, walkers: Floats, walker: int, step: int) -> tuple[tuple[float, float], int]:
+    """As :func:`real_ratio`, by real and imaginary part."""
+    size = rows.shape[2]
+    w, fall, grow = 4 * walker * size, 2 * (way - 1) * size, 2 * (2 - way) * size
+    product, counts = (splat(1.0), splat(0.0)), splat(0.0)
+    for start in range(0, size, RUN * step):
+        for first in range(start, min(start + RUN * step, size), step):
+            factor = (splat(1.0), splat(0.0))
+            for j in range(first, min(first + step, size), LANES):
+                p, u = tile(walkers, w + j), tile(walkers, w + size + j)  # p + iu
+                q, v = tile(walkers, w + 2 * size + j), tile(walkers, w + 3 * size + j)
+                a, c = tile(rows, fall + j), tile(rows, fall + size + j)  # exp(-D) = a + ic
+                b, d = tile(rows, grow + j), tile(rows, grow + size + j)
+                factor = complex_product(factor, (p * a - u * c + q * b - v * d, p * c + u * a + q * d + v * b))
+            largest = magnitude(factor[0]) + magnitude(factor[1])
+            counts, scale = counted_exponents(counts, largest), inverse_power(largest)
+            product = complex_product(product, (factor[0] * scale, factor[1] * scale))
+        largest = magnitude(product[0]) + magnitude(product[1])
+        counts, scale = counted_exponents(counts, largest), inverse_power(largest)
+        product = product[0] * scale, product[1] * scale
+    return complex_total(product), powers_in(counts, size, step)
+
+
+@kernel
+def update(rows: Floats, way: int, walkers: Floats, walker: int) -> None:
+    """p and q of a walker after the flip."""
+    size = rows.shape[2]
+    for j in range(0, size, LANES):
+        everywhere = lanes_below(LANES)
+        if rows.shape[1] == 1:
+            start = 2 * walker * size + j
+            first, second = real_terms(rows, way, walkers, walker, j)
+            inverse = splat(1.0) / (first + second)
+            store(walkers, start, first * inverse, everywhere)
+            store(walkers, start + size, second * inverse, everywhere)
+        else:
+            start = 4 * walker * size + j
+            one, other = complex_terms(rows, way, walkers, walker, j)
+            real, imaginary = one[0] + other[0], one[1] + other[1]
+            norm = splat(1.0) / (real * real + imaginary * imaginary)
+            quotient = real * norm, (splat(0.0) - imaginary) * norm
+            one, other = complex_product(one, quotient), complex_product(other, quotient)
+            store(walkers, start, one[0], everywhere)
+            store(walkers, start + size, one[1], everywhere)
+            store(walkers, start + 2 * size, other[0], everywhere)
+            store(walkers, start + 3 * size, other[1], everywhere)
+
+
+@kernel
+def visible_exponent(visible: Floats, spins: Spins, sites: Integers, lane: int) -> complex:
+    """2 sum a_i s_i over the set in the given lane; a flip multiplies psi by exp of its negative."""
     exponent = 0j
     for m in range(len(sites)):
-        exponent += doubled_bias[sites[m]] * spins[sites[m], lane]
-    for walker in range(len(sign)):
-        own = -exponent if sign[walker] > 0.0 else exponent
-        power[walker] = np.floor(own.real / LOG_SCALE + 0.5)
-        value = cmath.exp(own - power[walker] * LOG_SCALE)
-        product[0, walker], product[1, walker] = value.real, value.imag
+        spin = spins[sites[m], lane]
+        exponent += complex(visible[sites[m], 0] * spin, visible[sites[m], 1] * spin if visible.shape[1] == 2 else 0.0)
+    return exponent
 
 
 @kernel
-def weighted(p: Pair, q: Pair, shrink: complex, grow: complex, same: bool) -> tuple[Pair, Pair]:
-    """p exp(-D) and q exp(D), whose sum is the ratio; a walker with the opposite pattern has -D."""
-    to_p = (shrink.real if same else grow.real, shrink.imag if same else grow.imag)
-    to_q = (grow.real if same else shrink.real, grow.imag if same else shrink.imag)
-    return complex_product(p, to_p), complex_product(q, to_q)
-
-
-@kernel
-def multiply_scaled(
-    planes: Floats, shrink: Complexes, grow: Complexes, sign: Floats, product: Floats, power: Floats
-) -> None:
-    """Multiply by the factors of all hidden units; walkers of another pattern (sign 0) get nonsense."""
-    real, imaginary = product[0], product[1]
-    for j in range(len(grow)):
-        p_real, p_imag, q_real, q_imag = planes[0, j], planes[1, j], planes[2, j], planes[3, j]
-        down, up = shrink[j], grow[j]
-        for walker in range(len(sign)):
-            p, q = (p_real[walker], p_imag[walker]), (q_real[walker], q_imag[walker])
-            first, second = weighted(p, q, down, up, sign[walker] > 0.0)
-            factor = (first[0] + second[0], first[1] + second[1])
-            value = complex_product((real[walker], imaginary[walker]), factor)
-            width, height = abs(value[0]), abs(value[1])
-            size = width if width > height else height
-            shift = 1.0 if size > UPPER else (-1.0 if size < LOWER else 0.0)
-            scale = 1.0 / SCALE if size > UPPER else (SCALE if size < LOWER else 1.0)
-            power[walker] += shift
-            real[walker], imaginary[walker] = value[0] * scale, value[1] * scale
-
-
-@kernel
-def update(planes: Floats, shrink: Complexes, grow: Complexes, sign: Floats, accept: Booleans) -> None:
-    """p and q of the accepting walkers after the flip."""
-    for j in range(len(grow)):
-        p_real, p_imag, q_real, q_imag = planes[0, j], planes[1, j], planes[2, j], planes[3, j]
-        down, up = shrink[j], grow[j]
-        for walker in range(len(sign)):
-            p, q = (p_real[walker], p_imag[walker]), (q_real[walker], q_imag[walker])
-            first, second = weighted(p, q, down, up, sign[walker] > 0.0)
-            factor = (first[0] + second[0], first[1] + second[1])
-            norm = factor[0] * factor[0] + factor[1] * factor[1]
-            inverse = (factor[0] / norm, -factor[1] / norm)
-            first, second = complex_product(first, inverse), complex_product(second, inverse)
-            p_real[walker] = first[0] if accept[walker] else p[0]
-            p_imag[walker] = first[1] if accept[walker] else p[1]
-            q_real[walker] = second[0] if accept[walker] else q[0]
-            q_imag[walker] = second[1] if accept[walker] else q[1]
-
-
-@kernel
-def unscaled(real: float, imaginary: float, power: float) -> complex:
-    """(real + i imaginary) SCALE^power; inf or 0 in the parts that leave the range of float64, never NaN."""
-    scale = SCALE if power > 0.0 else 1.0 / SCALE
-    for _ in range(int(min(abs(power), 8.0))):
-        real, imaginary = real * scale, imaginary * scale
-    return complex(real, imaginary)
+def unscaled(real: float, imaginary: float, power: int) -> tuple[float, float]:
+    """(real + i imaginary) 2^power; inf or 0 in the parts that leave the range of float64, never NaN."""
+    if -BIAS < power <= BIAS:
+        scale = from_bits((power + BIAS) << 52)
+        return real * scale, imaginary * scale
+    bounded = max(-LARGEST_POWER, min(LARGEST_POWER, power))
+    return math.ldexp(real, bounded), math.ldexp(imaginary, bounded)
 
 
 @kernel
 def pattern_ratios(
-    doubled: Complexes,
-    doubled_bias: Complexes,
-    spins: Spins,
-    planes: Floats,
-    sites: Integers,
-    lane: int,
-    exponentials: Complexes,
-    sign: Floats,
-    product: Floats,
-    power: Floats,
+    rows: Floats,
+    exponent: complex,
+    walkers: Floats,
+    queue: Integers,
+    first: int,
+    last: int,
+    way: int,
+    step: int,
+    out: Floats,
 ) -> None:
-    """Scaled ratios of all walkers that have the pattern of ``lane`` on the set; of the others (sign 0) nonsense."""
-    pattern_exponentials(doubled, spins, sites, lane, exponentials[0], exponentials[1])
-    relative_signs(spins, sites, lane, sign)
-    start_scaled(doubled_bias, spins, sites, lane, sign, product, power)
-    multiply_scaled(planes, exponentials[0], exponentials[1], sign, product, power)
+    """Ratios of the walkers queue[first:last], which all go this way, into ``out``, (2, L)."""
+    own = -exponent if way == 1 else exponent
+    power = np.floor(own.real / LN2 + 0.5)
+    visible = cmath.exp(own - power * LN2)
+    for i in range(first, last):
+        walker = queue[i]
+        if rows.shape[1] == 1:
+            product, more = real_ratio(rows, way, walkers, walker, step)
+            out[0, walker], out[1, walker] = unscaled(product * visible.real, 0.0, more + int(power))
+        else:
+            pair, more = complex_ratio(rows, way, walkers, walker, step)
+            value = complex_product(pair, (visible.real, visible.imag))
+            out[0, walker], out[1, walker] = unscaled(value[0], value[1], more + int(power))
 
 
 @kernel
 def ratios(
-    doubled: Complexes,
-    doubled_bias: Complexes,
+    table: Floats,
+    visible: Floats,
+    reach: Floats,
     spins: Spins,
     planes: Floats,
     offsets: Integers,
     sites: Integers,
     wanted: Booleans,
-    out: Complexes,
+    out: Floats,
 ) -> None:
-    """psi(s')/psi(s) of every set and walker into ``out``, complex128 (n_flips, L); 0 where not wanted.
+    """psi(s')/psi(s) of every set and walker, 0 where not wanted.
 
     Args:
-        doubled: 2 W, complex128 (N, M).
-        doubled_bias: 2 a, complex128 (N,).
+        table: exp(+-2 W), as in :mod:`pvmc.ansatz.kernels`.
+        visible: 2 a by planes, (N, n_planes).
+        reach: (N,), the largest 2 |Re W| of each site.
         spins: int8 (N, L).
-        planes: float64 (4, M, L), p and q of these spins, see :func:`probabilities`.
+        planes: p and q of these spins, float64 (2 n_planes M, L), see :func:`probabilities`.
         offsets, sites: the sets, as in :class:`pvmc.flips.FlipSets`.
         wanted: bool (n_flips, L).
-        out: written.
+        out: float64 (n_flips, L, n_planes), written.
     """
-    n_hidden, width = planes.shape[1], planes.shape[2]
-    exponentials = np.empty((2, n_hidden), np.complex128)
-    sign, power, product = np.empty(width), np.empty(width), np.empty((2, width))
-    pending = np.empty(width, dtype=np.bool_)
+    n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
+    walkers, rows = new_walkers(planes, n_planes), new_pattern(n_planes, n_hidden)
+    sign, pending, found = np.empty(width), np.empty(width, dtype=np.bool_), np.empty((2, width))
+    queue = np.empty(width + 1, dtype=np.int64)
     for k in range(len(offsets) - 1):
         members = sites[offsets[k] : offsets[k + 1]]
+        step = units_at_once(reach, members)
         for walker in range(width):
             pending[walker] = wanted[k, walker]
-            out[k, walker] = 0.0
+            found[0, walker] = found[1, walker] = 0.0
         for lane in range(width):
             if not pending[lane]:
                 continue
-            pattern_ratios(doubled, doubled_bias, spins, planes, members, lane, exponentials, sign, product, power)
-            for walker in range(width):
-                if pending[walker] and sign[walker] != 0.0:
-                    pending[walker] = False
-                    out[k, walker] = unscaled(product[0, walker], product[1, walker], power[walker])
+            compose_rows(table, spins, members, lane, rows)
+            relative_signs(spins, members, lane, sign)
+            exponent = visible_exponent(visible, spins, members, lane)
+            same, both = line_up(pending, sign, lane, queue)
+            pattern_ratios(rows, exponent, walkers, queue, 0, same, 1, step, found)
+            pattern_ratios(rows, exponent, walkers, queue, same, both, 2, step, found)
+        for walker in range(width):
+            for plane in range(n_planes):
+                out[k, walker, plane] = found[plane, walker]
 
 
 @kernel
 def metropolis(
-    doubled: Complexes,
-    doubled_bias: Complexes,
+    table: Floats,
+    visible: Floats,
+    reach: Floats,
     spins: Spins,
     planes: Floats,
     offsets: Integers,
@@ -205,33 +354,32 @@ def metropolis(
     uniforms: Floats,
     accepted: Integers,
 ) -> None:
-    """Metropolis steps; updates spins and planes and counts ``accepted`` up.
+    """Metropolis steps; updates spins and counts ``accepted`` up.
 
     Arguments as in :func:`ratios` and :func:`pvmc.ansatz.kernels.metropolis`.
     """
-    n_hidden, width = planes.shape[1], planes.shape[2]
-    exponentials = np.empty((2, n_hidden), np.complex128)
-    sign, power, product = np.empty(width), np.empty(width), np.empty((2, width))
-    pending, accept = np.empty(width, dtype=np.bool_), np.empty(width, dtype=np.bool_)
+    n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
+    walkers, rows = new_walkers(planes, n_planes), new_pattern(n_planes, n_hidden)
+    sign, pending, found = np.empty(width), np.empty(width, dtype=np.bool_), np.empty((2, width))
+    queue = np.empty(width + 1, dtype=np.int64)
     for t in range(len(chosen)):
         members = sites[offsets[chosen[t]] : offsets[chosen[t] + 1]]
+        step = units_at_once(reach, members)
         propose(spins, members, conserving[chosen[t]], pending)
         for lane in range(width):
             if not pending[lane]:
                 continue
-            pattern_ratios(doubled, doubled_bias, spins, planes, members, lane, exponentials, sign, product, power)
-            any_accepted = False
-            for walker in range(width):
-                decided = pending[walker] and sign[walker] != 0.0
-                ratio = unscaled(product[0, walker], product[1, walker], power[walker])
-                weight = ratio.real * ratio.real + ratio.imag * ratio.imag
-                accept[walker] = decided and uniforms[t, walker] < weight
-                pending[walker] = pending[walker] and not decided
-                any_accepted |= accept[walker]
-            if any_accepted:
-                update(planes, exponentials[0], exponentials[1], sign, accept)
-            for walker in range(width):
-                if accept[walker]:
+            compose_rows(table, spins, members, lane, rows)
+            relative_signs(spins, members, lane, sign)
+            exponent = visible_exponent(visible, spins, members, lane)
+            same, both = line_up(pending, sign, lane, queue)
+            pattern_ratios(rows, exponent, walkers, queue, 0, same, 1, step, found)
+            pattern_ratios(rows, exponent, walkers, queue, same, both, 2, step, found)
+            for i in range(both):
+                walker = queue[i]
+                real, imaginary = found[0, walker], found[1, walker]
+                if uniforms[t, walker] < real * real + imaginary * imaginary:
                     accepted[walker] += 1
+                    update(rows, 1 if i < same else 2, walkers, walker)
                     for m in range(len(members)):
                         spins[members[m], walker] = -spins[members[m], walker]

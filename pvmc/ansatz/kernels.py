@@ -24,11 +24,13 @@ logarithm); where that fails the kernels refuse, and :mod:`pvmc.ansatz.extended`
 from __future__ import annotations
 
 import cmath
+from typing import Any
 
 import numpy as np
 
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
 from pvmc.ansatz.hidden_units import (
+    VectorPair,
     complex_product,
     is_saturated,
     new_pattern,
@@ -39,10 +41,30 @@ from pvmc.ansatz.hidden_units import (
     write_lookup,
 )
 from pvmc.ansatz.simd import LANES, lanes_below, load, splat, store
-from pvmc.kernels import kernel
+from pvmc.kernels import inlined, kernel
 
 LARGEST_LOG_RATIO = 300.0
 """Bound on |ln |ratio|| up to which plain products, and their squares, stay inside the range of float64."""
+
+
+@inlined
+def pattern_exponentials(
+    table: Floats, spins: Spins, sites: Integers, lane: int, j: int, inside: Any
+) -> tuple[VectorPair, VectorPair]:
+    """exp(D) and exp(-D) of LANES hidden units from j on, for flipping ``sites`` in the given lane."""
+    n_planes, n_hidden = table.shape[2], table.shape[3]
+    grow, fall = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
+    for m in range(len(sites)):
+        up = 0 if spins[sites[m], lane] > 0 else 1
+        more = (2 * sites[m] + up) * n_planes * n_hidden + j
+        less = (2 * sites[m] + 1 - up) * n_planes * n_hidden + j
+        if n_planes == 1:
+            grow = grow[0] * load(table, more, inside), grow[1]
+            fall = fall[0] * load(table, less, inside), fall[1]
+        else:
+            grow = complex_product(grow, (load(table, more, inside), load(table, more + n_hidden, inside)))
+            fall = complex_product(fall, (load(table, less, inside), load(table, less + n_hidden, inside)))
+    return grow, fall
 
 
 @kernel
@@ -51,17 +73,7 @@ def compose_rows(table: Floats, spins: Spins, sites: Integers, lane: int, rows: 
     n_planes, n_hidden, size = table.shape[2], table.shape[3], rows.shape[2]
     for j in range(0, n_hidden, LANES):
         inside = lanes_below(n_hidden - j)
-        grow, fall = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
-        for m in range(len(sites)):
-            up = 0 if spins[sites[m], lane] > 0 else 1
-            more = (2 * sites[m] + up) * n_planes * n_hidden + j
-            less = (2 * sites[m] + 1 - up) * n_planes * n_hidden + j
-            if n_planes == 1:
-                grow = grow[0] * load(table, more, inside), grow[1]
-                fall = fall[0] * load(table, less, inside), fall[1]
-            else:
-                grow = complex_product(grow, (load(table, more, inside), load(table, more + n_hidden, inside)))
-                fall = complex_product(fall, (load(table, less, inside), load(table, less + n_hidden, inside)))
+        grow, fall = pattern_exponentials(table, spins, sites, lane, j, inside)
         half = splat(0.5)
         store(rows, j, half * (grow[0] + fall[0]), inside)
         store(rows, n_planes * size + j, half * (grow[0] - fall[0]), inside)

@@ -280,14 +280,19 @@ class RBMState:
         return out if done else self._extended_ratios(spins, flips, wanted)
 
     def _extended_ratios(self, spins: Spins, flips: FlipSets, wanted: Booleans) -> Numbers:
-        out = np.empty(wanted.shape, dtype=np.complex128)
-        extended.ratios(*self._extended_arguments(spins), flips.offsets, flips.sites, wanted, out)
-        return out if self._n_planes == 2 else np.ascontiguousarray(out.real)
+        out = np.empty(wanted.shape, dtype=self.dtype)
+        arguments = self._extended_arguments(spins)
+        extended.ratios(*arguments, flips.offsets, flips.sites, wanted, plane_view(out, self._n_planes))
+        return out
 
-    def _extended_arguments(self, spins: Spins) -> tuple[Numbers, Numbers, Spins, Floats]:
-        doubled = np.ascontiguousarray(2.0 * self.weights.T, dtype=np.complex128)
-        doubled_bias = 2.0 * self.visible_biases.astype(np.complex128)
-        return doubled, doubled_bias, spins, extended.probabilities(self._angles(spins).astype(np.complex128))
+    def _extended_arguments(self, spins: Spins) -> tuple[Floats, Floats, Floats, Spins, Floats]:
+        planes = extended.probabilities(self._angle_planes(spins), self._n_planes)
+        return self._table, self._visible_planes, self._reach, spins, planes
+
+    @cached_property
+    def _reach(self) -> Floats:
+        """The largest 2 |Re W| of each site, (N,)."""
+        return np.asarray(2.0 * np.abs(self.weights.real).max(axis=0))
 
     def metropolis(
         self,

@@ -14,6 +14,7 @@ Sums, differences, products and quotients of vectors are written as of numbers.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -288,6 +289,49 @@ def magnitude(typing_context: Any, value: Any) -> Any:
         return builder.call(function, args)
 
     return _vector(value), generate
+
+
+@intrinsic_function
+def inverse_power(typing_context: Any, value: Any) -> Any:
+    """2^-e of every lane, with 2^e <= |x| < 2^(e + 1); where x is 0 or subnormal, e is -1023."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        exponents = builder.and_(builder.bitcast(args[0], _INDICES), _integers(_EXPONENT))
+        return builder.bitcast(builder.sub(_integers(2046 << 52), exponents), _NUMBERS)
+
+    return _vector(value), generate
+
+
+@intrinsic_function
+def counted_exponents(typing_context: Any, counts: Any, value: Any) -> Any:
+    """The counts and, of every lane, e + 1023 as in :func:`inverse_power`; counts are bits, at first splat(0.0)."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        exponents = builder.and_(builder.bitcast(args[1], _INDICES), _integers(_EXPONENT))
+        raised = builder.add(builder.bitcast(args[0], _INDICES), builder.lshr(exponents, _integers(52)))
+        return builder.bitcast(raised, _NUMBERS)
+
+    return _vector(counts, value), generate
+
+
+@intrinsic_function
+def total_count(typing_context: Any, counts: Any) -> Any:
+    """The sum over the lanes of counts."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits = builder.bitcast(args[0], _INDICES)
+        lanes = [builder.extract_element(bits, ir.Constant(_INT32, lane)) for lane in range(LANES)]
+        return functools.reduce(builder.add, lanes)
+
+    return types.int64(counts), generate
+
+
+_EXPONENT = 2047 << 52
+"""The bits of the exponent."""
+
+
+def _integers(value: int) -> Any:
+    return ir.Constant(_INDICES, [value] * LANES)
 
 
 def _splat(builder: Any, value: Any, kind: Any) -> Any:

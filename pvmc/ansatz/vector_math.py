@@ -89,8 +89,8 @@ def from_bits(typing_context: Any, value: Any) -> Any:
 
 
 @kernel
-def expm1(x: float) -> float:
-    """exp(x) - 1 for |x| < 700, to the last digits also near 0: exp(x) = 2^n exp(r), |r| <= ln(2)/2, Taylor in r."""
+def exponential_parts(x: float) -> tuple[float, float]:
+    """2^n and exp(r) - 1 with exp(x) = 2^n exp(r), |r| <= ln(2)/2, for |x| < 700: a Taylor series in r."""
     shifted = x * LOG2_E + ROUNDER
     n = shifted - ROUNDER
     r = (x - n * LN2_HIGH) - n * LN2_LOW
@@ -107,8 +107,22 @@ def expm1(x: float) -> float:
     series = series * r + 1.0 / 6.0
     series = series * r + 0.5
     series = series * r * r + r
-    power = from_bits((bits_of(shifted) + 1023) << 52)
+    return from_bits((bits_of(shifted) + 1023) << 52), series
+
+
+@kernel
+def expm1(x: float) -> float:
+    """exp(x) - 1 for |x| < 700, to the last digits also near 0."""
+    power, series = exponential_parts(x)
     result: float = power * series + (power - 1.0)
+    return result
+
+
+@kernel
+def exponential(x: float) -> float:
+    """exp(x) for |x| < 700."""
+    power, series = exponential_parts(x)
+    result: float = power * series + power
     return result
 
 

@@ -9,7 +9,15 @@ import pytest
 
 from pvmc.ansatz import correlation, extended, hidden_units, kernels, reference, simd
 from pvmc.ansatz.rbm import RBM, RBMState
-from pvmc.ansatz.vector_math import LARGEST_ANGLE, expm1, sine_cosine_products, sum_log_two_cosh, tanh_in_place
+from pvmc.ansatz.vector_math import (
+    LARGEST_ANGLE,
+    expm1,
+    exponential,
+    sine_cosine_products,
+    sum_log_two_cosh,
+    tanh_in_place,
+)
+from pvmc.flips import FlipSets
 from pvmc.kernels import kernel
 
 WIDTH = 5  # no multiple of a vector
@@ -386,27 +394,105 @@ def test_lookup(dtype: Any) -> None:
     np.testing.assert_allclose(state.lookup(spins), expected, rtol=1e-13, atol=1e-14)
 
 
-def test_extended_kernels_agree_with_plain_products_at_ordinary_weights() -> None:
-    state, spins = rbm_state(np.complex128)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_extended_kernels_agree_with_plain_products_at_ordinary_weights(dtype: Any) -> None:
+    state, spins = rbm_state(dtype)
+    n_planes = 2 if dtype == np.complex128 else 1
     offsets, sites = np.array([0, 1, 3, 7]), np.concatenate(SETS)
     wanted = np.ones((3, WIDTH), bool)
-    slow, plain = np.empty((3, WIDTH), complex), np.empty((3, WIDTH, 2))
+    slow, plain = np.empty((3, WIDTH, n_planes)), np.empty((3, WIDTH, n_planes))
     extended.ratios(*state._extended_arguments(spins), offsets, sites, wanted, slow)
     tables = (state._table, state._visible_planes, state._growth, state._largest_growth)
     assert kernels.ratios(*tables, spins, state.lookup(spins), offsets, sites, wanted, plain)
-    np.testing.assert_allclose(slow, plain[..., 0] + 1j * plain[..., 1], rtol=1e-13)
+    np.testing.assert_allclose(slow @ [1, 1j][:n_planes], plain @ [1, 1j][:n_planes], rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_pairs", [1, 3, 11, 4500])
+def test_products_that_leave_the_range_of_float64_on_the_way_come_back(n_pairs: int, dtype: Any) -> None:
+    """Units with weights (w, v) first, those with (-w, v) last: flipping the first site changes psi by cosh(v - w)/
+    cosh(v + w) for each of the former and by the inverse for each of the latter, however many there are between.
+
+    One more unit makes the ratio cosh(1.7)/cosh(0.3) = 2.70704...; 9001 units are more than one run of products.
+    """
+    rng = np.random.default_rng(n_pairs)
+    w, v = rng.uniform(50, 120, n_pairs), rng.uniform(-150, 150, n_pairs)
+    if dtype == np.complex128:
+        w, v = w + 1j * rng.uniform(-3, 3, n_pairs), v + 1j * rng.uniform(-3, 3, n_pairs)
+    features = np.stack([np.concatenate([w, [-0.7], -w]), np.concatenate([v, [1.0], v])], axis=1).astype(dtype)
+    rbm = RBM(np.arange(2)[None], 2 * n_pairs + 1, dtype=dtype)
+    state = rbm.at(np.concatenate([np.zeros(2 * n_pairs + 1), features.ravel()]).astype(dtype))
+    spins, flips = np.array([[1, -1], [1, -1]], dtype=np.int8), FlipSets.from_lists([[0]])
+    expected = np.cosh(1.7) / np.cosh(0.3)
+    ratios = state.ratios(spins, state.lookup(spins), flips, np.ones((1, 2), bool))
+    np.testing.assert_allclose(ratios, expected, rtol=1e-9)
+    # There and back by Metropolis steps, of which the second has the inverse ratio.
+    chosen, uniforms = np.array([0, 0]), np.array([[0.9, 0.9], [0.99, 1.01]]) * np.array([[1.0], [expected**-2]])
+    accepted = state.metropolis(spins, state.lookup(spins), flips, np.zeros(1, bool), chosen, uniforms)
+    assert accepted.tolist() == [2, 1] and spins.tolist() == [[1, 1], [1, -1]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_uniform_of_infinity_accepts_nothing(dtype: Any) -> None:
+    """Of weights small and large: a walker that is not to move in this step."""
+    for scale in (1.0, 60.0):
+        rbm = RBM(np.arange(8)[None], 6, dtype=dtype, init_scale=0.1 * scale)
+        state = rbm.at(rbm.initial_parameters(np.random.default_rng(1)))
+        spins = (1 - 2 * np.random.default_rng(2).integers(0, 2, (8, WIDTH))).astype(np.int8)
+        before, flips = spins.copy(), FlipSets.from_lists([[0], [1, 2]])
+        uniforms = np.full((2, WIDTH), np.inf)
+        uniforms[:, 1] = 0.0
+        accepted = state.metropolis(spins, state.lookup(spins), flips, np.zeros(2, bool), np.array([0, 1]), uniforms)
+        assert accepted.tolist() == [0, 2, 0, 0, 0]
+        np.testing.assert_array_equal(np.delete(spins, 1, axis=1), np.delete(before, 1, axis=1))
 
 
 def test_probabilities_keep_relative_precision() -> None:
-    theta = np.array([0.3 + 0.2j, -250.0 + 1j, 250.0 - 2j, 0.5j * np.pi])
-    planes = extended.probabilities(theta)
+    theta = np.array([0.3 + 0.2j, -250.0 + 1j, 250.0 - 2j, 1e-9 - 1j, -3.0 + 40.0j, 0.5j * np.pi])
+    planes = extended.probabilities(np.stack([theta.real, theta.imag])[:, None].reshape(2, -1), 2)
     p, q = planes[0] + 1j * planes[1], planes[2] + 1j * planes[3]
-    np.testing.assert_allclose(np.log(p[:3] / q[:3]).real, 2 * theta[:3].real, rtol=1e-14)
-    np.testing.assert_allclose((p + q)[:3], 1.0, rtol=1e-15)
+    with np.errstate(over="ignore"):
+        expected = 1 / (1 + np.exp(-2 * theta)), 1 / (1 + np.exp(2 * theta))
+    np.testing.assert_allclose(p[:5], expected[0][:5], rtol=2e-15)
+    np.testing.assert_allclose(q[:5], expected[1][:5], rtol=2e-15)
+    np.testing.assert_allclose((p + q)[:5], 1.0, rtol=1e-15)
     assert np.isfinite([p, q]).all()
+    real = extended.probabilities(theta.real[None], 1)
+    np.testing.assert_allclose(real, [1 / (1 + np.exp(-2 * theta.real)), 1 / (1 + np.exp(2 * theta.real))], rtol=2e-15)
+
+
+def test_exponential() -> None:
+    x = np.concatenate([np.linspace(-600, 0, 20_001), [-1e-300, -0.0]])
+    found = np.array([exponential(value) for value in x])
+    np.testing.assert_allclose(found, np.exp(x), rtol=4e-16)
+
+
+def test_powers_of_two_of_all_lanes() -> None:
+    """x 2^-e is in [1, 2) for numbers of any size and sign, and the exponents add up."""
+    values = np.resize([1.0, -1.5, 2.0**-1000, -(2.0**900), 3.7, 1e-300, 0.75, -1.0 + 2.0**-53], 4 * simd.LANES)
+    scaled = np.empty(len(values))
+    total = split(values, scaled)
+    assert np.all((np.abs(scaled) >= 1) & (np.abs(scaled) < 2))
+    exponents = np.frexp(values)[1] - 1
+    np.testing.assert_array_equal(np.ldexp(scaled, exponents), values)
+    assert total == exponents.sum() + 1023 * len(values)
+    zeros = np.zeros(simd.LANES)
+    assert split(zeros, scaled := np.ones(simd.LANES)) == 0 and not scaled.any()
+
+
+@kernel
+def split(values: Any, scaled: Any) -> int:
+    counts, everywhere = simd.splat(0.0), simd.lanes_below(simd.LANES)
+    for j in range(0, len(values), simd.LANES):
+        x = simd.load(values, j, everywhere)
+        counts = simd.counted_exponents(counts, x)
+        simd.store(scaled, j, x * simd.inverse_power(x), everywhere)
+    return simd.total_count(counts)
 
 
 def test_unscaled_values_overflow_to_infinity_and_never_to_nan() -> None:
-    assert extended.unscaled(1.5, 0.0, 1.0) == 1.5 * 2.0**512
-    assert extended.unscaled(1.5, 0.0, 9.0) == complex(np.inf, 0.0)
-    assert extended.unscaled(1.5, -2.0, -9.0) == 0
+    assert extended.unscaled(1.5, 0.0, 512) == (1.5 * 2.0**512, 0.0)
+    assert extended.unscaled(1.5, -1.0, -1060) == (1.5 * 2.0**-1060, -(2.0**-1060))
+    for power in (1200, 2**40):
+        assert extended.unscaled(1.5, 0.0, power) == (np.inf, 0.0)
+        assert extended.unscaled(1.5, -2.0, -power) == (0.0, 0.0)
