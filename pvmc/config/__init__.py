@@ -15,6 +15,7 @@ from pvmc.config.section import (
     inside_key,
     meaning,
     ordered_fields,
+    raise_all,
     shown,
 )
 from pvmc.config.stored import stored_tables
@@ -35,6 +36,7 @@ __all__ = [
     "meaning",
     "ordered_fields",
     "overridden",
+    "raise_all",
     "read_input",
     "section_classes",
     "sections_of",

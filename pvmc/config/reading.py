@@ -215,7 +215,9 @@ class Problems:
             key = re.sub(r"\[\d+\]", "", problem[0])
             while key and key not in keys:  # a key that is not there comes behind its section
                 key = key.rpartition(".")[0]
-            return keys.get(key, len(keys)) + (0.5 if key != problem[0] else 0.0)
+            if key == problem[0]:
+                return keys[key] if key else len(keys)
+            return max((keys[one] for one in keys if f"{one}.".startswith(f"{key}.")), default=len(keys)) + 0.5
 
         return sorted(self.found, key=place)
 

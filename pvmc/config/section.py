@@ -8,7 +8,7 @@ import inspect
 import itertools
 import json
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -122,10 +122,23 @@ def check_all(*checks: Callable[[], object]) -> None:
             found.append(problem)
         except KeyProblems as several:
             found += several.problems
-    if len(found) > 1:
-        raise KeyProblems(found)
-    if found:
-        raise found[0]
+    raise_all(found)
+
+
+def raise_all(problems: Iterable[KeyProblem]) -> None:
+    """Raise problems together, of each key the first.
+
+    Raises:
+        KeyProblem: there is one.
+        KeyProblems: there are several.
+    """
+    first: dict[str, KeyProblem] = {}
+    for problem in problems:
+        first.setdefault(problem.key, problem)
+    if len(first) > 1:
+        raise KeyProblems(list(first.values()))
+    for problem in first.values():
+        raise problem
 
 
 @contextmanager

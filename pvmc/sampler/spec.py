@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from pvmc.config import KeyProblem, Section
+from pvmc.config import KeyProblem, Section, check_all, raise_all
 from pvmc.exact.basis import MAX_SITES, Basis
 from pvmc.exact.ground_sector import automatic_magnetization
 from pvmc.hamiltonians import Operator
@@ -152,16 +153,26 @@ class MetropolisSpec(Section):
         return self.magnetization
 
     def _check(self, lattice: Lattice, operator: Operator) -> None:
+        check_all(
+            lambda: raise_all(self._problems()),
+            self._check_growth,
+            lambda: self._check_moves(lattice, operator),
+            lambda: self._check_sector(lattice),
+        )
+
+    def _problems(self) -> Iterator[KeyProblem]:
+        """Numbers that do not divide, and keys that do not go together."""
         if self.walkers % self.block_width:
-            raise KeyProblem("sampler.walkers", self.walkers, f"must be a multiple of block_width = {self.block_width}")
+            yield KeyProblem("sampler.walkers", self.walkers, f"must be a multiple of block_width = {self.block_width}")
         if self.samples % self.walkers:
-            raise KeyProblem("sampler.samples", self.samples, f"must be a multiple of walkers = {self.walkers}")
+            yield KeyProblem("sampler.samples", self.samples, f"must be a multiple of walkers = {self.walkers}")
         if (self.start == "file") != (self.start_file is not None):
-            raise KeyProblem("sampler.start_file", self.start_file or "", 'goes with start = "file", and only with it')
+            yield KeyProblem("sampler.start_file", self.start_file or "", 'goes with start = "file", and only with it')
         if self.smear and self.power != 2:
-            raise KeyProblem("sampler.smear", self.smear, f"goes with power = 2 alone, not {self.power:g}")
-        self._check_growth()
-        self._check_moves(lattice, operator)
+            yield KeyProblem("sampler.smear", self.smear, f"goes with power = 2 alone, not {self.power:g}")
+
+    def _check_sector(self, lattice: Lattice) -> None:
+        """KeyProblem for a magnetisation that N spins cannot have, or that the walkers do not start with."""
         fixed = self.fixed_magnetization
         neel = _neel_magnetization(lattice) if self.start == "neel" else fixed
         if fixed is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from pvmc.config import KeyProblem, Section
+from pvmc.config import KeyProblem, Section, raise_all
 from pvmc.sr.cost import SolverName
 from pvmc.sr.gradient import GradientDescent
 from pvmc.sr.krylov import KrylovSpec
@@ -111,43 +111,47 @@ class SRSpec(Section):
         return self.model_copy(update={"learning_rate": Schedule(initial=rate)})
 
     def check(self) -> None:
-        """What does not go together.
+        """Refuse what does not go together.
 
         Raises:
             KeyProblem: a key has no meaning beside another one.
+            KeyProblems: several have none.
         """
+        raise_all(self._problems())
+
+    def _problems(self) -> Iterator[KeyProblem]:
         eigen = self.factorisation == "eigen"
         if eigen and self.solver in ("krylov", "minsr"):
-            raise KeyProblem("sr.factorisation", self.factorisation, f'needs sr.solver = "dense", not "{self.solver}"')
+            yield KeyProblem("sr.factorisation", self.factorisation, f'needs sr.solver = "dense", not "{self.solver}"')
         unshifted = 'has no meaning for sr.factorisation = "eigen", whose cut-off takes the place of the shift'
         if eigen and self.adapt_shift:
-            raise KeyProblem("sr.adapt_shift", self.adapt_shift, unshifted)
+            yield KeyProblem("sr.adapt_shift", self.adapt_shift, unshifted)
         if eigen and self.momentum is not None and self.momentum.march is not None:
-            raise KeyProblem("sr.momentum.march", self.momentum.march, unshifted)
+            yield KeyProblem("sr.momentum.march", self.momentum.march, unshifted)
         if self.adapt_shift and self.shift.initial == 0.0 and self.shift.minimum == 0.0:
-            raise KeyProblem("sr.adapt_shift", True, "has no meaning for sr.shift = 0, which no factor changes")
+            yield KeyProblem("sr.adapt_shift", True, "has no meaning for sr.shift = 0, which no factor changes")
         if self.snr is not None and not eigen:
-            raise KeyProblem("sr.snr", self.snr, 'needs sr.factorisation = "eigen"')
+            yield KeyProblem("sr.snr", self.snr, 'needs sr.factorisation = "eigen"')
         if self.line_search and self.integrator == "heun":
-            raise KeyProblem("sr.line_search", self.line_search, 'not beside sr.integrator = "heun": both adapt gamma')
+            yield KeyProblem("sr.line_search", self.line_search, 'not beside sr.integrator = "heun": both adapt gamma')
         if self.method != "reconfiguration":
             allowed = "learning_rate, reject_rise" if self.method == "sgd" else "learning_rate, mean_decay, reject_rise"
             without = f'has no meaning for sr.method = "{self.method}", which does without S; allowed: {allowed}'
-            self._refuse(_OF_RECONFIGURATION, without)
+            yield from self._refused(_OF_RECONFIGURATION, without)
         if self.method not in ("momentum", "adam"):
-            self._refuse(("mean_decay",), 'goes with sr.method = "momentum" or "adam", and only with these')
+            yield from self._refused(("mean_decay",), 'goes with sr.method = "momentum" or "adam", and only with these')
         if not eigen:
-            self._refuse(("cutoff",), 'needs sr.factorisation = "eigen"')
+            yield from self._refused(("cutoff",), 'needs sr.factorisation = "eigen"')
         if self.integrator != "heun":
-            self._refuse(("tolerance",), 'needs sr.integrator = "heun"')
+            yield from self._refused(("tolerance",), 'needs sr.integrator = "heun"')
 
-    def _refuse(self, keys: Iterable[str], why: str) -> None:
+    def _refused(self, keys: Iterable[str], why: str) -> Iterator[KeyProblem]:
         """Keys that would change nothing.  Defaults are silent: inputs that pvmc writes spell out every one of them."""
         for key in keys:
             value = getattr(self, key)
             is_used = key == "solver" and value == "krylov"  # products with O: what "auto" is resolved to without S
             if not is_used and value != getattr(_DEFAULTS, key):
-                raise KeyProblem(f"sr.{key}", value, why)
+                yield KeyProblem(f"sr.{key}", value, why)
 
     @property
     def has_uniform_penalty(self) -> bool:

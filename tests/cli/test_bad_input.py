@@ -149,7 +149,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "no moves": (toml(sampler="moves = { flip = 0, exchange = 0 }"), "sampler.moves = ...: at least one move needs a positive weight"),
     "samples not a multiple of walkers": (toml(sampler="samples = 1500"), "sampler.samples = 1500: must be a multiple of walkers = 1024"),
     "fewer samples than walkers": (toml(sampler="samples = 512"), "sampler.samples = 512: must be a multiple of walkers = 1024"),
-    "walkers not a multiple of block_width": (toml(sampler="walkers = 100"), "sampler.walkers = 100: must be a multiple of block_width = 64"),
+    "walkers not a multiple of block_width": (toml(sampler="walkers = 100"), "sampler.walkers = 100: must be a multiple of block_width = 64\nsampler.samples = 4096: must be a multiple of walkers = 100"),
     "Neel order at another magnetisation": (toml(sampler='start = "neel"\nmagnetization = 2'), 'sampler.start = "neel": Neel order ...'),
     "Neel order on an odd ring": (chain(7).replace('"heisenberg"', '"ising"') + '[sampler]\nstart = "neel"\n', 'sampler.start = "neel": needs a bipartite lattice: ...'),
     "eigenvalues beside conjugate gradients": (toml(sr='solver = "krylov"\nfactorisation = "eigen"'), 'sr.factorisation = "eigen": needs sr.solver = "dense", not "krylov"'),
@@ -315,7 +315,7 @@ def test_files_that_cannot_be_read(capsys: pytest.CaptureFixture[str], name: str
         ("hamiltonian.model=isin", f'--set: hamiltonian.model = "isin": must be {MODELS}, did you mean "ising"?'),
         ("lattice.length.x=3", "--set lattice.length.x=3: lattice.length = 8 is a value, not a table; set lattice.length itself"),
         ("sampler.moves={flipp=1}", "--set: sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; ..."),
-        ("sampler.walkers=100", "--set: sampler.walkers = 100: must be a multiple of block_width = 64"),
+        ("sampler.walkers=100", "--set: sampler.walkers = 100: must be a multiple of block_width = 64\n--set: sampler.samples = 4096: ..."),
         ("hamiltonian.field=[1, 0, 0, 0, 0, 0, 0, 0]", 'chain.toml with --set: ansatz.symmetry = "translation": this Hamiltonian lacks the symmetry; ...'),
     ],
 )  # fmt: skip

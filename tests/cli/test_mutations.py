@@ -241,6 +241,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PVMC_NO_MPI", "1")
     monkeypatch.setattr("pvmc.sr.rates.measure_rates", lambda: TYPICAL)
+    monkeypatch.setattr("pvmc.iteration_cost.time_block", lambda _: None)  # which compiles kernels, as runs do
     Path("folder").mkdir()
     Path("empty.txt").write_text("")
     np.savetxt("table.txt", np.arange(12.0).reshape(3, 4))

@@ -119,7 +119,9 @@ def test_a_run_in_other_units_is_the_same_run(capsys: pytest.CaptureFixture[str]
         average = float(np.mean(found[coupling].series["energy"])) / 6
         assert 0.5 < last / average < 2.0, "the digits are there"
         with open(f"{name}.csv", encoding="utf-8") as file:
-            numbers = [[float(cell) for cell in row[1:]] for row in csv.reader(file) if len(row) > 1 and is_number(row[1])]
+            numbers = [
+                [float(cell) for cell in row[1:]] for row in csv.reader(file) if len(row) > 1 and is_number(row[1])
+            ]
         assert numbers and all(math.isfinite(cell) for cell in numbers[0])
     plain = found[1.0]
     for unit in UNITS:
