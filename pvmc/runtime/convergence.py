@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from pvmc.config import Section
 from pvmc.runtime.recent import Recent
 from pvmc.statistics import binning, mean
+from pvmc.statistics.relative import rounding_of
 
 TREND_SIGMAS = 2.0
 """Errors by which the means of the window's halves may differ.  Those of a straight line differ by 2.3 or more, those
@@ -101,4 +102,6 @@ def _drifts(values: npt.NDArray[np.float64]) -> bool:
     The error is that of bins: the Gamma method takes a straight line for a correlation, which allows for it.
     """
     half = len(values) // 2
-    return abs(float(values[half:].mean() - values[:half].mean())) > TREND_SIGMAS * 2.0 * binning(values).error
+    rounding = rounding_of(float(np.abs(values).max()), 0.0)  # of an eigenstate nothing else is left
+    apart = abs(float(values[half:].mean() - values[:half].mean()))
+    return apart > max(TREND_SIGMAS * 2.0 * binning(values).error, rounding)

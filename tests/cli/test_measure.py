@@ -262,3 +262,34 @@ def test_what_goes_on_keeps_its_settings(run: Path) -> None:
 def test_a_directory_in_use_is_refused(run: Path) -> None:
     with locked(run), pytest.raises(InputError, match="in use"):
         pvmc("measure", run)
+
+
+DEGENERATE = """
+lattice = { kind = "chain", length = 12, periodic = false }
+hamiltonian = { model = "terms", terms = [[-1.0, "Z0 Z1"]] }
+ansatz = { kind = "rbm", alpha = 1, symmetry = "none" }
+sampler = { magnetization = 0, walkers = 64, block_width = 16, samples = 256 }
+run = { iterations = 4, save_every = 1 }
+"""
+"""420 of the 924 configurations have Z0 Z1 = 1: too many ground states for an overlap."""
+
+
+def test_an_overlap_out_of_reach_is_left_out_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.toml").write_text(DEGENERATE)
+    directory = tmp_path / "run"
+    assert pvmc("run", tmp_path / "in.toml", "--output", directory) == 0
+    assert pvmc("measure", directory, "--samples", 512) == 0
+    assert "--observables overlap: more than 64 states have the lowest energy; the other" in capsys.readouterr().err
+    (found,) = open_run(directory).measurements
+    assert {"energy", "magnetization_z", "renyi2"} <= found.estimates.keys() and "overlap" not in found.estimates
+    assert "overlap" not in str(found.attributes["observables"])
+    assert pvmc("measure", directory, "--resume", "--samples", 1024) == 0
+    with pytest.raises(InputError, match="--observables overlap: more than 64 states"):
+        pvmc("measure", directory, "--observables", "overlap", "--samples", 512)
+
+
+def test_the_best_parameters_can_be_measured(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Six iterations, saved after 0, 2, 4 and 5; the last quarter is averaged, rows 4 and 5."""
+    assert pvmc("measure", run, "--iteration", "best", "--observables", "energy", "--samples", 256) == 0
+    assert "parameters of iteration 4 of" in capsys.readouterr().out
+    assert open_run(run).measurements[-1].attributes["iteration"] == 4

@@ -64,6 +64,13 @@ def test_a_drifting_energy_has_not_converged_however_small_its_scatter() -> None
     assert stops_at(Convergence(ConvergenceSpec(error=1e-2), N_SITES), series) is None
 
 
+@pytest.mark.parametrize(("step", "stops"), [(1e-16, True), (1e-9, False)])
+def test_rounding_that_creeps_is_no_drift(step: float, stops: bool) -> None:
+    """An eigenstate at machine precision: its energies differ by rounding alone."""
+    series = descent(n=200) | {"energy": N_SITES * (-1.0 + step * np.arange(200))}
+    assert (stops_at(Convergence(ConvergenceSpec(error=1e-3), N_SITES), series) is not None) == stops
+
+
 def test_all_criteria_must_hold() -> None:
     series = descent()
     assert stops_at(Convergence(ConvergenceSpec(error=2e-4, variance=1e-9), N_SITES), series) is None
