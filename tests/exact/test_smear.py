@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.config import KeyProblem, RawInput
-from pvmc.driver import iterate
+from pvmc.driver import StepRecord, iterate
 from pvmc.estimators import LeakTest, estimate, reduce_moments
 from pvmc.estimators.leak import leak_of, look
 from pvmc.estimators.smeared import smeared_values
@@ -317,3 +317,54 @@ def test_a_wrong_state_with_a_hidden_region_is_seen_and_left() -> None:
     error, (variance, leak, leak_error, _) = optimised(hopping_job(smear=0.2))
     assert abs(error) < 1e-3
     assert variance < 0.02 and leak < 5 * leak_error
+
+
+RBM_PLAIN = {"kind": "rbm", "alpha": 1, "symmetry": "none"}
+
+
+def ring_job(**sections: Any) -> Job:
+    """A ring of 6 with smeared draws."""
+    tables: dict[str, Any] = {
+        "lattice": {"kind": "chain", "length": 6},
+        "hamiltonian": {"model": "heisenberg", "marshall": False},
+        "ansatz": RBM_PLAIN,
+        "sampler": {"walkers": 32, "block_width": 16, "samples": 128, "smear": 0.3} | sections.pop("sampler", {}),
+    }
+    tables |= sections
+    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+
+
+def steps_of(job: Job, n: int = 4) -> list[StepRecord]:
+    test = LeakTest.of(job.sampler, job.operator, 2)
+    state = initial_state(job, COMM)
+    return list(islice(iterate(state, job.ansatz, job.operator, job.sampler, job.solver, COMM, leak_test=test), n))
+
+
+def test_the_three_solvers_take_the_same_steps() -> None:
+    """S as a matrix, and rows that are kept, have the same weights in them."""
+    thetas = [steps_of(ring_job(sr={"solver": solver}))[-1].state.theta for solver in ("dense", "krylov", "minsr")]
+    for theta in thetas[1:]:
+        np.testing.assert_allclose(theta, thetas[0], atol=1e-5)  # the tolerance of conjugate gradients is 1e-6
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"sr": {"line_search": True}},
+        {"sr": {"integrator": "heun"}},
+        {"ansatz": {"kind": "projected", "momentum": 3, "inner": RBM_PLAIN}},
+        {"ansatz": {"kind": "product", "factors": [RBM_PLAIN, {"kind": "jastrow"}]}},
+        {"ansatz": {"kind": "feedforward", "widths": [2, 2]}},
+        {"sampler": {"tempering": {"replicas": 2, "smallest_beta": 0.5}, "growth": {"maximum": 256, "window": 2}}},
+        {"hamiltonian": {"model": "terms", "terms": [[1.0, "Z0 Z1"], [0.5, "Z2"]]}},
+    ],
+)
+def test_other_parts_go_with_smeared_draws(sections: dict[str, Any]) -> None:
+    """Wave functions with nodes by symmetry, trial energies, second stages, replicas, an H without flips."""
+    steps = steps_of(ring_job(**sections))
+    assert all(np.isfinite([step.energy.mean.real, step.energy.variance, step.energy.error]).all() for step in steps)
+    assert all(step.walker_energies is not None and np.isfinite(step.walker_energies).all() for step in steps)
+    leak = steps[-1].leak
+    assert leak is not None and np.isfinite([leak.variance, leak.leak, leak.error]).all()
+    if sections.get("hamiltonian"):
+        assert leak.leak == 0.0
