@@ -160,6 +160,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "tolerance of no step of heun": (toml(sr="tolerance = 0.1"), 'sr.tolerance = 0.1: needs sr.integrator = "heun"'),
     "shift of a method without S": (toml(sr='method = "adam"\nshift = 0.1'), 'sr.shift = 0.1: has no meaning for sr.method = "adam", which does without S; allowed: learning_rate, mean_decay, reject_rise'),
     "filter of noise without eigenvalues": (toml(sr="snr = 2"), 'sr.snr = 2.0: needs sr.factorisation = "eigen"'),
+    "factor of a shift of zero": (toml(sr='adapt_shift = true\nshift = 0.0'), 'sr.adapt_shift = true: has no meaning for sr.shift = 0, which no factor changes'),
     "factor of a shift that eigenvalues do without": (toml(sr='factorisation = "eigen"\nadapt_shift = true'), 'sr.adapt_shift = true: has no meaning for sr.factorisation = "eigen", whose cut-off takes the place of the shift'),
     "MARCH beside eigenvalues": (toml(sr='factorisation = "eigen"\nmomentum = { march = 0.9 }'), 'sr.momentum.march = 0.9: has no meaning for sr.factorisation = "eigen", whose cut-off takes the place of the shift'),
     "line search beside heun": (toml(sr='integrator = "heun"\nline_search = true'), 'sr.line_search = true: not beside sr.integrator = "heun": both adapt gamma'),
