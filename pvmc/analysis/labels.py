@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,10 +18,17 @@ GAP = 0.075
 def unit_label(units: str, power: int = 1) -> str:
     """The unit's symbol in italics; what is said of it in brackets follows: "J (S.S)" gives J, S.S."""
     symbol, _, remark = units.partition(" ")
+    symbol = re.sub(r"([\d.]+)e([+-]\d+)", _power_of_ten, symbol)
     product = remark.strip("()").replace("sigma", r"\sigma").replace(".", r" \cdot ")
     symbol = f"({symbol})" if "/" in symbol and power != 1 else symbol
     symbol = symbol if power == 1 else f"{symbol}^{power}"
     return f"${symbol}$, ${product}$" if remark else f"${symbol}$"
+
+
+def _power_of_ten(found: re.Match[str]) -> str:
+    """1e-30 as 10^{-30}, 4.5e+10 as 4.5 times 10^{10}."""
+    power = f"10^{{{int(found[2])}}}"
+    return power if found[1] == "1" else rf"({found[1]} \times {power})"
 
 
 def error_label(runs: Sequence[Run]) -> str:
@@ -28,6 +36,11 @@ def error_label(runs: Sequence[Run]) -> str:
     if all(run.reference_energy is None or run.error_scale == abs(run.reference_energy) for run in runs):
         return r"Relative error, $|E / E_{\rm exact} - 1|$"
     return r"Relative error, $|E - E_{\rm exact}| / r$, $r = \sum |c_P|$"
+
+
+def plain_numbers(axis: Axes) -> None:
+    """Numbers at the axis of energies without an offset; with a power of ten where they are very small or large."""
+    axis.ticklabel_format(axis="y", useOffset=False, style="sci", scilimits=(-3, 5))
 
 
 def plain(text: str) -> str:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pvmc.analysis import style
 from pvmc.analysis.drawing import Drawing, save
-from pvmc.analysis.labels import error_label, labelled, unit_label
+from pvmc.analysis.labels import error_label, labelled, plain_numbers, unit_label
 from pvmc.analysis.series import relative_error, running_mean
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
@@ -142,7 +142,7 @@ def _draw_zoom(axis: Axes, runs: Sequence[Run], labels: Sequence[str]) -> None:
     axis.set_ylim(*zoom_limits(runs))
     axis.yaxis.set_major_locator(MaxNLocator(5))
     axis.yaxis.set_minor_locator(AutoMinorLocator(2))
-    axis.ticklabel_format(axis="y", useOffset=False, style="plain")
+    plain_numbers(axis)
     _linear_iterations(axis, runs)
 
 

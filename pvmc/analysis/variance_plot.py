@@ -15,7 +15,7 @@ from pvmc.analysis import style
 from pvmc.analysis.digits import with_error
 from pvmc.analysis.drawing import Drawing
 from pvmc.analysis.extrapolation import Extrapolation, extrapolate
-from pvmc.analysis.labels import alphas, plain, unit_label
+from pvmc.analysis.labels import alphas, plain, plain_numbers, unit_label
 from pvmc.analysis.result import Result, result_of
 from pvmc.io.reader import Run
 
@@ -46,7 +46,7 @@ def variance_drawing(runs: Sequence[Run]) -> Drawing:
             )  # fmt: skip
         axis.set_xlabel(rf"Variance per spin, $\sigma^2/N$ ({unit_label(results[0].units, 2)})")
         axis.set_ylabel(f"Energy per spin, $E/N$ ({unit_label(results[0].units)})")
-        axis.ticklabel_format(axis="y", useOffset=False, style="plain")
+        plain_numbers(axis)
         axis.xaxis.set_major_locator(MaxNLocator(5))
         power = math.floor(math.log10(max(result.variance or 0.0 for result in results)))
         if not -3 <= power <= 3:

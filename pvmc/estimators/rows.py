@@ -18,7 +18,7 @@ import numpy as np
 from pvmc.ansatz.base import Floats, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.derivatives import Derivatives, Stored, Vector
-from pvmc.estimators.summation import BoundedSum, ExactSum, fixed_scale
+from pvmc.estimators.summation import BoundedSum, ExactSum, common_units, fixed_scale
 from pvmc.parallel import Communicator
 
 ROUNDING = 512.0 * float(np.finfo(float).eps)
@@ -119,10 +119,15 @@ class Rows:
     @cached_property
     def force(self) -> Numbers:
         """Collective at first. F = X^dagger e, (K,), on every rank; its real part for real parameters."""
-        squares = ExactSum(1)  # chunk by chunk: how many of them a rank has must not be seen
+        squares = ExactSum(1, self.square_unit)  # chunk by chunk: how many of them a rank has must not be seen
         for part in self.split(self.energies):
             squares.add(np.array([float(np.vdot(part, part).real)]))
         return self.adjoint(self.energies, math.sqrt(float(squares.total(self.comm)[0])))
+
+    @cached_property
+    def square_unit(self) -> float:
+        """Collective at first. A power of 2 near the largest |e|^2, for sums of such."""
+        return float(common_units((np.abs(self.energies) ** 2)[:, None], self.comm)[0])
 
     def split(self, values: Numbers) -> list[Numbers]:
         """Values of this rank's configurations, (n_local,), chunk by chunk."""

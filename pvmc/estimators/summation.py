@@ -95,18 +95,20 @@ class ExactSum:
 
     Args:
         size: length of the vector.
+        unit: a power of 2, the same on every rank, of :func:`common_units`: summands are of its order.
     """
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, unit: float = 1.0):
         self._limbs = np.zeros((LIMBS + 1, size), dtype=np.int64)
+        self._unit = unit
 
     def add(self, values: Floats) -> None:
         """Add a vector, float64 (size,)."""
-        cut(values.reshape(1, -1), self._limbs)
+        cut(values.reshape(1, -1) / self._unit, self._limbs)
 
     def total(self, comm: Communicator) -> Floats:
-        """Collective. The sum over all ranks, float64 (size,); NaN where a summand is NaN or not below 1e30."""
-        return joined(comm.sum(self._limbs))
+        """Collective. The sum over all ranks, float64 (size,); NaN where a summand is NaN or not below 1e30 units."""
+        return joined(comm.sum(self._limbs)) * self._unit
 
 
 class BoundedSum:

@@ -63,7 +63,7 @@ class Adam:
     """Steps of about the rate, whatever the scale of the gradient (Kingma, Ba, arXiv:1412.6980, algorithm 1)."""
 
     SQUARE_DECAY = 0.999
-    SMALLEST = 1e-8
+    SMALLEST = 1e-8  # epsilon, here relative to the largest sqrt(v): energies may have any unit
 
     def __init__(self, mean_decay: float, n_parameters: int):
         """Starts without memory; ``mean_decay`` is beta_1."""
@@ -79,4 +79,5 @@ class Adam:
         self.memory = {"mean": mean, "square": square, "steps": steps}
         mean = mean / (1.0 - self.mean_decay**steps)
         square = square / (1.0 - self.SQUARE_DECAY**steps)
-        return -rate * mean / (np.sqrt(square) + self.SMALLEST)
+        sizes = np.sqrt(square)
+        return -rate * mean / (sizes + max(self.SMALLEST * float(sizes.max()), np.finfo(np.float64).tiny))

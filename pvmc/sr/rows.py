@@ -29,7 +29,7 @@ def force_covariance(rows: Rows) -> Numbers:
     assumed: F has the covariance C / n.
     """
     n = int(rows.comm.sum(np.array([len(rows.energies)], dtype=np.int64))[0])
-    squares = ExactSum(rows.n_parameters)
+    squares = ExactSum(rows.n_parameters, rows.square_unit)
     for piece in _summands(rows, n):
         squares.add(np.asarray((np.abs(piece) ** 2).sum(axis=1)))
     total = _summed(rows, _summands(rows, n), squares.total(rows.comm))

@@ -119,9 +119,8 @@ def test_a_run_in_other_units_is_the_same_run(capsys: pytest.CaptureFixture[str]
         average = float(np.mean(found[coupling].series["energy"])) / 6
         assert 0.5 < last / average < 2.0, "the digits are there"
         with open(f"{name}.csv", encoding="utf-8") as file:
-            numbers = [
-                [float(cell) for cell in row[1:]] for row in csv.reader(file) if len(row) > 1 and is_number(row[1])
-            ]
+            rows = [row[1:] for row in csv.reader(file) if len(row) > 1 and is_number(row[1])]
+        numbers = [[float(cell) for cell in row] for row in rows]
         assert numbers and all(math.isfinite(cell) for cell in numbers[0])
     plain = found[1.0]
     for unit in UNITS:
@@ -134,6 +133,30 @@ def test_a_run_in_other_units_is_the_same_run(capsys: pytest.CaptureFixture[str]
         assert mine["energy"].error == theirs["energy"].error * unit
         assert mine["variance"].value == theirs["variance"].value * unit**2
         np.testing.assert_array_equal(mine["correlation_zz"].value, theirs["correlation_zz"].value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ['sr.solver="minsr"'],
+        ['sr.solver="krylov"'],
+        ['sr.factorisation="eigen"', "sr.snr=2.0"],
+        ['sr.method="adam"'],
+        ['sr.method="sgd"'],
+        ["sr.line_search=true"],
+        ["sampler.power=1.5"],
+    ],
+    ids=lambda settings: settings[-1],
+)
+def test_every_solver_takes_the_same_steps_in_other_units(settings: list[str]) -> None:
+    found = []
+    for number, coupling in enumerate((1.0, *UNITS)):
+        name = f"ring{number}"
+        Path(f"{name}.toml").write_text(RING.format(coupling=coupling).replace("iterations = 12", "iterations = 4"))
+        assert main(["run", f"{name}.toml", *(part for text in settings for part in ("--set", text))]) == 0
+        run = open_run(f"runs/{name}")
+        found.append((run.parameters().tobytes(), (run.series["energy"] / coupling).tobytes()))
+    assert found[1] == found[0] and found[2] == found[0]
 
 
 def is_number(text: str) -> bool:

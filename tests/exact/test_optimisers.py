@@ -268,7 +268,7 @@ def test_directions_without_s(problem: Problem, method: Literal["sgd", "momentum
                 means = [(1 - decay) * decay ** (p - q) * forces[q] for q in range(p + 1)]
                 squares = [0.001 * 0.999 ** (p - q) * forces[q] ** 2 for q in range(p + 1)]
                 mean, square = sum(means) / (1 - decay ** (p + 1)), sum(squares) / (1 - 0.999 ** (p + 1))
-                expected = mean / (np.sqrt(square) + 1e-8)
+                expected = mean / (np.sqrt(square) + 1e-8 * np.sqrt(square).max())  # of the largest: no unit
         joined = expected[0] + (1j * expected[1] if np.iscomplexobj(theta) else 0.0)
         assert_same(record.step.direction, joined, 1e-8)
         assert_same(record.state.theta, theta - rate * joined)
