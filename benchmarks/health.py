@@ -23,6 +23,7 @@ from page import table
 from pvmc.analysis.average import judged
 from pvmc.analysis.symptoms import symptoms
 from pvmc.config import RawInput, validate
+from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
 from pvmc.job import JobConfig, build_job
@@ -99,7 +100,7 @@ class Row:
     Attributes:
         name: of the case.
         n_sites: N.
-        relative_error: of the energy by enumeration; None without an exact energy.
+        relative_error: of the energy by enumeration, from the lowest of all sectors.
         true, sampled, smeared: variances, by enumeration and of the measurement.
         smeared_error: standard error of the smeared one.
         leak, leak_error: smeared less sampled.
@@ -108,7 +109,7 @@ class Row:
 
     name: str
     n_sites: int
-    relative_error: float | None
+    relative_error: float
     true: float
     sampled: float
     smeared: float
@@ -119,12 +120,11 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row of the page."""
-        error = self.relative_error
-        bad = error is not None and error > LARGEST_ERROR
+        error, bad = self.relative_error, self.relative_error > LARGEST_ERROR
         return [
             self.name,
             str(self.n_sites),
-            "-" if error is None else f"{'**' if bad else ''}{error:.1e}{'**' if bad else ''}",
+            f"**{error:.1e}**" if bad else f"{error:.1e}",
             f"{self.true:.2e}",
             f"{self.sampled:.2e}",
             f"{self.smeared:.2e} +- {self.smeared_error:.0e}",
@@ -164,12 +164,12 @@ def row_of(name: str, tables: dict[str, Any]) -> Row:
         warnings = tuple(symptom.name for symptom in symptoms(judged(found)))
         measure(MeasureRequest(path, observables=["energy"], overrides=["sampler.kind=exact"]), comm)
         sampled, exact = open_run(path).measurements
-    n, reference = found.n_sites, found.reference_energy
-    energy = _number(exact, "energy")
+    n, energy = found.n_sites, _number(exact, "energy")
+    reference, _ = ground_state(job.operator, Basis.enumerate(n))  # of all sectors and momenta
     return Row(
         name=name,
         n_sites=n,
-        relative_error=None if not reference else (energy - reference) / abs(reference),
+        relative_error=(energy - reference) / abs(reference),
         true=_number(exact, "variance_smeared") / n,
         sampled=_number(sampled, "variance") / n,
         smeared=_number(sampled, "variance_smeared") / n,
@@ -186,7 +186,7 @@ def _number(measurement: Measurement, name: str) -> float:
 
 def page(rows: Sequence[Row]) -> str:
     """The page docs/health.md."""
-    bad = [row for row in rows if row.relative_error is not None and row.relative_error > LARGEST_ERROR]
+    bad = [row for row in rows if row.relative_error > LARGEST_ERROR]
     silent = [row.name for row in bad if not row.warnings]
     alarmed = [row.name for row in rows if row not in bad and row.warnings]
     return "\n".join(
@@ -194,8 +194,9 @@ def page(rows: Sequence[Row]) -> str:
             "# Is a clean bill of health true?\n",
             "Written by `python benchmarks/health.py --page docs/health.md`.\n",
             "Each line is a short run of a small system, with a few hundred iterations, good or bad on purpose.  The "
-            "energy and its relative error are those of the last parameters by enumeration of all configurations "
-            f"(`pvmc measure --set sampler.kind=exact`); bold above {LARGEST_ERROR:g}.  Variances are per site: by "
+            "energy is that of the last parameters by enumeration of all configurations "
+            "(`pvmc measure --set sampler.kind=exact`), its relative error from the lowest level of all sectors; bold "
+            f"above {LARGEST_ERROR:g}.  Variances are per site: by "
             f"enumeration, from {SAMPLES} samples of |psi|^2, and from the leak tests of the same measurement, which "
             "smear every walker by a random term of H ([statistics.md](statistics.md)).  The last column has the names "
             "of the warnings that status, analyze and report give.\n",
