@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,24 @@ def stored_input(directory: Path) -> RawInput:
     """
     run = _existing(directory)
     return RawInput(stored_tables(run.config_text), str(run.path), str(run.attributes["config_source"]), stored=True)
+
+
+def with_stored_turn(raw: RawInput, directory: Path) -> RawInput:
+    """An input that leaves the turn of spins open, with that of the run in a directory.  For the root alone.
+
+    The run may be of a version that had another rule, or none.
+
+    Raises:
+        StorageError: the run cannot be read.
+    """
+    given = raw.tables.get("hamiltonian")
+    if not isinstance(given, dict) or not (directory / FILE_NAME).exists():
+        return raw
+    stored = stored_input(directory).tables.get("hamiltonian", {})
+    turns = [key for key in ("marshall", "rotate") if key in stored and given.get(key, "auto") == "auto"]
+    if not turns or stored.get("model") != given.get("model"):
+        return raw
+    return replace(raw, tables={**raw.tables, "hamiltonian": {**given, **{key: stored[key] for key in turns}}})
 
 
 def _existing(directory: Path) -> Run:

@@ -58,4 +58,9 @@ def _input(options: argparse.Namespace) -> RawInput:
                 f"{options.config}: is the directory of a run; to go on with it: pvmc run {options.config} --resume; "
                 "to start another one, give an input file"
             )
-    return read_input(options.config, options.set)
+    raw = read_input(options.config, options.set)
+    if getattr(options, "resume", False):
+        from pvmc.resumption import with_stored_turn
+
+        return with_stored_turn(raw, directory(options))
+    return raw

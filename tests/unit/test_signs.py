@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from pvmc import resumption
 from pvmc.analysis.sign_symptoms import is_positive, positive_state
 from pvmc.analysis.symptom import Judged
 from pvmc.config import KeyProblem, RawInput, stored_tables, validate
@@ -262,6 +264,23 @@ def test_what_is_measured_is_of_the_spins_that_are_not_turned(field: float | lis
     assert np.all(vector * np.sign(vector[0]) > 0)
     np.testing.assert_allclose(means[0], frame_signs(one) * means[1], atol=1e-9)
     assert min(means[0]) < 0
+
+
+def test_a_run_that_goes_on_keeps_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one of a version without the key, whose input leaves the choice open."""
+    stored = {"hamiltonian": {"model": "ising", "field": -1.0, "rotate": False}}
+    monkeypatch.setattr(resumption, "stored_input", lambda directory: RawInput(stored, "run.h5"))
+    (tmp_path / "run.h5").touch()
+
+    def kept(**keys: object) -> dict[str, Any]:
+        raw = RawInput({"hamiltonian": {"model": "ising", "field": -1.0, **keys}, "run": {}}, "in.toml")
+        return resumption.with_stored_turn(raw, tmp_path).tables["hamiltonian"]
+
+    assert kept() == stored["hamiltonian"] == kept(rotate="auto")
+    assert kept(rotate=True)["rotate"] is True  # asked for: refused later, as any other change
+    assert "rotate" not in kept(model="heisenberg")
+    other = RawInput({"hamiltonian": {"model": "ising"}}, "in.toml")
+    assert resumption.with_stored_turn(other, tmp_path / "none") is other
 
 
 # Warnings of a run ----------------------------------------------------------------------------------------------------
