@@ -91,14 +91,14 @@ def collectives(n_parameters: int, ranks: int, *, is_complex: bool) -> list[Coll
         Collective("allreduce", 16),  # configurations and chunks of all ranks
         Collective("broadcast", number * (n_parameters + 1) + 8 * rows),  # centres of the rows and their scales
         Collective("allreduce", 8),  # is any chunk out of range?
-        Collective("allreduce", 6 * 2 * 8),  # mean energy, in limbs
-        Collective("allreduce", 6 * 9 * 8),  # its statistics
+        Collective("allreduce", 53 * 2 * 8),  # mean energy, in limbs
+        Collective("allreduce", 53 * 9 * 8),  # its statistics
         Collective("reduce", number * (rows * (rows + 1) // 2)),  # packed triangle of the moments
         Collective("broadcast", 8),  # has the solution failed?
         Collective("broadcast", number * n_parameters + 56),  # the direction, and what is reported of it
         Collective("allreduce", 8 * ranks, 1 / CHECK_INTERVAL),  # are the parameters the same?
         Collective("broadcast", 8),  # has the output failed?
-        Collective("allreduce", 24),  # does the run stop, or save its state?
+        Collective("allreduce", 32),  # does the run stop, or save its state?
     ]
 
 

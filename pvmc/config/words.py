@@ -92,5 +92,6 @@ def literal_words(annotation: Any) -> list[str]:
 
 
 def one_of(words: Sequence[object]) -> str:
+    """Words in quotes: "a", "b" or "c"."""
     quoted = [json.dumps(word) for word in words]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"

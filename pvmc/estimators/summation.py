@@ -1,11 +1,13 @@
 """Sums over all blocks of all ranks, whose bits do not depend on which rank owns which block.
 
 Floating-point addition is not associative: summed over other ranks, the same numbers give other last digits.  Here a
-number is cut into integer multiples of five fixed quanta.  Sums of integers are exact in any order, so that every
-number of ranks gives the same result, with an error below that of a floating-point sum.
+number is cut into integer multiples of fixed quanta.  Sums of integers are exact in any order, so that every number of
+ranks gives the same result, with an error below that of a floating-point sum.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -13,41 +15,57 @@ from pvmc.ansatz.base import Floats, Integers
 from pvmc.kernels import kernel
 from pvmc.parallel import Communicator
 
-LIMBS = 5
 LIMB_BITS = 40
+"""Quanta follow each other by this power of 2; a limb of a summand is below 2^40, so that 2^23 of them can be added."""
+
+LIMBS = 5
 LARGEST_EXPONENT = 60
-"""Quanta are 2^60, 2^20, ..., 2^-100; a limb of a summand is below 2^40, so that 2^23 of them can be added."""
+"""The quanta of long vectors (:class:`ExactSum`) are 2^60, 2^20, ..., 2^-100, times their unit."""
 
 LARGEST = 2.0 ** (LARGEST_EXPONENT + LIMB_BITS)
-"""Summands must be smaller than this (1e30)."""
+"""Summands of long vectors must be smaller than this (1e30), times their unit."""
+
+ALL_LIMBS = 52
+ALL_EXPONENT = 984
+"""The quanta of the few numbers of a block (:func:`sum_of_blocks`) are 2^984, 2^944, ..., 2^-1056: all of float64, so
+that energies in any unit, and their fourth powers, are summed without a message that asks how large they are."""
 
 
 @kernel
-def cut(values: Floats, limbs: Integers) -> None:
-    """Add the rows of values, float64 (n, m), to limbs, int64 (LIMBS + 1, m); the last row counts what is out of range.
+def cut(values: Floats, limbs: Integers, exponent: int) -> None:
+    """Add the rows of values, float64 (n, m), to limbs, int64 (n_limbs + 1, m); the last row counts what is too large.
 
-    What is below half of the last quantum, 4e-31, is dropped from each summand.
+    The quanta are 2^exponent and n_limbs - 1 smaller ones.  A number begins at the largest quantum below it and takes
+    up at most three; what is below half of the last quantum is dropped from each summand.
     """
+    n_limbs = limbs.shape[0] - 1
     for row in range(values.shape[0]):
         for i in range(values.shape[1]):
             rest = values[row, i]
-            if not abs(rest) < LARGEST:  # NaN too
-                limbs[LIMBS, i] += 1
+            size = math.frexp(rest)[1] if math.isfinite(rest) else exponent + LIMB_BITS + 1  # |rest| < 2^size
+            if size > exponent + LIMB_BITS:
+                limbs[n_limbs, i] += 1
                 continue
-            quantum = 2.0**LARGEST_EXPONENT
-            for level in range(LIMBS):
-                multiple = np.rint(rest / quantum)
+            first = (exponent + LIMB_BITS - size) // LIMB_BITS
+            for level in range(first, min(first + 3, n_limbs)):
+                power = exponent - level * LIMB_BITS
+                multiple = math.ldexp(rest, -power)
+                multiple = np.rint(multiple) if level == n_limbs - 1 else np.trunc(multiple)
                 limbs[level, i] += np.int64(multiple)
-                rest -= multiple * quantum
-                quantum *= 2.0**-LIMB_BITS
+                rest -= math.ldexp(multiple, power)
 
 
-def joined(limbs: Integers) -> Floats:
-    """The numbers of summed limbs, float64 (m,); NaN where a summand was out of range or NaN."""
+@kernel
+def joined(limbs: Integers, exponent: int) -> Floats:
+    """The numbers of summed limbs, float64 (m,); NaN where a summand was too large or no number."""
+    n_limbs = limbs.shape[0] - 1
     total = np.zeros(limbs.shape[1])
-    for level in reversed(range(LIMBS)):
-        total += limbs[level] * 2.0 ** (LARGEST_EXPONENT - level * LIMB_BITS)
-    return np.where(limbs[LIMBS] > 0, np.nan, total)
+    for i in range(limbs.shape[1]):
+        for level in range(n_limbs - 1, -1, -1):
+            total[i] += math.ldexp(float(limbs[level, i]), exponent - level * LIMB_BITS)
+        if limbs[n_limbs, i] > 0:
+            total[i] = np.nan
+    return total
 
 
 def sum_of_blocks(partials: Floats, comm: Communicator, exact: bool) -> Floats:
@@ -63,10 +81,9 @@ def sum_of_blocks(partials: Floats, comm: Communicator, exact: bool) -> Floats:
     """
     if not exact:
         return comm.sum(partials.sum(axis=0))
-    units = common_units(partials, comm)
-    limbs = np.zeros((LIMBS + 1, partials.shape[1]), dtype=np.int64)
-    cut(partials / units, limbs)
-    return joined(comm.sum(limbs)) * units
+    limbs = np.zeros((ALL_LIMBS + 1, partials.shape[1]), dtype=np.int64)
+    cut(partials, limbs, ALL_EXPONENT)
+    return np.asarray(joined(comm.sum(limbs), ALL_EXPONENT))
 
 
 UNIT_BITS = 2 * LIMB_BITS
@@ -76,7 +93,8 @@ UNIT_BITS = 2 * LIMB_BITS
 def common_units(partials: Floats, comm: Communicator) -> Floats:
     """Collective. Powers of 2 near the largest modulus in each column over all ranks, float64 (m,); 1 where all are 0.
 
-    Numbers much larger or smaller than 1, such as energies in joule, would not fit into the quanta, or be lost.
+    Summands of long vectors that are much larger or smaller than 1, such as energies in joule, would not fit into their
+    quanta, or be lost.
     """
     moduli = np.abs(partials)
     exponents = np.frexp(np.where(np.isfinite(moduli), moduli, 0.0))[1].astype(np.int64)
@@ -104,11 +122,11 @@ class ExactSum:
 
     def add(self, values: Floats) -> None:
         """Add a vector, float64 (size,)."""
-        cut(values.reshape(1, -1) / self._unit, self._limbs)
+        cut(values.reshape(1, -1) / self._unit, self._limbs, LARGEST_EXPONENT)
 
     def total(self, comm: Communicator) -> Floats:
         """Collective. The sum over all ranks, float64 (size,); NaN where a summand is NaN or not below 1e30 units."""
-        return joined(comm.sum(self._limbs)) * self._unit
+        return np.asarray(joined(comm.sum(self._limbs), LARGEST_EXPONENT) * self._unit)
 
 
 class BoundedSum:

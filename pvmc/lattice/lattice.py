@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.config.words import one_of
 from pvmc.errors import InputError
 from pvmc.lattice.images import minimum_image
 from pvmc.lattice.permutations import closure, is_automorphism
@@ -143,7 +144,7 @@ class Lattice:
         if name == "none":
             return np.arange(self.n_sites, dtype=np.int64)[np.newaxis]
         if name not in self.generators:
-            known = " or ".join(f'"{known}"' for known in ("none", *self.generators))
+            known = one_of(["none", *self.generators])
             raise LatticeError(f'symmetry group "{name}": this lattice has {known}')
         return closure(self.generators[name], self.n_sites)
 

@@ -162,7 +162,7 @@ def test_translation_row_fetches_the_shifted_site() -> None:
 
 
 def test_unknown_group_is_an_input_error() -> None:
-    with pytest.raises(LatticeError, match='"none", "translation", "space"'):
+    with pytest.raises(LatticeError, match='"none", "translation" or "space"'):
         chain(4).group("point")
 
 

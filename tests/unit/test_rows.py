@@ -13,7 +13,7 @@ import pytest
 from pvmc.errors import NumericalError
 from pvmc.estimators import Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
-from pvmc.estimators.summation import LARGEST, BoundedSum, ExactSum, fixed_scale
+from pvmc.estimators.summation import LARGEST, BoundedSum, ExactSum, fixed_scale, sum_of_blocks
 from pvmc.estimators.triangle import TriangleSum
 from pvmc.parallel import SerialCommunicator
 from pvmc.sr.rows import tensor_of
@@ -102,6 +102,28 @@ def test_exact_sums_of_what_is_out_of_range_are_not_numbers(bad: float) -> None:
     found = over_ranks(lambda: ExactSum(3), [np.array([1.0, bad, largest]), np.ones(3)], [np.array([0]), np.array([1])])
     assert np.isnan(found[1]) and found[0] == 2.0
     assert found[2] == pytest.approx(LARGEST, rel=1e-15)
+
+
+def test_sums_of_blocks_hold_any_unit(rng: np.random.Generator) -> None:
+    """Numbers from 1e-300 to 1e300 side by side in a column, against rational numbers and in any order."""
+    sizes = 10.0 ** rng.uniform(-300, 300, size=(60, 9))
+    sizes[:, 0] *= 1e-4  # and subnormal ones
+    parts = rng.choice([-1.0, 1.0], size=(60, 9)) * sizes
+    parts[1] = -parts[0]
+    parts[0, 1], parts[1, 1], parts[2:, 1] = 1e300, -1e300, 2.0**-1000
+    found = sum_of_blocks(parts, SerialCommunicator(), exact=True)
+    for total, expected in zip(found.tolist(), exact(list(parts)), strict=True):
+        assert abs(Fraction(total) - expected) <= Fraction(4 * EPSILON) * abs(expected) + 60 * Fraction(2.0**-1057)
+    assert found[1] == 58 * 2.0**-1000
+    for order in (rng.permutation(60) for _ in range(5)):
+        assert sum_of_blocks(parts[order], SerialCommunicator(), exact=True).tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_sums_of_blocks_with_what_is_no_number(bad: float) -> None:
+    largest = np.finfo(np.float64).max
+    found = sum_of_blocks(np.array([[1.0, bad, largest], [1.0, 1.0, 0.0]]), SerialCommunicator(), exact=True)
+    assert np.isnan(found[1]) and found[0] == 2.0 and found[2] == largest
 
 
 @pytest.mark.parametrize("bound", [1.0, np.nextafter(1.0, 0.0), np.nextafter(1.0, 2.0), 3.7e-260, 5.1e290, 8.0])

@@ -188,12 +188,12 @@ def stages() -> Iterator[tuple[list[Trial], str]]:
     yield [], "trying 1 of 3, seed 7, iteration 0/40"
     yield (
         [Trial(7, 40, -3.2, 0.04), Trial(8, 12)],
-        "trying 2 of 3, seed 8, iteration 12/40; best so far: seed 7 -0.8000000 +-1.0e-02",
+        "trying 2 of 3, seed 8, iteration 12/40; best so far: seed 7 -0.8 +-1.0e-02",
     )
     yield [Trial(7, 5, math.inf), Trial(8, 12)], "trying 2 of 3, seed 8, iteration 12/40"
     yield (
         [Trial(7, 40, -3.2, 0.04), Trial(8, 40, -3.4, 0.04), Trial(9, 2, math.inf)],
-        "best of 3: seed 8 -0.8500000 +-1.0e-02",
+        "best of 3: seed 8 -0.85 +-1.0e-02",
     )
     yield [Trial(7, 1, math.inf), Trial(8, 2, math.inf), Trial(9, 0, math.inf)], "all 3 bad"
 
