@@ -238,7 +238,7 @@ def test_a_file_of_a_killed_run_takes_a_measurement(made: Path, tmp_path: Path) 
         (("--iteration", "3"), "no parameters of iteration 3"),
         (("--set", "ansatz.alpha=2"), "only keys of"),
         (("--set", "sampler.power=1.5"), "all weigh the same"),
-        (("--set", "sampler.walkers=33"), "multiple of block_width"),
+        (("--set", "sampler.block_width=24"), "multiple of block_width"),
         (("--resume",), "holds no measurement to go on with"),
         (("--samples", "0"), "must be an integer >= 1"),
         (("--until-error", "0"), "must be a number > 0"),

@@ -280,7 +280,7 @@ class Broken(Pairs):
         ("walkers", "walkers independent of each other"),
         ("derivatives", "log-derivatives against differences, real axis"),
         ("symmetry", "claimed symmetry psi(g s) = chi(g) psi(s)"),
-        ("shape", "shapes, dtypes and parameter blocks"),
+        ("shape", "initial parameters, at(theta), log_psi"),
         ("raises", "initial parameters, at(theta), log_psi"),
     ],
 )
