@@ -204,6 +204,8 @@ class Moves:
         Returns:
             bool (n, n_walkers), n the number of maps among the chosen moves; without any, no random number is drawn.
         """
+        if not len(self.maps):
+            return np.empty((0, n_walkers), dtype=np.bool_)
         n_maps = np.count_nonzero(chosen >= len(self.flips))
         return rng.integers(0, 2, size=(n_maps, n_walkers), dtype=np.bool_)
 
