@@ -29,11 +29,12 @@ def _signs(job: Job) -> Iterator[str]:
         which = "all spins" if len(turned) == job.lattice.n_sites else "the spins of one sublattice"
         frame = f"{which} are turned by pi about z ({key} = true)"
     elif turned:
-        frame = f"the spins of the sites {listed(turned)} are turned by pi about z ({key})"
+        which = f"spin of the site {turned[0]} is" if len(turned) == 1 else f"spins of the sites {listed(turned)} are"
+        frame = f"the {which} turned by pi about z ({key})"
     else:
         frame = f"no spin is turned about z ({key} = false)"
     if is_stoquastic(operator):
-        yield f"signs: {frame}; no off-diagonal element of H is positive, so that its ground state is"
+        yield f"signs: {frame}; no off-diagonal element of H is above zero, so that the ground state is positive"
         return
     signs = "complex off-diagonal elements" if not operator.is_real else "off-diagonal elements of both signs"
     if operator.is_real and np.all(amplitude_signs(operator) == 1):

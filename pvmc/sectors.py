@@ -17,6 +17,7 @@ from pvmc.exact.likely_sector import likely_sector
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.hamiltonians.pairs import is_rotation_invariant
 from pvmc.job import Job
+from pvmc.sampler import MetropolisSpec
 
 VALIDATED_DIMENSION = 50_000
 """Largest Hilbert space that is diagonalised for an input that is only looked at (a second)."""
@@ -232,8 +233,20 @@ class _Search:
         here = "" if level is None else f", whose lowest energy is {level.energy:.10g}"
         return (
             f"the ground state has {in_words(known)} and E = {ground.energy:.10g}; the states of this input have "
-            f"magnetisation {magnetization}{here}: set sampler.magnetization = {known.preferred}, or leave it out"
+            f"magnetisation {magnetization}{here}: {self._cure(known.preferred)}"
         )
+
+    def _cure(self, magnetization: int) -> str:
+        """What leads to another magnetisation: what holds the walkers at zero goes first."""
+        sampler = self._job.config.sampler
+        if not isinstance(sampler, MetropolisSpec):
+            return f"set sampler.magnetization = {magnetization}, or leave it out"
+        changes = ['sampler.start = "random"'] if sampler.start == "neel" else []
+        if sampler.moves is not None and sampler.moves.global_flip:
+            changes.append("sampler.moves.global_flip = 0")
+        if changes:
+            return f"set {', '.join(changes)} and sampler.magnetization = {magnetization}"
+        return f"set sampler.magnetization = {magnetization}, or leave it out"
 
     def _unlikely_magnetization(self) -> str:
         """One line where the magnetisation of the ground state is not known, but likely another one."""

@@ -61,7 +61,8 @@ def average(energies: NDArray[np.float64], rounding: float = 0.0) -> Average | N
             return Average(found, rows, settled=True)
         length //= 2
     rows = finite[-max(2, finite.size // 4) :]
-    return Average(mean(energies[rows]), rows, settled=False)
+    # Of few iterations none can show a drift, unless all have the same energy: that of an eigenstate, or of one state.
+    return Average(mean(energies[rows]), rows, settled=bool(np.ptp(energies[finite]) <= rounding))
 
 
 def judged(run: Run) -> Judged:

@@ -48,7 +48,11 @@ def off_exact(part: Judged) -> Iterator[Symptom]:
     text = f"relative error {distance / scale:.2g} +- {part.energy.error / scale:.1g}, resolved and above "
     text += f"{LARGEST_RELATIVE_ERROR:g}"
     # A state of this variance has a level within sqrt(variance) of its energy (Weinstein): this one, not the lowest.
-    if variance is not None and math.sqrt(max(variance, 0.0)) < ANOTHER_LEVEL * resolved * part.run.n_sites:
+    # One that still drifts and is far from every eigenstate has converged to none.
+    v_score = part.mean("v_score")
+    under_way = not part.settled and v_score is not None and v_score > LARGEST_V_SCORE
+    spread_limit = 0.0 if under_way else ANOTHER_LEVEL * resolved * part.run.n_sites
+    if variance is not None and math.sqrt(max(variance, 0.0)) < spread_limit:
         spread = f"the local energy spreads by {math.sqrt(max(variance, 0.0)) / part.run.n_sites:.1e} per site only"
         yield Symptom("another level", f"converged to another level: {text}, while {spread}; {_other_sector(part)}")
         return

@@ -58,7 +58,8 @@ class Enumeration:
 
     def describe(self) -> str:
         """Number of configurations and blocks in words."""
-        return f"all {len(self.basis)} configurations, weighted by |psi|^2, in {self.n_blocks} blocks"
+        blocks = "1 block" if self.n_blocks == 1 else f"{self.n_blocks} blocks"
+        return f"all {len(self.basis)} configurations, weighted by |psi|^2, in {blocks}"
 
     def walk(
         self, walkers: Walkers, psi: WaveFunction, iteration: int, *, n_draws: int | None = None, stage: int = 0

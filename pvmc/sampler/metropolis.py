@@ -147,7 +147,8 @@ class Metropolis:
         if self.smear:
             samples += f" smeared by {self.smear.part:g},"
         replicas = f", each at {self.replicas} values of beta" if self.tempering else ""
-        return f"{samples} from {walkers} walkers in {self.n_blocks} blocks{replicas}"
+        blocks = "1 block" if self.n_blocks == 1 else f"{self.n_blocks} blocks"
+        return f"{samples} from {walkers} walkers in {blocks}{replicas}"
 
     def walk(
         self, walkers: Walkers, psi: WaveFunction, iteration: int, *, n_draws: int | None = None, stage: int = 0

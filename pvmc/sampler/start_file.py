@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
         if h5py.is_hdf5(location):
             with h5py.File(location, "r") as file:
                 return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
-        return {"": np.loadtxt(location, ndmin=2)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # "input contained no data": the shape says so
+            return {"": np.loadtxt(location, ndmin=2)}
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"{location}: no table of numbers: {str(error).splitlines()[0]}") from None
     except (OSError, RuntimeError) as error:

@@ -478,6 +478,22 @@ def test_a_run_of_the_product_state_has_its_exact_energy(file: str, capsys: pyte
     assert "warning" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("sampler", "cure"),
+    [
+        ({"start": "neel"}, 'set sampler.start = "random" and sampler.magnetization = 8'),
+        (
+            {"moves": {"exchange": 0.5, "global_flip": 0.5}},
+            "set sampler.moves.global_flip = 0 and sampler.magnetization = 8",
+        ),
+        ({"magnetization": 0}, "set sampler.magnetization = 8, or leave it out"),
+    ],
+)
+def test_what_holds_the_magnetisation_is_what_the_cure_names(sampler: dict[str, Any], cure: str) -> None:
+    job = make_job({"model": "heisenberg", "field": 5.0}, 8, sampler=sampler)
+    assert sector_of(job).elsewhere.endswith(f": {cure}")
+
+
 def test_a_run_elsewhere_warns_from_beginning_to_end(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     """At its start, in status, analyze and report, and after going on; compared with the energy of its own sector."""
     text = "the ground state has magnetisation 8 and E = -18; the states of this input have magnetisation 0"

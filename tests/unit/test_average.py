@@ -90,6 +90,14 @@ def test_a_series_without_noise_has_settled_where_it_is_constant() -> None:
     assert (found.plateau.mean, found.plateau.error) == (-3.5, 0.0)
 
 
+@pytest.mark.parametrize("n", [4, 10, 63])
+def test_a_short_series_has_settled_only_where_it_is_constant(n: int) -> None:
+    """A product state has one energy from the first iteration on; of anything else a few iterations show nothing."""
+    for series, settled in ((np.zeros(n), True), (np.full(n, -2.25), True), (np.arange(n) % 2 * 1e-3, False)):
+        found = average(series, rounding=1e-12)
+        assert found is not None and found.settled == settled
+
+
 @pytest.mark.parametrize(("step", "settled"), [(1e-16, True), (1e-9, False)])
 def test_rounding_is_no_drift(step: float, settled: bool) -> None:
     """Of an eigenstate at machine precision rounding is left, which may creep as a drift does."""

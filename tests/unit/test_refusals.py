@@ -201,7 +201,6 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("command", ["validate", "run", "bench", "fit", "submit"])
-@pytest.mark.filterwarnings("ignore:.*input contained no data")
 def test_named_files_are_checked_first(capsys: pytest.CaptureFixture[str], command: str) -> None:
     files = damaged()
     more = ["--ntasks", "1", "--time", "1h"] if command == "submit" else []

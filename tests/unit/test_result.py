@@ -117,6 +117,16 @@ def test_what_good_runs_do_is_no_fault(changed: dict[str, Any]) -> None:
     assert result_of(run(**changed)).warnings == ()
 
 
+def test_a_run_that_is_still_far_from_every_eigenstate_has_not_converged_to_another_level() -> None:
+    """A wide distance to the exact energy makes the spread look small: of a run that drifts that proves nothing."""
+    drifting = np.linspace(-3.0, -3.6, 400)
+    far = warned(result_of(run(energy=drifting, exact=-9.0, v_score=np.full(400, 0.3))))
+    assert "not converged" in far and "V-score 0.3" in far and "relative error" in far
+    assert "another level" not in far
+    near = warned(result_of(run(energy=drifting, exact=-9.0)))
+    assert "not converged" in near and "converged to another level" in near
+
+
 def test_what_is_not_known_is_none() -> None:
     nothing = np.full(400, np.nan)
     result = result_of(run(exact=None, v_score=nothing, n_samples=np.full(400, -1)))
