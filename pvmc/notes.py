@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from pydantic import TypeAdapter
 
+from pvmc.config.section import shown
+from pvmc.config.stored import stored_tables
+from pvmc.errors import InputError, StorageError
+from pvmc.hamiltonians import HamiltonianSpec
 from pvmc.hamiltonians.rotation import chosen_turn
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic
+from pvmc.io.fit_file import fit_file
+from pvmc.io.reader import open_run
 from pvmc.job import Job
-from pvmc.lattice import GraphSpec
+from pvmc.lattice import GraphSpec, LatticeSpec
 from pvmc.sampler import MetropolisSpec
 
 FEW = 8
@@ -18,7 +25,7 @@ FEW = 8
 
 def notes(job: Job) -> list[str]:
     """The lines, those that ask for a change begin with "warning:"."""
-    return [*_signs(job), *_unnamed_sites(job), *_moves(job)]
+    return [*_signs(job), *_other_frame(job), *_unnamed_sites(job), *_moves(job)]
 
 
 def _signs(job: Job) -> Iterator[str]:
@@ -64,6 +71,30 @@ def _is_positive(job: Job) -> bool:
         return False
     psi = job.ansatz.at(np.zeros(job.ansatz.n_parameters, dtype=job.ansatz.dtype))
     return bool(psi.dtype == np.float64)
+
+
+def _other_frame(job: Job) -> Iterator[str]:
+    """Parameters of another run in whose frame other spins are turned: with the signs of this one, another state."""
+    source, model = job.config.ansatz.start_from, job.config.hamiltonian
+    if source is None or fit_file(source).is_file():
+        return
+    try:
+        tables = stored_tables(str(open_run(source).attributes["config"]))
+    except (InputError, StorageError):  # of a run that goes on its first parameters may be gone
+        return
+    old: HamiltonianSpec = TypeAdapter(HamiltonianSpec).validate_python(tables["hamiltonian"])
+    if old.turn == "auto":
+        return
+    lattice: LatticeSpec = TypeAdapter(LatticeSpec).validate_python(tables["lattice"])
+    signs, here = old.signs(lattice.build()), model.signs(job.lattice)
+    if len(signs) != len(here) or np.array_equal(signs, here):
+        return
+    if job.config.sampler.fixed_magnetization is not None and np.array_equal(signs, -here):
+        return  # the same state, but for a phase
+    turned = np.flatnonzero(signs < 0).tolist()
+    value = shown(old.turn if old.turn_key == model.turn_key else turned or False)
+    text = "its parameters are of a frame in which other spins are turned by pi about z, and mean another state here"
+    yield f'warning: ansatz.start_from = "{source}": {text}; set hamiltonian.{model.turn_key} = {value} to keep it'
 
 
 def _unnamed_sites(job: Job) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from itertools import product
 from pathlib import Path
@@ -15,15 +16,17 @@ from pydantic import TypeAdapter
 from pvmc import resumption
 from pvmc.analysis.sign_symptoms import is_positive, positive_state
 from pvmc.analysis.symptom import Judged
+from pvmc.cli import main
 from pvmc.config import KeyProblem, RawInput, stored_tables, validate
 from pvmc.exact import Basis, ground_state
 from pvmc.flips import FlipSets
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.rotation import chosen_turn
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic, mean_amplitude, removing_signs
-from pvmc.job import Job, JobConfig, build_job
+from pvmc.job import Job, JobConfig, build_job, load_job
 from pvmc.lattice import Lattice, chain, graph, honeycomb, rectangle, triangular
 from pvmc.measurement.frame import frame_signs
+from pvmc.notes import notes
 from tests.helpers import compiled_matrix, random_strings
 
 N = 5
@@ -281,6 +284,46 @@ def test_a_run_that_goes_on_keeps_its_turn(tmp_path: Path, monkeypatch: pytest.M
     assert "rotate" not in kept(model="heisenberg")
     other = RawInput({"hamiltonian": {"model": "ising"}}, "in.toml")
     assert resumption.with_stored_turn(other, tmp_path / "none") is other
+
+
+FRAMES = [
+    ("heisenberg", {}, "heisenberg", {}, None),
+    ("heisenberg", {}, "heisenberg", {"marshall": False}, "hamiltonian.marshall = true"),
+    ("heisenberg", {"marshall": False}, "heisenberg", {}, "hamiltonian.marshall = false"),
+    ("heisenberg", {"marshall": [0, 2, 4]}, "heisenberg", {}, None),  # the other sublattice: all spins, a phase of psi
+    ("ising", {"field": 1.0}, "ising", {"field": -1.0}, "hamiltonian.rotate = false"),
+    ("heisenberg", {}, "ising", {"field": 1.0}, "hamiltonian.rotate = [1, 3, 5]"),
+]
+
+
+@pytest.mark.parametrize(("first", "its", "second", "keys", "cure"), FRAMES)
+def test_parameters_of_another_frame_are_told(
+    first: str,
+    its: dict[str, Any],
+    second: str,
+    keys: dict[str, Any],
+    cure: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are kept as they are, and mean another state: the key that gives the same one is named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PVMC_NO_MPI", "1")
+
+    def write(name: str, model: str, hamiltonian: dict[str, Any], start: str) -> str:
+        lines = [f"{key} = {json.dumps(value)}" for key, value in hamiltonian.items()]
+        Path(name).write_text(
+            f'[lattice]\nkind = "chain"\nlength = 6\n[hamiltonian]\nmodel = "{model}"\n'
+            + "\n".join(lines)
+            + f'\n[ansatz]\nkind = "rbm"\nalpha = 1\nsymmetry = "none"\n{start}\n'
+            "[sampler]\nwalkers = 8\nblock_width = 8\nsamples = 16\n[run]\niterations = 1\n"
+        )
+        return name
+
+    assert main(["run", write("a.toml", first, its, ""), "--output", "a"]) == 0
+    job = load_job(Path(write("b.toml", second, keys, 'start_from = "a"')))
+    told = [line for line in notes(job) if "another state here" in line]
+    assert [line.endswith(f"; set {cure} to keep it") for line in told] == ([True] if cure else [])
 
 
 # Warnings of a run ----------------------------------------------------------------------------------------------------
