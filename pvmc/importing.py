@@ -231,7 +231,8 @@ def _sampled(job: Job, sampler: Sampler, psi: WaveFunction, walkers: Walkers, co
     found: list[StuckWalkers] = []
     for batch in range(BATCHES):
         walkers, means = _draw(job, sampler, psi, walkers, batch, chains)
-        energy = chains.statistics_of_all(job.lattice.n_sites, job.operator.infinite_temperature_energy, comm)
+        scales = (job.operator.infinite_temperature_energy, job.operator.radius)
+        energy = chains.statistics_of_all(job.lattice.n_sites, *scales, comm)
         everywhere = comm.gather(means.ravel())
         stuck = None if everywhere is None else watch.judge(everywhere, energy.r_hat)
         if stuck is not None:

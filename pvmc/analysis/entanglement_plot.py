@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import matplotlib
@@ -19,6 +20,9 @@ from pvmc.errors import InputError
 from pvmc.io.reader import Run
 
 _SIZE = (108 * style.MM, 70 * style.MM)
+
+NO_ENTROPY = 1e-12
+"""Entropy (in nats) up to which a state is a product state: rounding of -ln of a mean of ones."""
 
 
 class Curve:
@@ -54,13 +58,19 @@ def entanglement_drawing(runs: Sequence[Run]) -> Drawing:
             _draw(axis, curve, index)
         largest = max(int(curve.size[-1]) for curve in curves)
         axis.set_xlim(0, largest + 1)
-        axis.set_ylim(0, 1.08 * max(float((curve.value + curve.error).max()) for curve in curves))
+        axis.set_ylim(0, 1.08 * _highest(curves))
         axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axis.set_xlabel("Sites in region $A$")
         axis.set_ylabel("$S_2$ (nats)")
         if len(curves) > 1:
             axis.legend(loc="lower center", ncols=1 + len(curves) // 4)
     return Drawing(figure, _columns(curves))
+
+
+def _highest(curves: Sequence[Curve]) -> float:
+    """The upper end of the highest bar; ln 2, one bit, where all entropies are zero."""
+    highest = max(float((curve.value + curve.error).max()) for curve in curves)
+    return highest if highest > NO_ENTROPY else math.log(2.0)
 
 
 def _draw(axis: Axes, curve: Curve, index: int) -> None:

@@ -12,6 +12,7 @@ from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics
 from pvmc.parallel import Communicator
+from pvmc.statistics.relative import rounding_of
 
 NO_SCATTER = 1e-12
 """Variance relative to the mean square below which a value is a constant with rounding errors."""
@@ -80,8 +81,16 @@ class Chains:
         arrays = {name: array for name, array in gathered.items() if array is not None}
         return Chains(draws=self.draws, counts=counts, **arrays) if arrays else None
 
-    def statistics_of_all(self, n_sites: int, infinite_temperature: float, comm: Communicator) -> EnergyStatistics:
+    def statistics_of_all(
+        self, n_sites: int, infinite_temperature: float, radius: float, comm: Communicator
+    ) -> EnergyStatistics:
         """Collective. Statistics of the local energy over the chains of all ranks, the same on every rank.
+
+        Args:
+            n_sites: N, for the V-score.
+            infinite_temperature: E_inf = Tr H / dim, for the V-score.
+            radius: of H, in whose rounding energies do not differ.
+            comm: the ranks.
 
         Raises:
             NumericalError: they are not finite; on every rank.
@@ -90,7 +99,7 @@ class Chains:
 
         def statistics() -> EnergyStatistics:
             assert everything is not None, "the root has gathered them"
-            return everything.energy_statistics(n_sites, infinite_temperature)
+            return everything.energy_statistics(n_sites, infinite_temperature, radius)
 
         energy = comm.root_value(statistics)
         with on_every_rank():
@@ -141,10 +150,14 @@ class Chains:
         """Mean of each local value over the draws of each walker, float64 (n_values, n_walkers)."""
         return self.sums.transpose(1, 0, 2).reshape(self.sums.shape[1], self.n_walkers) / self.draws
 
-    def energy_statistics(self, n_sites: int, infinite_temperature: float) -> EnergyStatistics:
+    def energy_statistics(self, n_sites: int, infinite_temperature: float, radius: float) -> EnergyStatistics:
         """Statistics of the local energy; R-hat is that of whole chains.
 
-        Gelman and Rubin, Stat. Sci. 7, 457 (1992).
+        Gelman and Rubin, Stat. Sci. 7, 457 (1992).  Where all energies are equal up to rounding on the scale of H, as
+        in an eigenstate, R-hat and tau are 1.
+
+        Args:
+            n_sites, infinite_temperature, radius: as of :meth:`statistics_of_all`.
         """
         energies, n = self.energy.ravel(), self.draws
         mean = complex(energies.mean())
@@ -152,12 +165,14 @@ class Chains:
         total = float((self.scatter.ravel() / n + abs(energies - mean) ** 2).mean())
         within = float(self.scatter.sum()) / (self.n_walkers * max(1, n - 1))
         accepted, proposed = self.counts.tolist()
+        constant = total <= rounding_of(abs(mean), radius) ** 2  # then R-hat and tau would be those of rounding errors
+        r_hat = 1.0 if constant else float(np.sqrt(_ratio((n - 1) / n * within + between, within)))
         return EnergyStatistics(
             mean=mean,
             error=float(np.sqrt(between / self.n_walkers)),
             variance=total,
-            autocorrelation_time=_ratio(n * between, total),
-            r_hat=float(np.sqrt(_ratio((n - 1) / n * within + between, within))) if n > 1 else float("nan"),
+            autocorrelation_time=1.0 if constant else _ratio(n * between, total),
+            r_hat=r_hat if n > 1 else float("nan"),
             v_score=_ratio(n_sites * total, (mean.real - infinite_temperature) ** 2),
             acceptance=_ratio(accepted, proposed),
             n_samples=self.n_samples,

@@ -165,7 +165,8 @@ class Measuring:
 
     def _energy(self, chains: Chains) -> EnergyStatistics:
         """Collective. Statistics of the energy so far, the same on every rank."""
-        return chains.statistics_of_all(self._n_sites, self.job.operator.infinite_temperature_energy, self.comm)
+        scales = (self.job.operator.infinite_temperature_energy, self.job.operator.radius)
+        return chains.statistics_of_all(self._n_sites, *scales, self.comm)
 
     def _save(self, batch: int, walkers: Walkers, chains: Chains, lasting: bool = True) -> float:
         """Collective. Write a checkpoint, forced to the disk where it is to be lasting; the seconds that it took."""

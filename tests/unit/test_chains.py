@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pvmc.measurement.chains import Chains
 
@@ -47,3 +48,20 @@ def test_r_hat_of_every_value() -> None:
 def test_one_draw_has_no_r_hat() -> None:
     chains = summed(np.ones((1, BLOCKS, 2, WIDTH)), np.ones((1, BLOCKS, WIDTH), dtype=complex))
     assert np.isnan(chains.r_hats()).all()
+
+
+@pytest.mark.parametrize(
+    ("energy", "radius"), [(-3.3, 7.0), (1e-17, 7.0), (0.1 + 7.0 / 3.0, 1e-3), (-(2.0**200) / 3.0, 2.0**200)]
+)
+def test_energies_without_scatter_above_rounding_have_no_times(energy: float, radius: float) -> None:
+    """Walkers of a product state or an eigenstate: what is left of their differences is rounding."""
+    size = max(abs(energy), radius)
+    noise = np.random.default_rng(5).normal(size=(DRAWS, BLOCKS, WIDTH))
+    apart = np.arange(BLOCKS * WIDTH).reshape(BLOCKS, WIDTH)  # of each walker, at all draws
+    for scatter in (0.0 * noise, 1e-15 * noise, 1e-15 * apart + 0.0 * noise):
+        result = summed(noise[:, :, None], energy + size * scatter + 0j).energy_statistics(8, 0.0, radius)
+        assert (result.r_hat, result.autocorrelation_time) == (1.0, 1.0)
+    result = summed(noise[:, :, None], energy + size * 1e-9 * apart + 0.0 * noise + 0j).energy_statistics(
+        8, 0.0, radius
+    )
+    assert result.r_hat > 1e3 and result.autocorrelation_time > DRAWS / 2
