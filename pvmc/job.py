@@ -13,6 +13,7 @@ from pydantic import Field
 from pvmc import named_files
 from pvmc.ansatz import AnsatzSpec, ProductSpec, ProjectedSpec
 from pvmc.ansatz.base import Ansatz
+from pvmc.ansatz.section import symmetry_problem
 from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sections_of, to_toml, validate
 from pvmc.fit import FitSpec
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers, check_terms
@@ -312,9 +313,8 @@ def _check_symmetry(ansatz: AnsatzSpec, lattice: Lattice, terms: PauliSum) -> No
     """A wave function with symmetries that its Hamiltonian lacks would miss the ground state without a word."""
     symmetry = getattr(ansatz, "symmetry", "none")
     if not all(terms.is_close(terms.permuted(generator)) for generator in lattice.generators.get(symmetry, ())):
-        raise KeyProblem(
-            "ansatz.symmetry", symmetry, 'this Hamiltonian lacks the symmetry; take a smaller one or "none"'
-        )
+        smaller = '"translation" or "none"' if symmetry == "space" else '"none"'
+        raise symmetry_problem(ansatz, "this Hamiltonian lacks the symmetry", smaller)
 
 
 def _has_spin_flip(ansatz: AnsatzSpec) -> bool:

@@ -41,7 +41,7 @@ def _signs(job: Job) -> Iterator[str]:
     else:
         frame = f"no spin is turned about z ({key} = false)"
     if is_stoquastic(operator):
-        yield f"signs: {frame}; no off-diagonal element of H is above zero, so that the ground state is positive"
+        yield f"signs: {frame}; no off-diagonal element of H is positive: its ground state can be taken positive"
         return
     signs = "complex off-diagonal elements" if not operator.is_real else "off-diagonal elements of both signs"
     if operator.is_real and np.all(amplitude_signs(operator) == 1):

@@ -9,6 +9,8 @@ import numpy as np
 from pvmc.ansatz import Projected
 from pvmc.ansatz.quantum_numbers import order
 from pvmc.ansatz.symmetry import SymmetryGroup, claimed_symmetry
+from pvmc.config import RawInput
+from pvmc.errors import InputError
 from pvmc.exact import Reference, find_reference
 from pvmc.exact.characters import Numbers, characters_of, positive_characters
 from pvmc.exact.energy import EXCITED
@@ -16,7 +18,7 @@ from pvmc.exact.ground_sector import SAME_LEVEL, SEARCHED_SITES, GroundSector, g
 from pvmc.exact.likely_sector import likely_sector
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.hamiltonians.pairs import is_rotation_invariant
-from pvmc.job import Job
+from pvmc.job import Job, build_job
 from pvmc.sampler import MetropolisSpec
 
 VALIDATED_DIMENSION = 50_000
@@ -280,15 +282,30 @@ class _Search:
             keys = ", ".join(f"ansatz.{name}" for name in QUANTUM_NUMBERS if getattr(ansatz, name, None) is not None)
             return (
                 f"the ground state (E = {level.energy:.10g}) has other quantum numbers than the states of this input"
-                f"{here}: change {keys} {EXCITED}"
+                f"{here}: {self._other_turn()}change {keys} {EXCITED}"
             )
         symmetry = getattr(ansatz, "symmetry", None)
         given = f'ansatz.symmetry = "{symmetry}"' if symmetry else "the symmetry of the wave function"
         momentum = self._momentum()
         has = f"has momentum {momentum}" if momentum else "has other quantum numbers than its states"
-        cure = 'set ansatz.symmetry = "none"' + (f", or project on momentum = {momentum}" if momentum else "")
+        cure = self._other_turn() + 'set ansatz.symmetry = "none"'
+        cure += f", or project on momentum = {momentum}" if momentum else ""
         here = here.replace("their", "its")
         return f"{given} excludes the ground state (E = {level.energy:.10g}), which {has}{here}: {cure}"
+
+    def _other_turn(self) -> str:
+        """The cure that the automatic turn of the spins is, where the ground state has the symmetries after it."""
+        config = self._job.config
+        key = config.hamiltonian.turn_key
+        model = config.hamiltonian.model_copy(update={key: "auto"})
+        try:
+            other = build_job(config.model_copy(update={"hamiltonian": model}), RawInput({}, "the input, turned"))
+        except InputError:
+            return ""
+        turned = other.config.hamiltonian.signs(other.lattice)
+        if np.array_equal(turned, config.hamiltonian.signs(self._job.lattice)):
+            return ""
+        return f"leave hamiltonian.{key} out, or " if _Search(other, 0, self._largest)._fits() else ""
 
     def _momentum(self) -> str:
         """The momentum of the ground state of the magnetisation, where it has one that is not 0; else empty."""

@@ -74,7 +74,7 @@ class FeedForwardSpec(AnsatzSection):
             allowed = f"must be one activation, or as many as ansatz.widths has layers, {len(self.widths)}"
             raise KeyProblem("ansatz.activation", list(names), allowed)
         return FeedForward(
-            symmetry_permutations(self.symmetry, lattice),
+            symmetry_permutations(self, lattice),
             self.widths,
             names,
             weights=self.weights,

@@ -68,7 +68,7 @@ class JastrowSpec(AnsatzSection):
     def build(self, lattice: Lattice) -> Jastrow:
         """The Jastrow factor on a lattice."""
         return Jastrow(
-            symmetry_permutations(self.symmetry, lattice),
+            symmetry_permutations(self, lattice),
             dtype=np.complex128 if self.weights == "complex" else np.float64,
             one_body=self.one_body,
             init_scale=self.init_scale if self.init == "normal" else 0.0,

@@ -42,7 +42,7 @@ class MeanFieldSpec(AnsatzSection):
         """The mean field on a lattice."""
         dtype = np.complex128 if self.weights == "complex" else np.float64
         scale = self.init_scale if self.init == "normal" else 0.0
-        return MeanField(symmetry_permutations(self.symmetry, lattice), dtype=dtype, init_scale=scale)
+        return MeanField(symmetry_permutations(self, lattice), dtype=dtype, init_scale=scale)
 
 
 class MeanField:

@@ -55,7 +55,7 @@ class RBMSpec(AnsatzSection):
         Raises:
             KeyProblem: alpha does not give a whole number of features.
         """
-        permutations = symmetry_permutations(self.symmetry, lattice)
+        permutations = symmetry_permutations(self, lattice)
         order, n_sites = permutations.shape
         if self.alpha * n_sites > LARGEST_NUMBER:
             raise KeyProblem("ansatz.alpha", self.alpha, "more hidden units than any memory holds; 1 to 10 are usual")
@@ -66,8 +66,8 @@ class RBMSpec(AnsatzSection):
             raise KeyProblem(
                 "ansatz.alpha",
                 self.alpha,
-                f"must be a positive multiple of {order / n_sites:.6g}, here {' or '.join(near)}: hidden units come in "
-                f"sets of {order}, the order of the group '{self.symmetry}' of this lattice of {n_sites} sites",
+                f"must be a positive multiple of {order / n_sites:.6g}, such as {' or '.join(near)}: hidden units "
+                f"come in sets of {order}, the order of the group '{self.symmetry}' of this lattice of {n_sites} sites",
             )
         return RBM(
             permutations,

@@ -31,18 +31,32 @@ class AnsatzSection(Section):
     """Run or fit whose last saved parameters are the first ones here; default: random parameters"""
 
 
-def symmetry_permutations(symmetry: str, lattice: Lattice) -> npt.NDArray[np.int64]:
-    """The symmetry group that ``ansatz.symmetry`` names, int64 (|G|, N).
+def symmetry_permutations(section: AnsatzSection, lattice: Lattice) -> npt.NDArray[np.int64]:
+    """The symmetry group that the key ``symmetry`` of a section names, int64 (|G|, N).
 
     Raises:
         KeyProblem: the lattice has no such group.
     """
+    symmetry = str(getattr(section, "symmetry", "none"))
     try:
         return lattice.group(symmetry)
     except InputError as error:
-        known = str(error).rpartition(": ")[2]
-        allowed = known.removeprefix("this lattice has ")
-        raise KeyProblem("ansatz.symmetry", symmetry, f"{known}; must be {allowed}") from None
+        known = str(error).rpartition(": ")[2].removeprefix("this lattice has ")
+        problem = symmetry_problem(section, f"this lattice has {known}", known)
+    raise problem
+
+
+def symmetry_problem(section: AnsatzSection, why: str, allowed: str) -> KeyProblem:
+    """The refusal of ``ansatz.symmetry``; where the input does not give it, it is said to be the default.
+
+    Args:
+        section: the wave function.
+        why: what is wrong with it.
+        allowed: what may stand in its place.
+    """
+    given = "symmetry" in section.model_fields_set
+    text = f"{why}; must be {allowed}" if given else f"the default, but {why}; set ansatz.symmetry = {allowed}"
+    return KeyProblem("ansatz.symmetry", getattr(section, "symmetry", "none"), text)
 
 
 def refuse_start(section: AnsatzSection, key: str) -> None:

@@ -31,7 +31,7 @@ def validate(options: argparse.Namespace) -> int:
     from pvmc.measurement.memory import measuring_table
     from pvmc.notes import notes
     from pvmc.parallel import limit_threads
-    from pvmc.recorder import describe, warn
+    from pvmc.recorder import describe
     from pvmc.resources import memory_table, require_memory_of_one, solver_table
     from pvmc.sectors import VALIDATED_DIMENSION, sector_of
     from pvmc.sr.rates import measure_rates
@@ -51,7 +51,7 @@ def validate(options: argparse.Namespace) -> int:
     if sector.ground_words:
         print(f"# ground state: {sector.ground_words}")
     if sector.elsewhere:
-        warn(sector.elsewhere)
+        print(f"# warning: {sector.elsewhere}")
     if cost := cost_in_words(job.config.run):
         print(f"# {cost}")
     print(memory_table(job, options.ranks))

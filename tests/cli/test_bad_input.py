@@ -139,8 +139,8 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "too long a chain": (chain(100_000), "lattice.length = 100000: a lattice needs 2 to 4096 sites, not 100000"),
     "rectangle of one site": (rectangle("size = [1, 1]\nperiodic = false"), "lattice.size = [1, 1]: a lattice needs 2 to 4096 sites, not 1"),
     "periodic length two": (rectangle("size = [4, 2]"), "lattice.size = [4, 2]: too short to close on itself: a bond would run both ways round; ..."),
-    "alpha N not an integer": (rbm("alpha = 0.3"), "ansatz.alpha = 0.3: must be a positive multiple of 1, here 1: hidden units come in sets of 8, ..."),
-    "alpha N not an integer, no symmetry": (rbm('alpha = 0.3\nsymmetry = "none"'), "ansatz.alpha = 0.3: must be a positive multiple of 0.125, here 0.25 or 0.375: ..."),
+    "alpha N not an integer": (rbm("alpha = 0.3"), "ansatz.alpha = 0.3: must be a positive multiple of 1, such as 1: hidden units come in sets of 8, ..."),
+    "alpha N not an integer, no symmetry": (rbm('alpha = 0.3\nsymmetry = "none"'), "ansatz.alpha = 0.3: must be a positive multiple of 0.125, such as 0.25 or 0.375: ..."),
     "odd N at zero magnetisation": (chain(7, "periodic = false") + "[sampler]\nmagnetization = 0\n", "sampler.magnetization = 0: 7 spins +-1 sum to an odd number between -7 and 7; left out, pvmc chooses one"),
     "even N at odd magnetisation": (toml(sampler="magnetization = 1"), "sampler.magnetization = 1: 8 spins +-1 sum to an even number between -8 and 8; left out, pvmc chooses one"),
     "magnetisation beyond N": (toml(sampler="magnetization = -10"), "sampler.magnetization = -10: 8 spins +-1 sum to an even number between -8 and 8; left out, pvmc chooses one"),
@@ -317,7 +317,9 @@ def test_files_that_cannot_be_read(capsys: pytest.CaptureFixture[str], name: str
         ("lattice.length.x=3", "--set lattice.length.x=3: lattice.length = 8 is a value, not a table; set lattice.length itself"),
         ("sampler.moves={flipp=1}", "--set: sampler.moves.flipp = 1: unknown key, did you mean 'sampler.moves.flip'?; ..."),
         ("sampler.walkers=100", "--set: sampler.walkers = 100: must be a multiple of block_width = 64\n--set: sampler.samples = 4096: ..."),
-        ("hamiltonian.field=[1, 0, 0, 0, 0, 0, 0, 0]", 'chain.toml with --set: ansatz.symmetry = "translation": this Hamiltonian lacks the symmetry; ...'),
+        ("hamiltonian.field=[1, 0, 0, 0, 0, 0, 0, 0]", 'chain.toml with --set: ansatz.symmetry = "translation": the default, but this Hamiltonian lacks the symmetry; set ansatz.symmetry = "none"'),
+        ('lattice={kind = "graph", edges = [[0, 1], [1, 2]]}', 'chain.toml with --set: ansatz.symmetry = "translation": the default, but this lattice has "none"; set ansatz.symmetry = "none"'),
+        ('lattice={kind = "graph", edges = [[0, 1], [1, 2]], symmetries = [[2, 1, 0]]}', 'chain.toml with --set: ansatz.symmetry = "translation": the default, but this lattice has "none" or "space"; set ansatz.symmetry = "none" or "space"'),
     ],
 )  # fmt: skip
 def test_overrides(capsys: pytest.CaptureFixture[str], override: str, expected: str) -> None:
@@ -373,7 +375,7 @@ def test_what_is_no_run(capsys: pytest.CaptureFixture[str], command: str) -> Non
     ("arguments", "expected"),
     [
         (["run", "chain.toml"], "chain.toml: ansatz.alpha = 0: must be a number > 0"),
-        (["run", "chain.toml", "--set", "ansatz.alpha=0.3"], "--set: ansatz.alpha = 0.3: must be a positive multiple of 1, here 1: "),
+        (["run", "chain.toml", "--set", "ansatz.alpha=0.3"], "--set: ansatz.alpha = 0.3: must be a positive multiple of 1, such as 1: "),
         (["run", "nothing.toml"], "nothing.toml: cannot be read: No such file or directory"),
         (["fly"], "argument COMMAND: "),
     ],

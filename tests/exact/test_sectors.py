@@ -405,6 +405,18 @@ def test_translations_that_exclude_the_ground_state() -> None:
     assert sector_of(make_job({"model": "ising"})).elsewhere == ""
 
 
+@pytest.mark.parametrize("ansatz", [RBM, {"kind": "projected", "momentum": 0, "inner": {**RBM, "symmetry": "none"}}])
+def test_the_turn_that_brings_the_ground_state_into_the_sector_is_named_first(ansatz: dict[str, Any]) -> None:
+    """Even rings have momentum 0 or N/2 without the Marshall turn, and 0 with it; odd rings have no such turn."""
+    ten = sector_of(make_job({"model": "heisenberg", "marshall": False}, 10, ansatz=ansatz)).elsewhere
+    assert "E = -4.515446354" in ten and ": leave hamiltonian.marshall out, or " in ten
+    assert sector_of(make_job({"model": "heisenberg"}, 10, ansatz=ansatz)).elsewhere == ""
+    assert sector_of(make_job({"model": "heisenberg", "marshall": False}, 8, ansatz=ansatz)).elsewhere == ""
+    for model in ({"model": "heisenberg"}, {"model": "heisenberg", "marshall": False}):
+        nine = sector_of(make_job(model, 9, ansatz=ansatz)).elsewhere
+        assert "E = -3.797299784" in nine and "leave" not in nine
+
+
 def test_projections_on_other_quantum_numbers() -> None:
     inner = {**RBM, "symmetry": "none"}
     model = {"model": "heisenberg", "marshall": False}
@@ -503,7 +515,8 @@ def test_a_run_elsewhere_warns_from_beginning_to_end(file: str, capsys: pytest.C
     assert main(["validate", file, *flag]) == 0
     shown = capsys.readouterr()
     assert f"# sector: {sector}" in shown.out and "# ground state: magnetisation 8" in shown.out
-    assert text in shown.err and cure in shown.err
+    (line,) = [line for line in shown.out.splitlines() if line.startswith("# warning: ")]
+    assert text in line and cure in line
     assert main(["run", file, *flag, "--output", "r"]) == 0
     shown = capsys.readouterr()
     assert f"sector: {sector}" in shown.out

@@ -294,13 +294,14 @@ def test_a_stored_random_field_is_the_same_realisation(tmp_path: Path) -> None:
 def test_a_symmetry_that_the_hamiltonian_lacks_is_refused(tmp_path: Path) -> None:
     field = 'model = "heisenberg"\nfield = {seed = 3, width = 0.5}'
     loaded(tmp_path, field)
-    with pytest.raises(InputError, match='ansatz.symmetry = "translation": this Hamiltonian lacks the symmetry'):
+    with pytest.raises(InputError, match='= "translation": this Hamiltonian lacks the symmetry; must be "none"'):
         path = tmp_path / "input.toml"
         load_job(path, ["ansatz.symmetry=translation"])
     loaded(tmp_path, 'model = "heisenberg"')
     load_job(path, ["ansatz.symmetry=space"])
     load_job(path, ["ansatz.symmetry=translation", "hamiltonian.model=dzyaloshinskii_moriya"])
-    with pytest.raises(InputError, match="lacks the symmetry"):  # a reflection turns D round
+    with pytest.raises(InputError, match='lacks the symmetry; must be "translation" or "none"'):
+        # a reflection turns D round
         load_job(path, ["ansatz.symmetry=space", "hamiltonian.model=dzyaloshinskii_moriya"])
 
 
