@@ -10,18 +10,31 @@ from pvmc.statistics.thresholds import (
     ANOTHER_LEVEL,
     BELOW_EXACT,
     BELOW_EXACT_ROUNDING,
+    EIGENSTATE_V_SCORE,
     LARGEST_RELATIVE_ERROR,
     LARGEST_V_SCORE,
+    NEGLIGIBLE_DRIFT,
     RESOLVED,
 )
 
 
 def not_settled(part: Judged) -> Iterator[Symptom]:
     """An energy that still drifts, of a run that is over: of one that goes on it is no surprise."""
-    if part.settled or part.energy.n < 2 or part.run.status() == "running":
+    if part.settled or part.energy.n < 2 or part.run.status() == "running" or _drift_is_negligible(part):
         return
     text = f"not converged: the energy still drifts over the last {part.energy.n} iterations, or stays correlated"
     yield Symptom("drift", f"{text}; its error is a lower bound; go on with a larger run.iterations")
+
+
+def _drift_is_negligible(part: Judged) -> bool:
+    """Whether the halves of the part differ by next to nothing on the scale of H, and the state is an eigenstate."""
+    energies = part.run.energy_per_site[part.rows]
+    half = energies.size // 2
+    difference = abs(float(energies[:half].mean() - energies[half:].mean()))
+    scale = max(abs(part.energy.mean), part.run.radius / part.run.n_sites)
+    v_score = part.mean("v_score")
+    is_eigenstate = v_score is not None and v_score <= EIGENSTATE_V_SCORE
+    return is_eigenstate and difference <= NEGLIGIBLE_DRIFT * scale
 
 
 def below_exact(part: Judged) -> Iterator[Symptom]:

@@ -52,7 +52,8 @@ class RunFacts:
         drifting: whether the error is a lower bound, because the energy still drifts or stays correlated.
         exact, exact_method: the exact energy, and where it comes from.
         error_scale: what an error of the energy is relative to: |exact|, or the radius of H where that is next to zero.
-        variance, acceptance, r_hat: means over the same iterations; the variance per site.
+        variance, acceptance: means over the same iterations; the variance per site.
+        r_hat: median over the same iterations, which warnings judge.
         leak, leak_error: variance per site that the walkers do not see, by the leak tests of the same iterations.
         seconds_per_iteration: median over the last iterations.
         seconds_left: until the last iteration, of a running run.
@@ -184,7 +185,7 @@ def run_facts(run: Run) -> RunFacts:
         error_scale=run.error_scale_per_site,
         variance=None if variance is None else variance / run.n_sites,
         acceptance=part.mean("acceptance"),
-        r_hat=part.mean("r_hat"),
+        r_hat=part.r_hat,
         leak=leak.leak / run.n_sites if leak else None,
         leak_error=leak.error / run.n_sites if leak else None,
         seconds_per_iteration=typical,

@@ -54,6 +54,20 @@ class LeakFound:
         return f"{whole}, of which the walkers see {seen:.2g}: {why}; {CURE}"
 
 
+def leak_text(leak: float, error: float, units: str) -> str:
+    """A leak per site in words: what it is, and whether the walkers miss any variance.
+
+    Args:
+        leak, error: per site, in ``units`` squared.
+        units: of the energy; what it multiplies, in brackets, is left out.
+    """
+    unit = units.split(" (")[0]
+    seen = f"{leak:.2g} +- {error:.1g} {f'({unit})' if '/' in unit else unit}^2"
+    if leak > LEAK_DEVIATIONS * error:
+        return f"{seen} hidden from the walkers: sampled variance/N is too small"
+    return f"{seen}: no part of variance/N is hidden from the walkers"
+
+
 def leak_found(part: Judged) -> LeakFound | None:
     """The mean of the leak tests of a part of a run; None where there was none.
 

@@ -15,6 +15,7 @@ from pvmc.analysis.drawing import Drawing
 from pvmc.analysis.extrapolation import extrapolate
 from pvmc.analysis.identity import groups
 from pvmc.analysis.kinds import KINDS
+from pvmc.analysis.leak import leak_text
 from pvmc.analysis.measured import finished
 from pvmc.analysis.result import Result, result_of
 from pvmc.analysis.result_table import HEAD, cells, extrapolation_text
@@ -176,7 +177,7 @@ def _facts(run: Run, result: Result) -> list[tuple[str, str]]:
         ("samples", samples),
         ("leak test", _leak(result)),
         ("acceptance", short(result.acceptance)),
-        ("R-hat", short(result.r_hat, ".4f")),
+        ("R-hat (median)", short(result.r_hat, ".3f")),
         ("autocorrelation", f"{short(result.autocorrelation_time)} draws"),
         ("core-hours", short(result.core_hours)),
         ("command", str(run.attributes.get("command_line", ""))),
@@ -186,11 +187,11 @@ def _facts(run: Run, result: Result) -> list[tuple[str, str]]:
 
 
 def _leak(result: Result) -> str:
-    """All of the variance, and the part of it that the walkers do not see."""
+    """All of the variance by smeared draws, and the part of it that the walkers do not see."""
     if result.leak is None or result.leak_error is None:
         return "-"
-    seen = f"{result.leak:.2g} ± {result.leak_error:.1g} of it not seen by the walkers"
-    return f"variance/N {short(result.variance_smeared)} by smeared draws, {seen}"
+    leak = leak_text(result.leak, result.leak_error, result.units)
+    return f"variance/N {short(result.variance_smeared)} by smeared draws; leak/N {leak}"
 
 
 def _measurements(run: Run) -> Iterator[str]:

@@ -36,7 +36,8 @@ class Result:
             where E_exact is next to zero relative to the radius of H.
         variance: of the Hamiltonian, per site, in units^2; mean over the same iterations.
         v_score: N Var / (E - E_inf)^2 (Wu et al., Science 386, 296 (2024)); mean over the same iterations.
-        acceptance, r_hat, autocorrelation_time: means over them; tau in draws.
+        acceptance, autocorrelation_time: means over them; tau in draws.
+        r_hat: median over them, which warnings judge.
         iterations: SR iterations done.
         samples: samples per iteration, mean over the same iterations.
         total_samples: of all iterations.
@@ -116,7 +117,7 @@ def result_of(run: Run) -> Result:
         leak_error=leak.error / run.n_sites if leak else None,
         v_score=part.mean("v_score"),
         acceptance=part.mean("acceptance"),
-        r_hat=part.mean("r_hat"),
+        r_hat=part.r_hat,
         autocorrelation_time=part.mean("autocorrelation_time"),
         iterations=len(run.iteration),
         samples=part.mean("n_samples"),

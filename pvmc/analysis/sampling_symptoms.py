@@ -62,12 +62,8 @@ def stuck(part: Judged) -> Iterator[Symptom]:
 
 def disagreement(part: Judged) -> Iterator[Symptom]:
     """Chains that do not agree, by the median of R-hat."""
-    values = part.series("r_hat")
-    values = values[np.isfinite(values)]
-    # The median: a single iteration says little, and close to an eigenstate R-hat has spikes.
-    r_hat = float(np.median(values)) if values.size and part.is_enough else 1.0
-    limit = r_hat_limit(part.draws)
-    if r_hat > limit and not part.is_constant:
+    r_hat, limit = part.r_hat, r_hat_limit(part.draws)
+    if r_hat is not None and part.is_enough and r_hat > limit and not part.is_constant:
         text = f"R-hat {r_hat:.3f} (median of the last {part.last} iterations), above {limit:.3g}: the walkers do"
         yield Symptom("R-hat", f"{text} not agree; a larger sampler.sweep or sampler.discard, or tempering may help")
 

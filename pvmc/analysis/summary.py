@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pvmc.analysis.digits import plain
 from pvmc.analysis.facts import Facts, FitFacts, RunFacts, Unreadable
+from pvmc.analysis.leak import leak_text
 from pvmc.runtime import STOP_FILE
 
 
@@ -104,9 +105,10 @@ def _accuracy(facts: RunFacts) -> Iterator[tuple[str, str]]:
         yield "relative error", f"{(facts.energy - facts.exact) / scale:.2e} +- {facts.energy_error / scale:.1e}"
     yield "variance/N", _measured(facts.variance, ".3g")
     if facts.leak is not None and facts.leak_error is not None:
-        yield "leak/N", f"{facts.leak:.2g} +- {facts.leak_error:.1g} of the variance/N is not seen by the walkers"
+        yield "leak/N", leak_text(facts.leak, facts.leak_error, facts.energy_units)
     yield "acceptance", _measured(facts.acceptance, ".3g")
-    yield "R-hat", _measured(facts.r_hat, ".3f")
+    median = " (median)" if facts.averaged > 1 and facts.r_hat is not None else ""
+    yield "R-hat", _measured(facts.r_hat, ".3f") + median
 
 
 def _origin(facts: RunFacts) -> Iterator[tuple[str, str]]:

@@ -64,6 +64,16 @@ class Judged:
         walkers, samples = self.run.config.get("sampler", {}).get("walkers"), self.mean("n_samples")
         return samples / walkers if walkers and samples else math.nan
 
+    @property
+    def r_hat(self) -> float | None:
+        """Median of R-hat over the iterations in which it is finite, None where it is in none: what is judged.
+
+        Of the few draws of an iteration R-hat has spikes, which a mean is made of; a single one says little.
+        """
+        values = self.series("r_hat")
+        values = values[np.isfinite(values)]
+        return float(np.median(values)) if values.size else None
+
     def series(self, name: str) -> NDArray[Any]:
         """All entries of a series in this part, (last,)."""
         values: NDArray[Any] = self.run.series[name]

@@ -97,6 +97,17 @@ LARGEST_DRIFT = 3.0
 """Errors by which beginning and end of a settled series may differ.  About 1 % of settled ones exceed it, and are
 averaged over less: at 2 it would be 14 %, and what the data choose so often has an error that is too small."""
 
+NEGLIGIBLE_DRIFT = 1e-5
+"""Part of the scale of H (the larger of |E| and of its radius) by which the halves of the averaged part may differ in a
+state that is all but an eigenstate: a hundredth of :data:`LARGEST_RELATIVE_ERROR`.  Errors of such energies shrink with
+the variance, so that a few rare configurations make a drift of many errors."""
+
+EIGENSTATE_V_SCORE = 1e-5
+"""V-score up to which a state is all but an eigenstate, where so small a drift is no warning: V-scores are 4 to 13
+times the relative error (see :data:`LARGEST_V_SCORE`), so that 1e-6 to 3e-6 of the energy is left to gain.  States with
+more
+may be far from their level, where a slow drift goes on."""
+
 BELOW_EXACT = 4.0
 """Errors by which a mean energy may lie below the exact one: by chance in one of 30 000 runs."""
 

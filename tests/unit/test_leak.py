@@ -13,6 +13,7 @@ import pytest
 from pvmc.analysis.average import judged
 from pvmc.analysis.facts import RunFacts, run_facts
 from pvmc.analysis.leak import leak_found
+from pvmc.analysis.report import _leak
 from pvmc.analysis.result import result_of
 from pvmc.analysis.summary import status_text
 from pvmc.config import RawInput
@@ -114,7 +115,12 @@ def test_a_large_leak_warns_and_names_the_cure(leak: float, error: float, varian
     facts = facts_of(found)
     assert ("leak" in [symptom.name for symptom in facts.symptoms]) == expected
     assert facts.leak == pytest.approx(leak / 8, abs=error)
-    assert "leak/N" in status_text(facts)
+    line = next(line for line in status_text(facts).splitlines() if line.startswith("leak/N"))
+    resolved = leak > 5 * facts.leak_error * 8
+    words = "hidden from the walkers: sampled variance/N is too small"
+    assert ("J^2 " + words in line) == resolved
+    assert ("J^2: no part of variance/N is hidden from the walkers" in line) == (not resolved)
+    assert line.split(maxsplit=1)[1] in _leak(result_of(found))
     if expected:
         text = next(symptom.text for symptom in facts.symptoms if symptom.name == "leak")
         assert "sampler.smear = 0.2" in text and "sampler.start" in text and "ansatz" in text

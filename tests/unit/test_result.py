@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pvmc.analysis.facts import as_json, run_facts
 from pvmc.analysis.result import Result, result_of
+from pvmc.analysis.summary import status_text
 from pvmc.errors import InputError
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
@@ -125,6 +129,43 @@ def test_a_run_that_is_still_far_from_every_eigenstate_has_not_converged_to_anot
     assert "another level" not in far
     near = warned(result_of(run(energy=drifting, exact=-9.0)))
     assert "not converged" in near and "converged to another level" in near
+
+
+@pytest.mark.parametrize(("size", "v_score", "warns"), [
+    (1e-4, 1e-9, False), (10.0, 9e-6, False),
+    (1.0, 2e-5, True),  # far enough from an eigenstate to go on
+    (100.0, 1e-9, True),  # much on the scale of H
+    (1.0, np.nan, True),
+])  # fmt: skip
+def test_a_drift_next_to_nothing_of_an_eigenstate_is_no_warning(size: float, v_score: float, warns: bool) -> None:
+    """The halves of the last 100 iterations differ by 0.5e-6 x size; the error stays a lower bound."""
+    slope = np.linspace(1.0, 0.0, 400) * 4e-6 * size
+    data = run(energy=EXACT * (1.0 - slope), variance=np.full(400, 1e-14), v_score=np.full(400, v_score))
+    result = result_of(data)
+    assert not result.settled
+    assert [warning.startswith("not converged") for warning in result.warnings] == [True] * warns
+
+
+def test_a_drift_about_zero_energy_is_judged_by_the_radius() -> None:
+    """E = 0 but for a slope: relative to the energy it is all, relative to the radius 12 it is 1e-7, or 1e-3."""
+    for size, warns in ((1e-7, False), (1e-3, True)):
+        data = run(energy=np.linspace(1.0, -1.0, 400) * 12 * size, exact=None, v_score=np.full(400, 1e-12))
+        data = replace(data, radius=12.0)
+        assert any(text.startswith("not converged") for text in result_of(data).warnings) == warns
+
+
+def test_r_hat_is_the_median_everywhere() -> None:
+    """Spikes in a few iterations, whose mean is 1.5: the warning judges the median, and so do the numbers."""
+    values = np.full(400, 1.006)
+    values[250:255] = 21.0
+    data = run(r_hat=values)
+    assert data.series["r_hat"][-200:].mean() > 1.5
+    data.attributes.update({"ranks": 1, "host": "here", "created": "2026-01-02T03:04:05+00:00"})
+    result, facts = result_of(data), run_facts(data)
+    assert result.warnings == ()
+    assert (result.r_hat, facts.r_hat) == (1.006, 1.006)
+    assert "R-hat            1.006 (median)" in status_text(facts)
+    assert json.loads(as_json(facts))["r_hat"] == 1.006
 
 
 def test_what_is_not_known_is_none() -> None:
