@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pvmc.errors import PvmcError
+from pvmc.errors import InputError, PvmcError
+from pvmc.io.fit_file import is_fit
 from pvmc.io.reader import Run, open_run
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def usable(
     errors: list[tuple[str, PvmcError]] = []
     for path in paths:
         try:
-            run = open_run(Path(path))
+            run = _opened(Path(path))
             value = use(run)
         except PvmcError as error:
             errors.append((str(path), error))
@@ -60,6 +61,15 @@ def usable(
     if errors and not runs:
         raise errors[0][1]
     return runs, values, [LeftOut(path, str(error), error.exit_code) for path, error in errors]
+
+
+def _opened(path: Path) -> Run:
+    try:
+        return open_run(path)
+    except InputError:
+        if is_fit(path):
+            raise InputError(f"{path}: is a fit, not a run; pvmc plot and pvmc status read it") from None
+        raise
 
 
 def exit_code(left_out: Sequence[LeftOut]) -> int:

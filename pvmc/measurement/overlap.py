@@ -20,6 +20,8 @@ from pvmc.job import Job
 from pvmc.measurement.dense import LogPsi, dense_vector
 from pvmc.measurement.tally import Findings, Tally, exact_estimate
 from pvmc.parallel import Communicator
+from pvmc.recorder import warn
+from pvmc.sectors import sector_of
 
 OVERLAP = "overlap"
 """The observable on the command line; name of the estimate."""
@@ -91,6 +93,8 @@ def is_small(job: Job) -> bool:
 def overlap_of(job: Job, psi: WaveFunction, comm: Communicator) -> ExactOverlap:
     """Collective.  The overlap of a job's state with the lowest level of its sector, found by the root.
 
+    Warns where the ground state is not among the states of the job.
+
     Raises:
         InputError: too many configurations, or see :func:`exact_overlap`.
         NumericalError: see there.
@@ -104,6 +108,9 @@ def overlap_of(job: Job, psi: WaveFunction, comm: Communicator) -> ExactOverlap:
     def find() -> float:
         basis = Basis.enumerate(job.lattice.n_sites, job.sampler.magnetization)
         symmetries = job.ansatz.symmetry_group if isinstance(job.ansatz, Projected) else None
-        return exact_overlap(psi, job.operator, basis, symmetries).value
+        value = exact_overlap(psi, job.operator, basis, symmetries).value
+        if elsewhere := sector_of(job).elsewhere:
+            warn(f"{OVERLAP}: {elsewhere}")
+        return value
 
     return ExactOverlap(comm.root_value(find))

@@ -12,6 +12,7 @@ from pvmc.errors import InputError, StorageError, on_every_rank
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, limit_threads
 from pvmc.recorder import describe
+from pvmc.sectors import sector_of
 from pvmc.validation.check import Report
 from pvmc.validation.suite import validate_physics
 from pvmc.validation.system import require_small
@@ -35,6 +36,9 @@ def validate_inputs(
     for path, job in zip(paths, jobs, strict=True):
         limit_threads(job.config.run.threads_per_rank)
         show(f"{path}: {describe(job)}", flush=True)
+        elsewhere = comm.root_value(partial(_elsewhere, job))
+        if elsewhere:
+            show(f"warning: {elsewhere}; energies are compared with those of the states of this input", flush=True)
         show(HEAD.rstrip())
         report = validate_physics(
             path.stem, job, comm, accuracy=accuracy, show=lambda check: show(line(check), flush=True)
@@ -56,6 +60,11 @@ def _small_job(raw: RawInput) -> Job:
     except InputError as error:
         raise InputError(f"{raw.file}: {error}") from None
     return job
+
+
+def _elsewhere(job: Job) -> str:
+    """Why the ground state is not among the states of a job; work of one rank."""
+    return sector_of(job).elsewhere
 
 
 def _command(paths: Sequence[Path], overrides: Sequence[str], accuracy: float, page: Path) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from pvmc.ansatz import Projected, WaveFunction
+from pvmc.ansatz import WaveFunction
+from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.errors import InputError
 from pvmc.exact.basis import Basis
 from pvmc.exact.lanczos import lowest
@@ -33,7 +34,7 @@ class ExactSystem:
     Attributes:
         basis: all configurations of the sector.
         matrix: the Hamiltonian on them, sparse (D, D).
-        energy: the lowest energy; with a projected ansatz, the lowest of its quantum numbers.
+        energy: the lowest energy; where the ansatz has symmetries, the lowest of the states that have them.
     """
 
     basis: Basis
@@ -122,9 +123,9 @@ def _assembled(values: dict[int, Numbers], basis: Basis) -> sparse.csr_array:
 
 
 def _lowest_energy(job: Job, basis: Basis, matrix: sparse.csr_array) -> float:
-    if not isinstance(job.ansatz, Projected):
+    group = claimed_symmetry(job.ansatz)
+    if group is None or len(group) == 1:
         return lowest(matrix)[0]
-    group = job.ansatz.symmetry_group
     if job.sampler.magnetization not in (0, None) and np.any(group.signs < 0):
         raise InputError("a flip of all spins leads out of a magnetisation other than 0: no such sector")
     states = sector_basis(group, basis)

@@ -108,6 +108,18 @@ def test_other_parameters_are_measured(tmp_path: Path) -> None:
     assert found[0].attributes["seed"] != found[1].attributes["seed"], "two measurements do not share random numbers"
 
 
+def test_an_overlap_that_is_zero_by_symmetry_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.toml").write_text(INPUT.replace("length = 8", "length = 9"))
+    assert pvmc("run", tmp_path / "in.toml", "--output", tmp_path / "run") == 0
+    capsys.readouterr()
+    assert pvmc("measure", tmp_path / "run", "--observables", "energy", "--samples", 256) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert pvmc("measure", tmp_path / "run", "--observables", "overlap", "--samples", 256) == 0
+    assert float(open_run(tmp_path / "run").measurements[1].estimates["overlap"].value) < 1e-20
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "overlap" in line]
+    assert 'warning: overlap: ansatz.symmetry = "translation" excludes the ground state (E = -3.797299784)' in line
+
+
 def test_an_error_is_reached_and_no_batch_too_many(run: Path) -> None:
     limit = 0.003
     assert pvmc("measure", run, "--observables", "energy", "--until-error", limit, "--seed", 3) == 0

@@ -14,7 +14,7 @@ from scipy.linalg import eigh
 
 import pvmc.validation.variational as variational
 from pvmc.cli import main
-from pvmc.config import RawInput
+from pvmc.config import RawInput, to_toml
 from pvmc.errors import InputError
 from pvmc.exact.basis import Basis
 from pvmc.hamiltonians import Operator
@@ -109,12 +109,28 @@ def test_right_programs_pass(changes: dict[str, Any]) -> None:
 def test_projected_states_are_compared_with_their_own_sector() -> None:
     """The lowest state of momentum pi of a Heisenberg ring lies above its ground state."""
     momentum = {"kind": "projected", "momentum": 3, "inner": {"kind": "rbm", "alpha": 1, "symmetry": "none"}}
-    plain = make(hamiltonian={"model": "heisenberg", "marshall": False})
+    every = {**RBM_SECTION, "symmetry": "none"}
+    plain = make(hamiltonian={"model": "heisenberg", "marshall": False}, ansatz=every)
     ring = make(hamiltonian={"model": "heisenberg", "marshall": False}, ansatz=momentum)
     zero = make(hamiltonian={"model": "heisenberg", "marshall": False}, ansatz={**momentum, "momentum": 0})
     energies = [ExactSystem.of(job).energy for job in (plain, ring, zero)]
     assert energies[0] == pytest.approx(energies[1], abs=1e-9)  # N/2 odd: the ground state has momentum pi
     assert energies[2] > energies[0] + 0.1
+
+
+def test_an_excluded_ground_state_is_named_and_the_states_have_an_energy_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ring of 5: E = -1.868 has momenta other than 0; the lowest energy of momentum 0 is -0.75."""
+    job = make(length=5, hamiltonian={"model": "heisenberg"})
+    assert ExactSystem.of(job).energy == pytest.approx(-0.75, abs=1e-10)
+    every = make(length=5, hamiltonian={"model": "heisenberg"}, ansatz={**RBM_SECTION, "symmetry": "none"})
+    assert ExactSystem.of(every).energy == pytest.approx(-1.868033988749895, abs=1e-10)
+    (tmp_path / "ring.toml").write_text(to_toml(job.config))
+    assert main(["validate-physics", str(tmp_path / "ring.toml"), "--accuracy", "0.05"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    assert 'ansatz.symmetry = "translation" excludes the ground state (E = -1.868033989)' in line
+    assert "its lowest energy is -0.75:" in line and "compared with those of the states of this input" in line
 
 
 # What is wrong fails --------------------------------------------------------------------------------------------------

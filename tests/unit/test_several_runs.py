@@ -128,3 +128,16 @@ def test_a_report_without_an_exact_energy_names_what_is_not_excluded(tmp_path: P
     page = report_page([open_run(tmp_path / "a")])
     assert "an excited level is not excluded" in page and "run.starts" in page
     assert "excited level" not in report_page([open_run(store(tmp_path / "b"))])
+
+
+def test_a_fit_among_runs_is_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, fit = store(tmp_path / "run"), tmp_path / "fit"
+    fit.mkdir()
+    (fit / "fit.h5").touch()
+    for command in ("analyze", "report"):
+        assert main([command, str(fit)]) == 2
+        assert f"{fit}: is a fit, not a run; pvmc plot and pvmc status read it" in capsys.readouterr().err
+        assert main([command, str(fit), str(run)]) == 2
+        assert f"left out: {fit}: is a fit" in capsys.readouterr().err
+    assert main(["analyze", str(tmp_path / "none")]) == 2
+    assert "is a fit" not in capsys.readouterr().err
