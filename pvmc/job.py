@@ -237,7 +237,7 @@ class Draft:
             return
         ansatz, model = parts["ansatz"], parts["hamiltonian"]
         self._ansatz = attempt(lambda: _fitting(ansatz, lattice)) if ansatz is not None else None
-        compiled = attempt(lambda: _hamiltonian(model, lattice)) if model is not None else None
+        compiled = attempt(lambda: _hamiltonian(model, lattice, ansatz)) if model is not None else None
         if compiled is None:
             return
         parts["hamiltonian"], terms, operator = compiled
@@ -286,10 +286,16 @@ def _check_seeds(run: RunSpec) -> None:
         )
 
 
-def _hamiltonian(model: HamiltonianSpec, lattice: Lattice) -> tuple[HamiltonianSpec, PauliSum, Operator]:
-    """The model with its choices made, as a sum and compiled, of couplings whose energies float64 can hold."""
+def _hamiltonian(
+    model: HamiltonianSpec, lattice: Lattice, ansatz: AnsatzSpec | None
+) -> tuple[HamiltonianSpec, PauliSum, Operator]:
+    """The model with its choices made, as a sum and compiled, of couplings whose energies float64 can hold.
+
+    A turn of spins has to keep the symmetries that the wave function has, or may have within its parts.
+    """
     check_numbers(model, "hamiltonian")
-    compiled = model.compiled(lattice)
+    symmetry = getattr(ansatz, "symmetry", None)
+    compiled = model.compiled(lattice, None if symmetry is None else [symmetry])
     check_terms(compiled[1], model.model)
     return compiled
 

@@ -24,6 +24,9 @@ DENSE_DIMENSION = 300
 TOLERANCE = 1e-11
 """Largest accepted ||H v - E v||, relative to the largest row sum of |H|."""
 
+ROUNDING = 1e-14
+"""Part of the largest sum of moduli over a row of a matrix below which an eigenvalue is rounding: some 50 times 2^-52."""
+
 Vector = npt.NDArray[np.float64] | npt.NDArray[np.complex128]
 
 
@@ -90,7 +93,10 @@ def in_own_unit(matrix: sparse.csr_array) -> tuple[sparse.csr_array, float]:
 
 
 def lowest(matrix: sparse.csr_array) -> tuple[float, Vector]:
-    """Lowest eigenvalue and a normalised eigenvector of a Hermitian sparse matrix."""
+    """Lowest eigenvalue and a normalised eigenvector of a Hermitian sparse matrix.
+
+    An eigenvalue below the rounding of the matrix, ROUNDING times its largest sum of moduli over a row, is 0.
+    """
     matrix, unit = in_own_unit(matrix)
     dimension = matrix.shape[0]
     if not abs(matrix).sum() > 0.0:  # Lanczos has no second vector
@@ -103,7 +109,8 @@ def lowest(matrix: sparse.csr_array) -> tuple[float, Vector]:
             energies, vectors = eigsh(matrix, k=1, which="SA", v0=start.astype(matrix.dtype))
         except ArpackError as error:
             raise NumericalError(f"Lanczos of dimension {dimension}: {error}") from None
-    return float(energies[0]) * unit, vectors[:, 0]
+    rounding = ROUNDING * float(abs(matrix).sum(axis=1).max())
+    return (float(energies[0]) * unit if abs(energies[0]) > rounding else 0.0), vectors[:, 0]
 
 
 def _masks(flips: FlipSets) -> npt.NDArray[np.int64]:

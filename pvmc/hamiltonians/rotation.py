@@ -7,6 +7,7 @@ of an antiferromagnet it is the Marshall sign rotation.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -55,24 +56,31 @@ class Model(Section):
             return self.resolved(lattice, Operator.from_pauli_sum(terms, lattice.n_sites)).turned(terms, lattice)
         return self.turned(terms, lattice)
 
-    def compiled(self, lattice: Lattice) -> tuple[Self, PauliSum, Operator]:
-        """The model with its turn chosen, and its Hamiltonian as a sum and compiled; raises as :meth:`build`."""
+    def compiled(self, lattice: Lattice, symmetries: Iterable[str] | None = None) -> tuple[Self, PauliSum, Operator]:
+        """The model with its turn chosen, and its Hamiltonian as a sum and compiled; raises as :meth:`build`.
+
+        Args:
+            lattice: the lattice.
+            symmetries: as of :meth:`resolved`.
+        """
         terms = self.checked(lattice)
         operator = Operator.from_pauli_sum(terms, lattice.n_sites)
-        model = self.resolved(lattice, operator)
+        model = self.resolved(lattice, operator, symmetries)
         signs = model.signs(lattice)
         return model, model.turned(terms, lattice), operator if np.all(signs == 1) else operator.turned_about_z(signs)
 
-    def resolved(self, lattice: Lattice, operator: Operator) -> Self:
+    def resolved(self, lattice: Lattice, operator: Operator, symmetries: Iterable[str] | None = None) -> Self:
         """The model with the automatic choice of a turn replaced by what was chosen.
 
         Args:
             lattice: the lattice.
             operator: the compiled Hamiltonian with no spin turned.
+            symmetries: names of the lattice's groups that a turn must keep; all of them unless given.
         """
         if self.turn != "auto":
             return self
-        return self.model_copy(update={self.turn_key: chosen_turn(lattice, operator, self.named_turn(lattice))})
+        chosen = chosen_turn(lattice, operator, self.named_turn(lattice), symmetries)
+        return self.model_copy(update={self.turn_key: chosen})
 
     def signs(self, lattice: Lattice) -> Signs:
         """-1 on the sites whose spins are turned, else +1, int8 (N,); the choice must have been made.
@@ -147,17 +155,20 @@ class FieldModel(Model):
         return np.full(lattice.n_sites, -1, dtype=np.int8)
 
 
-def chosen_turn(lattice: Lattice, operator: Operator, named: Signs) -> bool | list[int]:
+def chosen_turn(
+    lattice: Lattice, operator: Operator, named: Signs, symmetries: Iterable[str] | None = None
+) -> bool | list[int]:
     """The turn that leaves no off-diagonal element of a Hamiltonian positive, or the better one of two.
 
     None, if it does; else the named one, if it does; else another one, if there is one.  Where there is none, it is the
     one of the first two in which the state of equal amplitudes has the lower energy, which is the one with less
-    positive weight off the diagonal; of those that keep the symmetries of the lattice.
+    positive weight off the diagonal; of those that keep the symmetries that the wave function has.
 
     Args:
         lattice: the lattice.
         operator: the Hamiltonian with no spin turned.
         named: signs of the turn that the model's key means by true, (N,).
+        symmetries: names of the lattice's groups that the turn must keep; all of them unless given.
 
     Returns:
         As the key has it: false, true, or the sites.
@@ -170,8 +181,8 @@ def chosen_turn(lattice: Lattice, operator: Operator, named: Signs) -> bool | li
         return [int(site) for site in np.flatnonzero(found < 0)]
     keeps = all(
         np.array_equal(flips.products(named[generator]), flips.products(named))
-        for generators in lattice.generators.values()
-        for generator in generators
+        for name in (lattice.generators if symmetries is None else symmetries)
+        for generator in lattice.generators.get(name, ())
     )
     plain, turned_mean = mean_amplitude(operator, none), mean_amplitude(operator, named)
     return bool(keeps and turned_mean < plain - ROUNDING * abs(plain))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,9 +92,9 @@ class TermsSpec(MarshallModel):
         lines = [(term.coefficient, term.operator) for term in self._file_terms()]
         return self.model_copy(update={"terms": [*self.terms, *lines], "file": None})
 
-    def resolved(self, lattice: Lattice, operator: Operator) -> TermsSpec:
+    def resolved(self, lattice: Lattice, operator: Operator, symmetries: Iterable[str] | None = None) -> TermsSpec:
         """The Hamiltonian without its file, and with its turn chosen, see :meth:`MarshallModel.resolved`."""
-        return super().resolved(lattice, operator).without_file()
+        return super().resolved(lattice, operator, symmetries).without_file()
 
     @property
     def energy_unit(self) -> str:
@@ -107,7 +107,7 @@ class TermsSpec(MarshallModel):
 
     def _file_terms(self) -> Iterator[_Written]:
         lines = [line.partition("#")[0].strip() for line in self._lines()]
-        if any("[" in line for line in lines):
+        if any("[" in line for line in lines) or "".join(lines) == "0":
             yield from self._openfermion_terms("\n".join(lines))
             return
         for number, content in enumerate(lines, start=1):

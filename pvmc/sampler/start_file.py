@@ -77,8 +77,8 @@ def checked_configurations(
         sums = spins.sum(axis=1, dtype=np.int64)
         if np.any(sums != magnetization):
             row = _first(sums != magnetization)
-            kept = f"the moves keep {magnetization} (sampler.magnetization)"
-            raise InputError(f"{name}: row {row} sums to {sums[row]}; {kept}")
+            kept = f"but the magnetisation {magnetization} is kept; set sampler.magnetization = {sums[row]}"
+            raise InputError(f"{name}: row {row} sums to {sums[row]}, {kept} for these configurations")
     return spins
 
 

@@ -205,3 +205,16 @@ def test_ground_state_has_the_symmetry_of_the_lattice() -> None:
     for permutation in lattice.group("space"):
         moved = basis.index(basis.labels_of(basis.spins[permutation]))
         np.testing.assert_allclose(vector[moved], vector, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1.0, 3e30])
+@pytest.mark.parametrize("n_sites", [4, 12])
+def test_an_energy_of_zero_is_zero(n_sites: int, unit: float) -> None:
+    """Rotated bonds less their own ground-state energy: zero, where rounding leaves 1e-16 of the couplings."""
+    basis = Basis.enumerate(n_sites, 0)
+    terms = xxz(chain(n_sites).bonds(), 1.0, 1.0)
+    energy, _ = ground_state(Operator.from_pauli_sum(terms, n_sites), basis)
+    moved = Operator.from_pauli_sum(unit * (terms - energy), n_sites)
+    assert ground_state(moved, basis)[0] == 0.0
+    above = Operator.from_pauli_sum(unit * (terms - energy + 1e-9), n_sites)
+    assert ground_state(above, basis)[0] == pytest.approx(1e-9 * unit, rel=1e-3)

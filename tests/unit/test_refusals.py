@@ -185,7 +185,7 @@ FILES: list[tuple[str, str, str]] = [
     ("sampler.start_file", "text", "must have one row of 6 spins per configuration, has shape (0, 1)"),
     ("sampler.start_file", "short", "must have one row of 6 spins per configuration, has shape (3, 5)"),
     ("sampler.start_file", "values", "spins are +1 or -1; row 0 has others"),
-    ("sampler.start_file", "sector", "row 0 sums to 6; the moves keep 0"),
+    ("sampler.start_file", "sector", "row 0 sums to 6, but the magnetisation 0 is kept; set sampler.magnetization = 6"),
     ("fit.source", "missing", "no such file"),
     ("fit.source", "target", "needs arrays spins and amplitudes, or text with 6 spins and the amplitude in each row"),
     ("hamiltonian.file", "missing", "cannot be read: No such file or directory"),

@@ -199,6 +199,17 @@ def test_frustrated_models_take_the_turn_with_less_positive_weight(
         assert mean_amplitude(operator, ones) < mean_amplitude(other, ones)
 
 
+def test_only_symmetries_of_the_wave_function_are_kept() -> None:
+    """A field along x joins the sublattices of the ring: its turn has less positive weight, but no translations."""
+    spec = model(model="xyz", couplings=[1.0, 0.7, 0.4], field_x=0.3)
+    assert spec.compiled(chain(6))[0].turn is spec.compiled(chain(6), ["translation"])[0].turn is False
+    free, _, turned = spec.compiled(chain(6), ["none"])
+    assert free.turn is True
+    plain = model(model="xyz", couplings=[1.0, 0.7, 0.4], field_x=0.3, marshall=False).compiled(chain(6))[2]
+    weights = [np.maximum(off_diagonal(one).real, 0).sum() for one in (turned, plain)]
+    assert weights[0] < weights[1]
+
+
 def test_symmetries_are_kept() -> None:
     """Every automatic choice keeps the translations that the Hamiltonian has."""
     for keys in ({"model": "ising", "field": -1.0}, {"model": "heisenberg"}, {"model": "j1j2", "j2": 0.5}):
