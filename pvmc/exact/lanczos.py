@@ -25,7 +25,7 @@ TOLERANCE = 1e-11
 """Largest accepted ||H v - E v||, relative to the largest row sum of |H|."""
 
 ROUNDING = 1e-14
-"""Part of the largest sum of moduli over a row of a matrix below which an eigenvalue is rounding: some 50 times 2^-52."""
+"""Part of the largest sum of moduli over a row of a matrix below which an eigenvalue is rounding: 45 times 2^-52."""
 
 Vector = npt.NDArray[np.float64] | npt.NDArray[np.complex128]
 
