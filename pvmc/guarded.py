@@ -48,10 +48,12 @@ class Setback:
     Attributes:
         state: what it goes on from; records of its iteration and of later ones no longer count.
         message: why, and what is done.
+        is_retry: whether the numbers went bad; a step that is taken back because the energy rose is none.
     """
 
     state: State
     message: str
+    is_retry: bool
 
 
 class Safety:
@@ -209,10 +211,10 @@ def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Itera
                 trouble = Trouble(state.iteration, str(error))
             if trouble is not None:
                 state, message = safety.back(trouble)
-                setback = Setback(state, message)
+                setback = Setback(state, message, is_retry=True)
             elif message := safety.rejects(step):
                 state = safety.one_back(step.iteration)
-                setback = Setback(state, message)
+                setback = Setback(state, message, is_retry=False)
             else:
                 safety.accepted(step)
                 safety.keep(step.state)

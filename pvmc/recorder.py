@@ -25,6 +25,7 @@ from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from pvmc.io.lock import locked
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
+from pvmc.io.session import RETRIED
 from pvmc.io.trial import Trial
 from pvmc.job import Job, RunSpec
 from pvmc.notes import notes
@@ -205,7 +206,7 @@ class Recorder:
             StorageError: the file cannot be written.
         """
         warn(setback.message)
-        self.writer.finish("stopped", setback.message)
+        self.writer.finish("stopped", setback.message, outcome=RETRIED if setback.is_retry else "")
         resumption = Resumption(None, [], self.request.source)
         self.writer = open_results(self.request, self.sector, self._ranks, resumption, first=setback.state.iteration)
 

@@ -81,9 +81,10 @@ def far_from_eigenstate(part: Judged) -> Iterator[Symptom]:
 
 
 def _better_state(part: Judged) -> str:
-    """What makes a state better: a richer one, the right signs, more iterations."""
+    """What makes a state better: smaller steps after retries, a richer one, the right signs, more iterations."""
     ansatz = part.run.config.get("ansatz", {})
-    keys = ["a larger ansatz.alpha" if "alpha" in ansatz else "a richer [ansatz]"]
+    keys = ["a smaller sr.learning_rate"] if part.run.retries else []
+    keys += ["a larger ansatz.alpha" if "alpha" in ansatz else "a richer [ansatz]"]
     if ansatz.get("symmetry", "none") not in ("none", "translation"):
         keys.append('ansatz.symmetry = "translation" or "none"')
     elif ansatz.get("symmetry", "none") != "none":

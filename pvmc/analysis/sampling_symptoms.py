@@ -36,6 +36,15 @@ def not_finite(part: Judged) -> Iterator[Symptom]:
             return
 
 
+def retries(part: Judged) -> Iterator[Symptom]:
+    """Numbers that went bad, after which the run went back: it goes on, with less learned than it seems."""
+    n = part.run.retries
+    if n:
+        often = "once" if n == 1 else f"{n} times"
+        text = f"the numbers went bad {often}, and the run went back and tried again with smaller steps"
+        yield Symptom("retries", f"{text}: set a smaller sr.learning_rate, or a larger sr.shift or sampler.samples")
+
+
 def stuck(part: Judged) -> Iterator[Symptom]:
     """Walkers in a mode of their own: those that the run itself has seen, or spikes of R-hat.
 

@@ -22,7 +22,7 @@ from pvmc.io.hdf5 import read_hdf5
 from pvmc.io.measurement import Measurement, read_measurements
 from pvmc.io.process import process_alive
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
-from pvmc.io.session import Session, merged
+from pvmc.io.session import RETRIED, Session, merged
 from pvmc.io.trial import Trial
 from pvmc.statistics.relative import error_scale
 
@@ -133,6 +133,11 @@ class Run:
     def starts(self) -> tuple[Session, ...]:
         """The sessions, with those of one process, which went back a few iterations, as one."""
         return merged(self.sessions)
+
+    @property
+    def retries(self) -> int:
+        """How often the numbers went bad and the run went back; 0 in files of versions that did not say so."""
+        return sum(session.outcome == RETRIED for session in self.sessions)
 
     def saved_iterations(self) -> NDArray[np.int64]:
         """Iterations after which the parameters were saved, (n_saved,)."""

@@ -338,8 +338,13 @@ class ResultsWriter:
         file.flush()
         self._saved += len(theta)
 
-    def finish(self, status: str, message: str = "") -> None:
-        """Records how the run ended ("finished", "stopped" or "failed", and why), and closes the file."""
+    def finish(self, status: str, message: str = "", outcome: str = "") -> None:
+        """Records how the run ended ("finished", "stopped" or "failed", and why), and closes the file.
+
+        Args:
+            status, message: of the run.
+            outcome: of its session, where that is another one than the status.
+        """
         if status not in STATUSES[1:]:
             raise ValueError(f"status {status!r}; a run ends as one of {', '.join(STATUSES[1:])}")
         file = self._opened()
@@ -350,7 +355,7 @@ class ResultsWriter:
             self._set_state("message", message)
             self._set_state("ended", _now())
             self._set_session("seconds", time.monotonic() - self._began)
-            self._set_session("outcome", status)
+            self._set_session("outcome", outcome or status)
             self._set_state("status", status)
             file.close()
         self._file = None

@@ -175,7 +175,9 @@ SESSIONS = (
     StateField("host", "S256", "host name of rank 0"),
     StateField("pid", "int64", "process id of rank 0"),
     StateField("seconds", "float64", "wall time from its start to what it wrote last"),
-    StateField("outcome", "S16", "how it ended: as /state/status, or killed; running while it does"),
+    StateField(
+        "outcome", "S16", "how it ended: as /state/status, killed, or retried (numbers went bad); running while it does"
+    ),
 )
 """Datasets of ``/sessions``, with one row for each start of the run.  Rows are only changed, never added, in SWMR mode:
 a start lays the file out anew."""

@@ -9,6 +9,9 @@ from datetime import datetime
 _SEAM = 10.0
 """Largest gap in seconds between two sessions of one process: the file is laid out anew in between."""
 
+RETRIED = "retried"
+"""How a session ended whose numbers went bad: the run went back some iterations and tried again."""
+
 
 @dataclass(frozen=True)
 class Session:

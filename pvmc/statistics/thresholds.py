@@ -105,8 +105,7 @@ the variance, so that a few rare configurations make a drift of many errors."""
 EIGENSTATE_V_SCORE = 1e-5
 """V-score up to which a state is all but an eigenstate, where so small a drift is no warning: V-scores are 4 to 13
 times the relative error (see :data:`LARGEST_V_SCORE`), so that 1e-6 to 3e-6 of the energy is left to gain.  States with
-more
-may be far from their level, where a slow drift goes on."""
+more may be far from their level, where a slow drift goes on."""
 
 BELOW_EXACT = 4.0
 """Errors by which a mean energy may lie below the exact one: by chance in one of 30 000 runs."""

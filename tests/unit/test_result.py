@@ -17,6 +17,7 @@ from pvmc.errors import InputError
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.io.schema import ITERATION, SERIES
+from pvmc.io.session import Session
 
 EXACT = -3.6510934089371743
 
@@ -152,6 +153,20 @@ def test_a_drift_about_zero_energy_is_judged_by_the_radius() -> None:
         data = run(energy=np.linspace(1.0, -1.0, 400) * 12 * size, exact=None, v_score=np.full(400, 1e-12))
         data = replace(data, radius=12.0)
         assert any(text.startswith("not converged") for text in result_of(data).warnings) == warns
+
+
+@pytest.mark.parametrize(("n", "words"), [(0, ""), (1, "went bad once,"), (4, "went bad 4 times,")])
+def test_retries_are_told_with_the_key_to_change(n: int, words: str) -> None:
+    """Also of a run that came to its end; the advice for a state that is not good begins with the same key."""
+    moment = "2026-01-02T03:04:05+00:00"
+    sessions = tuple(
+        Session(moment, 0, 1, 1, "here", 1, outcome=outcome) for outcome in [*["retried"] * n, "stopped", "finished"]
+    )
+    found = result_of(replace(run(), sessions=sessions)).warnings
+    assert len(found) == bool(n)
+    assert words in "".join(found) and all("sr.learning_rate" in text for text in found)
+    bad = result_of(replace(run(v_score=np.full(400, 0.12)), sessions=sessions)).warnings
+    assert ("every eigenstate; a smaller sr.learning_rate, a larger ansatz.alpha" in bad[-1]) == bool(n)
 
 
 def test_r_hat_is_the_median_everywhere() -> None:

@@ -91,6 +91,21 @@ def test_rows_from_the_checkpoint_on_are_written_again(tmp_path: Path, status: s
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.h5"]
 
 
+def test_retries_are_counted_and_steps_taken_back_are_not(tmp_path: Path) -> None:
+    """They stay in the file, however often it is laid out anew; an ordinary stop is none."""
+    results = new(tmp_path)
+    fill(results, 0, 17)
+    for outcome, first in (("retried", 16), ("", 15), ("retried", 12)):
+        results.finish("stopped", "so it is", outcome=outcome)
+        results = resumed(tmp_path, first, {})
+        fill(results, first, 17)
+    assert (open_run(tmp_path).retries, open_run(tmp_path).status()) == (2, "running")
+    results.finish("finished")
+    run = open_run(tmp_path)
+    assert [session.outcome for session in run.sessions] == ["retried", "stopped", "retried", "finished"]
+    assert (run.retries, run.status(), run.message) == (2, "finished", "")
+
+
 def test_layout_is_that_of_a_new_file(tmp_path: Path) -> None:
     def listed(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
