@@ -50,8 +50,8 @@ class StuckWalkers:
         return (
             f"iteration {iteration}: {n} of {self.n_walkers} {be} stuck in a mode of {own} own, at energy "
             f"{self.energy:.6g} against {self.others:.6g} of the others (R-hat {self.r_hat:.3f}); they are kept. "
-            "Longer sweeps, tempering or moves over longer distances let them out; a lower sr.learning_rate may "
-            "keep such modes from forming"
+            "Longer sweeps, tempering or moves over longer distances let them out; after ansatz.start_from, "
+            'sampler.start = "neel" starts walkers elsewhere; a lower sr.learning_rate may keep such modes from forming'
         )
 
 

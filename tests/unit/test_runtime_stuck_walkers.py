@@ -66,6 +66,7 @@ def test_numbers() -> None:
     assert (result.n_walkers, result.r_hat) == (200, 1.5)
     assert result.energy == pytest.approx(-1.0, abs=1.5) and result.others == pytest.approx(-10.0, abs=0.2)
     text = result.warning(120)
+    assert 'after ansatz.start_from, sampler.start = "neel" starts walkers elsewhere' in text
     assert text.startswith("iteration 120: 5 of 200 walkers are stuck in a mode of their own, at energy ")
     assert "R-hat 1.500" in text and "they are kept" in text and "\n" not in text
 
