@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -342,3 +343,17 @@ def test_exit_code_of_the_first_rank_only(tmp_path: Path, monkeypatch: pytest.Mo
     assert (note_exit_code(75), path.read_text()) == (75, "75\n")
     monkeypatch.setenv("PVMC_EXIT_FILE", str(tmp_path / "no" / "such"))
     assert note_exit_code(0) == 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/cluster.md"])
+def test_the_submissions_of_the_documents_fit_the_input_that_pvmc_new_writes(
+    page: str,
+) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = [line.split("#")[0] for line in re.findall(r"pvmc (submit chain.toml --ntasks [^`\n]*)", text)]
+    assert len(lines) >= 2
+    Path("chain.toml").unlink()
+    assert main(["new", "chain.toml"]) == 0
+    for line in lines:
+        words = [word for word in line.split() if word != "--go"]
+        assert main([*words, "--overwrite"]) == 0, line
