@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,13 +46,47 @@ def watch(read: Callable[[], Frame], seconds: float, stream: TextIO | None = Non
         gap: what stands between two blocks.
     """
     stream = stream or sys.stdout
-    with contextlib.suppress(KeyboardInterrupt), _screen(stream, gap) as screen:
+    with contextlib.suppress(KeyboardInterrupt), _screen(stream, gap) as screen, _until_ctrl_c() as sleep:
         while not (frame := read()).last:
             screen.show(frame.text)
-            if nobody_reads(stream):
+            if nobody_reads(stream) or not sleep(seconds):
                 return
-            time.sleep(seconds)
         screen.show(frame.text)
+
+
+@contextlib.contextmanager
+def _until_ctrl_c() -> Iterator[Callable[[float], bool]]:
+    """A sleep that says whether to go on: not after Ctrl-C, which ends it at once.
+
+    Pressed while a frame is made or written, it counts at the next sleep: an exception in the middle of a write would
+    leave the text in the buffer, to be written a second time.
+    """
+    pressed = sleeping = False
+
+    def note(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        if sleeping:
+            raise KeyboardInterrupt
+
+    def sleep(seconds: float) -> bool:
+        nonlocal sleeping
+        with contextlib.suppress(KeyboardInterrupt):
+            sleeping = True
+            if not pressed:
+                time.sleep(seconds)
+        sleeping = False
+        return not pressed
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield sleep
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield sleep
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

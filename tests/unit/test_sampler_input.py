@@ -198,7 +198,7 @@ def test_replicas_start_alike_from_a_file(tmp_path: Path) -> None:
     [
         (np.ones((2, 5)), "must have one row of 6 spins per configuration, has shape (2, 5)"),
         (np.array([ROWS[0], [1, -1, 0, 1, 1, -1]]), "spins are +1 or -1; row 1 has others"),
-        (np.array([ROWS[0], [1, -1, 1, 1, 1, -1]]), "row 1 sums to 2, .* set sampler.magnetization = 2"),
+        (np.array([ROWS[0], [1, -1, 1, 1, 1, -1]]), "row 1 sums to 2, but the magnetisation 0 is kept; set"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, rows: np.ndarray, message: str) -> None:
