@@ -93,7 +93,7 @@ CASES = (
     Case(
         "health hidden region, smeared",
         "E/N = -0.3175999 within 1e-3",
-        ("run in.toml --set sampler.smear=0.2 --set run.iterations=1600 --output r", "status r"),
+        ("run in.toml --set sampler.smear=0.2 --set sr.learning_rate=0.3 --output r", "status r"),
         {"in.toml": HIDDEN},
         WARNINGS,
     ),
