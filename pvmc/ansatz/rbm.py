@@ -237,10 +237,6 @@ class RBMState:
         theta += self._bias_planes
         return theta
 
-    def _angles(self, spins: Spins) -> Numbers:
-        """theta, (M, L)."""
-        return joined_planes(self._angle_planes(spins), self._n_planes)
-
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s), (L,), finite; the phase modulo 2 pi."""
         return self._log_psi(spins, self._angle_planes(spins))

@@ -144,6 +144,7 @@ beyond a half, variance, V-score and gradient tell more about where the walkers 
 
 LEAK_V_SCORE = 1e-3
 """V-score N leak / (E - E_inf)^2 below which a leak is no matter: so good a state is good with it as well."""
+
 ABOVE_PRODUCT = 4.0
 """Errors by which a mean energy may lie above that of all spins up or down: by chance in one of 30 000 runs."""
 

@@ -211,6 +211,13 @@ def test_refused_patterns(keys: dict[str, Any], lattice: Lattice, message: str) 
         written(lattice, patterns=[keys])
 
 
+def test_a_file_with_the_text_of_zero(tmp_path: Path) -> None:
+    """What OpenFermion prints for an operator without terms: it is read, and has none."""
+    (path := tmp_path / "zero.txt").write_text("0\n")
+    with pytest.raises(KeyProblem, match="no terms; give some"):
+        written(file=str(path))
+
+
 def test_a_refused_line_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "h.txt"
     path.write_text("1.0 Z0 Z1\n# remark\n0.5j X0 Y1\n")
