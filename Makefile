@@ -60,9 +60,9 @@ help:
 	@echo 'make test-serial make test-mpi   one part of the tests'
 	@echo 'make test-peers  tests with the real xarray, Qiskit, OpenFermion, arviz, ... in an environment of their own (1 GB)'
 	@echo 'make docs        generated pages of docs/'
-	@echo 'make validation  docs/validation.md: small systems against exact diagonalisation; some minutes'
-	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/benchmarks.md; then make scaling'
-	@echo 'make scaling     docs/scaling.md: cost model, 1 to 4096 ranks, against measurements here; some 5 minutes'
+	@echo 'make validation  docs/reports/validation.md: small systems against exact diagonalisation; some minutes'
+	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/reports/benchmarks.md; then make scaling'
+	@echo 'make scaling     docs/reports/scaling.md: cost model, 1 to 4096 ranks, against measurements here; some 5 minutes'
 	@echo 'make bench-peer  the same cases side by side with NetKet (in .venv-peer), then make bench'
 	@echo 'make clean       remove .venv and caches; keeps runs/'
 
@@ -154,7 +154,7 @@ docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py
 
 validation: $(INSTALLED)
-	$(BIN)/pvmc validate-physics configs/validation/*.toml --markdown docs/validation.md
+	$(BIN)/pvmc validate-physics configs/validation/*.toml --markdown docs/reports/validation.md
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py

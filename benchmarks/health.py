@@ -1,6 +1,6 @@
 """Whether a clean bill of health is true: good and bad states of small systems, against enumeration.
 
-    python benchmarks/health.py [--only NAME ...] [--page docs/health.md]
+    python benchmarks/health.py [--only NAME ...] [--page docs/reports/health.md]
 
 Each case is a short run, then a measurement with samples and one by enumeration of the same parameters.  The table sets
 the variance of H by enumeration (all configurations, nodes of psi as well) beside the sampled and the smeared one, and
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from page import table
+from page import table, wrapped
 
 from pvmc.analysis.average import judged
 from pvmc.analysis.symptoms import symptoms
@@ -185,26 +185,27 @@ def _number(measurement: Measurement, name: str) -> float:
 
 
 def page(rows: Sequence[Row]) -> str:
-    """The page docs/health.md."""
+    """The page docs/reports/health.md."""
     bad = [row for row in rows if row.relative_error > LARGEST_ERROR]
     silent = [row.name for row in bad if not row.warnings]
     alarmed = [row.name for row in rows if row not in bad and row.warnings]
-    return "\n".join(
+    text = "\n".join(
         [
             "# Is a clean bill of health true?\n",
-            "Written by `python benchmarks/health.py --page docs/health.md`.\n",
+            "Written by `python benchmarks/health.py --page docs/reports/health.md`.\n",
             "Each line is a short run of a small system, with a few hundred iterations, good or bad on purpose.  The "
             "energy is that of the last parameters by enumeration of all configurations "
             "(`pvmc measure --set sampler.kind=exact`), its relative error from the lowest level of all sectors; bold "
             f"above {LARGEST_ERROR:g}.  Variances are per site: by "
             f"enumeration, from {SAMPLES} samples of |psi|^2, and from the leak tests of the same measurement, which "
-            "smear every walker by a random term of H ([statistics.md](statistics.md)).  The last column has the names "
-            "of the warnings that status, analyze and report give.\n",
+            "smear every walker by a random term of H ([statistics.md](../statistics.md)).  The last column has the "
+            "names of the warnings that status, analyze and report give.\n",
             table(HEAD, [row.cells() for row in rows]),
             f"{len(bad)} of {len(rows)} states are bad; without any warning: {', '.join(silent) or 'none'}.  States "
             f"below {LARGEST_ERROR:g} with a warning: {', '.join(alarmed) or 'none'}.\n",
         ]
     )
+    return wrapped(text)
 
 
 if __name__ == "__main__":

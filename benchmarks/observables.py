@@ -1,6 +1,6 @@
 """Train states of 16 sites, measure every observable of theirs, and compare all points with exact diagonalisation.
 
-    python benchmarks/observables.py [--samples N] [--seed S] [--runs DIR] [--markdown docs/observables.md]
+    python benchmarks/observables.py [--samples N] [--seed S] [--runs DIR] [--markdown docs/reports/observables.md]
 
 What a user does: `pvmc run` with the inputs of configs/observables/, then `pvmc measure` by Markov chains.  The state's
 own error is known too, as the same parameters are measured by enumeration.  The exit code is 1 where the points do not
@@ -136,7 +136,7 @@ def joined(points: dict[str, Floats], names: Sequence[str]) -> Floats:
 HEAD = """\
 # Observables of 16 sites against exact diagonalisation
 
-Made by `python benchmarks/observables.py --markdown docs/observables.md`; do not edit.  States are trained by
+Made by `python benchmarks/observables.py --markdown docs/reports/observables.md`; do not edit.  States are trained by
 `pvmc run` with the inputs of `configs/observables/`, and measured by `pvmc measure` with Markov chains.  The exact
 numbers are made of the ground-state vector by their definitions (`benchmarks/exact_points.py`).
 
@@ -145,14 +145,15 @@ their full covariance, from the means of pairs of walkers, and p is that of its 
 others (S(q), m_s^2) must do so to 1e-6.  A system passes where neither the two-sided p nor that of the largest single
 deviation (Bonferroni) refuses it at the level 1e-3 together.
 
-What the state's own error adds to chi-square is found by enumeration of the same parameters, with which the measurement
-is compared too (the sampling alone).  The weights of the Ising ring are real for its sake: complex ones leave a phase,
-<sigma^y> of 3e-5 in place of 0, which has so little scatter that these samples see it as 100 errors.
+What the state's own error adds to chi-square ("added by the state") is found by enumeration of the same parameters,
+with which the measurement is compared too ("p of sampling").  The weights of the Ising ring are real for its sake:
+complex ones leave a phase, <sigma^y> of 3e-5 in place of 0, which has so little scatter that these samples see it as
+100 errors.
 
 `tests/statistical/test_sixteen_sites.py` does the same with the exact states themselves.
 
-| system | relative error of E | 1 - overlap | samples | points, independent | chi-square | p | largest deviation | \
-chi-square of the state's error | p of the sampling alone | result |
+| system | rel. error of E | 1 - overlap | samples | points, indep. | chi-square | p | largest deviation | \
+added by the state | p of sampling | result |
 |---|---|---|---|---|---|---|---|---|---|---|
 """
 

@@ -1,7 +1,8 @@
-"""The page docs/benchmarks.md, from the numbers of run.py."""
+"""The page docs/reports/benchmarks.md, from the numbers of run.py."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 
@@ -9,6 +10,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def wrapped(text: str, width: int = 118) -> str:
+    """The text with its paragraphs broken into lines of at most ``width``; tables, code and headings stay."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if len(line) <= width or line.startswith(("|", "#", " ", "`" * 3)):
+            lines.append(line)
+        else:
+            lines += textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def markdown(numbers: dict, peer: dict | None) -> str:
@@ -61,7 +73,7 @@ def markdown(numbers: dict, peer: dict | None) -> str:
         f"kernels in the cache, best of 5: {start['wall']:.2f} s "
         f"({start['processor']:.2f} s of processor time in both ranks).\n",
     ]
-    return "\n".join(parts)
+    return wrapped("\n".join(parts))
 
 
 def _kernels(rows: list[dict]) -> str:

@@ -1,4 +1,4 @@
-"""Benchmarks of pvmc on this machine: a JSON file of the numbers and the page docs/benchmarks.md.  ``make bench``.
+"""Benchmarks of pvmc on this machine: a JSON file and the page docs/reports/benchmarks.md.  ``make bench``.
 
     python benchmarks/run.py --output benchmarks/results/machine.json [--peer peer.json]
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=results / f"{name}.json", help="the numbers")
     parser.add_argument("--peer-python", type=Path, help="Python with NetKet: compare with it, and do nothing else")
     parser.add_argument("--peer", type=Path, default=results / f"{name}_peer.json", help="numbers of that comparison")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", help="the page")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "reports" / "benchmarks.md", help="the page")
     options = parser.parse_args()
     if options.peer_python:
         with threadpool_limits(1):

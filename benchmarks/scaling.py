@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py [--parts messages checks]
 
-``make scaling``.  Writes the numbers, docs/scaling.md and docs/figures/scaling.png; with ``--parts`` only the parts
+``make scaling``.  Writes the numbers, docs/reports/scaling.md and docs/figures/scaling.png; with ``--parts`` only those
 named are measured, and the others are those of the file; none for the page and the figure alone.  Runs alternate, and
 times are processor times where others compute on the machine too, see iterations.py.
 """
@@ -63,7 +63,7 @@ def main() -> None:
     if options.parts:
         measure(numbers, options.parts, Patience(options.patience))
         options.output.write_text(text(numbers), encoding="utf-8")
-    page, figure = ROOT / "docs" / "scaling.md", ROOT / "docs" / "figures" / "scaling.png"
+    page, figure = ROOT / "docs" / "reports" / "scaling.md", ROOT / "docs" / "figures" / "scaling.png"
     page.write_text(markdown(numbers), encoding="utf-8")
     draw(numbers, figure)
     print(f"wrote {page} and {figure}")

@@ -1,4 +1,4 @@
-"""The figure of docs/scaling.md: efficiencies of up to 4096 ranks, and what an iteration consists of."""
+"""The figure of docs/reports/scaling.md: efficiencies of up to 4096 ranks, and what an iteration consists of."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The page docs/scaling.md, from the numbers of scaling.py."""
+"""The page docs/reports/scaling.md, from the numbers of scaling.py."""
 
 from __future__ import annotations
 
 from cases import CHECKS, SCALING_CASES
 from cost_model import Case, Machine, Parts, collectives, iteration, strong_efficiency, weak_efficiency
-from page import table
+from page import table, wrapped
 from scaling_model import (
     NETWORK,
     NODE_CORES,
@@ -62,7 +62,7 @@ from the fastest quarter; without such iterations it says little.
 def markdown(numbers: dict) -> str:
     """The whole page."""
     machine = numbers["machine"]
-    return "\n".join(
+    text = "\n".join(
         [
             "# Scaling\n",
             "Written by `make scaling` from `benchmarks/results/scaling_*.json`, which it measures; do not edit.\n",
@@ -82,6 +82,7 @@ def markdown(numbers: dict) -> str:
             _single(numbers["single_precision"]),
         ]
     )
+    return wrapped(text)
 
 
 def _collectives(numbers: dict) -> str:
@@ -198,7 +199,7 @@ def _cluster(numbers: dict) -> str:
             "samples in total (strong) or on each rank (weak), with the model's best layout; that cores slow each "
             "other down is not counted.\n",
             table(["case", "scaling", *map(str, shown)], rows),
-            "![Efficiency and parts of an iteration](figures/scaling.png)\n",
+            "![Efficiency and parts of an iteration](../figures/scaling.png)\n",
             "Lines are the model; the circle is two ranks of this machine relative to two separate processes.  The "
             "spread of a block's time is that of this machine, whose other users add to it: the loss to the slowest "
             "rank is rather too high.\n",

@@ -1,7 +1,7 @@
 """The SR problem of a plain complex RBM solved by pvmc and by NetKet, the very same samples: times, memory, a table.
 
     python benchmarks/solvers.py --peer-python .venv-peer/bin/python --problems DIR --output FILE.json [--only-peer]
-    python benchmarks/solvers.py --table FILE.json [--page docs/solvers.md] [--again]
+    python benchmarks/solvers.py --table FILE.json [--page docs/reports/solvers.md] [--again]
     python benchmarks/solvers.py --solver NAME --load FILE.npz [--shift 1e-3] [--tolerance 1e-8]
 
 The first measures every comparison, both sides one after the other on one core, each in a process of its own; the
@@ -275,8 +275,8 @@ def measure_again(found: dict, options: argparse.Namespace) -> None:
 PAGE = """\
 # The linear problem of an iteration: time and memory of its solvers
 
-Written by `python benchmarks/solvers.py --table benchmarks/results/solvers.json --page docs/solvers.md` from
-numbers of {date}. How the solvers work is in [physics.md](physics.md), which one a run takes, and why, in the
+Written by `python benchmarks/solvers.py --table benchmarks/results/solvers.json --page docs/reports/solvers.md` from
+numbers of {date}. How the solvers work is in [physics.md](../physics.md), which one a run takes, and why, in the
 output of `pvmc validate`.
 
 Both programs solve the very same problem: plain complex RBMs with alpha = 4 on Heisenberg rings of 40 and 80 sites,

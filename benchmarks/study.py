@@ -5,7 +5,7 @@
 Each variant of study_variants.py is a run of pvmc on one rank, which is stopped once it has used so many seconds of
 processor time from its first iteration on: loading and compiling kernels does not count, nor what other programs on the
 machine take.  Runs that are there already are skipped, so that a study that was interrupted goes on.  What was found is
-kept in benchmarks/results/study.json, from which docs/study.md and the figures are made.  Needs Linux (/proc).
+kept in benchmarks/results/study.json, from which docs/reports/study.md and the figures are made.  Needs Linux (/proc).
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "study", help="directory of the runs")
     results = ROOT / "benchmarks" / "results" / "study.json"
     parser.add_argument("--results", type=Path, default=results, help="the numbers")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "study.md", help="the page")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "reports" / "study.md", help="the page")
     parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures", help="directory of the figures")
     return parser.parse_args(arguments)
 

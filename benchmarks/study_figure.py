@@ -1,4 +1,4 @@
-"""The figures of docs/study.md: relative error against time of the most telling variants."""
+"""The figures of docs/reports/study.md: relative error against time of the most telling variants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page docs/study.md, from the numbers of study.py."""
+"""The page docs/reports/study.md, from the numbers of study.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from page import table
+from page import table, wrapped
 from study_curves import LAST, SHARE, THRESHOLDS, WINDOW, median
 from study_variants import GROUPS, SMOKE, SYSTEMS, System, Variant, chosen
 
@@ -93,7 +93,7 @@ def markdown(found: dict[str, dict], figures: Sequence[Path], directory: Path) -
                 for figure in figures
                 if figure.stem == f"study_{system.figure}" and _is_last(name, system, found)
             ]
-    return "\n".join(parts)
+    return wrapped("\n".join(parts))
 
 
 def _method(found: dict[str, dict]) -> str:

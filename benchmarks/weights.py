@@ -6,7 +6,7 @@ Each case is a translation-symmetric or plain RBM at default settings, on one ra
 weights have the same alpha and the same seeds, and each run the same processor time, counted from its first iteration
 on with kernels compiled.  An error is that of the mean energy of the last fifth of the iterations, relative to the
 exact energy: after as many iterations as the slower kind of a seed made in the time ("iterations"), and after the time
-("time").  Prints the table of docs/study.md, medians over the seeds with the least and the largest.
+("time").  Prints the table of docs/reports/study.md, medians over the seeds with the least and the largest.
 """
 
 from __future__ import annotations

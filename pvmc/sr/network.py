@@ -1,4 +1,4 @@
-"""How long messages between ranks take: the model of docs/scaling.md, for any number of ranks."""
+"""How long messages between ranks take: the model of docs/reports/scaling.md, for any number of ranks."""
 
 from __future__ import annotations
 
@@ -79,4 +79,4 @@ CLUSTER = Network(
     call=3.4e-6,
     adding=((33e3, 0.53e-9), (222e3, 0.16e-9), (2e6, 0.43e-9), (16e6, 1.25e-9), (32e6, 2.43e-9)),
 )
-"""The cluster of docs/scaling.md: links within a node as measured there, nodes and the links between them assumed."""
+"""The cluster of docs/reports/scaling.md: links within a node as measured there, nodes and other links assumed."""

@@ -17,7 +17,7 @@ from pvmc.sr.schedule import Schedule
 from pvmc.sr.step import Solver
 
 AUTOMATIC_RATE = {"reconfiguration": 0.025, "sgd": 7.5e-4, "momentum": 1.25e-4}
-"""Learning rates where none is given, times the largest coefficient of a Pauli string (docs/study.md)."""
+"""Learning rates where none is given, times the largest coefficient of a Pauli string (docs/reports/study.md)."""
 
 ADAM_RATE = 3e-3
 """That of Adam, whose steps have the size of gamma, whatever the units of the energy."""

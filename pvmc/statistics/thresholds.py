@@ -115,10 +115,10 @@ BELOW_EXACT_ROUNDING = 1e-10
 energies of Lanczos are known to 1e-11 of the radius."""
 
 LARGEST_V_SCORE = 0.01
-"""V-score, N Var / (E - E_inf)^2, above which a state is far from every eigenstate.  In 104 runs of docs/study.md
-(rings, J1-J2) it is 4 to 13 times the relative error, from 6e-6 to 1e-1: 0.01 stands for an error of 1e-3 to 2e-3.
-Good runs of configs/validation stay below 5e-3; J1-J2 on 4 x 4 by default settings has 0.12, the triangular lattice
-of 12 sites 0.21."""
+"""V-score, N Var / (E - E_inf)^2, above which a state is far from every eigenstate.  In 104 runs of
+docs/reports/study.md (rings, J1-J2) it is 4 to 13 times the relative error, from 6e-6 to 1e-1: 0.01 stands for an
+error of 1e-3 to 2e-3.  Good runs of configs/validation stay below 5e-3; J1-J2 on 4 x 4 by default settings has 0.12,
+the triangular lattice of 12 sites 0.21."""
 
 LARGEST_RELATIVE_ERROR = 1e-3
 """Relative error of the energy, where the exact one is known, above which a state is not the ground state for most

@@ -123,10 +123,13 @@ def describe_ansatz(job: Job) -> str:
     """The kind of the wave function with its size and symmetry, in a few words."""
     spec = job.config.ansatz
     words = [str(spec.kind)]
-    for key in ("alpha", "widths", "momentum", "symmetry"):
+    for key in ("alpha", "widths", "momentum"):
         value = getattr(spec, key, None)
         if value is not None:
             words.append(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}")
+    symmetry = getattr(spec, "symmetry", "none")
+    if symmetry != "none":
+        words.append(str(symmetry))
     if getattr(spec, "weights", None) == "real":
         words.append("real")
     return ", ".join(words)
