@@ -40,9 +40,7 @@ from pvmc.runtime import StuckWalkers, WalkerWatch, spectrum_bounds
 from pvmc.runtime.stuck_walkers import NOT_LOOKED
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Sampler, Walkers
 from pvmc.simulation import require_blocks
-from pvmc.statistics.r_hat import r_hat_limit
-from pvmc.statistics.relative import error_scale
-from pvmc.statistics.thresholds import STUCK_IN_A_ROW
+from pvmc.statistics.thresholds import STUCK_IN_A_ROW, error_scale, r_hat_limit
 
 BATCHES = 2 * STUCK_IN_A_ROW
 """Sets of ``sampler.samples`` configurations for the energy: enough to tell walkers that are stuck."""

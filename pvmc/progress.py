@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pvmc.analysis.summary import duration
 from pvmc.parallel import on_terminal
-from pvmc.statistics.relative import error_scale
+from pvmc.statistics.thresholds import error_scale
 
 if TYPE_CHECKING:
     from rich.console import Console

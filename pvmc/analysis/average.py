@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from pvmc.analysis.symptom import Judged
 from pvmc.io.reader import Run
 from pvmc.statistics import Mean, drift, mean
-from pvmc.statistics.relative import rounding_of
-from pvmc.statistics.thresholds import LARGEST_DRIFT
+from pvmc.statistics.thresholds import LARGEST_DRIFT, rounding_of
 
 LONGEST = 0.5
 """Largest part of a run that is averaged: parameters still move in the first half."""

@@ -18,7 +18,7 @@ from pvmc.analysis.labels import label_ends, labelled
 from pvmc.analysis.series import running_mean
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
-from pvmc.statistics.r_hat import r_hat_limit
+from pvmc.statistics.thresholds import r_hat_limit
 
 PANELS = (
     ("acceptance", "Acceptance"),

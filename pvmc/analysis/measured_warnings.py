@@ -12,8 +12,13 @@ from pvmc.analysis.digits import plain
 from pvmc.analysis.leak import LeakFound
 from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.io.measurement import Measurement
-from pvmc.statistics.relative import rounding_of
-from pvmc.statistics.thresholds import FEWEST_JUDGED, FEWEST_PER_MEASUREMENT, LARGEST_R_HAT, OUTLIER_DEVIATIONS
+from pvmc.statistics.thresholds import (
+    FEWEST_JUDGED,
+    FEWEST_PER_MEASUREMENT,
+    LARGEST_R_HAT,
+    OUTLIER_DEVIATIONS,
+    rounding_of,
+)
 
 
 def measured_warnings(part: Judged) -> Iterator[Symptom]:

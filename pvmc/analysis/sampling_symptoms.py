@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from pvmc.analysis.symptom import Judged, Symptom
-from pvmc.statistics.r_hat import r_hat_limit
 from pvmc.statistics.thresholds import (
     FEWEST_PER_ITERATION,
     FEWEST_PER_PARAMETER,
@@ -19,6 +18,7 @@ from pvmc.statistics.thresholds import (
     SMALLEST_EFFECTIVE_PART,
     SPIKE_R_HAT,
     STRONG_DAMPING,
+    r_hat_limit,
 )
 
 FINITE = ("energy", "energy_error", "variance", "update_norm")

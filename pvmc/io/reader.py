@@ -24,7 +24,7 @@ from pvmc.io.process import process_alive
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
 from pvmc.io.session import RETRIED, Session, merged
 from pvmc.io.trial import Trial
-from pvmc.statistics.relative import error_scale
+from pvmc.statistics.thresholds import error_scale
 
 RESULTS = "a results file of pvmc"
 """What the file should be, in messages."""

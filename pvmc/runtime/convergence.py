@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pvmc.config import Section
 from pvmc.runtime.recent import Recent
 from pvmc.statistics import binning, mean
-from pvmc.statistics.relative import rounding_of
+from pvmc.statistics.thresholds import rounding_of
 
 TREND_SIGMAS = 2.0
 """Errors by which the means of the window's halves may differ.  Those of a straight line differ by 2.3 or more, those

@@ -2,12 +2,11 @@
 
 from pvmc.statistics.autocorrelation import Autocorrelation, autocorrelation, autocovariance
 from pvmc.statistics.binning import Binning, binning
+from pvmc.statistics.chains import rank_normalised_r_hat, split_r_hat
 from pvmc.statistics.equilibration import drift, equilibration
-from pvmc.statistics.extrapolation import Extrapolation, extrapolation
 from pvmc.statistics.jackknife import Jackknife, jackknife
-from pvmc.statistics.linear_fit import LinearFit, linear_fit
+from pvmc.statistics.linear_fit import Extrapolation, LinearFit, extrapolation, linear_fit
 from pvmc.statistics.mean import Mean, mean
-from pvmc.statistics.r_hat import rank_normalised_r_hat, split_r_hat
 from pvmc.statistics.sample_size import bulk_sample_size, effective_sample_size, tail_sample_size
 
 __all__ = [

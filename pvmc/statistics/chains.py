@@ -1,4 +1,4 @@
-"""Series of one or of several chains, in one shape."""
+"""Series of one or of several chains in one shape, their ranks, and R-hat: do the chains agree?"""
 
 from __future__ import annotations
 
@@ -59,3 +59,66 @@ def scaled(value: Any, exponent: int) -> Any:
     with np.errstate(over="ignore", under="ignore"):
         product = np.ldexp(value, exponent)
     return product if np.ndim(product) else float(product)
+
+
+def rank_normalised(chains: Floats) -> Floats:
+    """Normal scores of the ranks r among all chains, Phi^-1((r - 3/8) / (n + 1/4)), of the shape of ``chains``.
+
+    Equal values share the mean of their ranks (Vehtari et al., Bayesian Anal. 16, 667 (2021), eq. 14).
+    """
+    from scipy import special, stats  # half a second that a run without a need for ranks is spared
+
+    ranks = stats.rankdata(chains, method="average").reshape(chains.shape)
+    scores: Floats = special.ndtri((ranks - 0.375) / (chains.size + 0.25))
+    return scores
+
+
+def folded(chains: Floats) -> Floats:
+    """Distances from the median of all chains, up to a factor: they differ where the widths of chains do."""
+    chains, _ = unit_scale(chains)
+    return np.abs(chains - np.median(chains))
+
+
+def split_r_hat(values: ArrayLike) -> float:
+    """R-hat = sqrt(((n - 1)/n W + B/n) / W) over half chains of length n; 1 when they agree.
+
+    W is the mean variance within the halves, B/n the variance between their means (Gelman et al., Bayesian Data
+    Analysis, 3rd ed., sec. 11.4).  Infinite where each half is constant and they differ, NaN with fewer than 4 entries.
+
+    Args:
+        values: chains (n_chains, n), or one series (n,), whose halves are compared; oldest first.
+
+    Raises:
+        InputError: no entries, or entries that are not finite.
+    """
+    return _r_hat(halves(as_chains(values, 1)))
+
+
+def rank_normalised_r_hat(values: ArrayLike) -> float:
+    """The larger of the split R-hats of ranks and of ranks of distances from the median; NaN with fewer than 4 entries.
+
+    Without moments of the distribution, so that it sees chains that differ in centre or in width also where the
+    variance is infinite.  Below 1.01 is good (Vehtari et al., Bayesian Anal. 16, 667 (2021), sec. 4).
+
+    Args:
+        values: chains (n_chains, n), or one series (n,), whose halves are compared; oldest first.
+
+    Raises:
+        InputError: no entries, or entries that are not finite.
+    """
+    split = halves(as_chains(values, 1))
+    return max(_r_hat(rank_normalised(split)), _r_hat(rank_normalised(folded(split))))
+
+
+def _r_hat(chains: Floats) -> float:
+    """R-hat of chains (n_chains, n) as they are; 1 where all entries are the same."""
+    length = chains.shape[1]
+    if length < 2:
+        return float("nan")
+    chains, _ = unit_scale(chains)
+    if np.ptp(chains) == 0.0:
+        return 1.0
+    constant = np.ptp(chains, axis=1) == 0.0  # whose variance may still differ from zero by rounding
+    within = float(np.where(constant, 0.0, chains.var(axis=1, ddof=1)).mean())
+    between = float(chains.mean(axis=1).var(ddof=1))
+    return float(np.sqrt((length - 1) / length + between / within)) if within > 0.0 else float("inf")

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pvmc.statistics.autocorrelation import autocorrelation
-from pvmc.statistics.chains import Floats, as_chains, unit_scale
-from pvmc.statistics.ranks import rank_normalised
+from pvmc.statistics.chains import Floats, as_chains, rank_normalised, unit_scale
 
 CANDIDATES = 100
 """Starts that are tried: the answer is 1 % of the series apart."""

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pvmc.statistics.autocorrelation import lagged_products
-from pvmc.statistics.chains import Floats, as_chains, halves, unit_scale
-from pvmc.statistics.ranks import rank_normalised
+from pvmc.statistics.chains import Floats, as_chains, halves, rank_normalised, unit_scale
 
 TAILS = (0.05, 0.95)
 """Quantiles that stand for the tails."""

@@ -1,6 +1,8 @@
-"""The limits of every warning, in one table: what is judged, in which unit, and why the line is drawn there."""
+"""Table of the limits of every warning and decision: what is judged, in which unit, and why the line is drawn there."""
 
 from __future__ import annotations
+
+import numpy as np
 
 # ---- agreement of chains ---------------------------------------------------------------------------------------------
 
@@ -17,7 +19,7 @@ within one, which is no agreement; at 1.05 by 0.32.
 ALLOWED_TIME = 2.0
 """Autocorrelation time, in draws, that chains may have before their R-hat counts against them.  With the four draws of
 an iteration by default even a correlation of 0.1 between neighbours gives an R-hat of 1.05; see
-:func:`pvmc.statistics.r_hat_limit`."""
+:func:`pvmc.statistics.thresholds.r_hat_limit`."""
 
 SPIKE_R_HAT = 1.5
 """R-hat of a single iteration (a pure number) beyond which some chains are in a mode of their own: their means scatter
@@ -168,3 +170,44 @@ twentieth of the error."""
 
 LARGEST_NORM_DEVIATION = 4.0
 """Errors by which the product of norms may differ from 1 before the ratios of a fidelity count as badly sampled."""
+
+# ---- limits that depend on the numbers judged ------------------------------------------------------------------------
+
+
+def r_hat_limit(n_draws: float) -> float:
+    """R-hat above which chains of so many draws do not agree: 1.05, or more for short ones, whose draws are correlated.
+
+    Of chains that agree, the means of halves of n draws vary by sigma^2 tau_n / n, with tau_n = 1 + 2 sum_t (1 - t/n)
+    rho(t), and the variance within them is sigma^2 (1 - tau_n/n) n/(n - 1): R-hat^2 = (n - 1)/n / (1 - tau_n/n).  The
+    limit is this for rho(t) = rho^t with tau = 2: 1.22 for four draws, 1.06 for 16, 1.05 from 22 on.
+
+    Args:
+        n_draws: draws of each chain, both halves together; NaN or less than 4 for chains that have no R-hat.
+    """
+    if not n_draws >= 4:
+        return LARGEST_R_HAT
+    n = int(n_draws) // 2
+    rho = (ALLOWED_TIME - 1.0) / (ALLOWED_TIME + 1.0)
+    lags = np.arange(1, n)
+    time = 1.0 + 2.0 * float(np.sum((1.0 - lags / n) * rho**lags))
+    return max(LARGEST_R_HAT, float(np.sqrt((n - 1) / n / (1.0 - time / n))))
+
+
+def error_scale(exact: float, radius: float) -> float:
+    """The energy that an error is relative to: |E_exact|, or the radius of H where |E_exact| is next to nothing.
+
+    Args:
+        exact: exact energy.
+        radius: half the width of the spectrum of H, or a bound on it, in the same units; 0 where it is not known.
+    """
+    return abs(exact) if abs(exact) > ZERO_ENERGY * radius else radius
+
+
+def rounding_of(energy: float, radius: float) -> float:
+    """Largest difference of two energies that may be rounding alone, in their units.
+
+    Args:
+        energy: one of them.
+        radius: as of :func:`error_scale`.
+    """
+    return ROUNDING * max(abs(energy), radius)

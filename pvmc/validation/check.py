@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pvmc.statistics.relative import error_scale
+from pvmc.statistics.thresholds import error_scale
 
 
 @dataclass(frozen=True)

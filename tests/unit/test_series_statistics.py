@@ -32,7 +32,7 @@ from pvmc.statistics import (
     split_r_hat,
     tail_sample_size,
 )
-from pvmc.statistics.r_hat import r_hat_limit
+from pvmc.statistics.thresholds import r_hat_limit
 
 SHAPES = [(1, 501), (4, 1000), (6, 37), (64, 16)]
 SIZES: dict[str, Callable[..., float]] = {

@@ -13,7 +13,7 @@ from pvmc.hamiltonians.pauli import PauliSum
 from pvmc.hamiltonians.rydberg import RydbergSpec
 from pvmc.hamiltonians.units import energy_unit
 from pvmc.io.schema import Quantity
-from pvmc.statistics.relative import error_scale, rounding_of
+from pvmc.statistics.thresholds import error_scale, rounding_of
 
 
 @pytest.mark.parametrize(
