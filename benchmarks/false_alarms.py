@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pvmc.analysis.average import judged
+from pvmc.analysis.plateau import judged
 from pvmc.analysis.symptoms import symptoms
 from pvmc.cli import main as pvmc
 from pvmc.io.reader import open_run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.analysis.average import judged
+from pvmc.analysis.plateau import judged
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
 

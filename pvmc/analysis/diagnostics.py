@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pvmc.analysis import style
-from pvmc.analysis.average import judged
 from pvmc.analysis.drawing import Drawing
 from pvmc.analysis.labels import label_ends, labelled
+from pvmc.analysis.plateau import judged
 from pvmc.analysis.series import running_mean
 from pvmc.errors import InputError
 from pvmc.io.reader import Run

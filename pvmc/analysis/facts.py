@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pvmc.analysis.average import judged
 from pvmc.analysis.leak import leak_found
+from pvmc.analysis.plateau import judged
 from pvmc.analysis.public_names import renamed
 from pvmc.analysis.symptom import Symptom
 from pvmc.analysis.symptoms import symptoms
@@ -45,7 +45,7 @@ class RunFacts:
         message: why it is no longer running; may be empty.
         iteration: iterations done.
         iterations: iterations planned.
-        energy, energy_error: mean over the settled part of the run (:func:`pvmc.analysis.average.judged`) and its
+        energy, energy_error: mean over the settled part of the run (:func:`pvmc.analysis.plateau.judged`) and its
             error, which accounts for correlation; of one iteration its own.
         energy_units: their unit.
         averaged: number of these iterations.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pvmc.analysis.average import is_imported, judged
 from pvmc.analysis.identity import system_text
 from pvmc.analysis.leak import leak_found
+from pvmc.analysis.plateau import is_imported, judged
 from pvmc.analysis.symptoms import symptoms
 from pvmc.analysis.system import model_name
 from pvmc.errors import InputError

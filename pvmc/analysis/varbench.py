@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.analysis.average import average
 from pvmc.analysis.measured import finished
+from pvmc.analysis.plateau import average
 from pvmc.analysis.system import System, system_of
 from pvmc.errors import InputError
 from pvmc.io.reader import Run

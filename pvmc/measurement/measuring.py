@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.analysis.average import judged
 from pvmc.analysis.measured_warnings import outlier
+from pvmc.analysis.plateau import judged
 from pvmc.ansatz.base import Floats, WaveFunction
 from pvmc.compilation import start_compiler
 from pvmc.errors import NumericalError

@@ -14,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter
 from scipy import sparse
 
-from pvmc.analysis.average import judged
+from pvmc.analysis.plateau import judged
 from pvmc.analysis.sector_symptoms import above_product, wrong_sector
 from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.cli import main

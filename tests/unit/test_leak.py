@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.analysis.average import judged
 from pvmc.analysis.facts import RunFacts, run_facts
 from pvmc.analysis.leak import leak_found
+from pvmc.analysis.plateau import judged
 from pvmc.analysis.report import _leak
 from pvmc.analysis.result import result_of
 from pvmc.analysis.summary import status_text
