@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pvmc.analysis.plateau import judged
+from pvmc.analysis.symptom import judged
 from pvmc.analysis.symptoms import symptoms
 from pvmc.cli import main as pvmc
 from pvmc.io.reader import open_run
@@ -42,7 +42,7 @@ def main() -> int:
             directory = run(path, options.output or Path(scratch), options.factor)
             found = symptoms(part := judged(open_run(directory)))
             scale, exact = part.run.error_scale_per_site, part.run.reference_energy_per_site
-            error = "-" if scale is None or exact is None else f"{(part.energy.mean - exact) / scale:.1e}"
+            error = "-" if scale is None or exact is None else f"{(part.plateau.value - exact) / scale:.1e}"
             texts = "; ".join(f"{one.name}: {one.text}" for one in found) or "none"
             v_score = f"{part.mean('v_score') or 0.0:.1e}"
             print(f"{path.stem:<28}{len(part.run.iteration):>11}{error:>16}{v_score:>10}  {texts}", flush=True)

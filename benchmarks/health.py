@@ -20,7 +20,7 @@ from typing import Any
 
 from page import table, wrapped
 
-from pvmc.analysis.plateau import judged
+from pvmc.analysis.symptom import judged
 from pvmc.analysis.symptoms import symptoms
 from pvmc.config import RawInput, validate
 from pvmc.exact import Basis, ground_state

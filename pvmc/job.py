@@ -37,7 +37,7 @@ class RunSpec(Section):
     starts: int = Field(default=1, ge=1, le=1000)
     """seeds that are tried before the run, from seed on; the run is that of the one with the lowest energy"""
     start_iterations: int = Field(default=100, ge=8)
-    """SR iterations of each trial; the last quarter of them counts"""
+    """SR iterations of each trial; its energy is that of their plateau, as of a run"""
     save_every: int = Field(default=50, ge=1)
     """iterations between two saved sets of parameters (the first and last are always saved)"""
     leak_every: int = Field(default=10, ge=0)

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from pvmc.analysis.plateau import plateau
 from pvmc.driver import State
 from pvmc.errors import DifferentRanks, NumericalError, on_every_rank
 from pvmc.guarded import Safety, Setback, guarded
@@ -16,10 +17,6 @@ from pvmc.job import Job, RunSpec, with_seed
 from pvmc.parallel import Communicator
 from pvmc.recorder import Desk, Recorder, warn
 from pvmc.runtime import StopReason, StopWatcher
-from pvmc.statistics import mean
-
-COUNTED = 4
-"""The energy of a trial is the mean of its last quarter."""
 
 Begin = Callable[[Job], tuple[State, Safety]]
 """Collective.  What a run of a job begins with."""
@@ -103,16 +100,15 @@ def _attempt(
 
 
 def finished(seed: int, energies: Sequence[tuple[float, float]]) -> Trial:
-    """A trial that is over: the mean energy of its last quarter, and its error.
+    """A trial that is over: the mean energy of its plateau, and its error.
 
-    The error, :func:`pvmc.statistics.mean`, may come out too small by chance where iterations are few: it is never less
-    than that of independent iterations with their own errors.
+    The plateau is that of a run (:func:`pvmc.analysis.plateau.plateau`).  The error, which may come out too small by
+    chance where iterations are few, is never less than that of independent iterations with their own errors.
 
     Args:
         seed: of the trial.
         energies: total energy and its standard error in each iteration, n >= 8 of them.
     """
-    last = np.array(energies[-(len(energies) // COUNTED) :])
-    end = mean(last[:, 0])
-    independent = float(np.sqrt(np.sum(last[:, 1] ** 2)) / len(last))
-    return Trial(seed, len(energies), end.mean, max(end.error, independent))
+    values, errors = np.array(energies).T
+    end = plateau(values, errors)
+    return Trial(seed, len(energies), end.value, end.error)

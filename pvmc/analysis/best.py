@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.analysis.plateau import judged
+from pvmc.analysis.symptom import judged
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
 
@@ -19,14 +19,14 @@ def best_iteration(run: Run) -> int:
         InputError: no parameters were saved within the settled iterations, but for those after the last one.
     """
     part = judged(run)
-    variances = {int(run.iteration[row]): float(run.series["variance"][row]) for row in part.rows}
+    variances = {int(run.iteration[row]): float(run.series["variance"][row]) for row in part.plateau.rows}
     found = {
         int(saved): variances[int(saved) + 1]
         for saved in run.saved_iterations()
         if np.isfinite(variances.get(int(saved) + 1, np.nan))
     }
     if not found:
-        first = int(run.iteration[part.rows[0]]) if len(part.rows) else 0
+        first = int(run.iteration[part.plateau.rows[0]]) if len(part.plateau.rows) else 0
         raise InputError(
             f"--iteration best: {run.path} has no saved parameters between iteration {first}, from which on it is "
             "averaged, and the last but one; a smaller run.save_every saves more"

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pvmc.analysis import style
 from pvmc.analysis.drawing import Drawing
 from pvmc.analysis.labels import label_ends, labelled
-from pvmc.analysis.plateau import judged
 from pvmc.analysis.series import running_mean
+from pvmc.analysis.symptom import judged
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
 from pvmc.statistics.thresholds import r_hat_limit

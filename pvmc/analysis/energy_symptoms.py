@@ -20,18 +20,18 @@ from pvmc.statistics.thresholds import (
 
 def not_settled(part: Judged) -> Iterator[Symptom]:
     """An energy that still drifts, of a run that is over: of one that goes on it is no surprise."""
-    if part.settled or part.energy.n < 2 or part.run.status() == "running" or _drift_is_negligible(part):
+    if part.plateau.settled or part.plateau.n < 2 or part.run.status() == "running" or _drift_is_negligible(part):
         return
-    text = f"not converged: the energy still drifts over the last {part.energy.n} iterations, or stays correlated"
+    text = f"not converged: the energy still drifts over the last {part.plateau.n} iterations, or stays correlated"
     yield Symptom("drift", f"{text}; its error is a lower bound; go on with a larger run.iterations")
 
 
 def _drift_is_negligible(part: Judged) -> bool:
     """Whether the halves of the part differ by next to nothing on the scale of H, and the state is an eigenstate."""
-    energies = part.run.energy_per_site[part.rows]
+    energies = part.run.energy_per_site[part.plateau.rows]
     half = energies.size // 2
     difference = abs(float(energies[:half].mean() - energies[half:].mean()))
-    scale = max(abs(part.energy.mean), part.run.radius / part.run.n_sites)
+    scale = max(abs(part.plateau.value), part.run.radius / part.run.n_sites)
     v_score = part.mean("v_score")
     is_eigenstate = v_score is not None and v_score <= EIGENSTATE_V_SCORE
     return is_eigenstate and difference <= NEGLIGIBLE_DRIFT * scale
@@ -42,7 +42,7 @@ def below_exact(part: Judged) -> Iterator[Symptom]:
     exact, scale = part.run.reference_energy_per_site, part.run.error_scale_per_site
     if exact is None or scale is None:
         return
-    if part.energy.mean < exact - BELOW_EXACT * part.energy.error - BELOW_EXACT_ROUNDING * scale:
+    if part.plateau.value < exact - BELOW_EXACT * part.plateau.error - BELOW_EXACT_ROUNDING * scale:
         text = f"energy below the exact one by more than {BELOW_EXACT:.0f} standard errors: the error is too small, or"
         yield Symptom(
             "below exact", f"{text} chains are stuck (sampler.moves, sampler.sweep), or run.reference is wrong"
@@ -54,16 +54,16 @@ def off_exact(part: Judged) -> Iterator[Symptom]:
     exact, scale = part.run.reference_energy_per_site, part.run.error_scale_per_site
     if exact is None or scale is None or not part.is_enough:
         return
-    distance, variance = part.energy.mean - exact, part.mean("variance")
-    resolved = distance - RESOLVED * part.energy.error
+    distance, variance = part.plateau.value - exact, part.mean("variance")
+    resolved = distance - RESOLVED * part.plateau.error
     if not resolved > LARGEST_RELATIVE_ERROR * scale:
         return
-    text = f"relative error {distance / scale:.2g} +- {part.energy.error / scale:.1g}, resolved and above "
+    text = f"relative error {distance / scale:.2g} +- {part.plateau.error / scale:.1g}, resolved and above "
     text += f"{LARGEST_RELATIVE_ERROR:g}"
     # A state of this variance has a level within sqrt(variance) of its energy (Weinstein): this one, not the lowest.
     # One that still drifts and is far from every eigenstate has converged to none.
     v_score = part.mean("v_score")
-    under_way = not part.settled and v_score is not None and v_score > LARGEST_V_SCORE
+    under_way = not part.plateau.settled and v_score is not None and v_score > LARGEST_V_SCORE
     spread_limit = 0.0 if under_way else ANOTHER_LEVEL * resolved * part.run.n_sites
     if variance is not None and math.sqrt(max(variance, 0.0)) < spread_limit:
         spread = f"the local energy spreads by {math.sqrt(max(variance, 0.0)) / part.run.n_sites:.1e} per site only"

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pvmc.analysis.leak import leak_found
-from pvmc.analysis.plateau import judged
 from pvmc.analysis.public_names import renamed
-from pvmc.analysis.symptom import Symptom
+from pvmc.analysis.symptom import Symptom, judged
 from pvmc.analysis.symptoms import symptoms
 from pvmc.io.schema import FILE_NAME
 from pvmc.io.trial import Trial, kept
@@ -45,10 +44,10 @@ class RunFacts:
         message: why it is no longer running; may be empty.
         iteration: iterations done.
         iterations: iterations planned.
-        energy, energy_error: mean over the settled part of the run (:func:`pvmc.analysis.plateau.judged`) and its
-            error, which accounts for correlation; of one iteration its own.
+        energy, energy_error: of the plateau (:func:`pvmc.analysis.plateau.plateau_of`).
         energy_units: their unit.
         averaged: number of these iterations.
+        averaged_from: number of the first of them, as in run.h5 (from 0).
         drifting: whether the error is a lower bound, because the energy still drifts or stays correlated.
         exact, exact_method: the exact energy, and where it comes from.
         error_scale: what an error of the energy is relative to: |exact|, or the radius of H where that is next to zero.
@@ -79,6 +78,7 @@ class RunFacts:
     energy_error: float | None
     energy_units: str
     averaged: int
+    averaged_from: int | None
     drifting: bool
     exact: float | None
     exact_method: str
@@ -163,7 +163,7 @@ def run_facts(run: Run) -> RunFacts:
     """
     state = run.status()
     part = judged(run)
-    energy = part.energy if part.energy.n else None
+    energy = part.plateau if part.plateau.n and math.isfinite(part.plateau.error) else None
     done, planned = len(run.iteration), int(run.attributes["n_iterations"])
     typical = _seconds_per_iteration(run)
     checkpoint = run.last_checkpoint() if run.path.name == FILE_NAME else None
@@ -175,11 +175,12 @@ def run_facts(run: Run) -> RunFacts:
         message=_message(run, state, done >= planned),
         iteration=done,
         iterations=planned,
-        energy=energy.mean if energy else None,
+        energy=energy.value if energy else None,
         energy_error=energy.error if energy else None,
         energy_units=run.energy_units,
         averaged=energy.n if energy else 0,
-        drifting=part.energy.n > 1 and not part.settled,
+        averaged_from=int(run.iteration[energy.rows[0]]) if energy else None,
+        drifting=part.plateau.n > 1 and not part.plateau.settled,
         exact=run.reference_energy_per_site,
         exact_method=run.reference_method,
         error_scale=run.error_scale_per_site,

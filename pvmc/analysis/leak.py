@@ -73,8 +73,8 @@ def leak_found(part: Judged) -> LeakFound | None:
 
     Its error is not less than that of independent tests with their own errors.
     """
-    series = part.run.series
-    rows = part.rows[np.isfinite(series["leak"][part.rows]) & np.isfinite(series["leak_error"][part.rows])]
+    series, rows = part.run.series, part.plateau.rows
+    rows = rows[np.isfinite(series["leak"][rows]) & np.isfinite(series["leak_error"][rows])]
     if not len(rows):
         return None
     leaks, errors = series["leak"][rows], series["leak_error"][rows]
@@ -87,7 +87,7 @@ def leak_found(part: Judged) -> LeakFound | None:
 
 def _v_score(part: Judged, leak: float) -> float | None:
     """The V-score of a variance at the energies of a part: V-score and variance of the run are in this proportion."""
-    v_score, variance = part.run.series["v_score"][part.rows], part.run.series["variance"][part.rows]
+    v_score, variance = part.run.series["v_score"][part.plateau.rows], part.run.series["variance"][part.plateau.rows]
     known = np.isfinite(v_score) & np.isfinite(variance) & (variance > 0)
     return leak * float(np.median(v_score[known] / variance[known])) if known.any() else None
 

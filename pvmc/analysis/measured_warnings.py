@@ -35,11 +35,11 @@ def measured_warnings(part: Judged) -> Iterator[Symptom]:
 def outlier(part: Judged, measurement: Measurement) -> Iterator[str]:
     """Parameters of a settled part of a run whose measured energy lies far above the part's mean."""
     energy, iteration = measurement.estimates.get("energy"), measurement.attributes.get("iteration")
-    run, rows = part.run, part.rows
+    run, rows = part.run, part.plateau.rows
     if (
         energy is None
-        or not part.settled
-        or part.energy.n < FEWEST_JUDGED
+        or not part.plateau.settled
+        or part.plateau.n < FEWEST_JUDGED
         or not isinstance(iteration, int | np.integer)
     ):
         return
@@ -48,10 +48,10 @@ def outlier(part: Judged, measurement: Measurement) -> Iterator[str]:
     value, error = float(energy.value) / run.n_sites, float(energy.error) / run.n_sites
     energies = run.energy_per_site[rows]
     scatter = 1.4826 * float(np.median(np.abs(energies - np.median(energies))))
-    typical = math.hypot(scatter, error, part.energy.error) + rounding_of(part.energy.mean, run.radius / run.n_sites)
-    if value > part.energy.mean + OUTLIER_DEVIATIONS * typical:
+    typical = math.hypot(scatter, error, part.plateau.error) + rounding_of(part.plateau.value, run.radius / run.n_sites)
+    if value > part.plateau.value + OUTLIER_DEVIATIONS * typical:
         text = f"its parameters, of iteration {iteration}, are an outlier: E/N is {plain(value, error)}, and"
-        mean = plain(part.energy.mean, part.energy.error)
+        mean = plain(part.plateau.value, part.plateau.error)
         yield f"{text} {mean} on average over the settled iterations; measure with --iteration best"
 
 

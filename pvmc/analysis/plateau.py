@@ -1,88 +1,113 @@
-"""The average of a run's energy over the iterations after it has settled."""
+"""The energy of a run: one rule for the iterations that it is averaged over, for every command."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pvmc.analysis.symptom import Judged
 from pvmc.io.reader import Run
-from pvmc.statistics import Mean, drift, mean
-from pvmc.statistics.thresholds import LARGEST_DRIFT, rounding_of
+from pvmc.statistics import drift, mean
+from pvmc.statistics.thresholds import FEWEST_AVERAGED, FEWEST_SETTLED, LARGEST_DRIFT, rounding_of
 
 LONGEST = 0.5
-"""Largest part of a run that is averaged: parameters still move in the first half."""
-
-SHORTEST = 32
-"""Fewest iterations that can show whether a series has settled."""
+"""Largest part of a series that is averaged: parameters still move in the first half."""
 
 
 @dataclass(frozen=True)
-class Average:
-    """The average over the last part of a run.
+class Plateau:
+    """Mean energy of the last part of a run, and how the part was chosen.
 
     Attributes:
-        plateau: mean, error and number of the iterations averaged.
-        rows: int64, the rows of the series that were averaged, those with an energy that is finite.
-        settled: whether the part neither drifts nor is too short for its correlations.
+        value: mean of the energies of the part, in their units; NaN where there is none.
+        error: standard error of the mean, which accounts for the correlation of iterations; NaN where it is not known.
+        rows: int64 (n,), positions of the averaged entries in the series: those of the part that are finite.
+        settled: True where the part neither drifts nor is too short for its correlations; if not, ``error`` is a lower
+            bound.
+        rule: how the part was chosen: "last 1/2", "last 1/4", ... of a settled series, "last 1/4, not settled",
+            "last iteration" or "no energy".
     """
 
-    plateau: Mean
+    value: float
+    error: float
     rows: NDArray[np.int64]
     settled: bool
+    rule: str
+
+    @property
+    def n(self) -> int:
+        """Number of iterations averaged."""
+        return len(self.rows)
+
+    @property
+    def first(self) -> int | None:
+        """Position of the first iteration averaged; None where there is none."""
+        return int(self.rows[0]) if self.n else None
 
 
-def average(energies: NDArray[np.float64], rounding: float = 0.0) -> Average | None:
-    """The longest of the last 1/2, 1/4, 1/8, ... of a series that has settled; the last 1/4 where none has.
+def plateau(energies: ArrayLike, errors: ArrayLike | None = None, rounding: float = 0.0) -> Plateau:
+    """Mean over the longest of the last 1/2, 1/4, 1/8, ... of a series that has settled; the last 1/4 where none has.
 
     A part has settled where :func:`pvmc.statistics.drift` sees none, and its error has converged.  There are few starts
     to choose from on purpose: :func:`pvmc.statistics.equilibration` chooses among a hundred, after which one error
     holds the mean of a settled series in 62 % of the cases, two in 91 %, and the mean is no closer to the truth.
 
+    Of fewer than 4 finite energies the last one counts alone, with its own error, and has not settled.
+
     Args:
         energies: (n,), one entry per iteration; entries that are not finite are left out.
+        errors: (n,), standard errors of the entries.  The error of the mean is then not smaller than that of
+            independent entries with these errors, which few iterations may bring about by chance.
         rounding: differences of energies up to this one are rounding, and no drift.
-
-    Returns:
-        None for fewer than 4 finite entries.
     """
-    finite = np.flatnonzero(np.isfinite(energies))
-    if finite.size < 4:
-        return None
-    length = int(finite.size * LONGEST)
-    while length >= SHORTEST:
+    series = np.asarray(energies, dtype=np.float64)
+    own = None if errors is None else np.asarray(errors, dtype=np.float64)
+    finite = np.flatnonzero(np.isfinite(series))
+    if finite.size == 0:
+        return Plateau(float("nan"), float("nan"), finite, settled=False, rule="no energy")
+    if finite.size < FEWEST_AVERAGED:
+        last = finite[-1:]
+        error = float("nan") if own is None else float(own[last[0]])
+        return Plateau(float(series[last[0]]), error, last, settled=False, rule="last iteration")
+    length, part = int(finite.size * LONGEST), 2
+    while length >= FEWEST_SETTLED:
         rows = finite[-length:]
-        found = mean(energies[rows])
-        long_enough = found.converged or np.ptp(energies[rows]) <= rounding
-        if long_enough and drift(energies[rows], rounding) <= LARGEST_DRIFT:
-            return Average(found, rows, settled=True)
-        length //= 2
+        found = mean(series[rows])
+        long_enough = found.converged or np.ptp(series[rows]) <= rounding
+        if long_enough and drift(series[rows], rounding) <= LARGEST_DRIFT:
+            return Plateau(found.mean, _at_least(found.error, own, rows), rows, settled=True, rule=f"last 1/{part}")
+        length, part = length // 2, 2 * part
     rows = finite[-max(2, finite.size // 4) :]
+    found = mean(series[rows])
     # Of few iterations none can show a drift, unless all have the same energy: that of an eigenstate, or of one state.
-    return Average(mean(energies[rows]), rows, settled=bool(np.ptp(energies[finite]) <= rounding))
+    settled = bool(np.ptp(series[finite]) <= rounding)
+    rule = "last 1/4" if settled else "last 1/4, not settled"
+    return Plateau(found.mean, _at_least(found.error, own, rows), rows, settled, rule)
 
 
-def judged(run: Run) -> Judged:
-    """The part of a run over which its energy is averaged, the same for every command: see :func:`average`.
+def _at_least(error: float, own: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> float:
+    """The error of a mean, or that of independent entries with their own errors where it is larger."""
+    if own is None:
+        return error
+    return max(error, float(np.sqrt(np.sum(own[rows] ** 2))) / len(rows))
 
-    Of fewer than 4 iterations with an energy, such as the single one of an imported state, the last one, with its own
-    error; of none at all the second half of the run, with an energy that is NaN.
+
+def plateau_of(run: Run) -> Plateau:
+    """The energy per site of a run, in the run's units: see :func:`plateau`.
+
+    A state from elsewhere, the single row of an imported run, has settled: its parameters stay.
     """
-    done = len(run.iteration)
-    energies, errors = run.energy_per_site, run.energy_error_per_site
-    size = float(np.median(np.abs(energies[np.isfinite(energies)]))) if np.isfinite(energies).any() else 0.0
-    found = average(energies, rounding_of(size, run.radius / run.n_sites))
-    if found is not None:
-        return Judged(run, found.plateau, found.rows, done - int(found.rows[0]), found.settled)
-    rows = np.flatnonzero(np.isfinite(energies) & np.isfinite(errors))[-1:]
-    if not rows.size:
-        return Judged(run, Mean(float("nan"), float("nan"), 0, converged=False), rows, (done + 1) // 2, settled=False)
-    alone = Mean(float(energies[rows[0]]), float(errors[rows[0]]), 1, converged=True)
-    return Judged(run, alone, rows, done - int(rows[0]), settled=is_imported(run))
+    energies = run.energy_per_site
+    finite = energies[np.isfinite(energies)]
+    size = float(np.median(np.abs(finite))) if finite.size else 0.0
+    found = plateau(energies, rounding=rounding_of(size, run.radius / run.n_sites))
+    if found.n == 1:  # one iteration has no error but its own
+        error = float(run.energy_error_per_site[found.rows[0]])
+        return Plateau(found.value, error, found.rows, is_imported(run), found.rule)
+    return found
 
 
 def is_imported(run: Run) -> bool:
-    """Whether a run is a state from elsewhere: one row, after which no step was made.  Its parameters stay."""
+    """True for a state from elsewhere: one row, after which no step was made.  Its parameters stay."""
     return len(run.iteration) == 1 and not np.isfinite(run.series["force_norm"][0])

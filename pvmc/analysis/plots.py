@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from pvmc.analysis import style
 from pvmc.analysis.drawing import Drawing, save
 from pvmc.analysis.labels import error_label, labelled, plain_numbers, unit_label
+from pvmc.analysis.plateau import plateau_of
 from pvmc.analysis.series import relative_error, running_mean
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
-from pvmc.statistics import Mean, mean
 
 _HEIGHT = 64 * style.MM
 _LEGEND: dict[str, Any] = {
@@ -94,15 +94,19 @@ def convergence_figure(runs: Sequence[Run]) -> Figure:
 
 
 def convergence_drawing(runs: Sequence[Run]) -> Drawing:
-    """:func:`convergence_figure` with its data: one row per run and iteration."""
+    """:func:`convergence_figure` with its data: one row per run and iteration, with the plateau of the run."""
     figure = convergence_figure(runs)
     _, ordered = labelled(runs)
+    ends = [(len(run.iteration), plateau_of(run)) for run in ordered]
     names: list[object] = [run.name for run in ordered for _ in run.iteration]
     columns: dict[str, Sequence[object]] = {
         "run": names,
         "iteration": np.concatenate([_iterations(run) for run in ordered]).tolist(),
         f"energy per site [{runs[0].energy_units}]": np.concatenate([run.energy_per_site for run in ordered]).tolist(),
         "its standard error": np.concatenate([run.energy_error_per_site for run in ordered]).tolist(),
+        "averaged": np.concatenate([np.isin(np.arange(n), end.rows) for n, end in ends]).astype(int).tolist(),
+        "mean energy per site": [end.value for n, end in ends for _ in range(n)],
+        "error of the mean": [end.error for n, end in ends for _ in range(n)],
         "exact energy per site": [run.reference_energy_per_site for run in ordered for _ in run.iteration],
     }
     return Drawing(figure, columns)
@@ -114,10 +118,10 @@ def zoom_limits(runs: Sequence[Run]) -> tuple[float, float]:
     The air below and above is a part of the distance between the lowest and the highest of them, but at least a few
     standard deviations of the iterations, so that noise fits in and levels are told apart as well as one scale allows.
     """
-    plateaus = [_plateau(run) for run in runs]
-    noise = max(float(_finite(run.energy_per_site)[-end.n :].std()) for run, end in zip(runs, plateaus, strict=True))
+    plateaus = [plateau_of(run) for run in runs]
+    noise = max(float(run.energy_per_site[end.rows].std()) for run, end in zip(runs, plateaus, strict=True))
     references = [e for run in runs if (e := run.reference_energy_per_site) is not None]
-    levels = [end.mean for end in plateaus] + references
+    levels = [end.value for end in plateaus] + references
     low, high = min(levels), max(levels)
     span = max(high - low, 2 * noise, 1e-6 * abs(low), np.finfo(float).tiny)
     return low - max(0.15 * span, 3 * noise), high + max(0.6 * span, 4 * noise)
@@ -186,17 +190,10 @@ def _smallest_error(runs: Sequence[Run]) -> float:
     for run in runs:
         reference, scale = run.reference_energy_per_site, run.error_scale_per_site
         if reference is not None and scale is not None:
-            end = _plateau(run)
-            resolved.append(max(float(relative_error(end.mean, reference, scale)), end.error / scale))
+            end = plateau_of(run)
+            error = end.error / scale if np.isfinite(end.error) else 0.0
+            resolved.append(max(float(relative_error(end.value, reference, scale)), error))
     return max(min(resolved), np.finfo(float).eps)
-
-
-def _plateau(run: Run) -> Mean:
-    """The last 100 iterations, or the last fifth of a shorter run."""
-    energies = _finite(run.energy_per_site)
-    if energies.size < 2:
-        return Mean(mean=float(energies[-1]), error=0.0, n=1, converged=False)
-    return mean(energies[-max(2, min(100, energies.size // 5)) :])
 
 
 def _draw_legend(figure: Figure, axis: Axes) -> None:

@@ -172,7 +172,7 @@ def _facts(run: Run, result: Result) -> list[tuple[str, str]]:
         ("model", result.model),
         ("state", f"{state}, {result.iterations} of {run.attributes['n_iterations']} iterations"),
         ("energy per spin", f"{with_error(result.energy, result.energy_error)} {result.units}"),
-        ("averaged over", f"the last {result.averaged} iterations"),
+        ("averaged over", f"the last {result.averaged} iterations, from {result.averaged_from} on"),
         ("parameters", str(result.n_parameters)),
         ("samples", samples),
         ("leak test", _leak(result)),

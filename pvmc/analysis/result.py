@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pvmc.analysis.identity import system_text
 from pvmc.analysis.leak import leak_found
-from pvmc.analysis.plateau import is_imported, judged
+from pvmc.analysis.plateau import is_imported
+from pvmc.analysis.symptom import judged
 from pvmc.analysis.symptoms import symptoms
 from pvmc.analysis.system import model_name
 from pvmc.errors import InputError
@@ -28,8 +29,9 @@ class Result:
         alpha: density of hidden units, where the ansatz has one.
         n_parameters: K.
         units: of the energy.
-        energy, energy_error: mean over the settled part of the run; the error accounts for correlation.
-        averaged: iterations that went into it.
+        energy, energy_error: of the plateau (:func:`pvmc.analysis.plateau.plateau_of`).
+        averaged: number of iterations that went into it.
+        averaged_from: number of the first of them, as in run.h5 (from 0).
         settled: whether this part has settled; if not, the error is a lower bound.
         exact, exact_method: the exact energy, and where it comes from.
         relative_error, relative_error_error: (E - E_exact) / |E_exact|, with sign, and its standard error;
@@ -59,6 +61,7 @@ class Result:
     energy: float
     energy_error: float
     averaged: int
+    averaged_from: int
     settled: bool
     exact: float | None
     exact_method: str
@@ -87,9 +90,9 @@ def result_of(run: Run) -> Result:
         StorageError: its measurements cannot be read any more.
     """
     part = judged(run)
-    if part.energy.n < 2 and not (part.energy.n == 1 and is_imported(run)):
+    if part.plateau.n < 2 and not (part.plateau.n == 1 and is_imported(run)):
         raise InputError(f"{run.path} has too few iterations to be analysed: 4 with an energy are needed")
-    energy, exact, scale = part.energy, run.reference_energy_per_site, run.error_scale_per_site
+    energy, exact, scale = part.plateau, run.reference_energy_per_site, run.error_scale_per_site
     variance, leak = part.mean("variance"), leak_found(part)
     state = run.status()
     counted = run.series["n_samples"][run.series["n_samples"] >= 0]
@@ -103,13 +106,14 @@ def result_of(run: Run) -> Result:
         alpha=alpha_of(run),
         n_parameters=int(run.attributes["n_parameters"]),
         units=run.energy_units,
-        energy=energy.mean,
+        energy=energy.value,
         energy_error=energy.error,
         averaged=energy.n,
-        settled=part.settled,
+        averaged_from=int(run.iteration[energy.rows[0]]),
+        settled=energy.settled,
         exact=exact,
         exact_method=run.reference_method,
-        relative_error=(energy.mean - exact) / scale if exact is not None and scale else None,
+        relative_error=(energy.value - exact) / scale if exact is not None and scale else None,
         relative_error_error=energy.error / scale if scale else None,
         variance=None if variance is None else variance / run.n_sites,
         variance_smeared=leak.variance / run.n_sites if leak else None,

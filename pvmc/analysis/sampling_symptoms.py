@@ -60,7 +60,7 @@ def stuck(part: Judged) -> Iterator[Symptom]:
         text = f"{walkers} stuck in a mode of {own} own in {(looks > 0).sum()} of {looks.size} looks"
         yield Symptom("stuck", f"{text}: they bias the energy; tempering or moves over longer distances may help")
         return
-    values = part.run.series["r_hat"][part.rows]
+    values = part.run.series["r_hat"][part.plateau.rows]
     values = values[~np.isnan(values)]  # infinite where no walker varies
     spikes = int((values > SPIKE_R_HAT).sum())
     if part.is_enough and spikes > min(max(0, values.size - 1), max(1, MOST_SPIKES * values.size)):

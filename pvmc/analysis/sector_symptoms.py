@@ -20,10 +20,10 @@ def wrong_sector(part: Judged) -> Iterator[Symptom]:
 
 def above_product(part: Judged) -> Iterator[Symptom]:
     """An energy above that of the states of all spins up or down, which has another magnetisation."""
-    product, mean = part.run.product_energy, part.energy
-    if product is None or part.run.elsewhere or not part.settled:
+    product, energy = part.run.product_energy, part.plateau
+    if product is None or part.run.elsewhere or not energy.settled:
         return
-    if mean.mean > product / part.run.n_sites + ABOVE_PRODUCT * mean.error + ROUNDING * part.run.radius:
+    if energy.value > product / part.run.n_sites + ABOVE_PRODUCT * energy.error + ROUNDING * part.run.radius:
         text = f"energy above that of all spins up or all down, {product / part.run.n_sites:.8g} per site"
         yield Symptom("sector", f"{text}: the ground state has another magnetisation; change sampler.magnetization")
 

@@ -16,7 +16,7 @@ from pvmc.statistics.thresholds import LARGEST_RELATIVE_ERROR
 def positive_state(part: Judged) -> Iterator[Symptom]:
     """A positive wave function of a Hamiltonian whose ground state need not be, unless the exact energy is reached."""
     exact, scale = part.run.reference_energy_per_site, part.run.error_scale_per_site
-    if exact is not None and scale is not None and part.energy.mean - exact <= LARGEST_RELATIVE_ERROR * scale:
+    if exact is not None and scale is not None and part.plateau.value - exact <= LARGEST_RELATIVE_ERROR * scale:
         return
     if not is_positive(part.run.config.get("ansatz", {})):
         return

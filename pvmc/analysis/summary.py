@@ -94,7 +94,11 @@ def _accuracy(facts: RunFacts) -> Iterator[tuple[str, str]]:
     if facts.energy is None or facts.energy_error is None:
         return
     bound = "; not settled: the error is a lower bound" if facts.drifting else ""
-    averaged = f"(last {facts.averaged} iterations{bound})" if facts.averaged > 1 else "(one iteration, its own error)"
+    averaged = (
+        f"(last {facts.averaged} iterations, from {facts.averaged_from} on{bound})"
+        if facts.averaged > 1
+        else "(one iteration, its own error)"
+    )
     yield (
         "E/N",
         f"{plain(facts.energy, facts.energy_error)} +- {facts.energy_error:.1e} {facts.energy_units} {averaged}",

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pvmc.analysis.plateau import Plateau, plateau_of
 from pvmc.io.reader import Run
-from pvmc.statistics import Mean
 from pvmc.statistics.thresholds import CONSTANT_ENERGY, FEWEST_JUDGED
 
 
@@ -30,32 +30,33 @@ class Symptom:
 
 @dataclass(frozen=True)
 class Judged:
-    """The last part of a run, over which its energy is averaged.
+    """The last part of a run, over which its energy is averaged: what warnings judge.
 
     Attributes:
         run: the run.
-        energy: mean of the energy per site over the part, and its error.
-        rows: int64, rows of the series whose energy is part of the mean.
-        last: number of iterations from the first of these rows on; more than rows where an energy is not finite.
-        settled: whether the part neither drifts nor is too short for its correlations.
+        plateau: mean energy per site, its error, and the rows of the series that are averaged.
     """
 
     run: Run
-    energy: Mean
-    rows: NDArray[np.int64]
-    last: int
-    settled: bool
+    plateau: Plateau
+
+    @property
+    def last(self) -> int:
+        """Number of iterations from the first averaged one on, also of those without an energy that is finite; the
+        second half of a run without any energy."""
+        done, first = len(self.run.iteration), self.plateau.first
+        return (done + 1) // 2 if first is None else done - first
 
     @property
     def is_enough(self) -> bool:
         """Whether means are judged: a few iterations, or the single one of an imported state, which has many draws."""
-        return self.last >= FEWEST_JUDGED or (self.energy.n == 1 and self.settled)
+        return self.last >= FEWEST_JUDGED or (self.plateau.n == 1 and self.plateau.settled)
 
     @property
     def is_constant(self) -> bool:
         """Whether the local energy hardly varies over the configurations: then no walker can be judged by it."""
         variance = self.mean("variance")
-        scale = max(abs(self.energy.mean) * self.run.n_sites, self.run.radius)
+        scale = max(abs(self.plateau.value) * self.run.n_sites, self.run.radius)
         return variance is not None and variance <= (CONSTANT_ENERGY * scale) ** 2
 
     @property
@@ -82,9 +83,14 @@ class Judged:
     def mean(self, name: str) -> float | None:
         """Mean of a series over the rows in which it was measured; None where it was in none of them."""
         series: NDArray[Any] = self.run.series[name]
-        values = series[self.rows].astype(np.float64)
+        values = series[self.plateau.rows].astype(np.float64)
         values = values[np.isfinite(values) & ((values >= 0) | (series.dtype.kind == "f"))]
         return float(values.mean()) if values.size else None
+
+
+def judged(run: Run) -> Judged:
+    """The part of a run that warnings judge: that of its plateau, the same for every command."""
+    return Judged(run, plateau_of(run))
 
 
 Signs = Callable[[Judged], Iterator[Symptom]]

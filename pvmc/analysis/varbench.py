@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pvmc.analysis.measured import finished
-from pvmc.analysis.plateau import average
+from pvmc.analysis.plateau import plateau_of
 from pvmc.analysis.system import System, system_of
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
@@ -93,11 +93,11 @@ def _numbers(run: Run) -> tuple[float, float, float]:
         if {"energy", "variance"} <= measurement.estimates.keys():
             energy, variance = measurement.estimates["energy"], measurement.estimates["variance"]
             return float(energy.value), float(energy.error), float(variance.value)
-    found = average(run.energy_per_site)
-    if found is None:
+    found = plateau_of(run)
+    if found.n < 2:
         raise InputError(f"{run.path} has too few iterations for a row of the benchmark")
     variance_of_all = float(run.series["variance"][found.rows].mean())
-    return run.n_sites * found.plateau.mean, run.n_sites * found.plateau.error, variance_of_all
+    return run.n_sites * found.value, run.n_sites * found.error, variance_of_all
 
 
 def _factor(run: Run) -> float:

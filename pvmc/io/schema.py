@@ -185,7 +185,7 @@ a start lays the file out anew."""
 STARTS = (
     Quantity("seed", "int64", "1", "seed of all random numbers of the trial"),
     Quantity("iterations", "int64", "1", "SR iterations of the trial that are done"),
-    Quantity("energy", "float64", "energy", "mean energy of its last quarter; NaN until then, inf where it went bad"),
+    Quantity("energy", "float64", "energy", "mean energy of its plateau; NaN until then, inf where it went bad"),
     Quantity("energy_error", "float64", "energy", "standard error of energy, which accounts for correlations"),
 )
 """Datasets of ``/starts``, with one row for each seed where several are tried.  All rows are there from the beginning;

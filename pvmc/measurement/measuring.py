@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.analysis.measured_warnings import outlier
-from pvmc.analysis.plateau import judged
+from pvmc.analysis.symptom import judged
 from pvmc.ansatz.base import Floats, WaveFunction
 from pvmc.compilation import start_compiler
 from pvmc.errors import NumericalError

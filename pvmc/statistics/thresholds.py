@@ -59,6 +59,12 @@ STUCK_WARN_EVERY = 100
 
 # ---- numbers of samples ----------------------------------------------------------------------------------------------
 
+FEWEST_AVERAGED = 4
+"""Iterations without which no mean energy has an error: below this the last one counts alone, with its own."""
+
+FEWEST_SETTLED = 32
+"""Fewest iterations that can show whether a series has settled; :func:`pvmc.statistics.drift` compares 1/16 of them."""
+
 FEWEST_JUDGED = 5
 """Iterations without which no mean of a run is judged: the walkers of the first ones still find their places."""
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
-
+from pvmc.analysis.plateau import plateau
 from pvmc.driver import iterate
 from pvmc.job import Job
 from pvmc.parallel import Communicator
 from pvmc.simulation import initial_state
-from pvmc.statistics import Mean, mean
+from pvmc.statistics.thresholds import rounding_of
 from pvmc.validation.check import Check, Outcome
 from pvmc.validation.system import ExactSystem
-
-PLATEAU_FRACTION = 5
-"""The plateau is the last fifth of the run, and no more than PLATEAU_LARGEST iterations."""
-
-PLATEAU_LARGEST = 100
 
 MOST_SIGMAS = 4.5
 """How far below the exact energy the plateau may lie, in its errors."""
@@ -47,26 +41,17 @@ def check_run(job: Job, system: ExactSystem, accuracy: float, comm: Communicator
         means.append(step.energy.mean.real)
         errors.append(step.energy.error)
         state = step.state
-    end = _end(means, errors)
+    end = plateau(means, errors, rounding_of(system.energy, job.operator.radius))
     psi = job.ansatz.at(state.theta)
     outcome = Outcome(
         exact=system.energy,
         radius=job.operator.radius,
-        energy=end.mean,
+        energy=end.value,
         error=end.error,
         enumerated=system.energy_of(psi),
         variance=system.variance_of(psi),
     )
     return _judged(outcome, accuracy, end.n), outcome
-
-
-def _end(means: list[float], errors: list[float]) -> Mean:
-    """The plateau, with an error no smaller than that of its configurations counted as independent."""
-    if len(means) < 2:
-        return Mean(means[-1], errors[-1], 1, False)
-    end = mean(means[-max(2, min(PLATEAU_LARGEST, len(means) // PLATEAU_FRACTION)) :])
-    counted = float(np.sqrt(np.sum(np.square(errors[-end.n :]))) / end.n)
-    return Mean(end.mean, max(end.error, counted), end.n, end.converged)
 
 
 def _judged(outcome: Outcome, accuracy: float, n_iterations: int) -> list[Check]:

@@ -15,7 +15,9 @@ import h5py
 import numpy as np
 import pytest
 
+from pvmc.analysis.digits import plain, with_error
 from pvmc.analysis.features import centred, sorted_filters
+from pvmc.analysis.plateau import plateau_of
 from pvmc.ansatz import RBM
 from pvmc.cli import main
 from pvmc.cli.analysing import FIGURES
@@ -106,6 +108,37 @@ def test_analyze_gives_what_the_series_hold(capsys: pytest.CaptureFixture[str], 
     assert [line.split()[0] for line in table[1:3]] == ["a1", "a2"]
     assert output_of(capsys, "analyze", runs / "a1", "--format", "csv").count("\n") == 2
     assert r"\toprule" in output_of(capsys, "analyze", runs / "a1", "--format", "latex")
+
+
+def test_every_command_shows_one_energy(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
+    """Energy, error and first averaged iteration of one run: status, analyze, plot and report, in text and in JSON."""
+    run = runs / "a1"
+    end = plateau_of(open_run(run))
+    assert end.rule.startswith("last 1/") and end.first is not None and end.first >= 40
+    plain_text = f"{plain(end.value, end.error)} +- {end.error:.1e} J"
+    over = f"last {end.n} iterations, from {end.first} on"
+
+    status = output_of(capsys, "status", run)
+    assert plain_text in status and over in status
+    (one,) = json.loads(output_of(capsys, "analyze", run, "--format", "json"))["runs"]
+    for found in (json.loads(output_of(capsys, "status", run, "--json")), one):
+        assert (found["energy_per_site"], found["energy_per_site_error"]) == (end.value, end.error)
+        assert (found["averaged"], found["averaged_from"]) == (end.n, end.first)
+    assert with_error(end.value, end.error) in output_of(capsys, "analyze", run)
+
+    output_of(capsys, "plot", run, "--output", "curve", "--format", "svg")
+    drawn = columns("curve.csv")
+    assert {float(value) for value in drawn["mean energy per site"]} == {end.value}
+    assert {float(value) for value in drawn["error of the mean"]} == {end.error}
+    assert [row for row, counts in enumerate(drawn["averaged"]) if counts == "1"] == end.rows.tolist()
+
+    output_of(capsys, "report", run, "--output", "page.html")
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert with_error(end.value, end.error) in page and over in page
+    row = output_of(capsys, "analyze", "--varbench", run).splitlines()[-1]
+    energy, error = (float(cell) for cell in row.split("|")[1:3])
+    assert energy == pytest.approx(4 * 8 * end.value, abs=4 * 8 * end.error / 10)
+    assert error == pytest.approx(4 * 8 * end.error, rel=0.05)
 
 
 def test_extrapolation_prints_and_draws(capsys: pytest.CaptureFixture[str], runs: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 from pydantic import TypeAdapter
 from scipy import sparse
 
-from pvmc.analysis.plateau import judged
 from pvmc.analysis.sector_symptoms import above_product, wrong_sector
+from pvmc.analysis.symptom import Judged, judged
 from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.cli import main
 from pvmc.config import RawInput, to_toml, validate
@@ -27,7 +27,7 @@ from pvmc.exact.likely_sector import likely_sector, smaller_lattices
 from pvmc.hamiltonians import HamiltonianSpec
 from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_rotation_invariant
 from pvmc.hamiltonians.signs import is_stoquastic
-from pvmc.io.reader import open_run
+from pvmc.io.reader import Run, open_run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import ChainSpec, LatticeSpec
 from pvmc.sectors import exact_answer, sector_of
@@ -559,13 +559,16 @@ def test_an_energy_above_that_of_all_spins_up_is_a_warning(file: str) -> None:
     )
     run = open_run("r")
     assert run.product_energy == 2.0  # 8 bonds of 1/4
+
+    def part(given: Run, settled: bool) -> Judged:
+        return Judged(given, replace(judged(given).plateau, settled=settled))
+
     below = replace(run, product_energy=-4.0)
     for given, expected in ((run, False), (below, True)):
-        part = replace(judged(given), settled=True)
-        assert bool(list(above_product(part))) == expected
-    (symptom,) = above_product(replace(judged(below), settled=True))
+        assert bool(list(above_product(part(given, True)))) == expected
+    (symptom,) = above_product(part(below, True))
     assert "-0.5 per site" in symptom.text and "change sampler.magnetization" in symptom.text
-    assert not list(above_product(replace(judged(below), settled=False)))
+    assert not list(above_product(part(below, False)))
 
 
 def test_files_without_a_sector_can_be_read(file: str) -> None:

@@ -15,7 +15,7 @@ def result(energy: float, variance: float | None, error: float = 1e-3, **others:
         "name": "a", "path": "a/run.h5", "model": "heisenberg, chain 8", "system": "", "state": "finished",
         "n_sites": 8,
         "alpha": 1.0, "n_parameters": 9, "units": "J (S.S)", "energy": energy, "energy_error": error,
-        "averaged": 10, "settled": True,
+        "averaged": 10, "averaged_from": 0, "settled": True,
         "exact": None, "exact_method": "", "relative_error": None, "relative_error_error": None, "variance": variance,
         "v_score": None, "acceptance": None, "r_hat": None, "autocorrelation_time": None, "iterations": 10,
         "samples": None, "total_samples": None, "core_hours": None, "warnings": (),

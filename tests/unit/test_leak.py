@@ -12,10 +12,10 @@ import pytest
 
 from pvmc.analysis.facts import RunFacts, run_facts
 from pvmc.analysis.leak import leak_found
-from pvmc.analysis.plateau import judged
 from pvmc.analysis.report import _leak
 from pvmc.analysis.result import result_of
 from pvmc.analysis.summary import status_text
+from pvmc.analysis.symptom import judged
 from pvmc.config import RawInput
 from pvmc.driver import StepRecord, iterate
 from pvmc.estimators import LeakTest

@@ -8,7 +8,7 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import norm
 
-from pvmc.analysis.plateau import average
+from pvmc.analysis.plateau import plateau
 from tests.helpers import binomial_p, mean_p
 
 Floats = npt.NDArray[np.float64]
@@ -28,17 +28,15 @@ def test_iterations_before_the_energy_has_settled_are_left_out() -> None:
     """The energy falls to its level within the first 60 %, over far more than the noise."""
     rng = np.random.default_rng(1)
     series = np.concatenate([np.linspace(5.0, 0.0, 600), np.zeros(400)]) + 0.01 * rng.normal(size=1000)
-    found = average(series)
-    assert found is not None
+    found = plateau(series)
     assert found.settled
     assert found.rows[0] >= 600
     assert found.rows[-1] == 999
-    assert abs(found.plateau.mean) < 5 * found.plateau.error
+    assert abs(found.value) < 5 * found.error
 
 
 def test_a_settled_series_is_averaged_over_its_second_half() -> None:
-    found = average(np.random.default_rng(2).normal(size=800))
-    assert found is not None
+    found = plateau(np.random.default_rng(2).normal(size=800))
     assert found.settled
     np.testing.assert_array_equal(found.rows, np.arange(400, 800))
 
@@ -54,10 +52,10 @@ def test_the_mean_is_covered_by_its_error_as_often_as_it_should(n: int, rho: flo
     """
     rng, repeats = np.random.default_rng([3, n, round(10 * rho + 10)]), 800
     relaxation = transient * np.exp(-np.arange(n) / (0.05 * n))
-    found = [average(correlated(rng, n, rho) + relaxation) for _ in range(repeats)]
-    pulls = np.array([one.plateau.mean / one.plateau.error for one in found if one is not None])
+    found = [plateau(correlated(rng, n, rho) + relaxation) for _ in range(repeats)]
+    pulls = np.array([one.value / one.error for one in found])
     assert len(pulls) == repeats
-    assert np.mean([one.settled for one in found if one is not None]) > 0.97
+    assert np.mean([one.settled for one in found]) > 0.97
     assert mean_p(pulls[np.newaxis], np.zeros(1)) > LEVEL
     for width in (1.0, 2.0):
         inside, share = int((np.abs(pulls) < width).sum()), float(norm.cdf(width) - norm.cdf(-width))
@@ -66,8 +64,7 @@ def test_the_mean_is_covered_by_its_error_as_often_as_it_should(n: int, rho: flo
 
 def test_a_series_that_drifts_all_the_time_has_not_settled() -> None:
     series = np.linspace(1.0, 0.0, 512) + 1e-5 * np.random.default_rng(4).normal(size=512)
-    found = average(series)
-    assert found is not None
+    found = plateau(series)
     assert not found.settled
     np.testing.assert_array_equal(found.rows, np.arange(384, 512))
 
@@ -75,32 +72,46 @@ def test_a_series_that_drifts_all_the_time_has_not_settled() -> None:
 def test_energies_that_are_not_finite_are_left_out() -> None:
     series = np.random.default_rng(5).normal(size=400)
     series[[-1, -50]] = np.nan, np.inf
-    found = average(series)
-    assert found is not None
+    found = plateau(series)
     assert np.isfinite(series[found.rows]).all()
     assert 399 not in found.rows
-    assert average(np.array([1.0, np.nan, 1.0, 1.0])) is None
+
+
+def test_of_fewer_than_four_energies_the_last_one_counts_alone() -> None:
+    found = plateau(np.array([1.0, 3.0, np.nan, 2.0]), errors=np.array([0.1, 0.2, np.nan, 0.3]))
+    assert (found.value, found.error, found.first, found.n, found.settled) == (2.0, 0.3, 3, 1, False)
+    assert found.rule == "last iteration"
+    nothing = plateau(np.full(5, np.nan))
+    assert np.isnan(nothing.value) and (nothing.first, nothing.n, nothing.settled) == (None, 0, False)
+
+
+def test_the_error_is_never_less_than_that_of_independent_entries() -> None:
+    """A quarter of 16 entries that agree by chance, each known to 0.3 alone."""
+    series = np.concatenate([np.arange(12.0), np.zeros(4)])
+    found = plateau(series, errors=np.full(16, 0.3))
+    assert (found.value, found.first, found.rule) == (0.0, 12, "last 1/4, not settled")
+    assert found.error == pytest.approx(0.15)
+    assert plateau(series).error == 0.0
 
 
 def test_a_series_without_noise_has_settled_where_it_is_constant() -> None:
     """Of an eigenstate every local energy is the same."""
-    found = average(np.full(100, -3.5))
-    assert found is not None
+    found = plateau(np.full(100, -3.5))
     assert found.settled
-    assert (found.plateau.mean, found.plateau.error) == (-3.5, 0.0)
+    assert (found.value, found.error) == (-3.5, 0.0)
 
 
 @pytest.mark.parametrize("n", [4, 10, 63])
 def test_a_short_series_has_settled_only_where_it_is_constant(n: int) -> None:
     """A product state has one energy from the first iteration on; of anything else a few iterations show nothing."""
     for series, settled in ((np.zeros(n), True), (np.full(n, -2.25), True), (np.arange(n) % 2 * 1e-3, False)):
-        found = average(series, rounding=1e-12)
-        assert found is not None and found.settled == settled
+        found = plateau(series, rounding=1e-12)
+        assert found.settled == settled
 
 
 @pytest.mark.parametrize(("step", "settled"), [(1e-16, True), (1e-9, False)])
 def test_rounding_is_no_drift(step: float, settled: bool) -> None:
     """Of an eigenstate at machine precision rounding is left, which may creep as a drift does."""
     series = -0.456386676117148 + step * np.arange(200.0)
-    found = average(series, rounding=1e-12)
-    assert found is not None and found.settled == settled
+    found = plateau(series, rounding=1e-12)
+    assert found.settled == settled

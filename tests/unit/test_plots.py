@@ -44,7 +44,12 @@ def run(
             "energy_units": units,
             "config": f"[ansatz]\nalpha = {alpha}\n" if alpha else "",
         },
-        series={"iteration": iteration, "energy": energy},
+        series={
+            "iteration": iteration,
+            "energy": energy,
+            "energy_error": np.full(n, N_SITES * 1e-6),
+            "force_norm": np.ones(n),
+        },
         reference_energy=reference,
         reference_method="",
         message="",

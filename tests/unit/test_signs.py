@@ -362,7 +362,7 @@ def test_a_positive_state_of_another_ground_state_is_warned_of(
         reference_energy_per_site=-1.2879,
         error_scale_per_site=1.0,
     )
-    part = cast("Judged", SimpleNamespace(run=run, energy=SimpleNamespace(mean=energy)))
+    part = cast("Judged", SimpleNamespace(run=run, plateau=SimpleNamespace(value=energy)))
     found = list(positive_state(part))
     assert [symptom.text.partition("; ")[2] for symptom in found] == ([cure] if cure else [])
 
