@@ -1,4 +1,4 @@
-"""Writes what is generated from the source: docs/config.md, docs/hdf5.md, and the job scripts of jobs/.
+"""Writes what is generated from the source: docs/cli.md, docs/config.md, docs/hdf5.md, and the job scripts of jobs/.
 
 python docs/generate.py           write them
 python docs/generate.py --check   write nothing; exit code 1 when a page is out of date
@@ -7,12 +7,16 @@ python docs/generate.py --check   write nothing; exit code 1 when a page is out 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from pvmc import errors
+from pvmc.cli import _parser as parser
 from pvmc.config import Section, allowed_values, meaning, ordered_fields, section_classes, shown
 from pvmc.io.schema import schema_markdown
 from pvmc.job import JobConfig
@@ -37,6 +41,7 @@ def pages() -> dict[Path, str]:
     """The generated pages: path -> text."""
     return {
         DOCS / "config.md": config_markdown(),
+        DOCS / "cli.md": cli_markdown(),
         DOCS / "hdf5.md": schema_markdown(),
         JOBS / "run.sbatch": job_script("run.sbatch"),
         JOBS / "array_alpha.sbatch": job_script("array_alpha.sbatch", array.alphas("1,2,4")),
@@ -77,7 +82,7 @@ def config_markdown() -> str:
     inner = _inner_sections()
     parts.append("## Tables within sections\n")
     for section, places in inner.items():
-        parts.append(f"### {', '.join(f'`{place}`' for place in places)}\n")
+        parts.append(f"### {', '.join(f'`{place}`' for place in dict.fromkeys(places))}\n")
         parts += _section_parts(section, heading=False)
     return "\n".join(parts)
 
@@ -87,22 +92,29 @@ def _section_parts(section: type[Section], heading: bool = True) -> Iterator[str
     if heading and tag:
         words = f'"{section.open_tag}"' if section.open_tag else allowed_values(section.model_fields[tag])
         yield f"### {tag} = {words}\n"
-    yield f"{_escaped(' '.join((section.__doc__ or '').split()))}\n"
-    yield _table(section)
+    yield _wrapped(_escaped(" ".join((section.__doc__ or "").split())), "", "") + "\n"
+    yield _keys(section)
 
 
-def _table(section: type[Section]) -> str:
-    lines = ["| key | allowed | default | meaning |", "|---|---|---|---|"]
+def _keys(section: type[Section]) -> str:
+    """One entry of a list for each key: its name, what it may be, its default, what it means."""
+    lines = []
     for name, field in ordered_fields(section).items():
-        text = " ".join(meaning(section, name).split())  # a row of a table is one line
-        words = _escaped(text.rstrip(".")).replace("|", "\\|")
-        lines.append(f"| `{name}` | {allowed_values(field)} | {_default(field, meaning(section, name))} | {words} |")
+        text = _escaped(" ".join(meaning(section, name).split()).rstrip("."))
+        known = f"{_escaped(allowed_values(field))}; {_default(field, meaning(section, name))}"
+        lines.append(_wrapped(f"`{name}` ({known}): {text}"))
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, first: str = "- ", rest: str = "  ") -> str:
+    return textwrap.fill(
+        text, 118, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _escaped(text: str) -> str:
     """Formulas hold signs that Markdown takes for its own."""
-    return text.replace("<", "&lt;").replace("*", "\\*")
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", text).replace("*", "\\*").replace("|", "\\|")
 
 
 def _default(field: FieldInfo, text: str) -> str:
@@ -110,8 +122,8 @@ def _default(field: FieldInfo, text: str) -> str:
         return "required"
     if field.default is None:
         words = text.rpartition("; default: ")[2]
-        return words if words == "not projected" else "chosen by pvmc"
-    return f"`{shown(field.default)}`"
+        return f"default: {words if words == 'not projected' else 'chosen by pvmc'}"
+    return f"default: `{shown(field.default)}`"
 
 
 def _inner_sections() -> dict[type[Section], list[str]]:
@@ -126,6 +138,49 @@ def _inner_sections() -> dict[type[Section], list[str]]:
                         continue
                     found.setdefault(inner, []).append(f"{name}.{key}")
     return found
+
+
+CLI_HEAD = """\
+# Commands
+
+Every command of `pvmc` with its arguments; this page is generated from the parsers of the command line.  `pvmc COMMAND
+--help` prints the same.  Commands that say so run on all ranks under `mpirun`, the others on one.  `python -m pvmc` is
+the same as `pvmc`.
+"""
+
+
+def cli_markdown() -> str:
+    """Every command with its arguments, options and example, and the exit codes."""
+    commands = next(action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    parts = [CLI_HEAD, *_exit_codes()]
+    for name, command in commands.choices.items():
+        parts += [f"## pvmc {name}\n", _wrapped(_escaped(str(command.description)), "", "") + "\n"]
+        actions = [action for action in command._actions if not isinstance(action, argparse._HelpAction)]
+        parts.append("\n".join(_wrapped(_argument(command, action)) for action in actions) + "\n")
+        parts += ["```text", str(command.epilog), "```\n"]
+    return "\n".join(parts).replace("\n\n\n", "\n\n")
+
+
+def _argument(command: argparse.ArgumentParser, action: argparse.Action) -> str:
+    """An argument or option: how it is written, and its help."""
+    formatter = command._get_formatter()
+    value, text = formatter._format_args(action, action.dest.upper()), formatter._expand_help(action)
+    if len(value) > 60 and action.choices:
+        value, text = action.dest.upper(), f"one of {', '.join(action.choices)}; {text}"
+    words = [f"{option} {value}".strip() for option in action.option_strings[-1:]] or [value]
+    return f"`{words[0]}`: {_escaped(text)}"
+
+
+def _exit_codes() -> Iterator[str]:
+    """The section on exit codes, from the errors that have them."""
+    yield "## Exit codes\n"
+    meanings = {0: "Finished, or converged.", errors.EXIT_RESUMABLE: "Stopped before its end with its state saved."}
+    for kind in (errors.InputError, errors.NumericalError, errors.StorageError, errors.OutOfMemory):
+        meanings[kind.exit_code] = " ".join(str(kind.__doc__).split())
+    notes = {errors.EXIT_RESUMABLE: "`pvmc run DIR --resume` goes on.", 3: "The last good state is saved."}
+    for code, words in sorted(meanings.items()):
+        yield _wrapped(f"{code}: {words}  {notes.get(code, '')}".strip(), "- ", "  ")
+    yield ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

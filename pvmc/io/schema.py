@@ -331,7 +331,7 @@ versions the coordinates themselves were the scales: pvmc reads them, xarray doe
 """
 
 _CHECKPOINT = """\
-# Checkpoints
+## Checkpoints
 
 `checkpoint-<iteration>.h5`, layout version {version}: all that the next iteration needs.  The last two are kept.  A
 file is written under another name, forced to the disk, and only then given its own, so that one that is there is whole.

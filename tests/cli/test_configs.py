@@ -175,8 +175,8 @@ def test_a_page_that_is_out_of_date_is_found_and_written(
 def test_the_page_of_the_input_has_every_key(generate: ModuleType) -> None:
     page = generate.config_markdown()
     for line in (
-        "| `length` | an integer >= 2 | required | Number of sites |",
-        "| `decay` | a number > 0 and <= 1 | `1.0` | factor per iteration |",
+        "- `length` (an integer >= 2; required): Number of sites",
+        "- `decay` (a number > 0 and <= 1; default: `1.0`): factor per iteration",
         '### kind = "rectangle"',
         "### `sr.learning_rate`, `sr.shift`",
     ):
