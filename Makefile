@@ -48,7 +48,7 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run figures test lint test-serial test-mpi install-peers test-peers docs validation bench bench-peer scaling clean
+.PHONY: help install run figures test lint test-serial test-mpi install-peers test-peers install-docs docs site validation bench bench-peer scaling clean
 .DEFAULT_GOAL := help
 
 help:
@@ -60,6 +60,7 @@ help:
 	@echo 'make test-serial make test-mpi   one part of the tests'
 	@echo 'make test-peers  tests with the real xarray, Qiskit, OpenFermion, arviz, ... in an environment of their own (1 GB)'
 	@echo 'make docs        generated pages of docs/'
+	@echo 'make site        the documentation as HTML in build/site, in an environment of its own (0.7 GB)'
 	@echo 'make validation  docs/reports/validation.md: small systems against exact diagonalisation; some minutes'
 	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/reports/benchmarks.md; then make scaling'
 	@echo 'make scaling     docs/reports/scaling.md: cost model, 1 to 4096 ranks, against measurements here; some 5 minutes'
@@ -153,6 +154,20 @@ test-mpi: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py
 
+# The documentation as HTML; every link and anchor within it must exist.
+SITE := .venv-docs
+
+install-docs: $(SITE)/.installed
+
+$(SITE)/.installed: setup.cfg
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[docs,mpich]'
+	@touch $@
+
+site: $(SITE)/.installed
+	$(SITE)/bin/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/site
+	@echo 'build/site/index.html'
+
 validation: $(INSTALLED)
 	$(BIN)/pvmc validate-physics configs/validation/*.toml --markdown docs/reports/validation.md
 
@@ -177,5 +192,5 @@ bench-peer: $(INSTALLED) $(PEER)/.installed
 	$(MAKE) --no-print-directory bench
 
 clean:
-	rm -rf $(VENV) $(PEER) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEER) $(PEERS) $(SITE) docs/generated build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
