@@ -19,13 +19,7 @@ from pvmc.runtime import Guard, Retry, Rewind, Trouble
 from pvmc.sampler import Walkers
 from pvmc.sr import Memory
 from pvmc.sr.safety import energy_rose
-
-FEWEST_SAMPLES = 16
-"""Configurations from which an error bar is believed."""
-
-MOST_REJECTIONS = 3
-"""Times that one step is taken back for a rise of the energy; then the rise is accepted."""
-
+from pvmc.statistics.thresholds import FEWEST_FOR_ERROR, MOST_REJECTIONS
 
 REMEMBERED, BEFORE = "memory_", "before_memory_"
 """What the names of a state's memory begin with in a checkpoint: of the last state, and of the one before it."""
@@ -97,7 +91,7 @@ class Safety:
         """What is wrong with an iteration; None where it is good, and then it is remembered."""
         energy = step.energy
         # A few configurations may all have the same local energy: their scatter says nothing of the error.
-        error = energy.error if energy.n_samples >= FEWEST_SAMPLES else math.nan
+        error = energy.error if energy.n_samples >= FEWEST_FOR_ERROR else math.nan
         trouble = self._guard.check(step.iteration, energy.mean.real, error, energy.variance, energy.acceptance)
         if trouble is None:
             self._retry.succeeded(step.iteration)

@@ -18,6 +18,7 @@ from pvmc.analysis.labels import label_ends, plain
 from pvmc.analysis.result import Result, result_of
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
+from pvmc.statistics.thresholds import DRAWN_ERRORS
 
 _SIZE = (118 * style.MM, 72 * style.MM)
 
@@ -97,7 +98,7 @@ def _draw(axis: Axes, curve: Sequence[Result], index: int) -> None:
 
 
 def _resolved(result: Result) -> bool:
-    return abs(result.relative_error or 0.0) > 2 * (result.relative_error_error or 0.0)
+    return abs(result.relative_error or 0.0) > DRAWN_ERRORS * (result.relative_error_error or 0.0)
 
 
 def _height(result: Result) -> float:
@@ -105,7 +106,7 @@ def _height(result: Result) -> float:
     floor = float(np.finfo(np.float64).eps)
     if _resolved(result):
         return max(floor, abs(result.relative_error or 0.0))
-    return max(floor, 2 * (result.relative_error_error or 0.0))
+    return max(floor, DRAWN_ERRORS * (result.relative_error_error or 0.0))
 
 
 def _columns(curves: Sequence[Sequence[Result]]) -> dict[str, Sequence[object]]:

@@ -12,6 +12,7 @@ from pvmc.analysis.identity import differences
 from pvmc.analysis.result import Result
 from pvmc.errors import InputError
 from pvmc.statistics import extrapolation, linear_fit
+from pvmc.statistics.thresholds import ROUNDING
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ def extrapolate(results: Sequence[Result]) -> Extrapolation:
     energies = np.array([result.energy for result in results])
     variances = np.array([np.nan if result.variance is None else result.variance for result in results])
     errors = np.array([result.energy_error for result in results])
-    if not np.isfinite(variances).all() or np.ptp(variances) <= 1e-12 * np.abs(variances).max():
+    if not np.isfinite(variances).all() or np.ptp(variances) <= ROUNDING * np.abs(variances).max():
         raise InputError("no extrapolation: the variances are equal or not known")
     return fitted(variances, energies, errors)
 

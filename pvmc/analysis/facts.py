@@ -22,6 +22,7 @@ from pvmc.analysis.symptom import Symptom, judged
 from pvmc.analysis.symptoms import symptoms
 from pvmc.io.schema import FILE_NAME
 from pvmc.io.trial import Trial, kept
+from pvmc.statistics.thresholds import QUIET_SECONDS
 
 if TYPE_CHECKING:
     from pvmc.io.fit_file import Fit
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 LAST = 100
 """Iterations whose median is the time of one."""
-
-SILENCE = 300.0
-"""Seconds without a change of its file after which a fit counts as over."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +216,7 @@ def fit_facts(fit: Fit) -> FitFacts:
         cost=float(fit.series["cost"][-1]),
         infidelity=float(fit.series["infidelity"][-1]),
         seconds_per_epoch=float(np.median(seconds[-LAST:])) if seconds.size else None,
-        over=done >= planned or time.time() - fit.path.stat().st_mtime > SILENCE,
+        over=done >= planned or time.time() - fit.path.stat().st_mtime > QUIET_SECONDS,
     )
 
 

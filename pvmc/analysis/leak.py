@@ -9,10 +9,7 @@ import numpy as np
 
 from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.statistics import mean
-from pvmc.statistics.thresholds import LARGEST_LEAK, LEAK_DEVIATIONS, LEAK_V_SCORE
-
-FEWEST_SCATTER = 4
-"""Tests without which their scatter says nothing: then their own errors alone count."""
+from pvmc.statistics.thresholds import FEWEST_SCATTER, LARGEST_LEAK, LEAK_DEVIATIONS, LEAK_V_SCORE
 
 CURE = "start again with sampler.smear = 0.2, another ansatz (ansatz.alpha, ansatz.init_scale) or another sampler.start"
 """What may help."""

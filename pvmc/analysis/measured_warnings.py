@@ -12,6 +12,8 @@ from pvmc.analysis.digits import plain
 from pvmc.analysis.leak import LeakFound
 from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.io.measurement import Measurement
+from pvmc.statistics.mean import robust_scatter
+from pvmc.statistics.sample_size import independent_samples
 from pvmc.statistics.thresholds import (
     FEWEST_JUDGED,
     FEWEST_PER_MEASUREMENT,
@@ -46,8 +48,7 @@ def outlier(part: Judged, measurement: Measurement) -> Iterator[str]:
     if iteration < run.iteration[rows[0]] or run.attributes.get("energy_units") != energy.units:
         return
     value, error = float(energy.value) / run.n_sites, float(energy.error) / run.n_sites
-    energies = run.energy_per_site[rows]
-    scatter = 1.4826 * float(np.median(np.abs(energies - np.median(energies))))
+    scatter = robust_scatter(run.energy_per_site[rows])
     typical = math.hypot(scatter, error, part.plateau.error) + rounding_of(part.plateau.value, run.radius / run.n_sites)
     if value > part.plateau.value + OUTLIER_DEVIATIONS * typical:
         text = f"its parameters, of iteration {iteration}, are an outlier: E/N is {plain(value, error)}, and"
@@ -66,8 +67,9 @@ def _warnings(measurement: Measurement, n_sites: int) -> Iterator[str]:
         return
     yield from _disagreement(attributes)
     tau = attributes.get("autocorrelation_time")
-    if samples and _is_positive(tau) and samples / tau < FEWEST_PER_MEASUREMENT:
-        yield f"{samples / tau:.0f} independent samples (tau {tau:.2g}): its errors are themselves not known to 10 %"
+    independent = independent_samples(samples, tau if isinstance(tau, int | float) else None)
+    if independent < FEWEST_PER_MEASUREMENT:
+        yield f"{independent:.0f} independent samples (tau {tau:.2g}): its errors are themselves not known to 10 %"
     yield from _leak(measurement, n_sites)
     if zeros := str(attributes.get("forced_to_zero", "")).strip():
         yield zeros
@@ -106,7 +108,3 @@ def _is_counted(measurement: Measurement) -> bool:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not math.isnan(value)
-
-
-def _is_positive(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0

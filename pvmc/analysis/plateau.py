@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pvmc.io.reader import Run
 from pvmc.statistics import drift, mean
-from pvmc.statistics.thresholds import FEWEST_AVERAGED, FEWEST_SETTLED, LARGEST_DRIFT, rounding_of
+from pvmc.statistics.thresholds import FEWEST_SCATTER, FEWEST_SETTLED, LARGEST_DRIFT, rounding_of
 
 LONGEST = 0.5
 """Largest part of a series that is averaged: parameters still move in the first half."""
@@ -66,7 +66,7 @@ def plateau(energies: ArrayLike, errors: ArrayLike | None = None, rounding: floa
     finite = np.flatnonzero(np.isfinite(series))
     if finite.size == 0:
         return Plateau(float("nan"), float("nan"), finite, settled=False, rule="no energy")
-    if finite.size < FEWEST_AVERAGED:
+    if finite.size < FEWEST_SCATTER:
         last = finite[-1:]
         error = float("nan") if own is None else float(own[last[0]])
         return Plateau(float(series[last[0]]), error, last, settled=False, rule="last iteration")

@@ -111,8 +111,8 @@ def _results(results: Sequence[Result]) -> Iterator[str]:
     star = "" if all(result.settled for result in results) else " * not settled: the error is a lower bound."
     yield (
         f'<p class="soft">E/N: energy per spin in {escape(units)}, with its standard error of the last digits in '
-        f"brackets; K: parameters; var/N: variance of the Hamiltonian per spin; V-score: N var / E², E from the zero "
-        f"of H.{star}</p>"
+        f"brackets; K: parameters; var/N: variance of the Hamiltonian per spin; V-score: N var / (E - E_inf)², "
+        f"E_inf = Tr H / 2^N.{star}</p>"
     )
     exact = {result.model: result for result in results if result.exact is not None}
     for model, result in exact.items():

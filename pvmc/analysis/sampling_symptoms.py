@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from pvmc.analysis.symptom import Judged, Symptom
+from pvmc.statistics.sample_size import independent_samples
 from pvmc.statistics.thresholds import (
     FEWEST_PER_ITERATION,
     FEWEST_PER_PARAMETER,
@@ -124,6 +124,7 @@ def few_samples(part: Judged) -> Iterator[Symptom]:
     if samples and not exact:
         yield from _few_for_parameters(part, samples)
     judged = not exact and not part.is_constant
-    if judged and samples and tau and math.isfinite(tau) and samples / tau < FEWEST_PER_ITERATION:
-        text = f"{samples / tau:.0f} independent samples per iteration (tau {tau:.2g})"
+    independent = independent_samples(samples, tau)
+    if judged and independent < FEWEST_PER_ITERATION:
+        text = f"{independent:.0f} independent samples per iteration (tau {tau:.2g})"
         yield Symptom("samples", f"{text}: raise sampler.samples, or sampler.sweep")

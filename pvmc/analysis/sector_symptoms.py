@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.exact.energy import EXCITED
-from pvmc.statistics.thresholds import ABOVE_PRODUCT
-
-ROUNDING = 1e-12
-"""Differences of energies, relative to the width of the spectrum, that are rounding."""
+from pvmc.statistics.thresholds import ABOVE_PRODUCT, ROUNDING
 
 
 def wrong_sector(part: Judged) -> Iterator[Symptom]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pvmc.cli.arguments import add_command, add_config, add_override
 from pvmc.cli.values import positive_number
 from pvmc.commands import checking
+from pvmc.statistics.thresholds import LARGEST_RELATIVE_ERROR
 
 
 def add_exact(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -48,8 +49,8 @@ def add_validate_physics(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument(
         "--accuracy",
         type=positive_number,
-        default=1e-3,
+        default=LARGEST_RELATIVE_ERROR,
         metavar="X",
-        help="largest relative error of the final energy; default: 1e-3",
+        help=f"largest relative error of the final energy; default: {LARGEST_RELATIVE_ERROR:g}",
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write all numbers to this file as well")

@@ -24,13 +24,11 @@ from pvmc.io.process import process_alive
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
 from pvmc.io.session import RETRIED, Session, merged
 from pvmc.io.trial import Trial
-from pvmc.statistics.thresholds import error_scale
+from pvmc.statistics.thresholds import QUIET_ITERATIONS, QUIET_SECONDS, error_scale
 
 RESULTS = "a results file of pvmc"
 """What the file should be, in messages."""
 
-_QUIET_SECONDS = 300.0
-_QUIET_ITERATIONS = 10
 _NEEDED = {"pvmc_version", "created", "config", "host", "pid", "ranks", "n_sites", "n_parameters", "n_iterations"}
 _NEEDED |= {"energy_units"}
 
@@ -202,7 +200,7 @@ class Run:
         seconds = self.series["seconds"]
         longest = float(np.nanmax(seconds)) if np.isfinite(seconds).any() else 0.0
         quiet = time.time() - self.path.stat().st_mtime
-        return quiet < max(_QUIET_SECONDS, _QUIET_ITERATIONS * longest)
+        return quiet < max(QUIET_SECONDS, QUIET_ITERATIONS * longest)
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -34,7 +34,7 @@ class Quantity:
     Attributes:
         name: name of the dataset.
         dtype: "float64" or "int64".
-        units: "1", "s", "samples", or a power of "energy", which stands for the run's ``energy_units``.
+        units: "1", "s", "samples", "draws", or a power of "energy", which stands for the run's ``energy_units``.
         description: what it is, in one phrase.
     """
 
@@ -106,10 +106,10 @@ SERIES = (
     Quantity("energy_error", "float64", "energy", "standard error of energy"),
     Quantity("energy_imaginary", "float64", "energy", "imaginary part of the mean local energy; 0 within its error"),
     Quantity("variance", "float64", "energy^2", "variance of the local energy; 0 in an eigenstate"),
-    Quantity("autocorrelation_time", "float64", "samples", "integrated autocorrelation time of the local energy"),
+    Quantity("autocorrelation_time", "float64", "draws", "integrated autocorrelation time of the local energy"),
     Quantity("r_hat", "float64", "1", "Gelman-Rubin R-hat of the local energy over the chains; 1 if they agree"),
     Quantity("acceptance", "float64", "1", "accepted fraction of the proposed Metropolis moves"),
-    Quantity("v_score", "float64", "1", "V-score: n_sites * variance / energy^2, energies from the zero of H"),
+    Quantity("v_score", "float64", "1", "V-score: n_sites * variance / (energy - E_inf)^2, E_inf = Tr H / 2^N"),
     Quantity("learning_rate", "float64", "1/energy", "step size gamma of the update"),
     Quantity("shift", "float64", "1", "diagonal regularisation lambda of the SR matrix"),
     Quantity("force_norm", "float64", "energy", "2-norm of the force vector F"),
@@ -274,7 +274,7 @@ MEASURED = (
     ("variance", "", "energy^2", "variance of the local energy"),
     ("variance_smeared", "", "energy^2", "variance of H by smeared draws, also where psi vanishes and H psi does not"),
     ("leak", "", "energy^2", "that less the variance by the local energies of the same walkers"),
-    ("v_score", "", "1", "n_sites * variance / energy^2, energies from the zero of H"),
+    ("v_score", "", "1", "n_sites * variance / (energy - E_inf)^2, E_inf = Tr H / 2^N"),
     ("magnetization_x, _y, _z", "", "1", "mean of sigma over the sites"),
     ("correlation_xx, _yy, _zz", "displacement", "1", "<sigma_0 sigma_r>, averaged over the lattice's translations"),
     ("structure_factor_xx, _yy, _zz", "momentum", "1", "1/N sum_ij exp(i q (r_i - r_j)) <sigma_i sigma_j>"),

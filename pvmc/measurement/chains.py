@@ -12,10 +12,7 @@ from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics
 from pvmc.parallel import Communicator
-from pvmc.statistics.thresholds import rounding_of
-
-NO_SCATTER = 1e-12
-"""Variance relative to the mean square below which a value is a constant with rounding errors."""
+from pvmc.statistics.thresholds import NO_SCATTER, rounding_of
 
 
 @dataclass

@@ -9,15 +9,13 @@ from typing import Any
 
 from pvmc.estimators import EnergyStatistics
 from pvmc.measurement.request import MeasureRequest
+from pvmc.statistics.thresholds import FEWEST_DRAWS
 
 DEFAULT_BATCHES = 100
 """Batches of draws, each of ``sampler.samples`` configurations, unless told otherwise."""
 
 MOST_SAMPLES = 10_000_000
 """Configurations after which a measurement until an error gives up, unless told otherwise."""
-
-FEWEST_DRAWS = 16
-"""Draws of each walker before an error is believed enough to stop at it."""
 
 
 @dataclass(frozen=True)

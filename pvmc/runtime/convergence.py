@@ -12,11 +12,7 @@ from pydantic import Field, model_validator
 from pvmc.config import Section
 from pvmc.runtime.recent import Recent
 from pvmc.statistics import binning, mean
-from pvmc.statistics.thresholds import rounding_of
-
-TREND_SIGMAS = 2.0
-"""Errors by which the means of the window's halves may differ.  Those of a straight line differ by 2.3 or more, those
-of a stationary series in 19 of 20 windows by less."""
+from pvmc.statistics.thresholds import WINDOW_DRIFT, rounding_of
 
 
 class ConvergenceSpec(Section):
@@ -104,4 +100,4 @@ def _drifts(values: npt.NDArray[np.float64]) -> bool:
     half = len(values) // 2
     rounding = rounding_of(float(np.abs(values).max()), 0.0)  # of an eigenstate nothing else is left
     apart = abs(float(values[half:].mean() - values[:half].mean()))
-    return apart > max(TREND_SIGMAS * 2.0 * binning(values).error, rounding)
+    return apart > max(WINDOW_DRIFT * 2.0 * binning(values).error, rounding)

@@ -12,39 +12,19 @@ import numpy.typing as npt
 
 from pvmc.hamiltonians import PauliSum
 from pvmc.runtime.recent import Recent
-
-WINDOW = 20
-"""Good iterations that an energy is compared with."""
-
-FEWEST = 5
-"""Good iterations without which no jump is called one."""
-
-SCATTER_FACTOR = 20.0
-"""An explosion moves the energy by more than this many times the scatter of the recent ones ..."""
-
-ERROR_FACTOR = 5.0
-"""... by more than this many times its own error ..."""
-
-SPREAD_FACTOR = 3.0
-"""... by more than this many times the spread of the local energy, the root of the recent variance ..."""
-
-VARIANCE_FACTOR = 10.0
-"""... and, where the energy fell, multiplies the variance by more than this."""
-
-FROZEN = 1e-3
-"""Acceptance below which walkers stand still."""
-
-BOUND_SIGMAS = 10.0
-"""Errors by which an energy may lie outside the spectrum of H: only estimates that are wrong lie further out."""
-
-BOUND_FACTOR = 10.0
-"""By how much a sampled variance may exceed the largest that any state has, the squared half width of the spectrum."""
-
-ROUNDING = 1e-9
-"""Relative scatter below which energies count as equal: without samples, a converged run has only rounding."""
-
-NORMAL = 1.4826
-"""A normal distribution's standard deviation in units of its median absolute deviation (MAD)."""
+from pvmc.statistics.mean import robust_scatter
+from pvmc.statistics.thresholds import (
+    FROZEN_ACCEPTANCE,
+    GUARD_FEWEST,
+    GUARD_ROUNDING,
+    GUARD_WINDOW,
+    JUMP_ERRORS,
+    JUMP_SCATTERS,
+    JUMP_SPREADS,
+    JUMP_VARIANCES,
+    LARGEST_VARIANCE,
+    OUTSIDE_ERRORS,
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +67,7 @@ class Guard:
 
     def __init__(self, spectrum: tuple[float, float] = (-math.inf, math.inf)):
         self.spectrum = spectrum
-        self._good = Recent(("energy", "energy_error", "variance"), WINDOW)
+        self._good = Recent(("energy", "energy_error", "variance"), GUARD_WINDOW)
 
     def check(self, iteration: int, energy: float, error: float, variance: float, acceptance: float) -> Trouble | None:
         """Judge an iteration, and remember it if it is good.
@@ -123,7 +103,7 @@ class Guard:
         if not (math.isfinite(energy) and math.isfinite(variance)):
             return f"the energy is {energy:g} and its variance {variance:g}: psi left the range of numbers"
         cause = self._impossible(energy, bar, variance)
-        if cause or len(self._good) < FEWEST:
+        if cause or len(self._good) < GUARD_FEWEST:
             return cause
         return self._explosion(energy, error, variance) or self._frozen(energy, acceptance)
 
@@ -131,9 +111,9 @@ class Guard:
         low, high = self.spectrum
         radius = (high - low) / 2.0
         beyond = max(low - energy, energy - high)
-        if beyond > min(BOUND_SIGMAS * error, radius) + ROUNDING * abs(energy):
+        if beyond > min(OUTSIDE_ERRORS * error, radius) + GUARD_ROUNDING * abs(energy):
             seen = f"the energy is {energy:.6g} +- {error:.2g}, but every state's lies between {low:.6g} and {high:.6g}"
-        elif variance > BOUND_FACTOR * radius**2:
+        elif variance > LARGEST_VARIANCE * radius**2:
             seen = f"the variance of the energy is {variance:.3g}, but no state's exceeds {radius**2:.3g}"
         else:
             return ""
@@ -145,13 +125,13 @@ class Guard:
     def _explosion(self, energy: float, error: float, variance: float) -> str:
         energies, errors, variances = self._good.rows.T
         middle, usual = float(np.median(energies)), float(np.median(variances))
-        scatter = NORMAL * float(np.median(np.abs(energies - middle)))
+        scatter = robust_scatter(energies)
         scale = max(
-            SCATTER_FACTOR * max(scatter, float(np.median(errors)), ROUNDING * abs(middle)),
-            ERROR_FACTOR * error,
-            SPREAD_FACTOR * math.sqrt(usual),
+            JUMP_SCATTERS * max(scatter, float(np.median(errors)), GUARD_ROUNDING * abs(middle)),
+            JUMP_ERRORS * error,
+            JUMP_SPREADS * math.sqrt(usual),
         )
-        if abs(energy - middle) <= scale or (energy < middle and variance <= VARIANCE_FACTOR * usual):
+        if abs(energy - middle) <= scale or (energy < middle and variance <= JUMP_VARIANCES * usual):
             return ""
         return (
             f"the energy jumped from {middle:.6g} to {energy:.6g} and its variance from {usual:.3g} to {variance:.3g}: "
@@ -161,7 +141,7 @@ class Guard:
     def _frozen(self, energy: float, acceptance: float) -> str:
         energies, _, variances = self._good.rows.T
         lowest = float(energies.min())
-        if acceptance >= FROZEN or energy - lowest <= math.sqrt(np.median(variances)):
+        if acceptance >= FROZEN_ACCEPTANCE or energy - lowest <= math.sqrt(np.median(variances)):
             return ""
         return (
             f"the walkers stand still (acceptance {acceptance:.2g}) at energy {energy:.6g}, after {lowest:.6g}: psi "

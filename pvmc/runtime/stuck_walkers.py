@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.parallel import Communicator
+from pvmc.statistics.mean import robust_scatter
 from pvmc.statistics.thresholds import (
     STUCK_DEVIATIONS,
     STUCK_EVERY,
@@ -21,8 +22,6 @@ from pvmc.statistics.thresholds import (
 
 NOT_LOOKED = -1
 """In place of a number of walkers that was not asked for."""
-
-_NORMAL = 1.4826
 
 
 @dataclass(frozen=True)
@@ -126,6 +125,6 @@ def outliers(energies: npt.NDArray[np.float64], scale: float = 0.0) -> npt.NDArr
     if finite.any():
         middle = np.median(energies[finite])
         deviation = np.where(finite, energies, middle) - middle
-        typical = _NORMAL * np.median(np.abs(deviation[finite])) + STUCK_ROUNDING * max(abs(middle), scale)
+        typical = robust_scatter(energies[finite]) + STUCK_ROUNDING * max(abs(middle), scale)
         side += np.where(np.abs(deviation) > STUCK_DEVIATIONS * typical, np.sign(deviation), 0.0).astype(np.int64)
     return side.astype(np.int64)

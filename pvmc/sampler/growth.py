@@ -11,13 +11,9 @@ from pydantic import Field
 
 from pvmc.config import Section
 from pvmc.statistics import mean
+from pvmc.statistics.thresholds import FALLING_ERRORS
 
 Floats = npt.NDArray[np.float64]
-
-SIGMAS = 2.0
-"""Combined errors by which the mean energy of a window has to be below that of the window before, or samples are added.
-A stationary energy seems to fall by so much in 1 of 40 comparisons; a straight line, over windows of any length, falls
-by more than twice as much."""
 
 
 class GrowthSpec(Section):
@@ -40,9 +36,9 @@ class Growth:
     """How many draws the walkers make in the next iteration, from the energies of those before.
 
     Two windows of iterations that follow each other are compared once the second is full.  If its mean energy is not
-    below that of the first by more than SIGMAS combined errors, the draws grow and both windows begin anew; if it is,
-    the second becomes the first of the next comparison.  One comparison per window, so that not every fluctuation gets
-    its chance.
+    below that of the first by more than FALLING_ERRORS combined errors, the draws grow and both windows begin anew; if
+    it is, the second becomes the first of the next comparison.  One comparison per window, so that not every
+    fluctuation gets its chance.
 
     All that is known is in an array of numbers that the caller keeps, float64 (2 + 4 window,): the draws, the number n
     of iterations seen, 2 window energies and their 2 window errors, of which the first n are set and the rest are 0.
@@ -103,7 +99,7 @@ class Growth:
 def _falls(before: Floats, after: Floats) -> bool:
     """Whether the mean energy of the second window is significantly lower; energies and errors, (2, window) each."""
     fall = float(before[0].mean() - after[0].mean())
-    return fall > SIGMAS * math.hypot(_error(*before), _error(*after))
+    return fall > FALLING_ERRORS * math.hypot(_error(*before), _error(*after))
 
 
 def _error(energies: Floats, errors: Floats) -> float:

@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike
 
 from pvmc.errors import InputError
 from pvmc.statistics.chains import Floats, as_chains, scaled, unit_scale
+from pvmc.statistics.thresholds import LARGEST_TRUNCATION
 
 STRETCH = 1.5
 """Wolff's S: the slowest correlation is taken to decay S times as slowly as the integrated time says."""
-LARGEST_TRUNCATION = 0.1
-"""Part of the sum beyond the window, as estimated, with which it still counts as converged; about 50 tau entries do."""
 
 
 @dataclass(frozen=True)

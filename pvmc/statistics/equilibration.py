@@ -7,15 +7,12 @@ from numpy.typing import ArrayLike
 
 from pvmc.statistics.autocorrelation import autocorrelation
 from pvmc.statistics.chains import Floats, as_chains, rank_normalised, unit_scale
+from pvmc.statistics.thresholds import FEWEST_SETTLED, STEADY_DRIFT
 
 CANDIDATES = 100
 """Starts that are tried: the answer is 1 % of the series apart."""
-SHORTEST = 32
-"""Fewest entries that are left."""
 BEGINNINGS = (2, 4, 8, 16)
 """Parts of what is left (1/2, 1/4, ...) whose mean is compared with that of its second half."""
-LARGEST_DRIFT = 2.0
-"""Errors by which they may differ.  About 1 of 7 series without a drift exceeds that, which costs some entries."""
 
 
 def equilibration(values: ArrayLike) -> int:
@@ -44,14 +41,14 @@ def equilibration(values: ArrayLike) -> int:
     """
     chains = as_chains(values, 1)
     length = chains.shape[1]
-    if length <= SHORTEST:
+    if length <= FEWEST_SETTLED:
         return 0
-    starts = np.unique(np.linspace(0, length - SHORTEST, CANDIDATES).astype(np.int64))
-    steady = [start for start in starts if drift(chains[:, start:]) < LARGEST_DRIFT]
+    starts = np.unique(np.linspace(0, length - FEWEST_SETTLED, CANDIDATES).astype(np.int64))
+    steady = [start for start in starts if drift(chains[:, start:]) < STEADY_DRIFT]
     if not steady:
         return int(starts[-1])
     best = int(steady[np.argmax([_worth(chains[:, start:]) for start in steady])])
-    return min(best + best // 2, (best + length) // 2, length - SHORTEST)
+    return min(best + best // 2, (best + length) // 2, length - FEWEST_SETTLED)
 
 
 def drift(values: ArrayLike, rounding: float = 0.0) -> float:
@@ -71,7 +68,7 @@ def drift(values: ArrayLike, rounding: float = 0.0) -> float:
     Raises:
         InputError: fewer than 32 entries, or entries that are not finite.
     """
-    chains, _ = unit_scale(as_chains(values, SHORTEST))
+    chains, _ = unit_scale(as_chains(values, FEWEST_SETTLED))
     if np.ptp(chains) == 0.0:
         return 0.0
     end = chains[:, chains.shape[1] // 2 :]

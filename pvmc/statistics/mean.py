@@ -1,17 +1,16 @@
-"""The mean of a correlated series, and an error to rely on."""
+"""The mean of a correlated series with an error to rely on, and the scatter of values with outliers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from pvmc.statistics.autocorrelation import autocorrelation
 from pvmc.statistics.binning import binning
-from pvmc.statistics.chains import as_chains
-
-FEWEST = 4
-"""Entries below which there are no lags to sum over, only bins."""
+from pvmc.statistics.chains import Floats, as_chains
+from pvmc.statistics.thresholds import FEWEST_SCATTER
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,15 @@ def mean(values: ArrayLike) -> Mean:
     """
     series = as_chains(values, 2)
     bins = binning(series)
-    if series.shape[1] < FEWEST:
+    if series.shape[1] < FEWEST_SCATTER:
         return Mean(bins.mean, bins.error, bins.n, bins.converged)
     gamma = autocorrelation(series)
     return Mean(gamma.mean, max(gamma.error, bins.error), gamma.n, gamma.converged)
+
+
+def robust_scatter(values: Floats) -> float:
+    """Standard deviation of a normal distribution with the median absolute deviation of the values, (n,), n >= 1.
+
+    Outliers move it little while they are fewer than half of the values.
+    """
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -91,3 +93,15 @@ def _monotone_time(rho: Floats) -> float:
     end = int(np.argmax(not_positive)) if not_positive.any() else n_pairs - 1
     last = float(rho[2 * end]) if pairs[end] >= 0.0 else max(float(rho[2 * end]), 0.0)
     return float(-1.0 + 2.0 * np.minimum.accumulate(pairs[:end]).sum() + last)
+
+
+def independent_samples(n_samples: float | None, time: float | None) -> float:
+    """n / tau: independent samples that n samples of many walkers are worth; infinite where one is not known.
+
+    Args:
+        n_samples: draws of all walkers together.
+        time: tau, in draws of one walker, as it is stored and shown everywhere.
+    """
+    if not n_samples or time is None or not (math.isfinite(time) and time > 0.0):
+        return math.inf
+    return n_samples / time

@@ -59,8 +59,8 @@ STUCK_WARN_EVERY = 100
 
 # ---- numbers of samples ----------------------------------------------------------------------------------------------
 
-FEWEST_AVERAGED = 4
-"""Iterations without which no mean energy has an error: below this the last one counts alone, with its own."""
+FEWEST_SCATTER = 4
+"""Entries of a series without which their scatter says nothing of the error of their mean: their own errors count."""
 
 FEWEST_SETTLED = 32
 """Fewest iterations that can show whether a series has settled; :func:`pvmc.statistics.drift` compares 1/16 of them."""
@@ -87,6 +87,18 @@ sr.solver = "minsr" are meant to be."""
 SMALLEST_EFFECTIVE_PART = 0.3
 """Part of the samples (0 to 1) that weights may let count before it is worth a warning: errors grow by 1.8."""
 
+FEWEST_FOR_ERROR = 16
+"""Configurations of an iteration without which its own error is not believed: a few may have one local energy by
+chance."""
+
+FEWEST_DRAWS = 16
+"""Draws of each walker before the error of a measurement is believed enough to stop at it: with fewer, the correlation
+within the chains has not shown yet."""
+
+LARGEST_TRUNCATION = 0.1
+"""Part of the sum over autocorrelations beyond the window, as estimated, with which tau still counts as converged:
+about 50 tau entries have it."""
+
 # ---- energies --------------------------------------------------------------------------------------------------------
 
 ROUNDING = 1e-12
@@ -104,6 +116,19 @@ close to an eigenstate all have one energy, and the few configurations that diff
 LARGEST_DRIFT = 3.0
 """Errors by which beginning and end of a settled series may differ.  About 1 % of settled ones exceed it, and are
 averaged over less: at 2 it would be 14 %, and what the data choose so often has an error that is too small."""
+
+STEADY_DRIFT = 2.0
+"""The same for a start of :func:`pvmc.statistics.equilibration`, which chooses among a hundred.  About 1 of 7 series
+without a drift exceeds it, which costs some entries."""
+
+WINDOW_DRIFT = 2.0
+"""Errors by which the means of the halves of a window may differ where a run stops as converged.  Those of a straight
+line differ by 2.3 or more, those of a stationary series in 19 of 20 windows by less."""
+
+FALLING_ERRORS = 2.0
+"""Combined errors by which the mean energy of a window has to be below that of the window before, or samples are added.
+A stationary energy seems to fall by so much in 1 of 40 comparisons; a straight line, over windows of any length, falls
+by more than twice as much."""
 
 NEGLIGIBLE_DRIFT = 1e-5
 """Part of the scale of H (the larger of |E| and of its radius) by which the halves of the averaged part may differ in a
@@ -135,10 +160,51 @@ uses, once it is resolved."""
 RESOLVED = 4.0
 """Errors by which a difference exceeds a limit before it is called resolved: by chance in one of 30 000 cases."""
 
+DRAWN_ERRORS = 2.0
+"""Errors by which a relative error has to differ from zero to be drawn as a point, and not as an upper bound."""
+
 ANOTHER_LEVEL = 0.3
 """Standard deviation of the local energy, relative to the distance to the exact ground state, below which the state is
 another level: an eigenvalue lies within one standard deviation of its energy (D. H. Weinstein, Proc. Natl. Acad. Sci.
 20, 529 (1934)), and the lowest is more than three away."""
+
+# ---- numbers that went bad -------------------------------------------------------------------------------------------
+
+GUARD_WINDOW = 20
+"""Good iterations that an energy is compared with: long enough for a median, short enough to follow the descent."""
+
+GUARD_FEWEST = 5
+"""Good iterations without which no jump is called one: of fewer there is no scatter."""
+
+JUMP_SCATTERS = 20.0
+"""An explosion moves the energy by more than this many times the scatter of the recent ones, which steep descent does
+too ..."""
+
+JUMP_ERRORS = 5.0
+"""... by more than this many times its own error, which an outlier among the local energies makes as well ..."""
+
+JUMP_SPREADS = 3.0
+"""... by more than this many times the spread of the local energy, the root of the recent variance, within which
+stochastic reconfiguration finds back by itself ..."""
+
+JUMP_VARIANCES = 10.0
+"""... and, where the energy fell, multiplies the variance by more than this, while descent lowers it."""
+
+FROZEN_ACCEPTANCE = 1e-3
+"""Acceptance (0 to 1) below which walkers stand still and a run goes back: a tenth of what a warning is due for."""
+
+OUTSIDE_ERRORS = 10.0
+"""Errors by which an energy may lie outside the spectrum of H: only estimates that are wrong lie further out."""
+
+LARGEST_VARIANCE = 10.0
+"""Sampled variance in units of the largest that any state has, the squared half width of the spectrum, above which it
+is wrong."""
+
+GUARD_ROUNDING = 1e-9
+"""Relative scatter below which energies count as equal: without samples, a converged run has only rounding."""
+
+MOST_REJECTIONS = 3
+"""Times that one step is taken back for a rise of the energy; then it is accepted: smaller steps did not help."""
 
 # ---- what |psi|^2 does not show --------------------------------------------------------------------------------------
 
@@ -176,6 +242,42 @@ twentieth of the error."""
 
 LARGEST_NORM_DEVIATION = 4.0
 """Errors by which the product of norms may differ from 1 before the ratios of a fidelity count as badly sampled."""
+
+NO_SCATTER = 1e-12
+"""Variance of a local value, relative to its mean square, below which it is a constant with rounding errors."""
+
+# ---- comparisons with exact diagonalisation --------------------------------------------------------------------------
+
+VALIDATED_ERRORS = 4.5
+"""Claimed errors by which a mean may differ from the exact value, or lie below the exact energy: by chance in one of
+150 000 cases (two-sided)."""
+
+VALIDATED_P = 1e-4
+"""Smallest two-sided p-value of the chi-square of sampled configurations that passes."""
+
+VALIDATED_ROUNDING = 1e-10
+"""Largest relative deviation of numbers without a statistical error: local energies, S, enumerated energies."""
+
+VALIDATED_GRADIENT = 1e-6
+"""Largest relative deviation of the gradient from differences of sixth order, which leave 1e-11 at smooth states."""
+
+VALIDATED_EQUATION = 1e-8
+"""Largest relative residual of (S + Lambda) x = F that a sound solver leaves, however ill-conditioned S is."""
+
+UNUSED_VARIANCE = 1e-28
+"""S_kk, relative to the largest, up to which a parameter does not change psi at all: the square of the rounding of its
+log-derivative.  Solvers leave such parameters alone."""
+
+VALIDATED_DESCENT = 0.5
+"""Fall of the energy in a small step, in units of the linear prediction: half of it shows the direction."""
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+QUIET_SECONDS = 300.0
+"""Seconds without a change of its file after which a run on another machine, or a fit, counts as over ..."""
+
+QUIET_ITERATIONS = 10
+"""... or, of a run, times of its longest iteration, where they are longer."""
 
 # ---- limits that depend on the numbers judged ------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pvmc.job import Job, JobConfig, build_job
 from pvmc.parallel import Communicator, limit_threads
 from pvmc.recorder import describe
 from pvmc.sectors import sector_of
+from pvmc.statistics.thresholds import LARGEST_RELATIVE_ERROR
 from pvmc.validation.check import Report
 from pvmc.validation.suite import validate_physics
 from pvmc.validation.system import require_small
@@ -74,7 +75,7 @@ def _command(paths: Sequence[Path], overrides: Sequence[str], accuracy: float, p
     whole = len(folders) == 1 and len(paths) > 1 and set(paths) == set(folder.glob("*.toml"))
     files = [f"{folder}/*.toml"] if whole else [shlex.quote(str(path)) for path in paths]
     flags = [f"--set {shlex.quote(override)}" for override in overrides]
-    limit = [] if accuracy == 1e-3 else [f"--accuracy {accuracy:g}"]
+    limit = [] if accuracy == LARGEST_RELATIVE_ERROR else [f"--accuracy {accuracy:g}"]
     return " ".join(["pvmc validate-physics", *files, *flags, *limit, f"--markdown {shlex.quote(str(page))}"])
 
 

@@ -9,15 +9,9 @@ from pvmc.driver import iterate
 from pvmc.job import Job
 from pvmc.parallel import Communicator
 from pvmc.simulation import initial_state
-from pvmc.statistics.thresholds import rounding_of
+from pvmc.statistics.thresholds import VALIDATED_ERRORS, VALIDATED_ROUNDING, rounding_of
 from pvmc.validation.check import Check, Outcome
 from pvmc.validation.system import ExactSystem
-
-MOST_SIGMAS = 4.5
-"""How far below the exact energy the plateau may lie, in its errors."""
-
-ROUNDING = 1e-10
-"""How far below the exact energy the enumerated one may lie, relative."""
 
 FINAL, BOUND, ENUMERATED = "final energy", "variational bound", "energy of the final psi"
 
@@ -56,7 +50,7 @@ def check_run(job: Job, system: ExactSystem, accuracy: float, comm: Communicator
 
 def _judged(outcome: Outcome, accuracy: float, n_iterations: int) -> list[Check]:
     exact, scale = outcome.exact, outcome.scale
-    slack = ROUNDING * scale
+    slack = VALIDATED_ROUNDING * scale
     below = max(0.0, exact - outcome.energy - slack)
     sigmas = below / outcome.error if outcome.error > 0 else (float("inf") if below else 0.0)
     excess = (outcome.enumerated - exact) / scale
@@ -68,10 +62,10 @@ def _judged(outcome: Outcome, accuracy: float, n_iterations: int) -> list[Check]
             f"relative error: {outcome.energy:.8g} +- {outcome.error:.2g} over {n_iterations} iterations, "
             f"exact {exact:.8g}",
         ),
-        Check.at_most(BOUND, sigmas, MOST_SIGMAS, "errors by which the mean lies below the exact energy"),
+        Check.at_most(BOUND, sigmas, VALIDATED_ERRORS, "errors by which the mean lies below the exact energy"),
         Check.at_most(
             ENUMERATED,
-            abs(excess) if excess >= -ROUNDING else float("inf"),
+            abs(excess) if excess >= -VALIDATED_ROUNDING else float("inf"),
             accuracy,
             f"relative error by enumeration, signed {excess:.1e}; variance {outcome.variance:.2e}",
         ),

@@ -14,6 +14,7 @@ from pvmc.estimators import estimate, reduce_moments
 from pvmc.job import Job
 from pvmc.parallel import Communicator, block_range
 from pvmc.sampler import Metropolis, Samples, Walkers, advance
+from pvmc.statistics.thresholds import VALIDATED_ERRORS, VALIDATED_P, VALIDATED_ROUNDING
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
 
@@ -31,14 +32,6 @@ Exchanges of neighbours on an open chain need so many: with 4 the p-values at ro
 RARE = 8.0
 """Configurations expected less often than this share a cell of the chi-square."""
 
-LEAST_P = 1e-4
-"""Smallest two-sided p-value that passes."""
-
-MOST_SIGMAS = 4.5
-"""Largest deviation of a mean, in claimed errors, that passes."""
-
-ROUNDING = 1e-10
-"""Largest relative deviation of what has no statistical error."""
 
 DISTRIBUTION, MEAN_ENERGY = "sampled distribution", "sampled energy"
 
@@ -81,7 +74,7 @@ def _chi_square(
         return Check.broken(DISTRIBUTION, f"{counts[-1]} configurations of another magnetisation"), walkers
     p_value, n_cells = chi_square(counts[:-1], probabilities)
     note = f"two-sided p of chi-square, {counts.sum()} draws in {n_cells} cells"
-    return Check.at_least(DISTRIBUTION, p_value, LEAST_P, note), walkers
+    return Check.at_least(DISTRIBUTION, p_value, VALIDATED_P, note), walkers
 
 
 def _counts(samples: Samples, system: ExactSystem) -> npt.NDArray[np.int64]:
@@ -126,7 +119,8 @@ def _weights(
     )
     total = comm.sum(found)
     error = float(np.max(np.abs(total / total.sum() - probabilities)) / probabilities.max())
-    return Check.at_most(DISTRIBUTION, error, ROUNDING, "largest deviation of a weight: all configurations, no draws")
+    note = "largest deviation of a weight: all configurations, no draws"
+    return Check.at_most(DISTRIBUTION, error, VALIDATED_ROUNDING, note)
 
 
 def _mean_energy(job: Job, system: ExactSystem, psi: WaveFunction, walkers: Walkers, comm: Communicator) -> Check:
@@ -141,9 +135,9 @@ def _mean_energy(job: Job, system: ExactSystem, psi: WaveFunction, walkers: Walk
     )
     exact, mean, error = system.energy_of(psi), moments.energy.mean.real, moments.energy.error
     difference = abs(mean - exact)
-    if difference <= ROUNDING * max(1.0, abs(exact)):
-        return Check.at_most(MEAN_ENERGY, difference, ROUNDING * max(1.0, abs(exact)), "equal up to rounding")
+    if difference <= VALIDATED_ROUNDING * max(1.0, abs(exact)):
+        return Check.at_most(MEAN_ENERGY, difference, VALIDATED_ROUNDING * max(1.0, abs(exact)), "equal up to rounding")
     if error == 0.0:
-        return Check.at_most(MEAN_ENERGY, difference / max(1.0, abs(exact)), ROUNDING, "no error is claimed")
+        return Check.at_most(MEAN_ENERGY, difference / max(1.0, abs(exact)), VALIDATED_ROUNDING, "no error is claimed")
     note = f"deviation in claimed errors: {mean:.6g} +- {error:.2g}, exact {exact:.6g}"
-    return Check.at_most(MEAN_ENERGY, difference / error, MOST_SIGMAS, note)
+    return Check.at_most(MEAN_ENERGY, difference / error, VALIDATED_ERRORS, note)

@@ -16,6 +16,13 @@ from pvmc.job import Job
 from pvmc.parallel import SerialCommunicator
 from pvmc.sampler import Enumeration
 from pvmc.sr import Step
+from pvmc.statistics.thresholds import (
+    UNUSED_VARIANCE,
+    VALIDATED_DESCENT,
+    VALIDATED_EQUATION,
+    VALIDATED_GRADIENT,
+    VALIDATED_ROUNDING,
+)
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
 
@@ -34,8 +41,6 @@ DIFFERENCE = 1e-3
 
 SMALL_STEP = 1e-3
 """|delta theta| of the step that must lower the energy."""
-
-LOCAL_ENERGY_LIMIT, FORCE_LIMIT, TENSOR_LIMIT, EQUATION_LIMIT = 1e-10, 1e-6, 1e-10, 1e-8
 
 LOCAL_ENERGIES, GRADIENT, TENSOR, EQUATIONS, DESCENT = (
     "local energies",
@@ -136,7 +141,7 @@ def check_local_energies(point: Point) -> Check:
         error = np.abs(found - expected) / np.maximum(scale[part][alive[part]] / size, np.finfo(float).tiny)
         worst = max(worst, float(np.max(error, initial=0.0)))
     note = f"largest relative error over {np.count_nonzero(alive)} configurations"
-    return Check.at_most(LOCAL_ENERGIES, worst, LOCAL_ENERGY_LIMIT, note)
+    return Check.at_most(LOCAL_ENERGIES, worst, VALIDATED_ROUNDING, note)
 
 
 def check_gradient(point: Point) -> Check:
@@ -151,7 +156,7 @@ def check_gradient(point: Point) -> Check:
         slope = _slope(point, direction)
         predicted = 2.0 * float(np.vdot(direction, force).real)
         worst, count = max(worst, abs(slope - predicted) / (2.0 * scale)), count + 1
-    return Check.at_most(GRADIENT, worst, FORCE_LIMIT, f"largest relative error along {count} directions")
+    return Check.at_most(GRADIENT, worst, VALIDATED_GRADIENT, f"largest relative error along {count} directions")
 
 
 def check_tensor(point: Point) -> Check:
@@ -160,7 +165,7 @@ def check_tensor(point: Point) -> Check:
     found = np.tril(lower) + np.tril(lower, -1).conj().T
     expected = point.tensor
     error = float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
-    return Check.at_most(TENSOR, error, TENSOR_LIMIT, "largest error, relative to the largest element")
+    return Check.at_most(TENSOR, error, VALIDATED_ROUNDING, "largest error, relative to the largest element")
 
 
 def check_equations(point: Point) -> Check:
@@ -170,13 +175,13 @@ def check_equations(point: Point) -> Check:
     """
     sr, iteration = point.job.config.sr, point.job.config.run.iterations // 2
     if sr.method != "reconfiguration" or sr.snr is not None:
-        return Check.at_most(EQUATIONS, 0.0, EQUATION_LIMIT, "steps of this kind solve no such equations")
+        return Check.at_most(EQUATIONS, 0.0, VALIDATED_EQUATION, "steps of this kind solve no such equations")
     step = point.step(iteration)
     tensor, force = point.tensor, point.moments.force
     variances = tensor.diagonal().real
     if not np.any(variances) or not np.any(step.direction):
         return Check.broken(EQUATIONS, "no parameter changes psi: S or x vanishes")
-    active = variances > 1e-28 * variances.max()  # parameters that do not change psi at all are left alone
+    active = variances > UNUSED_VARIANCE * variances.max()  # parameters that do not change psi at all are left alone
     scale = 1.0 / np.sqrt(variances[active])
     scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
     right, solution = force[active] * scale, step.direction[active] / scale
@@ -192,7 +197,7 @@ def check_equations(point: Point) -> Check:
     direct = np.linalg.solve(matrix, right)
     apart, condition = np.linalg.norm(solution - direct) / np.linalg.norm(direct), np.linalg.cond(matrix)
     note = f"residual of the regularised S x = F; x - dense solution {apart:.1e} at condition {condition:.0e}"
-    limit = max(EQUATION_LIMIT, 10.0 * sr.krylov.tolerance) if step.solver_iterations else EQUATION_LIMIT
+    limit = max(VALIDATED_EQUATION, 10.0 * sr.krylov.tolerance) if step.solver_iterations else VALIDATED_EQUATION
     return Check.at_most(EQUATIONS, max(residual, outside, frozen), limit, note)
 
 
@@ -224,7 +229,7 @@ def check_descent(point: Point) -> Check:
     if not predicted < 0.0:
         return Check.broken(DESCENT, "the step does not point downhill: x* F is not positive")
     note = f"energy change over its linear prediction {predicted:.2e}, |delta theta| = {SMALL_STEP:g}"
-    return Check.at_least(DESCENT, change / predicted, 0.5, note)
+    return Check.at_least(DESCENT, change / predicted, VALIDATED_DESCENT, note)
 
 
 POINTWISE: tuple[tuple[str, Callable[[Point], Check]], ...] = (

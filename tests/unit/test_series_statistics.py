@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from collections.abc import Callable
 from types import ModuleType
@@ -32,6 +33,8 @@ from pvmc.statistics import (
     split_r_hat,
     tail_sample_size,
 )
+from pvmc.statistics.mean import robust_scatter
+from pvmc.statistics.sample_size import independent_samples
 from pvmc.statistics.thresholds import r_hat_limit
 
 SHAPES = [(1, 501), (4, 1000), (6, 37), (64, 16)]
@@ -544,6 +547,19 @@ def test_a_series_in_other_units_has_the_same_statistics(function: Callable[...,
         for name, value in expected.items():
             np.testing.assert_array_equal(exact[name], value, err_msg=name)
             np.testing.assert_allclose(found[name], value, rtol=tolerance, err_msg=name)
+
+
+def test_outliers_move_the_robust_scatter_little() -> None:
+    values = np.random.default_rng(6).normal(2.0, 3.0, size=20_000)
+    values[:500] = 1e6
+    assert robust_scatter(values) == pytest.approx(3.0, rel=0.05)
+    assert robust_scatter(np.array([5.0])) == 0.0
+
+
+def test_samples_are_counted_by_tau_in_draws() -> None:
+    """64 walkers of 100 draws with tau = 4: each is worth 25."""
+    assert independent_samples(6400, 4.0) == 64 * 25
+    assert all(math.isinf(independent_samples(n, tau)) for n, tau in ((0, 2.0), (9, None), (9, math.nan), (9, 0.0)))
 
 
 def test_every_function_is_tried_at_every_scale() -> None:
