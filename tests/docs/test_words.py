@@ -39,7 +39,7 @@ def test_the_commands_of_troubleshooting_are_right(
     """Each is parsed, and the overrides of runs are those of keys that there are."""
     monkeypatch.chdir(tmp_path)
     tables = ("[lattice]", 'kind = "chain"', "length = 8", "[hamiltonian]", 'model = "heisenberg"', "[ansatz]")
-    Path("chain.toml").write_text("\n".join([*tables, 'kind = "rbm"', ""]))
+    Path("chain.toml").write_text("\n".join([*tables, 'kind = "rbm"', "alpha = 1", ""]))
     changed = set()
     for words in COMMANDS:
         options = _parser().parse_args(words)
