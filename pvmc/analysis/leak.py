@@ -9,6 +9,7 @@ import numpy as np
 
 from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.statistics import mean
+from pvmc.statistics.mean import independent_error
 from pvmc.statistics.thresholds import FEWEST_SCATTER, LARGEST_LEAK, LEAK_DEVIATIONS, LEAK_V_SCORE
 
 CURE = "start again with sampler.smear = 0.2, another ansatz (ansatz.alpha, ansatz.init_scale) or another sampler.start"
@@ -75,9 +76,7 @@ def leak_found(part: Judged) -> LeakFound | None:
     if not len(rows):
         return None
     leaks, errors = series["leak"][rows], series["leak_error"][rows]
-    error = float(np.sqrt(np.sum(errors**2))) / len(rows)
-    if len(rows) >= FEWEST_SCATTER:
-        error = max(error, mean(leaks).error)
+    error = mean(leaks, errors).error if len(rows) >= FEWEST_SCATTER else independent_error(errors)
     leak = float(leaks.mean())
     return LeakFound(float(series["variance_smeared"][rows].mean()), leak, error, _v_score(part, leak))
 

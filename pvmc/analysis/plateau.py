@@ -73,24 +73,17 @@ def plateau(energies: ArrayLike, errors: ArrayLike | None = None, rounding: floa
     length, part = int(finite.size * LONGEST), 2
     while length >= FEWEST_SETTLED:
         rows = finite[-length:]
-        found = mean(series[rows])
+        found = mean(series[rows], None if own is None else own[rows])
         long_enough = found.converged or np.ptp(series[rows]) <= rounding
         if long_enough and drift(series[rows], rounding) <= LARGEST_DRIFT:
-            return Plateau(found.mean, _at_least(found.error, own, rows), rows, settled=True, rule=f"last 1/{part}")
+            return Plateau(found.mean, found.error, rows, settled=True, rule=f"last 1/{part}")
         length, part = length // 2, 2 * part
     rows = finite[-max(2, finite.size // 4) :]
-    found = mean(series[rows])
+    found = mean(series[rows], None if own is None else own[rows])
     # Of few iterations none can show a drift, unless all have the same energy: that of an eigenstate, or of one state.
     settled = bool(np.ptp(series[finite]) <= rounding)
     rule = "last 1/4" if settled else "last 1/4, not settled"
-    return Plateau(found.mean, _at_least(found.error, own, rows), rows, settled, rule)
-
-
-def _at_least(error: float, own: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> float:
-    """The error of a mean, or that of independent entries with their own errors where it is larger."""
-    if own is None:
-        return error
-    return max(error, float(np.sqrt(np.sum(own[rows] ** 2))) / len(rows))
+    return Plateau(found.mean, found.error, rows, settled, rule)
 
 
 def plateau_of(run: Run) -> Plateau:

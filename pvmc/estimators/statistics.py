@@ -10,6 +10,7 @@ from pvmc.ansatz.base import Floats, Numbers
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.kernels import kernel
 from pvmc.parallel import Communicator
+from pvmc.statistics.chains import r_hat
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,10 @@ def energy_statistics(
         mean=mean,
         error=float(np.sqrt(walker_variance / n_walkers)) * (n_samples / weight),
         variance=float(total_abs / weight),
-        autocorrelation_time=_ratio(n_draws * walker_variance, total / n_samples),
+        autocorrelation_time=ratio(n_draws * walker_variance, total / n_samples),
         r_hat=_split_r_hat(halves, half_mean, within, 2 * int(n_walkers), n_draws // 2),
-        v_score=_ratio(n_sites * total_abs / weight, (mean.real - infinite_temperature) ** 2),
-        acceptance=_ratio(all_accepted, all_proposed),
+        v_score=v_score(total_abs / weight, mean.real, n_sites, infinite_temperature),
+        acceptance=ratio(all_accepted, all_proposed),
         n_samples=n_samples,
         effective_samples=weight**2 / weight_squares,
     )
@@ -172,7 +173,7 @@ def exact_statistics(
         variance=variance,
         autocorrelation_time=1.0,
         r_hat=1.0,
-        v_score=_ratio(n_sites * variance, (mean.real - infinite_temperature) ** 2),
+        v_score=v_score(variance, mean.real, n_sites, infinite_temperature),
         acceptance=1.0,
         n_samples=n_samples,
         effective_samples=float(n_samples),
@@ -180,15 +181,33 @@ def exact_statistics(
 
 
 def _split_r_hat(squares: float, total: float, within_sum: float, n_chains: int, length: int) -> float:
-    """sqrt(((n - 1)/n W + B/n) / W) with W the mean variance within and B/n the variance between half chains."""
+    """R-hat of half chains of n = ``length`` draws from sums over them.
+
+    Args:
+        squares, total: sums of the squared means and of the means.
+        within_sum: sum of the variances within them.
+        n_chains: number of half chains.
+        length: n.
+    """
     if length < 2:
         return float("nan")
     between = (squares - total**2 / n_chains) / (n_chains - 1)
-    within = within_sum / n_chains
-    return float(np.sqrt(_ratio((length - 1) / length * within + between, within)))
+    return float(r_hat(within_sum / n_chains, between, length))
 
 
-def _ratio(numerator: float, denominator: float) -> float:
+def v_score(variance: float, energy: float, n_sites: int, infinite_temperature: float) -> float:
+    """N Var / (E - E_inf)^2 (Wu et al., Science 386, 296 (2024)); 1 where both vanish, as of H = 0.
+
+    Args:
+        variance: Var, of all sites.
+        energy: E, of all sites, in the same units.
+        n_sites: N.
+        infinite_temperature: E_inf = Tr H / 2^N, the mean of all levels.
+    """
+    return ratio(n_sites * variance, (energy - infinite_temperature) ** 2)
+
+
+def ratio(numerator: float, denominator: float) -> float:
     """The quotient, or 1 when both vanish (an eigenstate has no scatter at all)."""
     if denominator == 0:
         return 1.0 if numerator == 0 else float("inf")

@@ -11,7 +11,10 @@ import numpy.typing as npt
 from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics
+from pvmc.estimators.statistics import ratio, v_score
 from pvmc.parallel import Communicator
+from pvmc.statistics.chains import r_hat
+from pvmc.statistics.jackknife import leave_one_out_error
 from pvmc.statistics.thresholds import NO_SCATTER, rounding_of
 
 
@@ -139,9 +142,7 @@ class Chains:
         total = self.squares.sum(axis=0) / self.n_samples
         within = np.maximum(total - mean_squares, 0.0) * n / (n - 1)
         between = walkers.var(axis=1, ddof=1)
-        varies = within + between > NO_SCATTER * total
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(varies, np.sqrt((n - 1) / n + between / within), 1.0)
+        return np.where(within + between > NO_SCATTER * total, r_hat(within, between, n), 1.0)
 
     def _walker_means(self) -> Floats:
         """Mean of each local value over the draws of each walker, float64 (n_values, n_walkers)."""
@@ -163,15 +164,14 @@ class Chains:
         within = float(self.scatter.sum()) / (self.n_walkers * max(1, n - 1))
         accepted, proposed = self.counts.tolist()
         constant = total <= rounding_of(abs(mean), radius) ** 2  # then R-hat and tau would be those of rounding errors
-        r_hat = 1.0 if constant else float(np.sqrt(_ratio((n - 1) / n * within + between, within)))
         return EnergyStatistics(
             mean=mean,
             error=float(np.sqrt(between / self.n_walkers)),
             variance=total,
-            autocorrelation_time=1.0 if constant else _ratio(n * between, total),
-            r_hat=r_hat if n > 1 else float("nan"),
-            v_score=_ratio(n_sites * total, (mean.real - infinite_temperature) ** 2),
-            acceptance=_ratio(accepted, proposed),
+            autocorrelation_time=1.0 if constant else ratio(n * between, total),
+            r_hat=1.0 if constant and n > 1 else float(r_hat(within, between, n)),
+            v_score=v_score(total, mean.real, n_sites, infinite_temperature),
+            acceptance=ratio(accepted, proposed),
             n_samples=self.n_samples,
             effective_samples=float(self.n_samples),
         )
@@ -191,16 +191,4 @@ class Chains:
         means = mean.real - apart.real / others
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = n_sites * variances / (means - infinite_temperature) ** 2
-        return _jackknife(variances), _jackknife(scores)
-
-
-def _jackknife(without: Floats) -> float:
-    """sqrt((W - 1) / W sum_w (x_w - mean)^2) of the W estimates without one walker."""
-    return float(np.sqrt(len(without) - 1) * without.std())
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    """The quotient, or 1 when both vanish (an eigenstate has no scatter at all)."""
-    if denominator == 0:
-        return 1.0 if numerator == 0 else float("inf")
-    return float(numerator / denominator)
+            return float(leave_one_out_error(variances)), float(leave_one_out_error(scores))

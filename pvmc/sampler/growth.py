@@ -97,17 +97,11 @@ class Growth:
 
 
 def _falls(before: Floats, after: Floats) -> bool:
-    """Whether the mean energy of the second window is significantly lower; energies and errors, (2, window) each."""
-    fall = float(before[0].mean() - after[0].mean())
-    return fall > FALLING_ERRORS * math.hypot(_error(*before), _error(*after))
-
-
-def _error(energies: Floats, errors: Floats) -> float:
-    """Standard error of a window's mean energy.
+    """True where the mean energy of the second window is significantly lower; energies and errors, (2, window) each.
 
     Energies of successive iterations are correlated, through the walkers, which do not start anew, and through the
     parameters; a series shows it, but a short window not for certain.  What the errors of independent iterations add up
     to is a lower bound of it.
     """
-    independent = float(np.sqrt(np.sum(errors**2))) / len(errors)
-    return max(mean(energies).error, independent)
+    fall = float(before[0].mean() - after[0].mean())
+    return fall > FALLING_ERRORS * math.hypot(mean(*before).error, mean(*after).error)

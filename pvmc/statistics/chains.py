@@ -79,11 +79,29 @@ def folded(chains: Floats) -> Floats:
     return np.abs(chains - np.median(chains))
 
 
-def split_r_hat(values: ArrayLike) -> float:
-    """R-hat = sqrt(((n - 1)/n W + B/n) / W) over half chains of length n; 1 when they agree.
+def r_hat(within: ArrayLike, between: ArrayLike, length: int) -> Floats:
+    """R-hat = sqrt(((n - 1)/n W + B/n) / W), float64 of the shape of W: the one recipe, for data and for sums.
 
-    W is the mean variance within the halves, B/n the variance between their means (Gelman et al., Bayesian Data
-    Analysis, 3rd ed., sec. 11.4).  Infinite where each half is constant and they differ, NaN with fewer than 4 entries.
+    A. Gelman and D. B. Rubin, Stat. Sci. 7, 457 (1992).  1 where no chain varies and all agree; infinite where none
+    varies and they differ; NaN for chains of one entry.
+
+    Args:
+        within: W, mean over the chains of the variance within each, with n - 1 in the denominator.
+        between: B/n, variance of the means of the chains, with their number less 1 in the denominator.
+        length: n, entries of a chain.
+    """
+    inside = np.asarray(within, dtype=np.float64)
+    if length < 2:
+        return np.full(inside.shape, np.nan)
+    total = (length - 1) / length * inside + np.asarray(between, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(np.where(inside == 0.0, np.where(total == 0.0, 1.0, np.inf), total / inside)))
+
+
+def split_r_hat(values: ArrayLike) -> float:
+    """R-hat of half chains (:func:`r_hat`; Gelman et al., Bayesian Data Analysis, 3rd ed., sec. 11.4); 1 if they agree.
+
+    Infinite where each half is constant and they differ, NaN with fewer than 4 entries.
 
     Args:
         values: chains (n_chains, n), or one series (n,), whose halves are compared; oldest first.
@@ -121,4 +139,4 @@ def _r_hat(chains: Floats) -> float:
     constant = np.ptp(chains, axis=1) == 0.0  # whose variance may still differ from zero by rounding
     within = float(np.where(constant, 0.0, chains.var(axis=1, ddof=1)).mean())
     between = float(chains.mean(axis=1).var(ddof=1))
-    return float(np.sqrt((length - 1) / length + between / within)) if within > 0.0 else float("inf")
+    return float(r_hat(within, between, length))

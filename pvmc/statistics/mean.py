@@ -31,7 +31,7 @@ class Mean:
     converged: bool
 
 
-def mean(values: ArrayLike) -> Mean:
+def mean(values: ArrayLike, errors: ArrayLike | None = None) -> Mean:
     """Mean of a series and its standard error: the larger of those by the Gamma method and by binning.
 
     Each of the two chooses for itself how far correlations reach, and where it stops too early by chance its error is
@@ -41,16 +41,25 @@ def mean(values: ArrayLike) -> Mean:
 
     Args:
         values: series (n,), oldest first.
+        errors: (n,), standard errors of the entries by themselves.  The error of the mean is then not smaller than that
+            of independent entries (:func:`independent_error`), which few entries may bring about by chance.
 
     Raises:
         InputError: fewer than 2 entries, or entries that are not finite.
     """
     series = as_chains(values, 2)
     bins = binning(series)
+    least = 0.0 if errors is None else independent_error(errors)
     if series.shape[1] < FEWEST_SCATTER:
-        return Mean(bins.mean, bins.error, bins.n, bins.converged)
+        return Mean(bins.mean, max(bins.error, least), bins.n, bins.converged)
     gamma = autocorrelation(series)
-    return Mean(gamma.mean, max(gamma.error, bins.error), gamma.n, gamma.converged)
+    return Mean(gamma.mean, max(gamma.error, bins.error, least), gamma.n, gamma.converged)
+
+
+def independent_error(errors: ArrayLike) -> float:
+    """sqrt(sum_i sigma_i^2) / n: standard error of the mean of independent entries with these errors, (n,)."""
+    own = np.asarray(errors, dtype=np.float64)
+    return float(np.sqrt(np.sum(own**2))) / len(own)
 
 
 def robust_scatter(values: Floats) -> float:

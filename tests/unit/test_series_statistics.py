@@ -33,6 +33,7 @@ from pvmc.statistics import (
     split_r_hat,
     tail_sample_size,
 )
+from pvmc.statistics.chains import r_hat
 from pvmc.statistics.mean import robust_scatter
 from pvmc.statistics.sample_size import independent_samples
 from pvmc.statistics.thresholds import r_hat_limit
@@ -547,6 +548,13 @@ def test_a_series_in_other_units_has_the_same_statistics(function: Callable[...,
         for name, value in expected.items():
             np.testing.assert_array_equal(exact[name], value, err_msg=name)
             np.testing.assert_allclose(found[name], value, rtol=tolerance, err_msg=name)
+
+
+def test_r_hat_of_sums() -> None:
+    """sqrt(((n - 1)/n W + B/n) / W), and what it is where no chain varies; NaN stays NaN."""
+    within, between = np.array([2.0, 0.0, 0.0, np.nan]), np.array([0.5, 0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(r_hat(within, between, 4), [np.sqrt(2.0 / 2.0), 1.0, np.inf, np.nan])
+    assert np.isnan(r_hat(2.0, 0.5, 1))
 
 
 def test_outliers_move_the_robust_scatter_little() -> None:
