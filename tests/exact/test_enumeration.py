@@ -49,6 +49,7 @@ def test_every_configuration_stands_in_one_block(n_blocks: int) -> None:
     np.testing.assert_array_equal(flat[:, :20], basis.spins)
     part = padded.start(range(1, 3), COMM)
     np.testing.assert_array_equal(part.spins, walkers.spins[1:])
+    assert sampler.walker_bytes(5, 6) == 0, "nothing that a rank keeps from one iteration to the next"
 
 
 @pytest.mark.parametrize("weights", ["real", "complex"])

@@ -24,8 +24,13 @@ from pvmc.exact.bethe import heisenberg_chain_magnetizations
 from pvmc.exact.characters import characters_of, positive_characters
 from pvmc.exact.ground_sector import all_sectors, ground_sector, pair_bound, polarised_energies
 from pvmc.exact.likely_sector import likely_sector, smaller_lattices
-from pvmc.hamiltonians import HamiltonianSpec
-from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_rotation_invariant
+from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z
+from pvmc.hamiltonians.pairs import (
+    heisenberg_ring,
+    is_even_in_spins,
+    is_rotation_invariant,
+    sign_of_ground_state,
+)
 from pvmc.hamiltonians.signs import is_stoquastic
 from pvmc.io.reader import Run, open_run
 from pvmc.job import Job, JobConfig, build_job
@@ -383,6 +388,21 @@ def test_characters_of_the_ground_state(length: int, magnetization: int, marshal
     is_pi = not marshall and (length - magnetization) // 2 % 2 == 1
     assert (of_signs.real.min() < 0) == is_pi
     assert is_stoquastic(job.operator) == marshall and is_even_in_spins(job.operator)
+
+
+def test_signs_of_a_ground_state_need_exchanges_that_join_all_sites() -> None:
+    """prod s_i over one sublattice of a bipartite antiferromagnet (Marshall), whichever way its bonds are numbered."""
+
+    def signs(n_sites: int, *bonds: tuple[int, int]) -> list[float] | None:
+        total = PauliSum.total([letter(i) * letter(j) for i, j in bonds for letter in (X, Y, Z)])
+        found = sign_of_ground_state(Operator.from_pauli_sum(total, n_sites))
+        return None if found is None else [float(sign * found[0]) for sign in found]
+
+    assert signs(3, (0, 1), (1, 2)) == [1, -1, 1]
+    assert signs(3, (0, 2), (1, 2)) == [1, 1, -1]
+    assert signs(4, (0, 3), (2, 3), (1, 2)) == [1, -1, 1, -1]
+    assert signs(3, (0, 1), (1, 2), (0, 2)) is None  # frustrated
+    assert signs(4, (0, 2), (1, 3)) is None  # two parts
 
 
 def test_translations_that_exclude_the_ground_state() -> None:

@@ -10,6 +10,7 @@ from scipy.signal import lfilter
 from pvmc.analysis.series import relative_error, running_mean
 from pvmc.errors import InputError
 from pvmc.statistics import autocorrelation, binning, mean
+from pvmc.statistics.binning import bin_sizes
 from tests.helpers import binomial_p
 
 LEVEL = 1e-3
@@ -50,6 +51,14 @@ def test_the_error_is_the_larger_of_two() -> None:
         assert found.error == max(autocorrelation(series).error, binning(series).error)
         assert (found.mean, found.n) == (pytest.approx(series.mean(), abs=1e-15), 100)
     assert mean([1.0, 3.0]).error == pytest.approx(1.0, rel=1e-12)
+
+
+def test_bins_double_and_end_with_the_whole_chain() -> None:
+    assert bin_sizes(1, 64).tolist() == [1, 2, 4, 8]
+    assert bin_sizes(1, 63).tolist() == [1, 2, 4]
+    assert bin_sizes(8, 8).tolist() == [1, 2, 4, 8]
+    assert bin_sizes(8, 12).tolist() == [1, 2, 4, 8, 12]
+    assert bin_sizes(7, 12).tolist() == [1, 2, 4]
 
 
 def test_constant_series_has_no_error() -> None:

@@ -171,6 +171,7 @@ REFUSED = [
     ([["half", "X0"]], r'term 1: coefficient "half" is not a number'),
     ([["nan", "X0"]], r'term 1: coefficient "nan" is not finite'),
     ([["inf", "X0"]], r'term 1: coefficient "inf" is not finite'),
+    ([["1+infj", "X0"]], r'term 1: coefficient "1\+infj" is not finite'),
     (
         [[1.0, "Z0"], ["0.5j", "X0 Y1"]],
         r'terms = \["0\.5j", "X0 Y1"\]: term 2: .* not Hermitian: it holds 0\+0\.5j X0 Y1',
