@@ -29,7 +29,7 @@ from pvmc.io.reader import open_run
 from pvmc.job import JobConfig, build_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.request import MeasureRequest
-from pvmc.parallel import SerialCommunicator, limit_threads
+from pvmc.mpi import SerialCommunicator, limit_threads
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
 

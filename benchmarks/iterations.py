@@ -23,7 +23,7 @@ from pvmc.compilation import compile_kernels
 from pvmc.config import read_input, validate
 from pvmc.driver import PHASES, iterate
 from pvmc.job import JobConfig, build_job
-from pvmc.parallel import MpiCommunicator, SerialCommunicator, limit_threads, node_of
+from pvmc.mpi import MpiCommunicator, SerialCommunicator, limit_threads, node_of
 from pvmc.simulation import initial_state
 
 WARM_UP, AT_LEAST = 2, 3

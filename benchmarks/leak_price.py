@@ -21,7 +21,7 @@ from pvmc.compilation import compile_kernels
 from pvmc.driver import iterate
 from pvmc.estimators import LeakTest
 from pvmc.job import Job, load_job
-from pvmc.parallel import SerialCommunicator, limit_threads, node_of
+from pvmc.mpi import SerialCommunicator, limit_threads, node_of
 from pvmc.simulation import initial_state
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "heisenberg_chain.toml"

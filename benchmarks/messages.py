@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 
-from pvmc.parallel import Communicator, MpiCommunicator
+from pvmc.mpi import Communicator, MpiCommunicator
 
 SIZES = [8, 64, 512, 4096, 32768, 222_000, 2_000_000, 16_000_000, 32_000_000]
 """Bytes; 222 kB are the moments of 164 complex parameters, 32 MB those of 2000."""

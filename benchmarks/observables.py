@@ -28,7 +28,7 @@ from pvmc.job import Job, load_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.observables import choose
 from pvmc.measurement.request import MeasureRequest, directory_of
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
 

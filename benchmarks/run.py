@@ -44,7 +44,7 @@ from pvmc.config import RawInput, validate
 from pvmc.estimators import local_energy
 from pvmc.io import provenance
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator, describe_mpi
+from pvmc.mpi import SerialCommunicator, describe_mpi
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 9

@@ -28,7 +28,7 @@ from pvmc.compilation import compile_kernels
 from pvmc.driver import iterate
 from pvmc.estimators import EnergyStatistics
 from pvmc.job import Job, load_job
-from pvmc.parallel import Communicator, SerialCommunicator, limit_threads, node_of, world
+from pvmc.mpi import Communicator, SerialCommunicator, limit_threads, node_of, world
 from pvmc.recorder import Recorder, RunRequest
 from pvmc.runtime import CheckpointPolicy, CheckpointSpec, Signals, StopWatcher
 from pvmc.simulation import initial_state

@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 from pvmc.driver import StepRecord, iterate
 from pvmc.io import provenance
-from pvmc.parallel import SerialCommunicator, describe_mpi
+from pvmc.mpi import SerialCommunicator, describe_mpi
 from pvmc.simulation import initial_state
 
 QUIET = 0.1

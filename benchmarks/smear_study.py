@@ -21,7 +21,7 @@ from page import table
 from pvmc.config import RawInput, validate
 from pvmc.driver import iterate
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator, limit_threads
+from pvmc.mpi import SerialCommunicator, limit_threads
 from pvmc.recorder import find_job_reference
 from pvmc.simulation import initial_state
 

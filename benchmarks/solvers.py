@@ -35,7 +35,7 @@ from pvmc.estimators import Moments, Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.estimators.local import Chunk, collect
 from pvmc.estimators.statistics import exact_statistics
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sr import Reconfiguration, Schedule, SRSpec
 from pvmc.sr.krylov import KrylovSpec
 

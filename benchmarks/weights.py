@@ -24,7 +24,7 @@ from pvmc.compilation import compile_kernels
 from pvmc.config import RawInput, validate
 from pvmc.driver import iterate
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator, limit_threads, node_of
+from pvmc.mpi import SerialCommunicator, limit_threads, node_of
 from pvmc.recorder import find_job_reference
 from pvmc.simulation import initial_state
 

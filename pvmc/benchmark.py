@@ -22,7 +22,7 @@ from pvmc.driver import StepRecord, iterate
 from pvmc.errors import StorageError
 from pvmc.io import provenance
 from pvmc.job import Job
-from pvmc.parallel import Communicator, bytes_in_words, describe_mpi, limit_threads, node_of, oversubscription
+from pvmc.mpi import Communicator, bytes_in_words, describe_mpi, limit_threads, node_of, oversubscription
 from pvmc.recorder import RunRequest, describe, open_results, series
 from pvmc.resources import memory_per_rank
 from pvmc.sampler import Metropolis

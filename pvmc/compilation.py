@@ -16,7 +16,7 @@ from pvmc.driver import State
 from pvmc.errors import NumericalError
 from pvmc.estimators import LeakTest, Trial, estimate, reduce_moments
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, Node, SerialCommunicator
+from pvmc.mpi import Communicator, Node, SerialCommunicator
 from pvmc.rng import Stream, generator
 
 

@@ -15,7 +15,7 @@ from pvmc.ansatz.base import Ansatz
 from pvmc.errors import on_every_rank
 from pvmc.estimators import Batch, EnergyStatistics, Leak, LeakTest, Moments, Trial, estimate, reduce_moments
 from pvmc.hamiltonians import Operator
-from pvmc.parallel import Communicator, require_identical
+from pvmc.mpi import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
 from pvmc.sr import CALM, Caution, Memory, Solver, Step
 

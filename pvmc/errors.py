@@ -2,7 +2,7 @@
 
 An error carries one line that a physicist can act on.  ``collective`` says whether every rank of the job
 raises the same error at the same place: then rank 0 alone prints it and all ranks leave in good order.
-Any other error ends the whole job by an abort (see :func:`pvmc.parallel.run_main`).
+Any other error ends the whole job by an abort (see :func:`pvmc.mpi.run_main`).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pvmc.io.fit_file import FitWriter, fit_file, open_fit, require_free
 from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator, describe_mpi, limit_threads
+from pvmc.mpi import Communicator, SerialCommunicator, describe_mpi, limit_threads
 from pvmc.recorder import describe
 from pvmc.rng import Stream, generator
 from pvmc.sampler import Metropolis, advance

@@ -14,7 +14,7 @@ from pvmc.driver import State, StepRecord, iterate
 from pvmc.errors import DifferentRanks, NumericalError
 from pvmc.estimators import LeakTest
 from pvmc.job import Job
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.runtime import Guard, Retry, Rewind, Trouble
 from pvmc.sampler import Walkers
 from pvmc.sr import Memory

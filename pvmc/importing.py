@@ -34,7 +34,7 @@ from pvmc.measurement.enumerated import enumerated
 from pvmc.measurement.frozen import first_walkers, frozen, walk
 from pvmc.measurement.observables import Observables
 from pvmc.measurement.request import SEED_LIMIT
-from pvmc.parallel import Communicator, limit_threads
+from pvmc.mpi import Communicator, limit_threads
 from pvmc.recorder import RunRequest, describe, job_sector, open_results, warn
 from pvmc.runtime import StuckWalkers, WalkerWatch, spectrum_bounds
 from pvmc.runtime.stuck_walkers import NOT_LOOKED

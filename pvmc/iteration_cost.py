@@ -12,7 +12,7 @@ from pvmc.compilation import start_compiler
 from pvmc.errors import NumericalError
 from pvmc.estimators import estimate
 from pvmc.job import Job
-from pvmc.parallel import SerialCommunicator, block_range
+from pvmc.mpi import SerialCommunicator, block_range
 from pvmc.resources import rank_counts, seconds_in_words, sizes_of
 from pvmc.sampler import Metropolis, Sampler
 from pvmc.sr.cost import cost

@@ -18,7 +18,7 @@ from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sec
 from pvmc.fit import FitSpec
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers, check_terms
 from pvmc.lattice import Lattice, LatticeSpec
-from pvmc.parallel import bytes_in_words, usable_memory
+from pvmc.mpi import bytes_in_words, usable_memory
 from pvmc.runtime import CheckpointSpec, ConvergenceSpec, TimeSpec
 from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
 from pvmc.sr import Choice, Sizes, Solver, SRSpec, resolve

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pvmc.analysis.summary import duration
-from pvmc.parallel import on_terminal
+from pvmc.mpi import on_terminal
 from pvmc.statistics.thresholds import error_scale
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from pvmc.io.results import ResultsWriter
 from pvmc.io.session import RETRIED
 from pvmc.io.trial import Trial
 from pvmc.job import Job, RunSpec
+from pvmc.mpi import Communicator, describe_mpi
 from pvmc.notes import notes
-from pvmc.parallel import Communicator, describe_mpi
 from pvmc.progress import LINES_PER_RUN, Reporter, reporter
 from pvmc.resumption import Resumption, find_resumption
 from pvmc.runtime import Convergence, StopReason

@@ -9,7 +9,7 @@ import numpy as np
 
 from pvmc.errors import InputError
 from pvmc.job import Job
-from pvmc.parallel import Communicator, block_range, bytes_in_words, node_of, usable_memory
+from pvmc.mpi import Communicator, block_range, bytes_in_words, node_of, usable_memory
 from pvmc.runtime import STATES_KEPT
 from pvmc.sr.choice import choose, nominal_ranks
 from pvmc.sr.cost import ITERATIONS, SOLVERS, Cost, LinearMemory, SolverName, cost, linear_memory

@@ -17,7 +17,7 @@ from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
 from pvmc.io.reader import Run, open_run
 from pvmc.io.schema import FILE_NAME
 from pvmc.job import Job, JobConfig
-from pvmc.parallel import Communicator, block_range
+from pvmc.mpi import Communicator, block_range
 from pvmc.sampler import Walkers
 
 FREE_KEYS = (

@@ -21,7 +21,7 @@ from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_ran
 from pvmc.guarded import Safety, Setback, guarded, packed, unpacked
 from pvmc.io.parameters import read_parameters
 from pvmc.job import Job
-from pvmc.parallel import Communicator, Node, block_range, limit_threads, node_of, oversubscription
+from pvmc.mpi import Communicator, Node, block_range, limit_threads, node_of, oversubscription
 from pvmc.recorder import Desk, Recorder, RunRequest, warn
 from pvmc.resumption import resumed_state
 from pvmc.rng import Stream, generator

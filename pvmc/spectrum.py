@@ -13,7 +13,7 @@ from pvmc.errors import InputError
 from pvmc.estimators import Moments, estimate, reduce_moments
 from pvmc.io.reader import Run
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator, block_range
+from pvmc.mpi import Communicator, SerialCommunicator, block_range
 
 SECTIONS = ("lattice", "hamiltonian", "ansatz", "sampler")
 """The sections of an input that say what S is."""

@@ -14,7 +14,7 @@ from pvmc.errors import DifferentRanks, NumericalError, on_every_rank
 from pvmc.guarded import Safety, Setback, guarded
 from pvmc.io.trial import Trial, kept
 from pvmc.job import Job, RunSpec, with_seed
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.recorder import Desk, Recorder, warn
 from pvmc.runtime import StopReason, StopWatcher
 

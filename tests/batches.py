@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pvmc.estimators import Batch, Moments, reduce_moments
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.estimators.local import Chunk, Kept, collect
-from pvmc.parallel import Communicator, block_range
+from pvmc.mpi import Communicator, block_range
 
 Numbers = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

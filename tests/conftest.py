@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.parallel import Communicator, MpiCommunicator, SerialCommunicator, launcher, world
+from pvmc.mpi import Communicator, MpiCommunicator, SerialCommunicator, launcher, world
 
 SEED = 20170210
 

@@ -23,7 +23,7 @@ from pvmc.estimators import Batch, EnergyStatistics, Moments, local_energy
 from pvmc.estimators.local import Chunk, collect
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.lattice import chain
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 
 Numbers = npt.NDArray[Any]
 Spins = npt.NDArray[np.int8]

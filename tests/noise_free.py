@@ -15,7 +15,7 @@ from pvmc.driver import State, StepRecord, iterate
 from pvmc.estimators import Moments, Trial, estimate, reduce_moments
 from pvmc.exact.basis import Basis
 from pvmc.hamiltonians import Operator, PauliSum
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler.enumeration import Enumeration
 from pvmc.sr import SRSpec
 from tests.helpers import (

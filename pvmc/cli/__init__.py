@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``pvmc``; the exit code (see :mod:`pvmc.errors`)."""
     with lasting_output():
         command = _parsed(arguments)  # before the imports: --help needs none
-        from pvmc.parallel import note_exit_code, run_main
+        from pvmc.mpi import note_exit_code, run_main
 
         return note_exit_code(run_main(command))
 

@@ -56,7 +56,7 @@ def check_ansatz(options: argparse.Namespace) -> int:
 def validate_physics(options: argparse.Namespace) -> int:
     """``pvmc validate-physics``."""
     from pvmc.errors import NumericalError
-    from pvmc.parallel import world
+    from pvmc.mpi import world
     from pvmc.validation.command import validate_inputs
 
     reports = validate_inputs(options.configs, options.set, options.accuracy, options.markdown, world())

@@ -78,7 +78,7 @@ def info(options: argparse.Namespace) -> int:
     """``pvmc info``."""
     from pvmc.io import provenance
     from pvmc.kernels import kernel_directory
-    from pvmc.parallel import describe_mpi, describe_threads, node_of, world
+    from pvmc.mpi import describe_mpi, describe_threads, node_of, world
 
     comm = world()
     node = node_of(comm)

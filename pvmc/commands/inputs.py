@@ -29,8 +29,8 @@ def validate(options: argparse.Namespace) -> int:
     from pvmc.iteration_cost import iteration_table, time_block
     from pvmc.job import load_job
     from pvmc.measurement.memory import measuring_table
+    from pvmc.mpi import limit_threads
     from pvmc.notes import notes
-    from pvmc.parallel import limit_threads
     from pvmc.recorder import describe
     from pvmc.resources import memory_table, require_memory_of_one, solver_table
     from pvmc.sectors import VALIDATED_DIMENSION, sector_of

@@ -11,7 +11,7 @@ def measure(options: argparse.Namespace) -> int:
     started = time.monotonic()
     from pvmc.measurement.command import measure as carry_out
     from pvmc.measurement.request import MeasureRequest
-    from pvmc.parallel import world
+    from pvmc.mpi import world
 
     if options.time_limit is not None:
         from pvmc.runtime import parse_duration

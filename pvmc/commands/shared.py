@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pvmc.config import RawInput
     from pvmc.job import Job
-    from pvmc.parallel import Communicator
+    from pvmc.mpi import Communicator
 
 
 def shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
@@ -21,7 +21,7 @@ def shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
         InputError: a line for everything that is wrong with the input; on every rank.
     """
     from pvmc.job import Draft
-    from pvmc.parallel import world
+    from pvmc.mpi import world
 
     comm = world()
     raw = comm.root_value(lambda: _input(options))

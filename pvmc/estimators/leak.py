@@ -22,7 +22,7 @@ from pvmc.ansatz.base import Floats, Numbers, Spins, WaveFunction
 from pvmc.estimators.smeared import smeared_values
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.rng import Stream, generator
 from pvmc.sampler import Metropolis, Sampler, Smear, Walkers
 

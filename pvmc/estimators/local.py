@@ -18,7 +18,7 @@ from pvmc.estimators.moment_matrix import MomentMatrix, NotFinite, OutOfRange, R
 from pvmc.estimators.smeared import Hidden, SmearedValues, smeared_values
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sampler import Draws
 
 CHUNK_COLUMNS = 512

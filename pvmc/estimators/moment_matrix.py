@@ -21,7 +21,7 @@ from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.estimators.packed import add_product, zeros
 from pvmc.estimators.summation import add_rounded
 from pvmc.kernels import kernel
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 
 BITS = 62
 """Of the int64 sums that may be used; one is the sign, one is room for rounding."""

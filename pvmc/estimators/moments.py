@@ -17,7 +17,7 @@ from pvmc.estimators.rows import Rows
 from pvmc.estimators.statistics import EnergyStatistics, block_sums, energy_statistics, exact_statistics
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.estimators.trial import Trial
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from pvmc.ansatz.base import Floats, Numbers
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.kernels import kernel
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.statistics.chains import r_hat
 
 

@@ -14,7 +14,7 @@ from pvmc.errors import on_every_rank
 from pvmc.estimators.local import Batch, local_energy
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.estimators.packed import add_product, zeros
 from pvmc.estimators.summation import FIXED_BITS, SMALLEST_BOUND
 from pvmc.kernels import kernel
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 
 
 class TriangleSum:

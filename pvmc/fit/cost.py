@@ -22,7 +22,7 @@ import numpy.typing as npt
 from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.fit.data import DataSet
-from pvmc.parallel import Communicator, block_range
+from pvmc.mpi import Communicator, block_range
 
 WIDTH = 256
 """Configurations at a time, which bounds the memory of look-ups and derivatives."""

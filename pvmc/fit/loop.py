@@ -14,7 +14,7 @@ from pvmc.ansatz.base import Ansatz
 from pvmc.fit.cost import evaluate, gradient
 from pvmc.fit.data import DataSet
 from pvmc.fit.spec import FitSpec
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.rng import Stream, generator
 
 

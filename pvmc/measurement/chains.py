@@ -12,7 +12,7 @@ from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics
 from pvmc.estimators.statistics import ratio, v_score
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.statistics.chains import r_hat
 from pvmc.statistics.jackknife import leave_one_out_error
 from pvmc.statistics.thresholds import NO_SCATTER, rounding_of

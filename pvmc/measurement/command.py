@@ -17,7 +17,7 @@ from pvmc.measurement.observables import choose, names_of
 from pvmc.measurement.overlap import OVERLAP
 from pvmc.measurement.request import MeasureRequest
 from pvmc.measurement.tallies import make_tallies, read_others, without_fidelities
-from pvmc.parallel import Communicator, limit_threads
+from pvmc.mpi import Communicator, limit_threads
 from pvmc.recorder import warn
 from pvmc.runtime import Signals, StopWatcher, find_time_limit
 from pvmc.sampler import Enumeration

@@ -23,7 +23,7 @@ from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, Turned, fidel
 from pvmc.measurement.frame import frame_signs
 from pvmc.measurement.frozen import FrozenState, first_walkers, frozen, walk
 from pvmc.measurement.tally import Findings, Tally, exact_estimate
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sampler import SECOND_FROZEN_STAGE, Draw, MetropolisSpec, Walkers
 from pvmc.statistics.thresholds import LARGEST_NORM_DEVIATION
 

@@ -15,7 +15,7 @@ from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
 from pvmc.measurement.renyi import Renyi2, region, renyi2_of_vector
 from pvmc.measurement.tally import Findings, Tally, exact_estimate
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sampler import Draw
 from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
 

@@ -11,7 +11,7 @@ from pvmc.estimators.statistics import exact_statistics
 from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
 from pvmc.measurement.observables import Observables
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sampler import Enumeration, Walkers
 
 

@@ -25,7 +25,7 @@ from pvmc.ansatz.base import Floats, Integers, Numbers, Spins
 from pvmc.ansatz.fallback import exponential
 from pvmc.measurement.dense import LogPsi, batched_log_psi
 from pvmc.measurement.leave_one_out import Function, Totals, jackknife_variance, standard_error
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sampler import Draw
 
 Combination = Callable[[Floats, Floats, float], Floats]

@@ -17,7 +17,7 @@ from pvmc.io.fit_file import fit_file, open_fit
 from pvmc.io.measurement import Measurement
 from pvmc.io.parameters import SavedParameters
 from pvmc.io.reader import open_run
-from pvmc.parallel import Communicator, block_range
+from pvmc.mpi import Communicator, block_range
 from pvmc.sampler import Enumeration, Metropolis, Sampler, Walk, Walkers
 
 BURN_IN_FACTOR = 10

@@ -15,7 +15,7 @@ from pvmc.io.measurement import Estimate
 from pvmc.io.schema import Quantity
 from pvmc.job import Job
 from pvmc.measurement.tally import Findings, Tally
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.rng import Stream, generator
 from pvmc.sampler import Draw
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pvmc.ansatz.base import Floats
 from pvmc.estimators.summation import sum_of_blocks
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 
 Function = Callable[[Floats], Floats]
 """From means, float64 (q, ...), to numbers (...); may give NaN where it has none."""

@@ -33,7 +33,7 @@ from pvmc.measurement.notebook import Notebook, energy_estimates, table
 from pvmc.measurement.observables import Observables
 from pvmc.measurement.request import Plan
 from pvmc.measurement.tally import Findings, Tally, restore_states, saved_states
-from pvmc.parallel import Communicator, block_range
+from pvmc.mpi import Communicator, block_range
 from pvmc.recorder import warn
 from pvmc.runtime import CheckpointPolicy, StopReason, StopWatcher
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers

@@ -8,7 +8,7 @@ from pvmc.job import Job
 from pvmc.measurement.frozen import frozen
 from pvmc.measurement.observables import names_of
 from pvmc.measurement.values import PAIRS_AT_ONCE
-from pvmc.parallel import block_range, bytes_in_words
+from pvmc.mpi import block_range, bytes_in_words
 from pvmc.resources import rank_counts
 from pvmc.sampler import Enumeration
 

@@ -19,7 +19,7 @@ from pvmc.io.measurement import Estimate
 from pvmc.job import Job
 from pvmc.measurement.dense import LogPsi, dense_vector
 from pvmc.measurement.tally import Findings, Tally, exact_estimate
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.recorder import warn
 from pvmc.sectors import sector_of
 

@@ -23,7 +23,7 @@ from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.measurement.dense import LogPsi, amplitude_matrix, batched_log_psi
 from pvmc.measurement.leave_one_out import Function, Totals, jackknife_variance, standard_error
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sampler import Draw
 from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
 

@@ -14,7 +14,7 @@ from pvmc.measurement.frozen import FrozenState, read_state
 from pvmc.measurement.leak import LeakTally
 from pvmc.measurement.overlap import OVERLAP, overlap_of
 from pvmc.measurement.tally import Tally
-from pvmc.parallel import Communicator, block_range
+from pvmc.mpi import Communicator, block_range
 from pvmc.recorder import warn
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pvmc.ansatz.base import Floats, WaveFunction
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sampler import Draw
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from pvmc.errors import EXIT_RESUMABLE
 from pvmc.estimators import EnergyStatistics
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.runtime.checkpoint_policy import CheckpointPolicy
 from pvmc.runtime.convergence import Convergence
 from pvmc.runtime.limits import TimeLimit

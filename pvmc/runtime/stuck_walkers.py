@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.statistics.mean import robust_scatter
 from pvmc.statistics.thresholds import (
     STUCK_DEVIATIONS,

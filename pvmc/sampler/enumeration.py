@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pvmc.ansatz.base import WaveFunction
 from pvmc.exact.basis import Basis
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.walkers import Walkers
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import WaveFunction
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.rng import Stream, generator
 from pvmc.sampler.growth import Growth
 from pvmc.sampler.moves import Moves

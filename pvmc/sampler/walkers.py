@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.lattice import Lattice
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.rng import Stream, generator
 from pvmc.sampler.start_file import read_configurations
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import Moments
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sr.optimizers import Adam, Momentum, Optimizer, SteepestDescent
 from pvmc.sr.step import CALM, NOTHING, Caution, Memory, Step
 

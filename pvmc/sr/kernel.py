@@ -17,7 +17,7 @@ from pvmc.errors import NumericalError
 from pvmc.estimators.derivatives import Factored, Vector
 from pvmc.estimators.rows import Rows
 from pvmc.estimators.triangle import TriangleSum
-from pvmc.parallel import block_range
+from pvmc.mpi import block_range
 from pvmc.sr.dense import cholesky_solution
 
 Numbers = npt.NDArray[Any]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, Trial
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.sr import momentum
 from pvmc.sr.cost import SolverName
 from pvmc.sr.dense import DenseSystem, Noise, SpectralSystem

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.estimators import Moments
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 
 Memory: TypeAlias = Mapping[str, npt.NDArray[Any]]
 """What is remembered from step to step, by name: numbers that are the same bytes on every rank."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from pvmc.config import RawInput, read_input, validate
 from pvmc.errors import InputError, StorageError, on_every_rank
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, limit_threads
+from pvmc.mpi import Communicator, limit_threads
 from pvmc.recorder import describe
 from pvmc.sectors import sector_of
 from pvmc.statistics.thresholds import LARGEST_RELATIVE_ERROR

@@ -7,7 +7,7 @@ import itertools
 from pvmc.analysis.plateau import plateau
 from pvmc.driver import iterate
 from pvmc.job import Job
-from pvmc.parallel import Communicator
+from pvmc.mpi import Communicator
 from pvmc.simulation import initial_state
 from pvmc.statistics.thresholds import VALIDATED_ERRORS, VALIDATED_ROUNDING, rounding_of
 from pvmc.validation.check import Check, Outcome

@@ -12,7 +12,7 @@ from scipy import stats
 from pvmc.ansatz import WaveFunction
 from pvmc.estimators import estimate, reduce_moments
 from pvmc.job import Job
-from pvmc.parallel import Communicator, block_range
+from pvmc.mpi import Communicator, block_range
 from pvmc.sampler import Metropolis, Samples, Walkers, advance
 from pvmc.statistics.thresholds import VALIDATED_ERRORS, VALIDATED_P, VALIDATED_ROUNDING
 from pvmc.validation.check import Check

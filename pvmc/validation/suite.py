@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pvmc.compilation import run_kernels
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.job import Job
-from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.rng import Stream, generator
 from pvmc.simulation import initial_parameters, initial_state
 from pvmc.validation.check import Check, Outcome, Report

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pvmc.ansatz import WaveFunction
 from pvmc.estimators import Moments, estimate, local_energy, reduce_moments
 from pvmc.job import Job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration
 from pvmc.sr import Step
 from pvmc.statistics.thresholds import (

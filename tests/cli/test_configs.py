@@ -19,7 +19,7 @@ from pvmc.cli import _parser, main
 from pvmc.config import RawInput, validate
 from pvmc.driver import iterate
 from pvmc.job import JobConfig, load_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.simulation import initial_state
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from pvmc.cli import main
 from pvmc.config import RawInput, validate
 from pvmc.driver import iterate
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.resources import memory_per_rank
 from pvmc.simulation import initial_state
 

@@ -201,7 +201,7 @@ FAILING = """
 import sys
 from pvmc import driver
 from pvmc.cli import main
-from pvmc.parallel import world
+from pvmc.mpi import world
 
 steps = driver.iterate
 

@@ -13,7 +13,7 @@ import pytest
 
 from pvmc.cli import main
 from pvmc.errors import InputError
-from pvmc.parallel import note_exit_code
+from pvmc.mpi import note_exit_code
 from pvmc.submission import LAUNCHERS
 from pvmc.submission.array import alphas, seeds
 from pvmc.submission.request import seconds_of, slurm_time

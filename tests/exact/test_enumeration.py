@@ -13,7 +13,7 @@ from pvmc.driver import StepRecord, iterate
 from pvmc.estimators import estimate, reduce_moments
 from pvmc.exact import Basis, ground_state
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration, advance
 from pvmc.simulation import initial_state
 from tests.helpers import compiled_matrix, configurations, energy_of, enumerated_moments, labels_of

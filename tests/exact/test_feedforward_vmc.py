@@ -16,7 +16,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.pauli import X, Y, Z
 from pvmc.job import JobConfig, build_job
 from pvmc.lattice import chain
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.simulation import initial_state
 from tests import helpers
 

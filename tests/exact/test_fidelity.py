@@ -15,7 +15,7 @@ from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, Turned, fidelity
 from pvmc.measurement.overlap import exact_overlap
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw
 from tests.helpers import Numbers, compiled_matrix, configurations, random_rbm, state_vector
 from tests.table_state import TableState, full_vector, random_state

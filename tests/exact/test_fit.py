@@ -28,7 +28,7 @@ from pvmc.fit import (
 from pvmc.fitting import make_data
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import chain
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from tests.helpers import configurations, random_rbm, state_vector
 
 COMM = SerialCommunicator()

@@ -14,7 +14,7 @@ from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain, rectangle
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Samples
 from tests.helpers import configurations, kronecker_sum, labels_of, random_rbm, random_strings, state_vector
 

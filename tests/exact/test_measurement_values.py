@@ -20,7 +20,7 @@ from pvmc.job import Job, JobConfig, build_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.observables import NAMES, choose, names_of
 from pvmc.measurement.request import MeasureRequest
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
 from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector

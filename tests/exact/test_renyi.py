@@ -15,7 +15,7 @@ from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import Lattice, chain, rectangle
 from pvmc.measurement.dense import dense_vector
 from pvmc.measurement.renyi import Renyi2, region, renyi2_of_vector, swap_values, walker_pairs
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw
 from tests.helpers import Numbers, configurations, labels_of, random_rbm, state_vector
 from tests.table_state import TableState, full_vector, purity, random_state

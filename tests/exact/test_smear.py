@@ -20,7 +20,7 @@ from pvmc.exact import Basis
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import chain
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw, Metropolis, MetropolisSpec, MoveWeights, Smear, Walk, Walkers
 from pvmc.simulation import initial_state
 from tests.helpers import full_tensor, kronecker_sum, random_strings

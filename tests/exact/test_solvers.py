@@ -17,7 +17,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler.spec import ExactSpec, MetropolisSpec
 from pvmc.sr import Step
 from pvmc.sr.momentum import MomentumSpec

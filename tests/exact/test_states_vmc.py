@@ -12,7 +12,7 @@ from pvmc.driver import iterate
 from pvmc.exact.basis import Basis
 from pvmc.exact.lanczos import sparse_matrix
 from pvmc.job import Job, JobConfig, RawInput, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import find_job_reference
 from pvmc.simulation import initial_state
 from tests.helpers import energy_of, state_vector

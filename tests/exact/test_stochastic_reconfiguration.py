@@ -21,7 +21,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Samples
 from pvmc.sr import Reconfiguration, Schedule, SRSpec
 from tests.helpers import (

@@ -19,7 +19,7 @@ from pvmc.errors import InputError
 from pvmc.exact.basis import Basis
 from pvmc.hamiltonians import Operator
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw
 from pvmc.sampler.metropolis import MetropolisWalk
 from pvmc.sr import Reconfiguration, Schedule

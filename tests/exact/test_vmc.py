@@ -17,7 +17,7 @@ from pvmc.estimators import EnergyStatistics
 from pvmc.exact import Basis, ground_state, sparse_matrix
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.sampler import advance
 from pvmc.simulation import initial_state
 from tests.helpers import energy_of

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from pvmc.errors import InputError
-from pvmc.parallel import Communicator, launcher, world
+from pvmc.mpi import Communicator, launcher, world
 
 DEADLOCK_SECONDS = float(os.environ.get("PVMC_TEST_DEADLOCK_SECONDS", "120"))
 _STDERR = pytest.StashKey[int]()

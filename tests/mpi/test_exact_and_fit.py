@@ -16,7 +16,7 @@ from pvmc.fit import iterate_epochs
 from pvmc.fitting import FitRequest, fit, make_data
 from pvmc.io.fit_file import open_fit
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.simulation import initial_parameters, initial_state
 
 pytestmark = pytest.mark.mpi

@@ -16,7 +16,7 @@ from pvmc.io.rbm_weights import weights_of
 from pvmc.io.reader import open_run
 from pvmc.io.wf import write_wf
 from pvmc.job import JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.recorder import RunRequest
 from tests.helpers import random_rbm
 

@@ -21,7 +21,7 @@ from pvmc.job import JobConfig, build_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.observables import NAMES
 from pvmc.measurement.request import MeasureRequest
-from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.runtime import Decision, StopWatcher
 from pvmc.runtime.stop import LOOK_SECONDS, STOP_FILE

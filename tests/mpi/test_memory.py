@@ -17,7 +17,7 @@ from pvmc.guarded import Safety, Setback, guarded, packed, unpacked
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator, block_range
+from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.recorder import RunRequest
 from pvmc.runtime import STOP_FILE, Guard, Trouble
 from pvmc.simulation import run

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError, NumericalError, PvmcError, on_every_rank
-from pvmc.parallel import (
+from pvmc.mpi import (
     Communicator,
     MpiCommunicator,
     Node,

@@ -17,7 +17,7 @@ from pvmc.errors import EXIT_RESUMABLE, DifferentRanks, NumericalError, on_every
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import Run, open_run
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.runtime import STOP_FILE, Decision, Guard, StopWatcher, Trouble
 from pvmc.simulation import run

@@ -12,7 +12,7 @@ from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
-from pvmc.parallel import Communicator, SerialCommunicator, block_range
+from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, start
 from tests.helpers import random_rbm
 

@@ -13,7 +13,7 @@ from pvmc.driver import StepRecord, iterate
 from pvmc.errors import InputError
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator, block_range
+from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.recorder import RunRequest
 from pvmc.simulation import initial_state, run
 

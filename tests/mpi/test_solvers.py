@@ -16,7 +16,7 @@ from pvmc.errors import NumericalError
 from pvmc.estimators import Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator, block_range
+from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.simulation import initial_state
 from pvmc.sr import Step, kernel
 from pvmc.sr.momentum import MomentumSpec

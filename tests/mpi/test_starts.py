@@ -21,7 +21,7 @@ from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.trial import Trial
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.runtime import STOP_FILE, Decision, Guard, StopWatcher, Trouble
 from pvmc.simulation import run

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pvmc.estimators import EnergyStatistics
-from pvmc.parallel import Communicator, MpiCommunicator, require_identical
+from pvmc.mpi import Communicator, MpiCommunicator, require_identical
 from pvmc.runtime import (
     STOP_FILE,
     CheckpointPolicy,

@@ -12,7 +12,7 @@ from pvmc.ansatz import WaveFunction
 from pvmc.lattice import chain
 from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, fidelity
 from pvmc.measurement.renyi import Renyi2, Renyi2Estimate
-from pvmc.parallel import Communicator, SerialCommunicator, block_range
+from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.sampler import Metropolis, Moves, MoveWeights, start
 from tests.helpers import random_rbm
 

@@ -9,7 +9,7 @@ import pytest
 
 from pvmc.errors import InputError
 from pvmc.job import Job, JobConfig, RawInput, build_job
-from pvmc.parallel import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.validation import validate_physics
 from pvmc.validation.system import LARGEST
 

@@ -15,7 +15,7 @@ from pvmc.cli import main
 from pvmc.driver import PHASES
 from pvmc.errors import PvmcError
 from pvmc.io.reader import Run, open_run
-from pvmc.parallel import mpi_library
+from pvmc.mpi import mpi_library
 from tests.slurm.cluster import Cluster, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

@@ -20,7 +20,7 @@ from pvmc.estimators.statistics import energy_statistics
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Metropolis, Moves, MoveWeights, advance, start
 from tests.helpers import binomial_p, configurations, enumerated_moments, random_rbm, two_sided
 

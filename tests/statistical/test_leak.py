@@ -12,7 +12,7 @@ from scipy import stats
 
 from pvmc.estimators.leak import Leak, leak_of, look
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Smear
 from tests.helpers import all_pass, kronecker_sum, two_sided
 from tests.table_state import TableState, random_state

@@ -19,7 +19,7 @@ from pvmc.measurement.enumerated import enumerated
 from pvmc.measurement.notebook import energy_estimates
 from pvmc.measurement.observables import choose, names_of
 from pvmc.measurement.request import MeasureRequest
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.sampler import Enumeration
 from pvmc.simulation import run

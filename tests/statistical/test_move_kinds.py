@@ -15,7 +15,7 @@ from pvmc.hamiltonians import Operator, X, Y, Z
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain, rectangle
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Tempering, Walkers, advance, start
 from pvmc.sampler.moves import Maps
 from pvmc.sampler.spec import MetropolisSpec

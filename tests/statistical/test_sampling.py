@@ -20,7 +20,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
-from pvmc.parallel import SerialCommunicator, block_range
+from pvmc.mpi import SerialCommunicator, block_range
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, Walkers, advance, start
 from tests.helpers import (
     all_pass,

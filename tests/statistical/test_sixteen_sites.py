@@ -22,7 +22,7 @@ from pvmc.measurement.frozen import walk
 from pvmc.measurement.observables import choose
 from pvmc.measurement.tallies import make_tallies
 from pvmc.measurement.tally import saved_states
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import FROZEN_STAGE, Walkers
 from tests.helpers import Numbers
 from tests.table_state import TableState

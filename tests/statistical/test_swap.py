@@ -17,7 +17,7 @@ from pvmc.lattice import chain
 from pvmc.measurement.dense import dense_vector
 from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, fidelity
 from pvmc.measurement.renyi import Renyi2, Renyi2Estimate
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Metropolis, Moves, MoveWeights, start
 from tests.helpers import Numbers, all_pass, binomial_p, random_rbm, two_sided
 from tests.table_state import TableState, full_vector, purity, random_state

@@ -14,8 +14,8 @@ from benchmarks.cost_model import Case, Collective, Layout, Link, Machine
 from pvmc.config import RawInput, validate
 from pvmc.driver import CHECK_INTERVAL, iterate
 from pvmc.job import JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
-from pvmc.parallel.communicator import AWAKE_SECONDS
+from pvmc.mpi import SerialCommunicator
+from pvmc.mpi.communicator import AWAKE_SECONDS
 from pvmc.runtime import Signals, StopWatcher
 from pvmc.simulation import initial_state
 

@@ -21,7 +21,7 @@ from pvmc.io.fit_file import FitWriter, open_fit
 from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import find_job_reference
 from tests.helpers import energy_of
 

@@ -17,12 +17,12 @@ PACKAGE = ROOT / "pvmc"
 
 FORBIDDEN = {
     "driver": {"io"},
-    "hamiltonians": {"ansatz", "parallel"},
-    "ansatz": {"hamiltonians", "parallel"},
+    "hamiltonians": {"ansatz", "mpi"},
+    "ansatz": {"hamiltonians", "mpi"},
 }
 """Edges that the order alone would allow: the loop knows no files; neither physics side knows the other or MPI."""
 
-ONLY_IN = {"mpi4py": {"parallel"}, "matplotlib": {"analysis"}}
+ONLY_IN = {"mpi4py": {"mpi"}, "matplotlib": {"analysis"}}
 """Libraries that only some of our modules may import."""
 
 
@@ -112,7 +112,7 @@ def test_order_is_found_in_the_document() -> None:
 def test_imports_follow_the_order() -> None:
     texts = sources()
     assert len(texts) > 10
-    assert ("driver", "parallel") in edges(texts), "the walk sees an import that is there"
+    assert ("driver", "mpi") in edges(texts), "the walk sees an import that is there"
     assert problems(texts, architecture()) == []
 
 
@@ -133,7 +133,7 @@ def test_no_cycles() -> None:
         ("pvmc.driver", "from pvmc.io.results import x", "driver must not know io"),
         ("pvmc.hamiltonians.ising", "import pvmc.ansatz", "hamiltonians must not know ansatz"),
         ("pvmc.ansatz.rbm", "from pvmc.hamiltonians import x", "ansatz must not know hamiltonians"),
-        ("pvmc.ansatz.rbm", "from pvmc.parallel import world", "ansatz must not know parallel"),
+        ("pvmc.ansatz.rbm", "from pvmc.mpi import world", "ansatz must not know mpi"),
         ("pvmc.driver", "from mpi4py import MPI", "driver imports mpi4py"),
         ("pvmc.driver", "import importlib\nimportlib.import_module('mpi4py.MPI')", "driver imports mpi4py"),
         ("pvmc.cli", "import matplotlib.pyplot as plt", "cli imports matplotlib"),
@@ -143,7 +143,7 @@ def test_no_cycles() -> None:
 )
 def test_the_walk_would_find(module: str, source: str, problem: str) -> None:
     others = dict.fromkeys(["pvmc.driver", "pvmc.io.results", "pvmc.ansatz.rbm", "pvmc.hamiltonians.ising"], "")
-    others |= {"pvmc.parallel": "", "pvmc.lattice": ""}
+    others |= {"pvmc.mpi": "", "pvmc.lattice": ""}
     assert problem in problems(others | {module: source}, architecture())
 
 

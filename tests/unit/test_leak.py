@@ -22,7 +22,7 @@ from pvmc.estimators import LeakTest
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import series
 from pvmc.simulation import initial_state
 from tests.unit.test_result import Known, run

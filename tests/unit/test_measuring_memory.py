@@ -14,7 +14,7 @@ from pvmc.job import Job, JobConfig, build_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.memory import measuring_memory, measuring_table
 from pvmc.measurement.request import MeasureRequest
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pvmc.parallel import SerialCommunicator, node_of, oversubscription
-from pvmc.parallel.node import Node, describe_oversubscription, quota, usable_cores
+from pvmc.mpi import SerialCommunicator, node_of, oversubscription
+from pvmc.mpi.node import Node, describe_oversubscription, quota, usable_cores
 
 
 def write(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ import pytest
 
 import pvmc
 from pvmc.errors import InputError, NumericalError, PvmcError, StorageError, on_every_rank
-from pvmc.parallel import (
+from pvmc.mpi import (
     Launcher,
     MpiCommunicator,
     SerialCommunicator,
@@ -36,7 +36,7 @@ from pvmc.parallel import (
     run_main,
     world,
 )
-from pvmc.parallel.language import speaks_with
+from pvmc.mpi.language import speaks_with
 
 HANG_SECONDS = 60
 """A job that has not ended by then hangs; each of those below takes less than a second."""
@@ -62,7 +62,7 @@ def run_python(code: str, *command: str, **variables: str) -> subprocess.Complet
         import os, sys, time
         import numpy as np
         from pvmc.errors import InputError, NumericalError, PvmcError, on_every_rank
-        from pvmc.parallel import run_main, world
+        from pvmc.mpi import run_main, world
     """
     program = textwrap.dedent(imports) + textwrap.dedent(code)
     return subprocess.run(
@@ -310,7 +310,7 @@ def test_no_mpi_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mpi_starts_in_world_and_not_before(mpiexec: str) -> None:
     done = run_python(
         """
-        import pvmc.parallel as parallel
+        import pvmc.mpi as parallel
         assert "mpi4py" not in sys.modules
         parallel.describe_mpi(), parallel.mpi_library()
         assert run_main(lambda: 0) == 0
@@ -435,7 +435,7 @@ def test_reader_that_has_gone() -> None:
     """``pvmc info | head -1``: neither a traceback nor Python's complaint at exit."""
     code = "sys.exit(run_main(lambda: print('line\\n' * 100_000) or 0))"
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; from pvmc.parallel import run_main\n{code}"],
+        [sys.executable, "-c", f"import sys; from pvmc.mpi import run_main\n{code}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -136,7 +136,7 @@ def test_a_resumed_run_shows_its_first_iteration() -> None:
 def test_a_terminal_of_open_mpi_is_one_if_that_of_the_launcher_is() -> None:
     """It gives each rank a terminal, also where its own output goes into a file."""
     outer, inner = pty.openpty()
-    code = "import sys; from pvmc.parallel import on_terminal; sys.stderr.write(str(on_terminal(sys.stdout)))"
+    code = "import sys; from pvmc.mpi import on_terminal; sys.stderr.write(str(on_terminal(sys.stdout)))"
     # The shell stands for the launcher: python's parent, with the output that is its own.
     inside = f"(exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} >{os.ttyname(inner)}); true"
     for variables, launchers, expected in (

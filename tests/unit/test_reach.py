@@ -12,8 +12,8 @@ from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import Lattice, chain, graph
+from pvmc.mpi import SerialCommunicator
 from pvmc.notes import notes
-from pvmc.parallel import SerialCommunicator
 from pvmc.sampler import reach as module
 from pvmc.sampler.moves import Moves, MoveWeights
 from pvmc.sampler.reach import reach

@@ -9,13 +9,14 @@ import h5py
 import numpy as np
 import pytest
 
-from pvmc import parallel, resources
+from pvmc import mpi as parallel
+from pvmc import resources
 from pvmc.cli import main
 from pvmc.errors import InputError, OutOfMemory
 from pvmc.io.reader import open_run
 from pvmc.job import load_job
-from pvmc.parallel import SerialCommunicator, run_main
-from pvmc.parallel.node import usable_memory
+from pvmc.mpi import SerialCommunicator, run_main
+from pvmc.mpi.node import usable_memory
 
 BASE = """\
 [lattice]
@@ -99,7 +100,7 @@ def test_memory_of_an_iteration_beyond_that_of_the_machine(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """K = 42 000: S and its copies take 5 K^2 / 2 numbers of 16 bytes, 70.6 GB."""
-    monkeypatch.setattr("pvmc.parallel.node.usable_memory", lambda: 32 * 10**9)
+    monkeypatch.setattr("pvmc.mpi.node.usable_memory", lambda: 32 * 10**9)
     monkeypatch.setattr(resources, "usable_memory", lambda: 32 * 10**9)
     overrides = ["--set", "ansatz.alpha=1000", "--set", "sr.solver=dense"]
     expected = "in.toml: needs 70.6 GB of memory (K = 42000 parameters, solver dense; most of it: S, 70.6 GB) for "

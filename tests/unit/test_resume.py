@@ -23,7 +23,7 @@ from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.job import JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
 
@@ -210,7 +210,7 @@ from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
 from pvmc.io.lock import locked
 from pvmc.io.results import ResultsWriter
 from pvmc.job import JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
 
@@ -280,7 +280,7 @@ from pathlib import Path
 from pvmc.errors import StorageError
 from pvmc.io.results import ResultsWriter
 from pvmc.job import JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
 directory, limit = Path(sys.argv[1]), int(sys.argv[2])

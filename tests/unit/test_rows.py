@@ -15,7 +15,7 @@ from pvmc.estimators import Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.estimators.summation import LARGEST, BoundedSum, ExactSum, fixed_scale, sum_of_blocks
 from pvmc.estimators.triangle import TriangleSum
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sr.rows import tensor_of
 from tests.batches import FIELDS, Problem, problem
 from tests.helpers import full_tensor

@@ -11,7 +11,7 @@ from pvmc.config import RawInput, validate
 from pvmc.driver import State, iterate
 from pvmc.errors import NumericalError
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.runtime import Guard, Retry, Rewind, Trouble, spectrum_bounds
 from pvmc.simulation import initial_state
 from pvmc.sr import Schedule, Solver

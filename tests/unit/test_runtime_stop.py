@@ -16,7 +16,7 @@ import pytest
 
 from pvmc.errors import EXIT_RESUMABLE
 from pvmc.estimators import EnergyStatistics
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.runtime import (
     STOP_FILE,
     CheckpointPolicy,
@@ -162,7 +162,7 @@ def test_checkpoints() -> None:
 RUN = """
 import os, time
 from pvmc.estimators import EnergyStatistics
-from pvmc.parallel import run_main, world
+from pvmc.mpi import run_main, world
 from pvmc.runtime import Signals, StopWatcher
 
 def main():

@@ -12,7 +12,7 @@ import pytest
 from pvmc.config import RawInput, to_toml, validate
 from pvmc.errors import InputError
 from pvmc.job import Job, JobConfig, build_job
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration, ExactSpec, Growth, Metropolis, MetropolisSpec
 
 COMM = SerialCommunicator()

@@ -10,7 +10,7 @@ import pytest
 
 from pvmc.estimators import EnergyStatistics
 from pvmc.estimators.statistics import energy_statistics
-from pvmc.parallel import SerialCommunicator
+from pvmc.mpi import SerialCommunicator
 
 
 def statistics_of(

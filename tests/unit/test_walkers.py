@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pvmc.lattice import LatticeError, chain, rectangle
-from pvmc.parallel import block_range
+from pvmc.mpi import block_range
 from pvmc.sampler import start
 from tests.helpers import binomial_p, chi_square_p, labels_of
 

@@ -12,8 +12,8 @@ from typing import Any
 import threadpoolctl
 
 from pvmc.errors import InputError
-from pvmc.parallel.communicator import Communicator, MpiCommunicator, SerialCommunicator
-from pvmc.parallel.language import speaks_with
+from pvmc.mpi.communicator import Communicator, MpiCommunicator, SerialCommunicator
+from pvmc.mpi.language import speaks_with
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import traceback
 from collections.abc import Callable
 
 from pvmc.errors import InputError, OutOfMemory, PvmcError
-from pvmc.parallel.communicator import MpiCommunicator, flush_output
-from pvmc.parallel.launch import launcher
+from pvmc.mpi.communicator import MpiCommunicator, flush_output
+from pvmc.mpi.launch import launcher
 
 
 def run_main(main: Callable[[], int]) -> int:

@@ -1,16 +1,10 @@
 """Ranks and their communication.  Alone imports mpi4py; importing it does not start MPI, ``world()`` does."""
 
-from pvmc.parallel.communicator import (
-    Communicator,
-    MpiCommunicator,
-    SerialCommunicator,
-    block_range,
-    require_identical,
-)
-from pvmc.parallel.ending import note_exit_code, run_main
-from pvmc.parallel.launch import Launcher, describe_mpi, describe_threads, launcher, limit_threads, mpi_library, world
-from pvmc.parallel.node import Node, bytes_in_words, node_of, oversubscription, usable_memory
-from pvmc.parallel.terminal import on_terminal
+from pvmc.mpi.communicator import Communicator, MpiCommunicator, SerialCommunicator, block_range, require_identical
+from pvmc.mpi.ending import note_exit_code, run_main
+from pvmc.mpi.launch import Launcher, describe_mpi, describe_threads, launcher, limit_threads, mpi_library, world
+from pvmc.mpi.node import Node, bytes_in_words, node_of, oversubscription, usable_memory
+from pvmc.mpi.terminal import on_terminal
 
 __all__ = [
     "Communicator",

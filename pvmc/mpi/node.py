@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pvmc.parallel.communicator import Communicator
+from pvmc.mpi.communicator import Communicator
 
 
 @dataclass(frozen=True)
