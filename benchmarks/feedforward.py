@@ -19,8 +19,8 @@ from kernels import best_time, dgemm_rate
 from threadpoolctl import threadpool_limits
 
 from pvmc.ansatz.feedforward import FeedForward, FeedForwardState
-from pvmc.flips import FlipSets
 from pvmc.lattice import chain
+from pvmc.spins.flips import FlipSets
 
 
 @dataclass

@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 
 from pvmc.ansatz import RBM, hidden_units
 from pvmc.ansatz.rbm import RBMState
-from pvmc.flips import FlipSets
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
+from pvmc.spins.flips import FlipSets
 
 FLOPS = {("ratios", 1): 4, ("ratios", 2): 16, ("update", 1): 7, ("update", 2): 30}
 FLOPS |= {("products", planes): FLOPS["ratios", planes] for planes in (1, 2)}

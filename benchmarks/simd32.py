@@ -1,4 +1,4 @@
-"""Vectors of float32 in registers: what pvmc/ansatz/simd.py has for float64, as far as needed."""
+"""Vectors of float32 in registers: what pvmc/numerics/simd.py has for float64, as far as needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from pvmc.ansatz import simd
+from pvmc.numerics import simd
 
 LANES = 2 * simd.LANES
 """Numbers in a vector: as many bits as of float64."""

@@ -38,8 +38,8 @@ from simd32 import (
 from threadpoolctl import threadpool_limits
 
 from pvmc.ansatz import hidden_units
-from pvmc.ansatz.vector_math import aligned_empty
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
+from pvmc.numerics.special import aligned_empty
 
 WIDTH = 64
 HIDDEN = (160, 320)

@@ -17,7 +17,7 @@ from pvmc.errors import NumericalError
 from pvmc.estimators import LeakTest, Trial, estimate, reduce_moments
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, Node, SerialCommunicator
-from pvmc.rng import Stream, generator
+from pvmc.numerics.random import Stream, generator
 
 
 def compile_kernels(job: Job, state: State, comm: Communicator, node: Node) -> None:

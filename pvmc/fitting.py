@@ -22,8 +22,8 @@ from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, SerialCommunicator, describe_mpi, limit_threads
+from pvmc.numerics.random import Stream, generator
 from pvmc.recorder import describe
-from pvmc.rng import Stream, generator
 from pvmc.sampler import Metropolis, advance
 from pvmc.simulation import initial_parameters
 

@@ -14,7 +14,7 @@ from pvmc.config import KeyProblem
 from pvmc.errors import InputError, StorageError
 from pvmc.fit.data import from_file
 from pvmc.io.parameters import read_parameters
-from pvmc.sampler.start_file import read_arrays, read_configurations
+from pvmc.spins.files import read_arrays, read_configurations
 
 
 def check_parameters(source: str | None, ansatz: Ansatz | None) -> None:

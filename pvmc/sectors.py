@@ -198,8 +198,8 @@ class _Search:
         size = dimension(n_sites, magnetization)
         if known is not None or n_sites > LANCZOS_SITES or size > self._largest:
             return known
-        from pvmc.exact.basis import Basis
         from pvmc.exact.lanczos import ground_state  # scipy's sparse matrices: most runs need none
+        from pvmc.spins.basis import Basis
 
         basis = Basis.enumerate(n_sites, magnetization)
         return characters_of(ground_state(self._operator, basis)[1], basis, group)

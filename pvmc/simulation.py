@@ -22,9 +22,9 @@ from pvmc.guarded import Safety, Setback, guarded, packed, unpacked
 from pvmc.io.parameters import read_parameters
 from pvmc.job import Job
 from pvmc.mpi import Communicator, Node, block_range, limit_threads, node_of, oversubscription
+from pvmc.numerics.random import Stream, generator
 from pvmc.recorder import Desk, Recorder, RunRequest, warn
 from pvmc.resumption import resumed_state
-from pvmc.rng import Stream, generator
 from pvmc.runtime import (
     CheckpointPolicy,
     Convergence,

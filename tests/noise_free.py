@@ -13,10 +13,10 @@ import numpy.typing as npt
 from pvmc.ansatz import RBM
 from pvmc.driver import State, StepRecord, iterate
 from pvmc.estimators import Moments, Trial, estimate, reduce_moments
-from pvmc.exact.basis import Basis
 from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler.enumeration import Enumeration
+from pvmc.spins.basis import Basis
 from pvmc.sr import SRSpec
 from tests.helpers import (
     EnumeratedMoments,

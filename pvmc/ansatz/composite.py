@@ -14,7 +14,7 @@ import numpy as np
 
 from pvmc.ansatz.base import Booleans, Floats, Integers, Numbers, Spins, WaveFunction
 from pvmc.ansatz.fallback import BATCH, exponential, flipped_log_psi, log_ratio, may_flip
-from pvmc.flips import FlipSets
+from pvmc.spins.flips import FlipSets
 
 
 @dataclass(frozen=True, eq=False)

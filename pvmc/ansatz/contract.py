@@ -17,7 +17,7 @@ from pvmc.ansatz.base import Ansatz, Factors, Numbers, Spins, WaveFunction
 from pvmc.ansatz.factors import factor_rows_of, factors_of, multiplied_out, n_rows
 from pvmc.ansatz.fallback import Batched
 from pvmc.ansatz.symmetry import claimed_symmetry
-from pvmc.flips import FlipSets
+from pvmc.spins.flips import FlipSets
 
 WIDTH = 16
 """Walkers that are looked at."""

@@ -2,7 +2,7 @@
 
     O_{w_fi} = sum_g T_fg s[perm[g, i]]
 
-is a small matrix product for every walker.  LANES walkers (:mod:`pvmc.ansatz.simd`) go at a time, as the lanes of
+is a small matrix product for every walker.  LANES walkers (:mod:`pvmc.numerics.simd`) go at a time, as the lanes of
 vectors: their spins, and T of all features, stay in the cache.  Two rows of T meet eight sites at once, so that sixteen
 sums stay in registers while g runs over the group, and ten loads serve sixteen multiply-adds.  The two rows are the
 planes of a complex feature, or two real features.  A lane never meets another: bits depend neither on the width of the
@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pvmc.ansatz.base import Floats, Integers
-from pvmc.ansatz.simd import LANES, lanes_below, load, splat, store, store_alternately
-from pvmc.ansatz.vector_math import aligned_zeros
-from pvmc.kernels import inlined, kernel
+from pvmc.numerics.kernels import inlined, kernel
+from pvmc.numerics.simd import LANES, lanes_below, load, splat, store, store_alternately
+from pvmc.numerics.special import aligned_zeros
 
 Vector: TypeAlias = Any
 

@@ -26,7 +26,7 @@ import numpy as np
 from pvmc.ansatz.activations import activate
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
 from pvmc.ansatz.kernels import propose
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
 
 Net: TypeAlias = tuple[Floats, Integers, Floats, Floats, int, int, int]
 """first, layers, weights, biases, n_planes, G, widest: rows of the largest later layer or hidden one."""
@@ -108,7 +108,7 @@ def ratios(
         net: the wave function.
         spins: int8 (N, L).
         lookup: float64 (Q1 + P, L), belonging to the spins.
-        offsets, sites: the sets, as in :class:`pvmc.flips.FlipSets`.
+        offsets, sites: the sets, as in :class:`pvmc.spins.flips.FlipSets`.
         wanted: bool (n_flips, L).
         out: float64 (n_flips, L, P), written: 0 where not wanted; inf beyond the range of float64, never NaN.
     """

@@ -28,7 +28,8 @@ import numpy as np
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
 from pvmc.ansatz.hidden_units import complex_product, complex_total, filled_up, read_lookup, real_total, tile
 from pvmc.ansatz.kernels import line_up, pattern_exponentials, propose, relative_signs
-from pvmc.ansatz.simd import (
+from pvmc.numerics.kernels import inlined, kernel
+from pvmc.numerics.simd import (
     LANES,
     counted_exponents,
     inverse_power,
@@ -38,8 +39,7 @@ from pvmc.ansatz.simd import (
     store,
     total_count,
 )
-from pvmc.ansatz.vector_math import aligned_zeros, exponential, from_bits, sine_cosine_products
-from pvmc.kernels import inlined, kernel
+from pvmc.numerics.special import aligned_zeros, exponential, from_bits, sine_cosine_products
 
 VectorPair: TypeAlias = Any
 """Real and imaginary part."""
@@ -312,7 +312,7 @@ def ratios(
         reach: (N,), the largest 2 |Re W| of each site.
         spins: int8 (N, L).
         planes: p and q of these spins, float64 (2 n_planes M, L), see :func:`probabilities`.
-        offsets, sites: the sets, as in :class:`pvmc.flips.FlipSets`.
+        offsets, sites: the sets, as in :class:`pvmc.spins.flips.FlipSets`.
         wanted: bool (n_flips, L).
         out: float64 (n_flips, L, n_planes), written.
     """

@@ -15,7 +15,7 @@ import numpy as np
 
 from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.errors import InputError, NumericalError
-from pvmc.flips import FlipSets
+from pvmc.spins.flips import FlipSets
 
 BATCH = 4096
 """Configurations whose ln psi is asked for at once."""

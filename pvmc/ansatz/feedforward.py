@@ -26,12 +26,12 @@ from pvmc.ansatz.activations import Activation, activate, derivative
 from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.factors import outer, outer_rows
 from pvmc.ansatz.permutations import checked, inverted
-from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
-from pvmc.ansatz.vector_math import LARGEST_ANGLE
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
-from pvmc.flips import FlipSets
+from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
+from pvmc.numerics.special import LARGEST_ANGLE
+from pvmc.spins.flips import FlipSets
 
 WeightKind: TypeAlias = Literal["complex", "real", "amplitude_phase"]
 ActivationName: TypeAlias = Literal["lncosh", "tanh", "sigmoid", "softplus", "linear"]

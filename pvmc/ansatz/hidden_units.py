@@ -1,7 +1,7 @@
 """Compiled kernels over the hidden units of one walker of an RBM: the product that a ratio is, the update of T.
 
 What a flip does is explained in :mod:`pvmc.ansatz.kernels`, where these are called.  Hidden units go by vectors of
-LANES (:mod:`pvmc.ansatz.simd`), so that each walker costs only what it needs: no ratio where nothing is proposed, no
+LANES (:mod:`pvmc.numerics.simd`), so that each walker costs only what it needs: no ratio where nothing is proposed, no
 update where a proposal is rejected.  Rows are filled up to a multiple of LANES with units of T = 0, C = 1, S = 0, which
 change nothing.  Shapes, with ``size`` the filled-up number of hidden units:
 
@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pvmc.ansatz.base import Floats
-from pvmc.ansatz.simd import (
+from pvmc.numerics.kernels import inlined, kernel
+from pvmc.numerics.simd import (
     LANES,
     any_lane,
     first_lane,
@@ -33,8 +34,7 @@ from pvmc.ansatz.simd import (
     transpose_square,
     without,
 )
-from pvmc.ansatz.vector_math import aligned_zeros
-from pvmc.kernels import inlined, kernel
+from pvmc.numerics.special import aligned_zeros
 
 Vector: TypeAlias = Any
 VectorPair: TypeAlias = Any

@@ -21,7 +21,7 @@ from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.fallback import gaussian, require_finite
 from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.ansatz.symmetry import SymmetryGroup
-from pvmc.flips import FlipSets
+from pvmc.spins.flips import FlipSets
 
 
 def site_orbits(permutations: Integers) -> Integers:

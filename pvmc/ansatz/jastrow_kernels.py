@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pvmc.ansatz.base import Booleans, Floats, Integers, Numbers, Spins
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
 
 
 def to_planes(values: Numbers) -> Floats:

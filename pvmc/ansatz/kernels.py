@@ -40,8 +40,8 @@ from pvmc.ansatz.hidden_units import (
     update,
     write_lookup,
 )
-from pvmc.ansatz.simd import LANES, lanes_below, load, splat, store
-from pvmc.kernels import inlined, kernel
+from pvmc.numerics.kernels import inlined, kernel
+from pvmc.numerics.simd import LANES, lanes_below, load, splat, store
 
 LARGEST_LOG_RATIO = 300.0
 """Bound on |ln |ratio|| up to which plain products, and their squares, stay inside the range of float64."""
@@ -202,7 +202,7 @@ def ratios(
         table, visible, spins, lookup: see the top of this file.
         growth: (N,), bound on the change of ln |psi| by flipping the site.
         largest: bound that a set must keep.
-        offsets, sites: the sets, as in :class:`pvmc.flips.FlipSets`.
+        offsets, sites: the sets, as in :class:`pvmc.spins.flips.FlipSets`.
         wanted: bool (n_flips, L).
         out: float64 (n_flips, L, n_planes), written.
 

@@ -21,7 +21,7 @@ from pvmc.ansatz.fallback import gaussian, require_finite
 from pvmc.ansatz.jastrow import orbit_sums, site_orbits
 from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.ansatz.symmetry import SymmetryGroup
-from pvmc.flips import FlipSets
+from pvmc.spins.flips import FlipSets
 
 
 class MeanFieldSpec(AnsatzSection):

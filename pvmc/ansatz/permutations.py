@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pvmc.ansatz.base import Integers
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
 
 
 def checked(permutations: Integers) -> Integers:

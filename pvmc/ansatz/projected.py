@@ -26,7 +26,7 @@ from pvmc.ansatz.rbm import RBMState
 from pvmc.ansatz.section import AnsatzSection, refuse_start
 from pvmc.ansatz.symmetry import NoRepresentation, SymmetryGroup, claimed_symmetry
 from pvmc.config import KeyProblem, inside_key
-from pvmc.flips import FlipSets
+from pvmc.spins.flips import FlipSets
 
 if TYPE_CHECKING:
     from pvmc.ansatz import AnsatzSpec

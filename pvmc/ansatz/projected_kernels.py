@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pvmc.ansatz import hidden_units, kernels
 from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
 
 
 @kernel

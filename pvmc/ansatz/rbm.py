@@ -22,12 +22,12 @@ from pvmc.ansatz import correlation, dense_kernels, extended, kernels
 from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
 from pvmc.ansatz.factors import is_shorter, outer
 from pvmc.ansatz.permutations import checked, inverted
-from pvmc.ansatz.planes import joined_planes, plane_view, stacked_planes
 from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
-from pvmc.ansatz.vector_math import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
-from pvmc.flips import FlipSets
+from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
+from pvmc.numerics.special import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
+from pvmc.spins.flips import FlipSets
 
 LARGEST_NUMBER = 1e18
 """Of hidden units: beyond it their number is no integer of 64 bits."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pvmc.ansatz.base import Booleans, Floats, Integers, Numbers, Spins
-from pvmc.flips import FlipSets
+from pvmc.spins.flips import FlipSets
 
 
 def angles(weights: Numbers, biases: Numbers, spins: Spins) -> Numbers:

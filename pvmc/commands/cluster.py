@@ -61,7 +61,7 @@ def warmup(options: argparse.Namespace) -> int:
     """``pvmc warmup``."""
     from pvmc.compilation import all_jobs, start_compiler, warm_up
     from pvmc.job import load_job
-    from pvmc.kernels import kernel_directory
+    from pvmc.numerics.kernels import kernel_directory
 
     begin = time.perf_counter()
     start_compiler()
@@ -77,8 +77,8 @@ def warmup(options: argparse.Namespace) -> int:
 def info(options: argparse.Namespace) -> int:
     """``pvmc info``."""
     from pvmc.io import provenance
-    from pvmc.kernels import kernel_directory
     from pvmc.mpi import describe_mpi, describe_threads, node_of, world
+    from pvmc.numerics.kernels import kernel_directory
 
     comm = world()
     node = node_of(comm)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pvmc.ansatz.base import Booleans, Floats, Numbers
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
 
 
 class Vector:

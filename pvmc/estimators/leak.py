@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from pvmc.ansatz.base import Floats, Numbers, Spins, WaveFunction
 from pvmc.estimators.smeared import smeared_values
-from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator
-from pvmc.rng import Stream, generator
+from pvmc.numerics.exact_sums import sum_of_blocks
+from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Metropolis, Sampler, Smear, Walkers
 
 EPSILON = 0.5

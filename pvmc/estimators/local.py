@@ -16,9 +16,9 @@ from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.estimators.moment_matrix import MomentMatrix, NotFinite, OutOfRange, Reference
 from pvmc.estimators.smeared import Hidden, SmearedValues, smeared_values
-from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator
+from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Draws
 
 CHUNK_COLUMNS = 512

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import Floats, Integers, Numbers
-from pvmc.estimators.packed import add_product, zeros
-from pvmc.estimators.summation import add_rounded
-from pvmc.kernels import kernel
 from pvmc.mpi import Communicator
+from pvmc.numerics.exact_sums import add_rounded
+from pvmc.numerics.kernels import kernel
+from pvmc.numerics.packed import add_product, zeros
 
 BITS = 62
 """Of the int64 sums that may be used; one is the sign, one is room for rounding."""

@@ -15,9 +15,9 @@ from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.local import Batch, Kept
 from pvmc.estimators.rows import Rows
 from pvmc.estimators.statistics import EnergyStatistics, block_sums, energy_statistics, exact_statistics
-from pvmc.estimators.summation import sum_of_blocks
 from pvmc.estimators.trial import Trial
 from pvmc.mpi import Communicator
+from pvmc.numerics.exact_sums import sum_of_blocks
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import numpy as np
 from pvmc.ansatz.base import Floats, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.derivatives import Derivatives, Stored, Vector
-from pvmc.estimators.summation import BoundedSum, ExactSum, common_units, fixed_scale
 from pvmc.mpi import Communicator
+from pvmc.numerics.exact_sums import BoundedSum, ExactSum, common_units, fixed_scale
 
 ROUNDING = 512.0 * float(np.finfo(float).eps)
 """Relative error of a mean over configurations: a chunk of some hundreds is summed one after the other, and equal

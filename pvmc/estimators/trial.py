@@ -12,9 +12,9 @@ import numpy as np
 from pvmc.ansatz.base import Ansatz, Floats, Numbers, Spins, WaveFunction
 from pvmc.errors import on_every_rank
 from pvmc.estimators.local import Batch, local_energy
-from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator
+from pvmc.numerics.exact_sums import sum_of_blocks
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.exact.basis import Basis
 from pvmc.hamiltonians.operator import Operator
 from pvmc.hamiltonians.pairs import sign_of_ground_state
 from pvmc.hamiltonians.signs import is_stoquastic
+from pvmc.spins.basis import Basis
 
 if TYPE_CHECKING:  # it loads scipy's sparse matrices
     from pvmc.exact.sector import Symmetries

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvmc.exact.basis import Basis
 from pvmc.exact.bethe import heisenberg_chain_magnetizations
 from pvmc.hamiltonians.operator import Operator
 from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_rotation_invariant, pair_terms
+from pvmc.spins.basis import Basis
 
 SAME_LEVEL = 1e-9
 """Energies closer than this, relative to the bound on the width of the spectrum, are one level."""

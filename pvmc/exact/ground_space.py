@@ -12,10 +12,10 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from pvmc.errors import InputError, NumericalError
 from pvmc.exact import lanczos
-from pvmc.exact.basis import Basis
 from pvmc.exact.lanczos import in_own_unit, sparse_matrix
 from pvmc.exact.sector import Symmetries, sector_basis
 from pvmc.hamiltonians.operator import Operator
+from pvmc.spins.basis import Basis
 
 SAME_LEVEL = 1e-9
 """Energies closer than this, relative to the largest row sum of |H|, are one level."""

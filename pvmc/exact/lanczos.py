@@ -11,9 +11,9 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackError, eigsh
 
 from pvmc.errors import InputError, NumericalError
-from pvmc.exact.basis import Basis
-from pvmc.flips import FlipSets
 from pvmc.hamiltonians.operator import Operator
+from pvmc.spins.basis import Basis
+from pvmc.spins.flips import FlipSets
 
 CHUNK_ELEMENTS = 2**21
 """Matrix elements computed at a time, which bounds the memory beyond that of the matrix."""

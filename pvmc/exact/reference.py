@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import comb
 
-from pvmc.exact.basis import Basis
 from pvmc.exact.bethe import heisenberg_chain_energy
 from pvmc.exact.energy import Reference
 from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_energy
@@ -17,6 +16,7 @@ from pvmc.hamiltonians.ising import IsingSpec
 from pvmc.hamiltonians.j1j2 import J1J2Spec
 from pvmc.hamiltonians.long_range import HaldaneShastrySpec
 from pvmc.lattice import ChainSpec, LatticeSpec
+from pvmc.spins.basis import Basis
 
 AUTOMATIC_DIMENSION = 200_000
 """Largest Hilbert space that is diagonalised without being asked (20 sites at zero magnetisation; seconds)."""

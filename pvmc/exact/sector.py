@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from pvmc.exact.basis import MAX_SITES, Basis
 from pvmc.exact.energy import Reference
 from pvmc.exact.lanczos import lowest, sparse_matrix
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, dimension
 from pvmc.hamiltonians.operator import Operator
+from pvmc.spins.basis import MAX_SITES, Basis
 
 LARGEST_WORK = 4_000_000
 """Most pairs of a symmetry and a configuration that are listed."""

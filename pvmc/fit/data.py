@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pvmc.errors import InputError
 from pvmc.exact import Basis
-from pvmc.sampler.start_file import checked_configurations, read_arrays
+from pvmc.spins.files import checked_configurations, read_arrays
 
 Spins = npt.NDArray[np.int8]
 Weighting = Literal["target", "uniform"]

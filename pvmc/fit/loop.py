@@ -15,7 +15,7 @@ from pvmc.fit.cost import evaluate, gradient
 from pvmc.fit.data import DataSet
 from pvmc.fit.spec import FitSpec
 from pvmc.mpi import Communicator
-from pvmc.rng import Stream, generator
+from pvmc.numerics.random import Stream, generator
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.errors import InputError
-from pvmc.flips import FlipSets
 from pvmc.hamiltonians.columns import ROUNDING, Columns, Rows, X, Y, Z
 from pvmc.hamiltonians.pauli import PauliSum, label
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
+from pvmc.spins.flips import FlipSets
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 Numbers: TypeAlias = npt.NDArray[Any]

@@ -16,9 +16,9 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.flips import FlipSets
 from pvmc.hamiltonians.operator import Operator, SpinProducts
 from pvmc.hamiltonians.pauli import ROUNDING
+from pvmc.spins.flips import FlipSets
 
 Signs = npt.NDArray[np.int8]
 """+1 or -1 of each site (N,), or of each set of flipped sites (n_flips,)."""

@@ -8,10 +8,10 @@ from pvmc.ansatz.base import Floats, WaveFunction
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.statistics import exact_statistics
-from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
 from pvmc.measurement.observables import Observables
 from pvmc.mpi import Communicator
+from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Enumeration, Walkers
 
 

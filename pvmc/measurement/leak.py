@@ -16,7 +16,7 @@ from pvmc.io.schema import Quantity
 from pvmc.job import Job
 from pvmc.measurement.tally import Findings, Tally
 from pvmc.mpi import Communicator
-from pvmc.rng import Stream, generator
+from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Draw
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from pvmc.ansatz.base import Floats
-from pvmc.estimators.summation import sum_of_blocks
 from pvmc.mpi import Communicator
+from pvmc.numerics.exact_sums import sum_of_blocks
 
 Function = Callable[[Floats], Floats]
 """From means, float64 (q, ...), to numbers (...); may give NaN where it has none."""

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import Floats, Integers
-from pvmc.kernels import kernel
 from pvmc.lattice import Lattice
 from pvmc.lattice.images import minimum_image
+from pvmc.numerics.kernels import kernel
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import Booleans, Floats, Integers, WaveFunction
-from pvmc.flips import FlipSets
 from pvmc.hamiltonians import Operator
 from pvmc.measurement.pairs import Linear, PairOrbits, add_to_orbits, products
+from pvmc.spins.flips import FlipSets
 
 Spins = npt.NDArray[np.int8]
 

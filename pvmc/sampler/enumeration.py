@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz.base import WaveFunction
-from pvmc.exact.basis import Basis
 from pvmc.mpi import Communicator
 from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.walkers import Walkers
+from pvmc.spins.basis import Basis
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pvmc.ansatz.base import WaveFunction
 from pvmc.mpi import Communicator
-from pvmc.rng import Stream, generator
+from pvmc.numerics.random import Stream, generator
 from pvmc.sampler.growth import Growth
 from pvmc.sampler.moves import Moves
 from pvmc.sampler.reweighted import ReweightedWalk

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.config import KeyProblem, Section
-from pvmc.flips import FlipSets
 from pvmc.hamiltonians import Operator
 from pvmc.lattice import Lattice
+from pvmc.spins.flips import FlipSets
 
 
 class MoveWeights(Section):

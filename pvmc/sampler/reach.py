@@ -18,8 +18,8 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.exact.basis import MAX_SITES, Basis
 from pvmc.sampler.moves import Moves
+from pvmc.spins.basis import MAX_SITES, Basis
 
 LARGEST_GRAPH = 2**22
 """Most edges of a graph of configurations that is walked through: configurations times moves (a second)."""

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field
 
 from pvmc.config import KeyProblem, Section, check_all, raise_all
-from pvmc.exact.basis import MAX_SITES, Basis
 from pvmc.exact.ground_sector import automatic_magnetization
 from pvmc.hamiltonians import Operator
 from pvmc.lattice import Lattice, LatticeError
@@ -20,6 +19,7 @@ from pvmc.sampler.reach import Reach, reach
 from pvmc.sampler.smear import Smear
 from pvmc.sampler.tempering import TemperingSpec
 from pvmc.sampler.walkers import Ensemble
+from pvmc.spins.basis import MAX_SITES, Basis
 
 
 class MetropolisSpec(Section):

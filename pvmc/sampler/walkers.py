@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from pvmc.lattice import Lattice
 from pvmc.mpi import Communicator
-from pvmc.rng import Stream, generator
-from pvmc.sampler.start_file import read_configurations
+from pvmc.numerics.random import Stream, generator
+from pvmc.spins.files import read_configurations
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Ensemble:
         lattice: the lattice.
         kind: "random", "neel" or "file".
         magnetization: sum_i s_i that all have to keep, or None.
-        file: with "file", where the configurations are (see :mod:`pvmc.sampler.start_file`); walker w of all takes
+        file: with "file", where the configurations are (see :mod:`pvmc.spins.files`); walker w of all takes
             the row w modulo their number.
     """
 

@@ -12,7 +12,7 @@ from scipy.linalg import blas, get_lapack_funcs
 
 from pvmc.errors import NumericalError
 from pvmc.estimators.rows import ROUNDING
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
 
 Numbers = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

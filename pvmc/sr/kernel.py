@@ -16,8 +16,8 @@ import numpy.typing as npt
 from pvmc.errors import NumericalError
 from pvmc.estimators.derivatives import Factored, Vector
 from pvmc.estimators.rows import Rows
-from pvmc.estimators.triangle import TriangleSum
 from pvmc.mpi import block_range
+from pvmc.numerics.triangles import TriangleSum
 from pvmc.sr.dense import cholesky_solution
 
 Numbers = npt.NDArray[Any]

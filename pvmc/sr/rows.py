@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.estimators.rows import Rows
-from pvmc.estimators.summation import ExactSum
-from pvmc.estimators.triangle import TriangleSum
+from pvmc.numerics.exact_sums import ExactSum
+from pvmc.numerics.triangles import TriangleSum
 
 Numbers = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

@@ -14,7 +14,7 @@ from pvmc.compilation import run_kernels
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.job import Job
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.rng import Stream, generator
+from pvmc.numerics.random import Stream, generator
 from pvmc.simulation import initial_parameters, initial_state
 from pvmc.validation.check import Check, Outcome, Report
 from pvmc.validation.optimisation import FINAL, check_run

@@ -12,11 +12,11 @@ from scipy import sparse
 from pvmc.ansatz import WaveFunction
 from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.errors import InputError
-from pvmc.exact.basis import Basis
 from pvmc.exact.lanczos import lowest
 from pvmc.exact.sector import sector_basis
 from pvmc.hamiltonians import PauliSum
 from pvmc.job import Job
+from pvmc.spins.basis import Basis
 
 Numbers = npt.NDArray[Any]
 

@@ -13,7 +13,6 @@ import pytest
 from pvmc.ansatz import WaveFunction
 from pvmc.config import RawInput
 from pvmc.exact import Basis, ground_state
-from pvmc.flips import FlipSets
 from pvmc.io.measurement import Estimate
 from pvmc.io.reader import open_run
 from pvmc.job import Job, JobConfig, build_job
@@ -23,6 +22,7 @@ from pvmc.measurement.request import MeasureRequest
 from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
+from pvmc.spins.flips import FlipSets
 from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
 
 # <S_0 . S_r> of the periodic Heisenberg chain by exact diagonalisation, and 1/N^2 sum_ij (-1)^(i+j) <S_i . S_j>.

@@ -16,12 +16,12 @@ import pvmc.validation.variational as variational
 from pvmc.cli import main
 from pvmc.config import RawInput, to_toml
 from pvmc.errors import InputError
-from pvmc.exact.basis import Basis
 from pvmc.hamiltonians import Operator
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw
 from pvmc.sampler.metropolis import MetropolisWalk
+from pvmc.spins.basis import Basis
 from pvmc.sr import Reconfiguration, Schedule
 from pvmc.validation import Outcome, Report, validate_physics
 from pvmc.validation.optimisation import _judged

@@ -8,11 +8,11 @@ import pytest
 from pvmc.ansatz import WaveFunction
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.statistics import block_sums, energy_statistics
-from pvmc.estimators.summation import sum_of_blocks
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
+from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, start
 from tests.helpers import random_rbm
 

@@ -14,9 +14,9 @@ from pvmc.ansatz import RBM, AnsatzSpec, FeedForward, FeedForwardSpec, WaveFunct
 from pvmc.ansatz.activations import Activation, activate, derivative
 from pvmc.config import KeyProblem, RawInput, meaning, section_classes, to_toml, validate
 from pvmc.errors import InputError, NumericalError
-from pvmc.flips import FlipSets
 from pvmc.job import JobConfig, load_job
 from pvmc.lattice import chain
+from pvmc.spins.flips import FlipSets
 
 Numbers = npt.NDArray[Any]
 Spins = npt.NDArray[np.int8]

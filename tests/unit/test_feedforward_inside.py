@@ -13,8 +13,8 @@ from pvmc.ansatz.composite import move
 from pvmc.ansatz.contract import _OnlyLogPsi, check_ansatz, failed, table
 from pvmc.ansatz.feedforward import FeedForward
 from pvmc.ansatz.quantum_numbers import QuantumNumbers
-from pvmc.flips import FlipSets
 from pvmc.lattice import chain
+from pvmc.spins.flips import FlipSets
 
 RING = chain(6)
 FLIPS = FlipSets.from_lists([[i] for i in range(6)] + [[i, (i + 1) % 6] for i in range(6)] + [[0, 2, 3, 5]])

@@ -163,7 +163,7 @@ def test_the_walk_allows_what_the_order_allows() -> None:
         "pvmc.config": "",
         "pvmc.cli": "from pvmc import __version__\nfrom pvmc.lattice import chain",
         "pvmc.analysis.plots": "import matplotlib",
-        "pvmc.flips": "import io",
+        "pvmc.spins.flips": "import io",
         "pvmc.io.results": "",
         "pvmc.sampler.moves": "from .walkers import Walkers",
         "pvmc.sampler.walkers": "",

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pvmc.ansatz.permutations import checked, inverted
-from pvmc.flips import FlipSets
 from pvmc.lattice import Lattice, chain, cubic, honeycomb, rectangle
 from pvmc.lattice.permutations import closure
+from pvmc.spins.flips import FlipSets
 
 
 def products(generators: list[tuple[int, ...]], n_sites: int) -> list[tuple[int, ...]]:

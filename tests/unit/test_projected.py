@@ -12,8 +12,8 @@ from pvmc.ansatz.contract import _OnlyLogPsi, check_ansatz, failed, table
 from pvmc.ansatz.fallback import FormulaAnsatz
 from pvmc.ansatz.quantum_numbers import QuantumNumberError, QuantumNumbers, isometries, mirror
 from pvmc.ansatz.symmetry import NoRepresentation, SymmetryGroup
-from pvmc.flips import FlipSets
 from pvmc.lattice import Lattice, chain, rectangle
+from pvmc.spins.flips import FlipSets
 from tests.helpers import configurations, state_vector
 
 RING, SQUARE = chain(6), rectangle((3, 3))

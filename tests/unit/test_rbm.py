@@ -13,7 +13,7 @@ from pvmc.ansatz import kernels as fast
 from pvmc.ansatz.rbm import RBMState
 from pvmc.config import KeyProblem, meaning, section_classes
 from pvmc.errors import NumericalError
-from pvmc.flips import FlipSets
+from pvmc.spins.flips import FlipSets
 
 N_SITES, WIDTH = 6, 8
 DTYPES = [np.float64, np.complex128]

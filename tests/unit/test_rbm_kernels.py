@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.ansatz import correlation, extended, hidden_units, kernels, reference, simd
+from pvmc.ansatz import correlation, extended, hidden_units, kernels, reference
 from pvmc.ansatz.rbm import RBM, RBMState
-from pvmc.ansatz.vector_math import (
+from pvmc.numerics import simd
+from pvmc.numerics.kernels import kernel
+from pvmc.numerics.special import (
     LARGEST_ANGLE,
     expm1,
     exponential,
@@ -17,8 +19,7 @@ from pvmc.ansatz.vector_math import (
     sum_log_two_cosh,
     tanh_in_place,
 )
-from pvmc.flips import FlipSets
-from pvmc.kernels import kernel
+from pvmc.spins.flips import FlipSets
 
 WIDTH = 5  # no multiple of a vector
 DTYPES = [np.float64, np.complex128]

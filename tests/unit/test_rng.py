@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pvmc.rng import Stream, generator
+from pvmc.numerics.random import Stream, generator
 from tests.helpers import chi_square_p, two_sided
 
 LEVEL = 1e-3

@@ -19,7 +19,6 @@ from pvmc.analysis.symptom import Judged
 from pvmc.cli import main
 from pvmc.config import KeyProblem, RawInput, stored_tables, validate
 from pvmc.exact import Basis, ground_state
-from pvmc.flips import FlipSets
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.rotation import chosen_turn
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic, mean_amplitude, removing_signs
@@ -27,6 +26,7 @@ from pvmc.job import Job, JobConfig, build_job, load_job
 from pvmc.lattice import Lattice, chain, graph, honeycomb, rectangle, triangular
 from pvmc.measurement.frame import frame_signs
 from pvmc.notes import notes
+from pvmc.spins.flips import FlipSets
 from tests.helpers import compiled_matrix, random_strings
 
 N = 5

@@ -13,8 +13,8 @@ from pvmc.ansatz.contract import check_ansatz, failed, table
 from pvmc.ansatz.fallback import Batched, FormulaAnsatz, exponential
 from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.errors import NumericalError
-from pvmc.flips import FlipSets
 from pvmc.lattice import chain, rectangle
+from pvmc.spins.flips import FlipSets
 
 N_SITES, WIDTH = 6, 8
 DTYPES = [np.float64, np.complex128]

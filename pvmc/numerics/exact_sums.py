@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from pvmc.ansatz.base import Floats, Integers
-from pvmc.kernels import kernel
 from pvmc.mpi import Communicator
+from pvmc.numerics.kernels import kernel
 
 LIMB_BITS = 40
 """Quanta follow each other by this power of 2; a limb of a summand is below 2^40, so that 2^23 of them can be added."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import types
 from numba.extending import intrinsic
 
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]

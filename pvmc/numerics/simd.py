@@ -25,8 +25,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from pvmc.ansatz.vector_math import intrinsic_function
-from pvmc.kernels import whole_registers
+from pvmc.numerics.kernels import whole_registers
+from pvmc.numerics.special import intrinsic_function
 
 LANES = 8 if whole_registers() else 4
 """Numbers in a vector: 512 bits where the processor has them, else 256."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.linalg import blas
 
 from pvmc.ansatz.base import Floats, Numbers
-from pvmc.kernels import kernel
+from pvmc.numerics.kernels import kernel
 
 WHOLE = 1024
 """Largest size of a product that is made as a whole."""

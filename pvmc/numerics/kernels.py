@@ -26,7 +26,7 @@ import numpy as np
 from llvmlite import binding
 from numba.core import config as numba_config
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 PREFIX = "kernels-"
 """Start of the names of the directories; the digest follows."""
@@ -41,7 +41,7 @@ MARK_SECONDS = 600.0
 """Shortest time between two marks of use of a directory: ranks that start together do not all write."""
 
 _IMPORTS = (
-    b"\nfrom pvmc.kernels import ",
+    b"\nfrom pvmc.numerics.kernels import ",
     b"\nimport numba",
     b"\nfrom numba",
     b"\nimport llvmlite",

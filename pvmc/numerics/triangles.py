@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from pvmc.ansatz.base import Floats, Integers, Numbers
-from pvmc.estimators.packed import add_product, zeros
-from pvmc.estimators.summation import FIXED_BITS, SMALLEST_BOUND
-from pvmc.kernels import kernel
 from pvmc.mpi import Communicator
+from pvmc.numerics.exact_sums import FIXED_BITS, SMALLEST_BOUND
+from pvmc.numerics.kernels import kernel
+from pvmc.numerics.packed import add_product, zeros
 
 
 class TriangleSum:

@@ -1,0 +1,1 @@
+"""Spin configurations: enumerated bases, sets of flipped sites, files."""
