@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pvmc.analysis.digits import plain
 from pvmc.ansatz import RBM
-from pvmc.ansatz.base import Floats, WaveFunction
+from pvmc.ansatz.base import WaveFunction
 from pvmc.compilation import start_compiler
 from pvmc.config import to_toml
 from pvmc.errors import InputError
@@ -35,6 +35,7 @@ from pvmc.measurement.frozen import first_walkers, frozen, walk
 from pvmc.measurement.observables import Observables
 from pvmc.measurement.request import SEED_LIMIT
 from pvmc.mpi import Communicator, limit_threads
+from pvmc.numerics.arrays import Floats
 from pvmc.recorder import RunRequest, describe, job_sector, open_results, warn
 from pvmc.runtime import StuckWalkers, WalkerWatch, spectrum_bounds
 from pvmc.runtime.stuck_walkers import NOT_LOOKED

@@ -23,8 +23,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from pvmc.numerics.arrays import Floats
 from pvmc.numerics.kernels import inlined, kernel
-from pvmc.numerics.special import LN2_HIGH, LN2_LOW, SATURATED, Floats, bits_of, expm1, from_bits, sine_cosine_products
+from pvmc.numerics.special import LN2_HIGH, LN2_LOW, SATURATED, bits_of, expm1, from_bits, sine_cosine_products
 
 Pair: TypeAlias = tuple[float, float]
 """Real and imaginary part."""

@@ -23,16 +23,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
 
-Spins: TypeAlias = npt.NDArray[np.int8]
-Floats: TypeAlias = npt.NDArray[np.float64]
-Integers: TypeAlias = npt.NDArray[np.int64]
-Booleans: TypeAlias = npt.NDArray[np.bool_]
-Numbers: TypeAlias = npt.NDArray[Any]
-"""float64 or complex128, as the ``dtype`` of the ansatz or wave function says."""
 Blocks: TypeAlias = Mapping[str, tuple[slice, tuple[int, ...]]]
 Factors: TypeAlias = Sequence[tuple[Numbers, ...]]
 """Log-derivatives of L configurations in short: one entry per consecutive block of theta, in its order, covering it.

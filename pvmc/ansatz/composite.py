@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pvmc.ansatz.base import Booleans, Floats, Integers, Numbers, Spins, WaveFunction
+from pvmc.ansatz.base import WaveFunction
 from pvmc.ansatz.fallback import BATCH, exponential, flipped_log_psi, log_ratio, may_flip
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
 
 

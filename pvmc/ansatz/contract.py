@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Ansatz, Factors, Numbers, Spins, WaveFunction
+from pvmc.ansatz.base import Ansatz, Factors, WaveFunction
 from pvmc.ansatz.factors import factor_rows_of, factors_of, multiplied_out, n_rows
 from pvmc.ansatz.fallback import Batched
 from pvmc.ansatz.symmetry import claimed_symmetry
+from pvmc.numerics.arrays import Numbers, Spins
 from pvmc.spins.flips import FlipSets
 
 WIDTH = 16

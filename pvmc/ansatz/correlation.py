@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Integers
+from pvmc.numerics.arrays import Floats, Integers
 from pvmc.numerics.kernels import inlined, kernel
 from pvmc.numerics.simd import LANES, lanes_below, load, splat, store, store_alternately
 from pvmc.numerics.special import aligned_zeros

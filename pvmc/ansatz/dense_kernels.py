@@ -24,8 +24,8 @@ from typing import TypeAlias
 import numpy as np
 
 from pvmc.ansatz.activations import activate
-from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
 from pvmc.ansatz.kernels import propose
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
 
 Net: TypeAlias = tuple[Floats, Integers, Floats, Floats, int, int, int]

@@ -25,9 +25,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
 from pvmc.ansatz.hidden_units import complex_product, complex_total, filled_up, read_lookup, real_total, tile
 from pvmc.ansatz.kernels import line_up, pattern_exponentials, propose, relative_signs
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import inlined, kernel
 from pvmc.numerics.simd import (
     LANES,

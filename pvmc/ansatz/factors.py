@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Ansatz, Factors, Floats, Numbers, Spins
+from pvmc.ansatz.base import Ansatz, Factors
+from pvmc.numerics.arrays import Floats, Numbers, Spins
 
 
 def factors_of(psi: Any) -> Callable[[Spins, Floats], Factors] | None:

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.base import Blocks
 from pvmc.errors import InputError, NumericalError
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
 
 BATCH = 4096

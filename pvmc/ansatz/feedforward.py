@@ -23,12 +23,13 @@ from pydantic import Field
 
 from pvmc.ansatz import correlation, dense_kernels
 from pvmc.ansatz.activations import Activation, activate, derivative
-from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.base import Blocks, Factors
 from pvmc.ansatz.factors import outer, outer_rows
 from pvmc.ansatz.permutations import checked, inverted
 from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
 from pvmc.numerics.special import LARGEST_ANGLE
 from pvmc.spins.flips import FlipSets

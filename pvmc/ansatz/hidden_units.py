@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats
+from pvmc.numerics.arrays import Floats
 from pvmc.numerics.kernels import inlined, kernel
 from pvmc.numerics.simd import (
     LANES,

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Booleans, Floats, Integers, Numbers, Spins
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.numerics.kernels import kernel
 
 

@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
 from pvmc.ansatz.hidden_units import (
     VectorPair,
     complex_product,
@@ -40,6 +39,7 @@ from pvmc.ansatz.hidden_units import (
     update,
     write_lookup,
 )
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import inlined, kernel
 from pvmc.numerics.simd import LANES, lanes_below, load, splat, store
 

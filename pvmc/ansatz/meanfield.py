@@ -16,11 +16,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.ansatz import jastrow_kernels as kernels
-from pvmc.ansatz.base import Blocks, Booleans, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.base import Blocks
 from pvmc.ansatz.fallback import gaussian, require_finite
 from pvmc.ansatz.jastrow import orbit_sums, site_orbits
 from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.ansatz.symmetry import SymmetryGroup
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.ansatz.base import Integers
+from pvmc.numerics.arrays import Integers
 from pvmc.numerics.kernels import kernel
 
 

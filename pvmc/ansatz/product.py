@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from pvmc.ansatz.base import Ansatz, Blocks, Factors, Floats, Numbers, Spins
+from pvmc.ansatz.base import Ansatz, Blocks, Factors
 from pvmc.ansatz.composite import Composite, Part
 from pvmc.ansatz.factors import factor_rows_of, factors_of
 from pvmc.ansatz.fallback import require_finite
@@ -20,6 +20,7 @@ from pvmc.ansatz.quantum_numbers import Lattice
 from pvmc.ansatz.section import AnsatzSection, refuse_start
 from pvmc.ansatz.symmetry import SymmetryGroup, claimed_symmetry
 from pvmc.config import KeyProblem, inside_key
+from pvmc.numerics.arrays import Floats, Numbers, Spins
 
 if TYPE_CHECKING:
     from pvmc.ansatz import AnsatzSpec

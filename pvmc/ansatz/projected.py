@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pvmc.ansatz import projected_kernels, quantum_numbers
-from pvmc.ansatz.base import Ansatz, Blocks, Booleans, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.base import Ansatz, Blocks
 from pvmc.ansatz.composite import Composite, Part
 from pvmc.ansatz.fallback import exponential
 from pvmc.ansatz.quantum_numbers import QuantumNumberError, QuantumNumbers
@@ -26,6 +26,7 @@ from pvmc.ansatz.rbm import RBMState
 from pvmc.ansatz.section import AnsatzSection, refuse_start
 from pvmc.ansatz.symmetry import NoRepresentation, SymmetryGroup, claimed_symmetry
 from pvmc.config import KeyProblem, inside_key
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
 
 if TYPE_CHECKING:

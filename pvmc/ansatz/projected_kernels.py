@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.ansatz import hidden_units, kernels
-from pvmc.ansatz.base import Booleans, Floats, Integers, Spins
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
 
 

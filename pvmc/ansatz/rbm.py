@@ -19,12 +19,13 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.ansatz import correlation, dense_kernels, extended, kernels
-from pvmc.ansatz.base import Blocks, Booleans, Factors, Floats, Integers, Numbers, Spins
+from pvmc.ansatz.base import Blocks, Factors
 from pvmc.ansatz.factors import is_shorter, outer
 from pvmc.ansatz.permutations import checked, inverted
 from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
 from pvmc.numerics.special import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.spins.flips import FlipSets

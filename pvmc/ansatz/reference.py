@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.ansatz.base import Booleans, Floats, Integers, Numbers, Spins
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
 
 

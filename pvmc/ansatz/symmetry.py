@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Integers, Spins
+from pvmc.numerics.arrays import Integers, Spins
 
 CHARACTER_TOLERANCE = 1e-9
 """Characters that differ by more are different."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pvmc.ansatz.base import Booleans, Floats, Numbers
+from pvmc.numerics.arrays import Booleans, Floats, Numbers
 from pvmc.numerics.kernels import kernel
 
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Floats, Numbers, Spins, WaveFunction
+from pvmc.ansatz.base import WaveFunction
 from pvmc.estimators.smeared import smeared_values
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Numbers, Spins
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Metropolis, Sampler, Smear, Walkers

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Factors, Floats, Integers, Numbers, Spins, WaveFunction
+from pvmc.ansatz.base import Factors, WaveFunction
 from pvmc.ansatz.factors import factors_of
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
@@ -18,6 +18,7 @@ from pvmc.estimators.moment_matrix import MomentMatrix, NotFinite, OutOfRange, R
 from pvmc.estimators.smeared import Hidden, SmearedValues, smeared_values
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Draws
 

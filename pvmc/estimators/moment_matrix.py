@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Integers, Numbers
 from pvmc.numerics.exact_sums import add_rounded
 from pvmc.numerics.kernels import kernel
 from pvmc.numerics.packed import add_product, zeros

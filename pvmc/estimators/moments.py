@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.local import Batch, Kept
 from pvmc.estimators.rows import Rows
 from pvmc.estimators.statistics import EnergyStatistics, block_sums, energy_statistics, exact_statistics
 from pvmc.estimators.trial import Trial
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Numbers
 from pvmc.numerics.exact_sums import sum_of_blocks
 
 

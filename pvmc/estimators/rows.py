@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.derivatives import Derivatives, Stored, Vector
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Numbers
 from pvmc.numerics.exact_sums import BoundedSum, ExactSum, common_units, fixed_scale
 
 ROUNDING = 512.0 * float(np.finfo(float).eps)

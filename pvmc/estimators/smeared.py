@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Integers, Numbers, Spins, WaveFunction
+from pvmc.ansatz.base import WaveFunction
 from pvmc.ansatz.fallback import BATCH, exponential, flipped_log_psi
+from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import Smear
 
 NODE = 1e-100

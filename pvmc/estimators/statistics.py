@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Numbers
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Numbers
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.numerics.kernels import kernel
 from pvmc.statistics.chains import r_hat

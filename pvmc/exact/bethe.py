@@ -15,10 +15,10 @@ in r, and a uniform field h along z adds -h M/2 with M = N - 2 r.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve
 
 from pvmc.errors import InputError, NumericalError
+from pvmc.numerics.arrays import Floats
 
 MAX_ITERATIONS = 50
 TOLERANCE = 1e-14
@@ -26,8 +26,6 @@ TOLERANCE = 1e-14
 
 SAME_LEVEL = 1e-12
 """Energies closer than this, relative to N times the couplings, are one level."""
-
-Floats = npt.NDArray[np.float64]
 
 
 def heisenberg_chain_energy(n_sites: int, coupling: float = 1.0, magnetization: int = 0) -> float:

@@ -14,7 +14,6 @@ part of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +22,10 @@ from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.fit.data import DataSet
 from pvmc.mpi import Communicator, block_range
+from pvmc.numerics.arrays import Floats, Numbers
 
 WIDTH = 256
 """Configurations at a time, which bounds the memory of look-ups and derivatives."""
-
-Numbers = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from pvmc.errors import InputError
 from pvmc.exact import Basis
+from pvmc.numerics.arrays import Spins
 from pvmc.spins.files import checked_configurations, read_arrays
 
-Spins = npt.NDArray[np.int8]
 Weighting = Literal["target", "uniform"]
 
 SMALLEST_AMPLITUDE = 1e-12

@@ -10,10 +10,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Integers: TypeAlias = npt.NDArray[np.int64]
-Floats: TypeAlias = npt.NDArray[np.float64]
+from pvmc.numerics.arrays import Booleans, Floats, Integers
+
 Complexes: TypeAlias = npt.NDArray[np.complex128]
-Booleans: TypeAlias = npt.NDArray[np.bool_]
 
 LETTERS = "IXYZ"
 """A letter's number is its place here."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.config import KeyProblem, Section
-
-Floats = npt.NDArray[np.float64]
+from pvmc.numerics.arrays import Floats
 
 
 class RandomField(Section):

@@ -9,9 +9,7 @@ import numpy.typing as npt
 
 from pvmc.lattice import TOLERANCE, Lattice, LatticeError, minimum_image
 from pvmc.lattice.images import neighbouring_images, reduced
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from pvmc.numerics.arrays import Floats, Integers
 
 
 def images(lattice: Lattice, reach: int = 1) -> Floats:
@@ -37,7 +35,7 @@ def images(lattice: Lattice, reach: int = 1) -> Floats:
     return np.asarray(vectors[inside.all(axis=1)])
 
 
-def nearest_images(lattice: Lattice, pairs: Ints) -> tuple[Floats, Ints]:
+def nearest_images(lattice: Lattice, pairs: Integers) -> tuple[Floats, Integers]:
     """Vectors from i to every nearest image of j, for pairs (n, 2) of sites; several where images are equally near.
 
     Returns:
@@ -62,7 +60,7 @@ def nearest_images(lattice: Lattice, pairs: Ints) -> tuple[Floats, Ints]:
     return np.concatenate(vectors), np.concatenate(rows)
 
 
-def displacements(lattice: Lattice, pairs: Ints) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def displacements(lattice: Lattice, pairs: Integers) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Vectors from i to the nearest image of j, for pairs (n, 2) of sites.
 
     Returns:
@@ -76,7 +74,7 @@ def displacements(lattice: Lattice, pairs: Ints) -> tuple[Floats, npt.NDArray[np
     return vectors[: len(pairs)], np.bincount(rows, minlength=len(pairs)) == 1
 
 
-def distances(lattice: Lattice, pairs: Ints) -> Floats:
+def distances(lattice: Lattice, pairs: Integers) -> Floats:
     """Lengths of the displacements of pairs (n, 2), shape (n,).
 
     Raises:
@@ -89,12 +87,12 @@ def distances(lattice: Lattice, pairs: Ints) -> Floats:
     return lengths
 
 
-def all_pairs(lattice: Lattice) -> Ints:
+def all_pairs(lattice: Lattice) -> Integers:
     """All pairs i < j of sites in lexicographic order, int64 (N (N - 1) / 2, 2)."""
     return np.stack(np.triu_indices(lattice.n_sites, k=1), axis=1).astype(np.int64)
 
 
-def oriented_bonds(lattice: Lattice, shell: int = 1) -> Ints:
+def oriented_bonds(lattice: Lattice, shell: int = 1) -> Integers:
     """The bonds of a shell, each turned so that it points along the positive axes, int64 (n_bonds, 2).
 
     Those of a graph without positions point as its edges are listed.
@@ -122,7 +120,7 @@ def oriented_bonds(lattice: Lattice, shell: int = 1) -> Ints:
     return np.where((first < 0)[:, np.newaxis], bonds[:, ::-1], bonds)
 
 
-def bonds_by_direction(lattice: Lattice) -> list[tuple[float, Ints, Floats]]:
+def bonds_by_direction(lattice: Lattice) -> list[tuple[float, Integers, Floats]]:
     """The nearest-neighbour bonds grouped by their direction in the plane.
 
     Returns:

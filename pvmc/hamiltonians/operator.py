@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +23,10 @@ import numpy.typing as npt
 from pvmc.errors import InputError
 from pvmc.hamiltonians.columns import ROUNDING, Columns, Rows, X, Y, Z
 from pvmc.hamiltonians.pauli import PauliSum, label
+from pvmc.numerics.arrays import Integers, Numbers
 from pvmc.numerics.kernels import kernel
 from pvmc.spins.flips import FlipSets
 
-Integers: TypeAlias = npt.NDArray[np.int64]
-Numbers: TypeAlias = npt.NDArray[Any]
 """float64 or complex128."""
 
 

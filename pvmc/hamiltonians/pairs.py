@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.hamiltonians.operator import Integers, Operator, SpinProducts
+from pvmc.hamiltonians.operator import Operator, SpinProducts
 from pvmc.hamiltonians.pauli import ROUNDING
-
-Floats = npt.NDArray[np.float64]
+from pvmc.numerics.arrays import Floats, Integers
 
 
 @dataclass(frozen=True)

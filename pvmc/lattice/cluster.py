@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pvmc.lattice.images import TOLERANCE
 from pvmc.lattice.lattice import Lattice, LatticeError
 from pvmc.lattice.unit_cell import UnitCell, contains, generated
+from pvmc.numerics.arrays import Floats
 
 N_SHELLS = 3
 """Neighbour shells that are listed (fewer where a cluster has fewer)."""
@@ -29,7 +30,6 @@ _REACH = 5
 
 _LARGEST_BOX = 100 * MAX_SITES
 
-Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import numpy.typing as npt
+
+from pvmc.numerics.arrays import Floats
 
 TOLERANCE = 1e-6
 """Lengths, in units of the nearest-neighbour distance, that differ by less than this are equal."""
-
-Floats = npt.NDArray[np.float64]
 
 
 def reduced(periods: Floats) -> Floats:

@@ -12,8 +12,8 @@ from pvmc.config.words import one_of
 from pvmc.errors import InputError
 from pvmc.lattice.images import minimum_image
 from pvmc.lattice.permutations import closure, is_automorphism
+from pvmc.numerics.arrays import Floats
 
-Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 

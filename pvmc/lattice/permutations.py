@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from pvmc.numerics.arrays import Floats
+
 Ints = npt.NDArray[np.int64]
 
 

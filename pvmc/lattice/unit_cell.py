@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from pvmc.numerics.arrays import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics
 from pvmc.estimators.statistics import ratio, v_score
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Integers, Numbers
 from pvmc.statistics.chains import r_hat
 from pvmc.statistics.jackknife import leave_one_out_error
 from pvmc.statistics.thresholds import NO_SCATTER, rounding_of

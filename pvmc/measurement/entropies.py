@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Integers, WaveFunction
+from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
 from pvmc.measurement.renyi import Renyi2, region, renyi2_of_vector
 from pvmc.measurement.tally import Findings, Tally, exact_estimate
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Integers
 from pvmc.sampler import Draw
 from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, WaveFunction
+from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.statistics import exact_statistics
 from pvmc.hamiltonians import Operator
 from pvmc.measurement.observables import Observables
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Enumeration, Walkers
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats
 from pvmc.numerics.exact_sums import sum_of_blocks
 
 Function = Callable[[Floats], Floats]

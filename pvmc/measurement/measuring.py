@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pvmc.analysis.measured_warnings import outlier
 from pvmc.analysis.symptom import judged
-from pvmc.ansatz.base import Floats, WaveFunction
+from pvmc.ansatz.base import WaveFunction
 from pvmc.compilation import start_compiler
 from pvmc.errors import NumericalError
 from pvmc.estimators import EnergyStatistics, local_energy
@@ -34,6 +34,7 @@ from pvmc.measurement.observables import Observables
 from pvmc.measurement.request import Plan
 from pvmc.measurement.tally import Findings, Tally, restore_states, saved_states
 from pvmc.mpi import Communicator, block_range
+from pvmc.numerics.arrays import Floats
 from pvmc.recorder import warn
 from pvmc.runtime import CheckpointPolicy, StopReason, StopWatcher
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers

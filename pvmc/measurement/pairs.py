@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Floats, Integers
 from pvmc.lattice import Lattice
 from pvmc.lattice.images import minimum_image
+from pvmc.numerics.arrays import Floats, Integers
 from pvmc.numerics.kernels import kernel
 
 

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from pvmc.ansatz.base import Booleans, Floats, Integers, WaveFunction
+from pvmc.ansatz.base import WaveFunction
 from pvmc.hamiltonians import Operator
 from pvmc.measurement.pairs import Linear, PairOrbits, add_to_orbits, products
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.spins.flips import FlipSets
-
-Spins = npt.NDArray[np.int8]
 
 PAIRS_AT_ONCE = 2048
 """Pairs whose ratios are made in one go, so that memory does not grow with the square of the sites."""

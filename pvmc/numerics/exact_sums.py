@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Integers
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Integers
 from pvmc.numerics.kernels import kernel
 
 LIMB_BITS = 40

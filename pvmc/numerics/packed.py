@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import blas
 
-from pvmc.ansatz.base import Floats, Numbers
+from pvmc.numerics.arrays import Floats, Numbers
 from pvmc.numerics.kernels import kernel
 
 WHOLE = 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Numbers
+from pvmc.numerics.arrays import Floats, Numbers
 
 
 def stacked_planes(values: Numbers) -> Floats:

@@ -8,18 +8,15 @@ ln 2cosh below 1e-15 (relative where |theta| > 1), besides the rounding of a sum
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import types
 from numba.extending import intrinsic
 
+from pvmc.numerics.arrays import Floats, Integers, Numbers
 from pvmc.numerics.kernels import kernel
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Integers: TypeAlias = npt.NDArray[np.int64]
-Numbers: TypeAlias = npt.NDArray[Any]
 """float64 or complex128."""
 
 SATURATED = 20.0

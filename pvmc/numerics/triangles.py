@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Floats, Integers, Numbers
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Integers, Numbers
 from pvmc.numerics.exact_sums import FIXED_BITS, SMALLEST_BOUND
 from pvmc.numerics.kernels import kernel
 from pvmc.numerics.packed import add_product, zeros

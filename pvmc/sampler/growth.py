@@ -6,14 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.config import Section
+from pvmc.numerics.arrays import Floats
 from pvmc.statistics import mean
 from pvmc.statistics.thresholds import FALLING_ERRORS
-
-Floats = npt.NDArray[np.float64]
 
 
 class GrowthSpec(Section):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pvmc.ansatz.base import WaveFunction
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Floats, Spins
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler.growth import Growth
 from pvmc.sampler.moves import Moves
@@ -19,9 +20,6 @@ from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.smear import Smear, SmearedWalk
 from pvmc.sampler.tempering import Tempering
 from pvmc.sampler.walkers import Ensemble, Walkers
-
-Spins = npt.NDArray[np.int8]
-Floats = npt.NDArray[np.float64]
 
 STAGES = (Stream.SWEEPS, Stream.SECOND_SWEEPS, Stream.MEASUREMENT, Stream.SECOND_MEASUREMENT)
 """The random numbers of an iteration's first walk, of a second one, of a walk at parameters that stay, and of one of

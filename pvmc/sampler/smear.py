@@ -24,13 +24,11 @@ import numpy.typing as npt
 from pvmc.ansatz.base import WaveFunction
 from pvmc.ansatz.fallback import flip_columns
 from pvmc.hamiltonians import Operator
+from pvmc.numerics.arrays import Booleans, Spins
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.walkers import Walkers
 from pvmc.spins.basis import Basis
-
-Spins = npt.NDArray[np.int8]
-Booleans = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

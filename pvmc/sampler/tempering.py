@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.ansatz.base import WaveFunction
 from pvmc.config import Section
-
-Spins = npt.NDArray[np.int8]
-Floats = npt.NDArray[np.float64]
+from pvmc.numerics.arrays import Floats, Spins
 
 
 class TemperingSpec(Section):

@@ -12,11 +12,8 @@ from scipy.linalg import blas, get_lapack_funcs
 
 from pvmc.errors import NumericalError
 from pvmc.estimators.rows import ROUNDING
+from pvmc.numerics.arrays import Booleans, Floats, Numbers
 from pvmc.numerics.kernels import kernel
-
-Numbers = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
 
 SNR_POWER = 6
 """How sharply the filter of noise sets in (Schmitt & Heyl)."""

@@ -11,18 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pvmc.errors import NumericalError
 from pvmc.estimators.derivatives import Factored, Vector
 from pvmc.estimators.rows import Rows
 from pvmc.mpi import block_range
+from pvmc.numerics.arrays import Booleans, Floats, Numbers
 from pvmc.numerics.triangles import TriangleSum
 from pvmc.sr.dense import cholesky_solution
-
-Numbers = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
 
 PIECE = 256
 """Parameters whose columns travel, and are multiplied, in one go."""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.config import Section
 from pvmc.estimators.rows import Rows
-
-Numbers = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
+from pvmc.numerics.arrays import Booleans, Floats, Numbers
 
 MOST_RESTARTS = 3
 """Times that a solver goes on whose true residual is larger than the one that it reckons with."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from pvmc.config import Section
+from pvmc.numerics.arrays import Floats, Numbers
 from pvmc.sr.step import Memory
-
-Numbers = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 
 
 class MomentumSpec(Section):

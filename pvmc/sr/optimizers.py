@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from pvmc.numerics.arrays import Floats
 
 
 class Optimizer(Protocol):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, Trial
 from pvmc.mpi import Communicator
+from pvmc.numerics.arrays import Numbers
 from pvmc.sr import momentum
 from pvmc.sr.cost import SolverName
 from pvmc.sr.dense import DenseSystem, Noise, SpectralSystem
@@ -26,7 +26,6 @@ from pvmc.sr.system import Request, Solution, System, solved
 if TYPE_CHECKING:
     from pvmc.sr.spec import SRSpec
 
-Numbers = npt.NDArray[Any]
 
 SEARCHED = (0.5, 1.0, 2.0)
 """Factors of gamma that a line search looks at."""

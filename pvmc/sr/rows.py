@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pvmc.estimators.rows import Rows
+from pvmc.numerics.arrays import Floats, Numbers
 from pvmc.numerics.exact_sums import ExactSum
 from pvmc.numerics.triangles import TriangleSum
-
-Numbers = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 
 
 def tensor_of(rows: Rows) -> Numbers:

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from pvmc.errors import NumericalError
-
-Numbers = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
+from pvmc.numerics.arrays import Booleans, Floats, Numbers
 
 LARGER_SHIFTS = (1.0, 10.0, 100.0, 1000.0)
 """Factors of the shift that are tried until the step keeps to the largest angle."""

@@ -13,12 +13,11 @@ from pvmc.ansatz import WaveFunction
 from pvmc.estimators import estimate, reduce_moments
 from pvmc.job import Job
 from pvmc.mpi import Communicator, block_range
+from pvmc.numerics.arrays import Floats
 from pvmc.sampler import Metropolis, Samples, Walkers, advance
 from pvmc.statistics.thresholds import VALIDATED_ERRORS, VALIDATED_P, VALIDATED_ROUNDING
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
-
-Floats = npt.NDArray[np.float64]
 
 DRAWS = 16_384
 """Configurations that are compared with |psi|^p, at least."""

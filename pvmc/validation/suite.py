@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pvmc.compilation import run_kernels
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.job import Job
 from pvmc.mpi import Communicator, SerialCommunicator
+from pvmc.numerics.arrays import Numbers
 from pvmc.numerics.random import Stream, generator
 from pvmc.simulation import initial_parameters, initial_state
 from pvmc.validation.check import Check, Outcome, Report
@@ -21,8 +20,6 @@ from pvmc.validation.optimisation import FINAL, check_run
 from pvmc.validation.sampling import DISTRIBUTION, check_sampling
 from pvmc.validation.system import ExactSystem, require_small
 from pvmc.validation.variational import POINTWISE, Point
-
-Numbers = npt.NDArray[Any]
 
 NOISE = 0.03
 """Standard deviation of what is added to the initial parameters, so that none of them is zero."""

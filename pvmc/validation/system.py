@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from pvmc.ansatz import WaveFunction
@@ -16,9 +14,8 @@ from pvmc.exact.lanczos import lowest
 from pvmc.exact.sector import sector_basis
 from pvmc.hamiltonians import PauliSum
 from pvmc.job import Job
+from pvmc.numerics.arrays import Numbers
 from pvmc.spins.basis import Basis
-
-Numbers = npt.NDArray[Any]
 
 LARGEST = 16
 """Most sites that are validated."""

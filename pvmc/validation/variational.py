@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from pvmc.ansatz import WaveFunction
 from pvmc.estimators import Moments, estimate, local_energy, reduce_moments
 from pvmc.job import Job
 from pvmc.mpi import SerialCommunicator
+from pvmc.numerics.arrays import Numbers
 from pvmc.sampler import Enumeration
 from pvmc.sr import Step
 from pvmc.statistics.thresholds import (
@@ -25,8 +25,6 @@ from pvmc.statistics.thresholds import (
 )
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
-
-Numbers = npt.NDArray[Any]
 
 CHUNK = 4096
 """Configurations whose local energies and log-derivatives are computed at a time."""

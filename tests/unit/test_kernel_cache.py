@@ -75,17 +75,17 @@ def test_all_that_kernels_use_is_in_the_digest() -> None:
 
 
 def test_a_changed_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
-    """softplus(1) = ln(1 + e) of the activations calls expm1 of vector_math; here 1 is added to expm1.
+    """softplus(1) = ln(1 + e) of the activations calls expm1 of numerics.special; here 1 is added to expm1.
 
     numba alone keeps the old value: the file of softplus is as it was.
     """
-    ansatz = tmp_path / "pvmc" / "ansatz"
-    ansatz.mkdir(parents=True)
-    for package in (tmp_path / "pvmc", ansatz):
+    copy = tmp_path / "pvmc"
+    for name in ("numerics/kernels.py", "numerics/arrays.py", "numerics/special.py", "ansatz/activations.py"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PACKAGE / name, copy / name)
+    for package in (copy, copy / "numerics", copy / "ansatz"):
         (package / "__init__.py").touch()  # all the rest of pvmc is not needed
-    shutil.copy(PACKAGE / "kernels.py", tmp_path / "pvmc")
-    for name in ("activations.py", "vector_math.py"):
-        shutil.copy(PACKAGE / "ansatz" / name, ansatz)
+    special = copy / "numerics" / "special.py"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "chosen")}
     environment.pop("PVMC_CACHE_DIR", None)
 
@@ -96,11 +96,11 @@ def test_a_changed_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> No
         return float(done.stdout)
 
     assert softplus() == pytest.approx(1.3132616875182228, rel=1e-14)
-    text = (ansatz / "vector_math.py").read_text(encoding="utf-8")
+    text = special.read_text(encoding="utf-8")
     start = text.index("def expm1")
     changed = text[start:].replace("    return ", "    return 1.0 + ")
     assert changed != text[start:]
-    (ansatz / "vector_math.py").write_text(text[:start] + changed, encoding="utf-8")
+    special.write_text(text[:start] + changed, encoding="utf-8")
     new = softplus()
     assert abs(new - 1.3132616875182228) > 0.1, "the new expm1 is in it"
     assert len(list((tmp_path / "chosen").glob(f"{PREFIX}*"))) == 2, "the user's directory holds both"
