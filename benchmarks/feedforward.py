@@ -18,9 +18,9 @@ import numpy.typing as npt
 from kernels import best_time, dgemm_rate
 from threadpoolctl import threadpool_limits
 
-from pvmc.ansatz.feedforward import FeedForward, FeedForwardState
 from pvmc.lattice import chain
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions.feedforward import FeedForward, FeedForwardState
 
 
 @dataclass

@@ -2,9 +2,9 @@
 
     python benchmarks/single_precision.py
 
-The kernels of pvmc/ansatz/hidden_units.py beside copies of them in float32, on one core, 64 walkers; and the gain of a
-whole iteration, by the share that these kernels have in it.  pvmc has no such option: this says whether it should.
-"""
+The kernels of pvmc/wavefunctions/hidden_units.py beside copies of them in float32, on one core, 64 walkers; and the
+gain of a whole iteration, by the share that these kernels have in it.  pvmc has no such option: this says whether it
+should."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from simd32 import (
 )
 from threadpoolctl import threadpool_limits
 
-from pvmc.ansatz import hidden_units
 from pvmc.numerics.kernels import kernel
 from pvmc.numerics.special import aligned_empty
+from pvmc.wavefunctions import hidden_units
 
 WIDTH = 64
 HIDDEN = (160, 320)

@@ -30,7 +30,6 @@ from page import table
 from solver_problem import Complex, Problem
 from threadpoolctl import threadpool_limits
 
-from pvmc.ansatz import RBM, WaveFunction
 from pvmc.estimators import Moments, Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.estimators.local import Chunk, collect
@@ -38,6 +37,7 @@ from pvmc.estimators.statistics import exact_statistics
 from pvmc.mpi import SerialCommunicator
 from pvmc.sr import Reconfiguration, Schedule, SRSpec
 from pvmc.sr.krylov import KrylovSpec
+from pvmc.wavefunctions import RBM, WaveFunction
 
 SAMPLES = 1024
 REPEATS = 5

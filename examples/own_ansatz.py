@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.symmetry import SymmetryGroup
+from pvmc.wavefunctions.symmetry import SymmetryGroup
 
 
 class Plaquettes:

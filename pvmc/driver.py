@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Ansatz
 from pvmc.errors import on_every_rank
 from pvmc.estimators import Batch, EnergyStatistics, Leak, LeakTest, Moments, Trial, estimate, reduce_moments
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
 from pvmc.sr import CALM, Caution, Memory, Solver, Step
+from pvmc.wavefunctions.base import Ansatz
 
 PHASES = ("sampling", "local_energies", "derivatives", "products", "reducing", "solving")
 """What an iteration does: Metropolis steps, local energies, log-derivatives, the products of their rows in S and F,

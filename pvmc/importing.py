@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.analysis.digits import plain
-from pvmc.ansatz import RBM
-from pvmc.ansatz.base import WaveFunction
 from pvmc.compilation import start_compiler
 from pvmc.config import to_toml
 from pvmc.errors import InputError
@@ -42,6 +40,8 @@ from pvmc.runtime.stuck_walkers import NOT_LOOKED
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Sampler, Walkers
 from pvmc.simulation import require_blocks
 from pvmc.statistics.thresholds import STUCK_IN_A_ROW, error_scale, r_hat_limit
+from pvmc.wavefunctions import RBM
+from pvmc.wavefunctions.base import WaveFunction
 
 BATCHES = 2 * STUCK_IN_A_ROW
 """Sets of ``sampler.samples`` configurations for the energy: enough to tell walkers that are stuck."""

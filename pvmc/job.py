@@ -11,9 +11,6 @@ import numpy as np
 from pydantic import Field
 
 from pvmc import named_files
-from pvmc.ansatz import AnsatzSpec, ProductSpec, ProjectedSpec
-from pvmc.ansatz.base import Ansatz
-from pvmc.ansatz.section import symmetry_problem
 from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sections_of, to_toml, validate
 from pvmc.fit import FitSpec
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers, check_terms
@@ -22,6 +19,9 @@ from pvmc.mpi import bytes_in_words, usable_memory
 from pvmc.runtime import CheckpointSpec, ConvergenceSpec, TimeSpec
 from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
 from pvmc.sr import Choice, Sizes, Solver, SRSpec, resolve
+from pvmc.wavefunctions import AnsatzSpec, ProductSpec, ProjectedSpec
+from pvmc.wavefunctions.base import Ansatz
+from pvmc.wavefunctions.section import symmetry_problem
 
 SEED_LIMIT = 2**63
 """Seeds are smaller."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pvmc.ansatz.base import Ansatz
 from pvmc.config import KeyProblem
 from pvmc.errors import InputError, StorageError
 from pvmc.fit.data import from_file
 from pvmc.io.parameters import read_parameters
 from pvmc.spins.files import read_arrays, read_configurations
+from pvmc.wavefunctions.base import Ansatz
 
 
 def check_parameters(source: str | None, ansatz: Ansatz | None) -> None:

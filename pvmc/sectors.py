@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvmc.ansatz import Projected
-from pvmc.ansatz.quantum_numbers import order
-from pvmc.ansatz.symmetry import SymmetryGroup, claimed_symmetry
 from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.exact import Reference, find_reference
@@ -20,6 +17,9 @@ from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.hamiltonians.pairs import is_rotation_invariant
 from pvmc.job import Job, build_job
 from pvmc.sampler import MetropolisSpec
+from pvmc.wavefunctions import Projected
+from pvmc.wavefunctions.quantum_numbers import order
+from pvmc.wavefunctions.symmetry import SymmetryGroup, claimed_symmetry
 
 VALIDATED_DIMENSION = 50_000
 """Largest Hilbert space that is diagonalised for an input that is only looked at (a second)."""

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc import sampler
-from pvmc.ansatz.composite import nodes
 from pvmc.compilation import compile_kernels
 from pvmc.config import shown
 from pvmc.driver import State
@@ -37,6 +36,7 @@ from pvmc.runtime import (
     spectrum_bounds,
 )
 from pvmc.starts import best_start
+from pvmc.wavefunctions.composite import nodes
 
 RANDOM_WALKERS = 256
 """Configurations of a rank that are looked at, besides its walkers, for one where psi is not zero."""

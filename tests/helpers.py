@@ -18,12 +18,12 @@ import numpy.typing as npt
 import pytest
 from scipy import sparse, stats
 
-from pvmc.ansatz import RBM, WaveFunction
 from pvmc.estimators import Batch, EnergyStatistics, Moments, local_energy
 from pvmc.estimators.local import Chunk, collect
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
+from pvmc.wavefunctions import RBM, WaveFunction
 
 Numbers = npt.NDArray[Any]
 Spins = npt.NDArray[np.int8]

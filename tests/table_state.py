@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.fallback import Batched
 from pvmc.exact import Basis
 from pvmc.sampler import Draw
+from pvmc.wavefunctions.fallback import Batched
 
 Numbers = npt.NDArray[Any]
 Spins = npt.NDArray[np.int8]

@@ -9,11 +9,11 @@ from pvmc.errors import InputError
 
 def exact(options: argparse.Namespace) -> int:
     """``pvmc exact``."""
-    from pvmc.ansatz import Projected
     from pvmc.config import read_input
     from pvmc.exact.reference import LANCZOS_SITES
     from pvmc.job import load_job
     from pvmc.sectors import exact_answer
+    from pvmc.wavefunctions import Projected
 
     job = load_job(options.config, options.set)
     config = job.config
@@ -39,10 +39,10 @@ def exact(options: argparse.Namespace) -> int:
 
 def check_ansatz(options: argparse.Namespace) -> int:
     """``pvmc check-ansatz``."""
-    from pvmc.ansatz.contract import check_ansatz, failed, table
     from pvmc.errors import InputError
     from pvmc.job import load_job
     from pvmc.recorder import describe
+    from pvmc.wavefunctions.contract import check_ansatz, failed, table
 
     job = load_job(options.config, options.set)
     checks = check_ansatz(job.ansatz, job.config.run.seed)

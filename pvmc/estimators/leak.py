@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.estimators.smeared import smeared_values
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator
@@ -26,6 +25,7 @@ from pvmc.numerics.arrays import Floats, Numbers, Spins
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Metropolis, Sampler, Smear, Walkers
+from pvmc.wavefunctions.base import WaveFunction
 
 EPSILON = 0.5
 """eps of the leak test: half of the configurations are moved, for all that is looked for is where moves lead."""

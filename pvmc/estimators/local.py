@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Factors, WaveFunction
-from pvmc.ansatz.factors import factors_of
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.estimators.moment_matrix import MomentMatrix, NotFinite, OutOfRange, Reference
@@ -21,6 +19,8 @@ from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Draws
+from pvmc.wavefunctions.base import Factors, WaveFunction
+from pvmc.wavefunctions.factors import factors_of
 
 CHUNK_COLUMNS = 512
 """Configurations in a chunk: draws of one block, enough for a fast product and few enough for the cache."""

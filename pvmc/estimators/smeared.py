@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvmc.ansatz.base import WaveFunction
-from pvmc.ansatz.fallback import BATCH, exponential, flipped_log_psi
 from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import Smear
+from pvmc.wavefunctions.base import WaveFunction
+from pvmc.wavefunctions.fallback import BATCH, exponential, flipped_log_psi
 
 NODE = 1e-100
 """|psi| / sqrt(q) below which psi counts as zero: its square, and the square of its inverse, are still numbers."""

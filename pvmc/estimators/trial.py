@@ -9,13 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
-from pvmc.ansatz.base import Ansatz, WaveFunction
 from pvmc.errors import on_every_rank
 from pvmc.estimators.local import Batch, local_energy
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Numbers, Spins
 from pvmc.numerics.exact_sums import sum_of_blocks
+from pvmc.wavefunctions.base import Ansatz, WaveFunction
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.fit.data import DataSet
 from pvmc.mpi import Communicator, block_range
 from pvmc.numerics.arrays import Floats, Numbers
+from pvmc.wavefunctions.base import WaveFunction
 
 WIDTH = 256
 """Configurations at a time, which bounds the memory of look-ups and derivatives."""

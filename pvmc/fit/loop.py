@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import Ansatz
 from pvmc.fit.cost import evaluate, gradient
 from pvmc.fit.data import DataSet
 from pvmc.fit.spec import FitSpec
 from pvmc.mpi import Communicator
 from pvmc.numerics.random import Stream, generator
+from pvmc.wavefunctions.base import Ansatz
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pvmc.ansatz import RBM
-from pvmc.ansatz.base import Ansatz
 from pvmc.errors import InputError
+from pvmc.wavefunctions import RBM
+from pvmc.wavefunctions.base import Ansatz
 
 Numbers = NDArray[Any]
 

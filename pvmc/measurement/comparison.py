@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.config import validate
 from pvmc.errors import InputError
 from pvmc.exact import Basis
@@ -26,6 +25,7 @@ from pvmc.measurement.tally import Findings, Tally, exact_estimate
 from pvmc.mpi import Communicator
 from pvmc.sampler import SECOND_FROZEN_STAGE, Draw, MetropolisSpec, Walkers
 from pvmc.statistics.thresholds import LARGEST_NORM_DEVIATION
+from pvmc.wavefunctions.base import WaveFunction
 
 FIDELITY = "fidelity:"
 """Begins the observable on the command line, ``fidelity:[NAME=]RUN[@ITERATION]``."""

@@ -7,10 +7,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.fallback import BATCH
 from pvmc.errors import NumericalError
 from pvmc.exact import Basis
 from pvmc.numerics.arrays import Integers, Numbers, Spins
+from pvmc.wavefunctions.fallback import BATCH
 
 
 class LogPsi(Protocol):

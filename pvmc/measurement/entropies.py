@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
@@ -19,6 +18,7 @@ from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Integers
 from pvmc.sampler import Draw
 from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
+from pvmc.wavefunctions.base import WaveFunction
 
 RENYI = "renyi2"
 """The observable on the command line, alone or as ``renyi2:REGION``; name of the estimate."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.statistics import exact_statistics
@@ -14,6 +13,7 @@ from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Enumeration, Walkers
+from pvmc.wavefunctions.base import WaveFunction
 
 
 def enumerated(

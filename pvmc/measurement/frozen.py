@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.config import RawInput, stored_tables
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import latest_checkpoint
@@ -19,6 +18,7 @@ from pvmc.io.parameters import SavedParameters
 from pvmc.io.reader import open_run
 from pvmc.mpi import Communicator, block_range
 from pvmc.sampler import Enumeration, Metropolis, Sampler, Walk, Walkers
+from pvmc.wavefunctions.base import WaveFunction
 
 BURN_IN_FACTOR = 10
 """Sweeps before the first draw, in units of ``sampler.burn_in``: parameters that stay deserve more than a start."""

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.estimators.leak import QUANTITIES, leak_of, look, smear_of
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
@@ -18,6 +17,7 @@ from pvmc.measurement.tally import Findings, Tally
 from pvmc.mpi import Communicator
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Draw
+from pvmc.wavefunctions.base import WaveFunction
 
 
 class LeakTally(Tally):

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from pvmc.analysis.measured_warnings import outlier
 from pvmc.analysis.symptom import judged
-from pvmc.ansatz.base import WaveFunction
 from pvmc.compilation import start_compiler
 from pvmc.errors import NumericalError
 from pvmc.estimators import EnergyStatistics, local_energy
@@ -39,6 +38,7 @@ from pvmc.recorder import warn
 from pvmc.runtime import CheckpointPolicy, StopReason, StopWatcher
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
 from pvmc.statistics.thresholds import LARGEST_R_HAT
+from pvmc.wavefunctions.base import WaveFunction
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.config import KeyProblem
 from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator, PauliSum
@@ -25,6 +24,7 @@ from pvmc.measurement.overlap import OVERLAP, is_small
 from pvmc.measurement.pairs import Linear, PairOrbits
 from pvmc.measurement.values import OperatorValues, PairValues, SiteValues
 from pvmc.numerics.arrays import Floats
+from pvmc.wavefunctions.base import WaveFunction
 
 NAMES = ("energy", "magnetization", "correlations", "structure_factor", "staggered", RENYI, OVERLAP)
 """Names on the command line; the energy, its variance and the V-score are measured in any case."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz import Projected
-from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.exact.ground_space import ground_space
@@ -22,6 +20,8 @@ from pvmc.measurement.tally import Findings, Tally, exact_estimate
 from pvmc.mpi import Communicator
 from pvmc.recorder import warn
 from pvmc.sectors import sector_of
+from pvmc.wavefunctions import Projected
+from pvmc.wavefunctions.base import WaveFunction
 
 OVERLAP = "overlap"
 """The observable on the command line; name of the estimate."""

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.fallback import exponential
 from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.measurement.dense import LogPsi, amplitude_matrix, batched_log_psi
@@ -26,6 +25,7 @@ from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import Draw
 from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
+from pvmc.wavefunctions.fallback import exponential
 
 
 @dataclass(frozen=True)

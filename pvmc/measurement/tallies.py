@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.errors import InputError
 from pvmc.job import Job
 from pvmc.measurement.comparison import FIDELITY, OtherState, compare
@@ -16,6 +15,7 @@ from pvmc.measurement.overlap import OVERLAP, overlap_of
 from pvmc.measurement.tally import Tally
 from pvmc.mpi import Communicator, block_range
 from pvmc.recorder import warn
+from pvmc.wavefunctions.base import WaveFunction
 
 
 def read_others(names: Sequence[str]) -> dict[str, FrozenState]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats
 from pvmc.sampler import Draw
+from pvmc.wavefunctions.base import WaveFunction
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.hamiltonians import Operator
 from pvmc.measurement.pairs import Linear, PairOrbits, add_to_orbits, products
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions.base import WaveFunction
 
 PAIRS_AT_ONCE = 2048
 """Pairs whose ratios are made in one go, so that memory does not grow with the square of the sites."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.mpi import Communicator
 from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.walkers import Walkers
 from pvmc.spins.basis import Basis
+from pvmc.wavefunctions.base import WaveFunction
 
 
 @dataclass(frozen=True)

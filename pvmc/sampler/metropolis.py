@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Spins
 from pvmc.numerics.random import Stream, generator
@@ -20,6 +19,7 @@ from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.smear import Smear, SmearedWalk
 from pvmc.sampler.tempering import Tempering
 from pvmc.sampler.walkers import Ensemble, Walkers
+from pvmc.wavefunctions.base import WaveFunction
 
 STAGES = (Stream.SWEEPS, Stream.SECOND_SWEEPS, Stream.MEASUREMENT, Stream.SECOND_MEASUREMENT)
 """The random numbers of an iteration's first walk, of a second one, of a walk at parameters that stay, and of one of

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.walkers import Walkers
+from pvmc.wavefunctions.base import WaveFunction
 
 
 class ReweightedWalk(Walk):

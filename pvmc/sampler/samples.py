@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.mpi import Communicator
 from pvmc.sampler.growth import Growth
 from pvmc.sampler.walkers import Walkers
+from pvmc.wavefunctions.base import WaveFunction
 
 if TYPE_CHECKING:
     from pvmc.sampler.smear import Smear

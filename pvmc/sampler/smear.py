@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.base import WaveFunction
-from pvmc.ansatz.fallback import flip_columns
 from pvmc.hamiltonians import Operator
 from pvmc.numerics.arrays import Booleans, Spins
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.walkers import Walkers
 from pvmc.spins.basis import Basis
+from pvmc.wavefunctions.base import WaveFunction
+from pvmc.wavefunctions.fallback import flip_columns
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from pydantic import Field
 
-from pvmc.ansatz.base import WaveFunction
 from pvmc.config import Section
 from pvmc.numerics.arrays import Floats, Spins
+from pvmc.wavefunctions.base import WaveFunction
 
 
 class TemperingSpec(Section):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvmc.ansatz.base import Ansatz
 from pvmc.estimators.local import CHUNK_COLUMNS
 from pvmc.sampler import Sampler
+from pvmc.wavefunctions.base import Ansatz
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from pvmc.ansatz import WaveFunction
 from pvmc.estimators import estimate, reduce_moments
 from pvmc.job import Job
 from pvmc.mpi import Communicator, block_range
@@ -18,6 +17,7 @@ from pvmc.sampler import Metropolis, Samples, Walkers, advance
 from pvmc.statistics.thresholds import VALIDATED_ERRORS, VALIDATED_P, VALIDATED_ROUNDING
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
+from pvmc.wavefunctions import WaveFunction
 
 DRAWS = 16_384
 """Configurations that are compared with |psi|^p, at least."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pvmc.ansatz import WaveFunction
-from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.errors import InputError
 from pvmc.exact.lanczos import lowest
 from pvmc.exact.sector import sector_basis
@@ -16,6 +14,8 @@ from pvmc.hamiltonians import PauliSum
 from pvmc.job import Job
 from pvmc.numerics.arrays import Numbers
 from pvmc.spins.basis import Basis
+from pvmc.wavefunctions import WaveFunction
+from pvmc.wavefunctions.symmetry import claimed_symmetry
 
 LARGEST = 16
 """Most sites that are validated."""

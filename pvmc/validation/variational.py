@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz import WaveFunction
 from pvmc.estimators import Moments, estimate, local_energy, reduce_moments
 from pvmc.job import Job
 from pvmc.mpi import SerialCommunicator
@@ -25,6 +24,7 @@ from pvmc.statistics.thresholds import (
 )
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
+from pvmc.wavefunctions import WaveFunction
 
 CHUNK = 4096
 """Configurations whose local energies and log-derivatives are computed at a time."""

@@ -18,13 +18,13 @@ import pytest
 from pvmc.analysis.digits import plain, with_error
 from pvmc.analysis.features import centred, sorted_filters
 from pvmc.analysis.plateau import plateau_of
-from pvmc.ansatz import RBM
 from pvmc.cli import main
 from pvmc.cli.analysing import FIGURES
 from pvmc.io.reader import open_run
 from pvmc.job import load_job
 from pvmc.spectrum import spectrum
 from pvmc.statistics import mean
+from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, enumerated_moments, full_tensor
 from tests.measured_runs import with_measurement
 

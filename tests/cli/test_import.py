@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.ansatz import RBM
 from pvmc.cli import main
 from pvmc.errors import InputError
 from pvmc.io.netket import write_npz
@@ -16,6 +15,7 @@ from pvmc.io.reader import open_run
 from pvmc.io.wf import write_wf
 from pvmc.job import load_job
 from pvmc.lattice import chain
+from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, energy_of, kronecker_sum, random_rbm
 
 N = 8

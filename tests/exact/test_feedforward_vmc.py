@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.ansatz import FeedForward
 from pvmc.config import RawInput, validate
 from pvmc.driver import iterate
 from pvmc.exact import find_reference
@@ -18,6 +17,7 @@ from pvmc.job import JobConfig, build_job
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
 from pvmc.simulation import initial_state
+from pvmc.wavefunctions import FeedForward
 from tests import helpers
 
 N_SITES = 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pvmc.ansatz.symmetry import Element, SymmetryGroup
 from pvmc.errors import InputError, NumericalError
 from pvmc.exact import Basis, ground_state, lanczos
 from pvmc.exact.ground_space import ground_space
@@ -17,6 +16,7 @@ from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, Turned, fidel
 from pvmc.measurement.overlap import exact_overlap
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw
+from pvmc.wavefunctions.symmetry import Element, SymmetryGroup
 from tests.helpers import Numbers, compiled_matrix, configurations, random_rbm, state_vector
 from tests.table_state import TableState, full_vector, random_state
 

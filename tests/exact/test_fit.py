@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.ansatz import RBM
 from pvmc.config import RawInput
 from pvmc.errors import InputError, NumericalError
 from pvmc.exact import Basis, ground_state
@@ -29,6 +28,7 @@ from pvmc.fitting import make_data
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
+from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, random_rbm, state_vector
 
 COMM = SerialCommunicator()

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.ansatz import RBM
 from pvmc.estimators import estimate, local_energy, reduce_moments
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.heisenberg import xxz
@@ -16,6 +15,7 @@ from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain, rectangle
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Samples
+from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, kronecker_sum, labels_of, random_rbm, random_strings, state_vector
 
 N_SITES = 6

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.ansatz import WaveFunction
 from pvmc.config import RawInput
 from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Estimate
@@ -23,6 +22,7 @@ from pvmc.mpi import SerialCommunicator
 from pvmc.recorder import RunRequest
 from pvmc.simulation import run
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import WaveFunction
 from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
 
 # <S_0 . S_r> of the periodic Heisenberg chain by exact diagonalisation, and 1/N^2 sum_ij (-1)^(i+j) <S_i . S_j>.

@@ -16,7 +16,6 @@ from scipy import sparse
 
 from pvmc.analysis.sector_symptoms import above_product, wrong_sector
 from pvmc.analysis.symptom import Judged, judged
-from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.cli import main
 from pvmc.config import RawInput, to_toml, validate
 from pvmc.exact import Basis, ground_state, heisenberg_chain_energy
@@ -36,6 +35,7 @@ from pvmc.io.reader import Run, open_run
 from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import ChainSpec, LatticeSpec
 from pvmc.sectors import exact_answer, sector_of
+from pvmc.wavefunctions.symmetry import claimed_symmetry
 from tests.helpers import pauli
 
 RBM = {"kind": "rbm", "alpha": 1}

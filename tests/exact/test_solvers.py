@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.ansatz import RBM, Ansatz, FeedForward, Jastrow, Product
 from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, estimate, reduce_moments
 from pvmc.estimators.derivatives import Factored
@@ -21,6 +20,7 @@ from pvmc.mpi import SerialCommunicator
 from pvmc.sampler.spec import ExactSpec, MetropolisSpec
 from pvmc.sr import Step
 from pvmc.sr.momentum import MomentumSpec
+from pvmc.wavefunctions import RBM, Ansatz, FeedForward, Jastrow, Product
 from tests.batches import FIELDS, Problem, problem
 from tests.helpers import full_tensor
 from tests.solvers import LARGEST_CONDITION, REGULARISATIONS, SOLVERS, condition, difference, penalty, solver

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.ansatz import RBM
 from pvmc.errors import NumericalError
 from pvmc.estimators import Batch, Moments, estimate, reduce_moments
 from pvmc.estimators.local import Chunk, collect
@@ -24,6 +23,7 @@ from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Samples
 from pvmc.sr import Reconfiguration, Schedule, SRSpec
+from pvmc.wavefunctions import RBM
 from tests.helpers import (
     EnumeratedMoments,
     batch_of,

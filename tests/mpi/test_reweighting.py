@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pvmc.ansatz import WaveFunction
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.statistics import block_sums, energy_statistics
 from pvmc.hamiltonians import Operator
@@ -14,6 +13,7 @@ from pvmc.lattice import chain
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, start
+from pvmc.wavefunctions import WaveFunction
 from tests.helpers import random_rbm
 
 pytestmark = pytest.mark.mpi

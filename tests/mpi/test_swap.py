@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.ansatz import WaveFunction
 from pvmc.lattice import chain
 from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, fidelity
 from pvmc.measurement.renyi import Renyi2, Renyi2Estimate
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.sampler import Metropolis, Moves, MoveWeights, start
+from pvmc.wavefunctions import WaveFunction
 from tests.helpers import random_rbm
 
 pytestmark = pytest.mark.mpi

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from pvmc.ansatz import RBM
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.statistics import energy_statistics
 from pvmc.hamiltonians import Operator
@@ -22,6 +21,7 @@ from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Metropolis, Moves, MoveWeights, advance, start
+from pvmc.wavefunctions import RBM
 from tests.helpers import binomial_p, configurations, enumerated_moments, random_rbm, two_sided
 
 pytestmark = pytest.mark.statistical

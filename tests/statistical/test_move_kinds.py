@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pvmc.ansatz import RBM
 from pvmc.estimators import local_energy
 from pvmc.estimators.statistics import energy_statistics
 from pvmc.hamiltonians import Operator, X, Y, Z
@@ -19,6 +18,7 @@ from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Tempering, Walkers, advance, start
 from pvmc.sampler.moves import Maps
 from pvmc.sampler.spec import MetropolisSpec
+from pvmc.wavefunctions import RBM
 from tests.helpers import (
     all_pass,
     binomial_p,

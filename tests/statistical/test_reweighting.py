@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pytest
 from scipy import optimize, stats
 
-from pvmc.ansatz import WaveFunction
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.statistics import energy_statistics
 from pvmc.hamiltonians import Operator
@@ -22,6 +21,7 @@ from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator, block_range
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, Tempering, Walkers, advance, start
+from pvmc.wavefunctions import WaveFunction
 from tests.helpers import (
     EnumeratedMoments,
     all_pass,

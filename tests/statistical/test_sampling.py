@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from pvmc.ansatz import RBM, WaveFunction
 from pvmc.estimators import estimate, reduce_moments
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.heisenberg import xxz
@@ -22,6 +21,7 @@ from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator, block_range
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, Walkers, advance, start
+from pvmc.wavefunctions import RBM, WaveFunction
 from tests.helpers import (
     all_pass,
     binomial_p,

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.ansatz import RBM, Ansatz, FeedForward, Jastrow, MeanField, Product, Projected
-from pvmc.ansatz.contract import Check, check_ansatz, failed, table
-from pvmc.ansatz.factors import factor_rows_of, factors_of, multiplied_out, n_rows, outer, outer_rows
-from pvmc.ansatz.fallback import FormulaAnsatz
 from pvmc.lattice import chain
+from pvmc.wavefunctions import RBM, Ansatz, FeedForward, Jastrow, MeanField, Product, Projected
+from pvmc.wavefunctions.contract import Check, check_ansatz, failed, table
+from pvmc.wavefunctions.factors import factor_rows_of, factors_of, multiplied_out, n_rows, outer, outer_rows
+from pvmc.wavefunctions.fallback import FormulaAnsatz
 
 N_SITES, WIDTH = 6, 9
 CLAUSE = "factors agree with log-derivatives"

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.ansatz import RBM, AnsatzSpec, FeedForward, FeedForwardSpec, WaveFunction
-from pvmc.ansatz.activations import Activation, activate, derivative
 from pvmc.config import KeyProblem, RawInput, meaning, section_classes, to_toml, validate
 from pvmc.errors import InputError, NumericalError
 from pvmc.job import JobConfig, load_job
 from pvmc.lattice import chain
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import RBM, AnsatzSpec, FeedForward, FeedForwardSpec, WaveFunction
+from pvmc.wavefunctions.activations import Activation, activate, derivative
 
 Numbers = npt.NDArray[Any]
 Spins = npt.NDArray[np.int8]

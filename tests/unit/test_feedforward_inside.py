@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.ansatz import Jastrow, Product, Projected
-from pvmc.ansatz.base import Ansatz
-from pvmc.ansatz.composite import move
-from pvmc.ansatz.contract import _OnlyLogPsi, check_ansatz, failed, table
-from pvmc.ansatz.feedforward import FeedForward
-from pvmc.ansatz.quantum_numbers import QuantumNumbers
 from pvmc.lattice import chain
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import Jastrow, Product, Projected
+from pvmc.wavefunctions.base import Ansatz
+from pvmc.wavefunctions.composite import move
+from pvmc.wavefunctions.contract import _OnlyLogPsi, check_ansatz, failed, table
+from pvmc.wavefunctions.feedforward import FeedForward
+from pvmc.wavefunctions.quantum_numbers import QuantumNumbers
 
 RING = chain(6)
 FLIPS = FlipSets.from_lists([[i] for i in range(6)] + [[i, (i + 1) % 6] for i in range(6)] + [[0, 2, 3, 5]])

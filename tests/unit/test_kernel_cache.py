@@ -80,17 +80,17 @@ def test_a_changed_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> No
     numba alone keeps the old value: the file of softplus is as it was.
     """
     copy = tmp_path / "pvmc"
-    for name in ("numerics/kernels.py", "numerics/arrays.py", "numerics/special.py", "ansatz/activations.py"):
+    for name in ("numerics/kernels.py", "numerics/arrays.py", "numerics/special.py", "wavefunctions/activations.py"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PACKAGE / name, copy / name)
-    for package in (copy, copy / "numerics", copy / "ansatz"):
+    for package in (copy, copy / "numerics", copy / "wavefunctions"):
         (package / "__init__.py").touch()  # all the rest of pvmc is not needed
     special = copy / "numerics" / "special.py"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "chosen")}
     environment.pop("PVMC_CACHE_DIR", None)
 
     def softplus() -> float:
-        program = "from pvmc.ansatz.activations import softplus_of; print(softplus_of(1.0))"
+        program = "from pvmc.wavefunctions.activations import softplus_of; print(softplus_of(1.0))"
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
         return float(done.stdout)

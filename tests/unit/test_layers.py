@@ -17,8 +17,8 @@ PACKAGE = ROOT / "pvmc"
 
 FORBIDDEN = {
     "driver": {"io"},
-    "hamiltonians": {"ansatz", "mpi"},
-    "ansatz": {"hamiltonians", "mpi"},
+    "hamiltonians": {"wavefunctions", "mpi"},
+    "wavefunctions": {"hamiltonians", "mpi"},
 }
 """Edges that the order alone would allow: the loop knows no files; neither physics side knows the other or MPI."""
 
@@ -106,7 +106,7 @@ def architecture() -> list[list[str]]:
 def test_order_is_found_in_the_document() -> None:
     order = architecture()
     assert order[0] == ["errors"] and order[-1] == ["cli"] and len(order) >= 8
-    assert ["hamiltonians", "ansatz"] in order
+    assert ["hamiltonians", "wavefunctions"] in order
 
 
 def test_imports_follow_the_order() -> None:
@@ -131,9 +131,9 @@ def test_no_cycles() -> None:
         ("pvmc.sampler.moves", "def f():\n    import pvmc.driver", "sampler imports driver, which is above it"),
         ("pvmc.sampler.moves", "from ..driver import run", "sampler imports driver, which is above it"),
         ("pvmc.driver", "from pvmc.io.results import x", "driver must not know io"),
-        ("pvmc.hamiltonians.ising", "import pvmc.ansatz", "hamiltonians must not know ansatz"),
-        ("pvmc.ansatz.rbm", "from pvmc.hamiltonians import x", "ansatz must not know hamiltonians"),
-        ("pvmc.ansatz.rbm", "from pvmc.mpi import world", "ansatz must not know mpi"),
+        ("pvmc.hamiltonians.ising", "import pvmc.wavefunctions", "hamiltonians must not know wavefunctions"),
+        ("pvmc.wavefunctions.rbm", "from pvmc.hamiltonians import x", "wavefunctions must not know hamiltonians"),
+        ("pvmc.wavefunctions.rbm", "from pvmc.mpi import world", "wavefunctions must not know mpi"),
         ("pvmc.driver", "from mpi4py import MPI", "driver imports mpi4py"),
         ("pvmc.driver", "import importlib\nimportlib.import_module('mpi4py.MPI')", "driver imports mpi4py"),
         ("pvmc.cli", "import matplotlib.pyplot as plt", "cli imports matplotlib"),
@@ -142,7 +142,7 @@ def test_no_cycles() -> None:
     ],
 )
 def test_the_walk_would_find(module: str, source: str, problem: str) -> None:
-    others = dict.fromkeys(["pvmc.driver", "pvmc.io.results", "pvmc.ansatz.rbm", "pvmc.hamiltonians.ising"], "")
+    others = dict.fromkeys(["pvmc.driver", "pvmc.io.results", "pvmc.wavefunctions.rbm", "pvmc.hamiltonians.ising"], "")
     others |= {"pvmc.mpi": "", "pvmc.lattice": ""}
     assert problem in problems(others | {module: source}, architecture())
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.ansatz import Product, Projected
-from pvmc.ansatz.fallback import FormulaAnsatz
 from pvmc.cli import main
 from pvmc.config import to_toml
 from pvmc.errors import InputError
 from pvmc.job import Job, load_job
+from pvmc.wavefunctions import Product, Projected
+from pvmc.wavefunctions.fallback import FormulaAnsatz
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "own_ansatz.toml"
@@ -121,7 +121,7 @@ def test_an_entry_point(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return importlib.metadata.EntryPoints([point]).select(**wanted)
 
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr("pvmc.ansatz.own.entry_points", entry_points)
+    monkeypatch.setattr("pvmc.wavefunctions.own.entry_points", entry_points)
     assert isinstance(load(folder, 'kind = "uniform_field"').ansatz, FormulaAnsatz)
 
 
@@ -269,7 +269,7 @@ def test_the_jax_example() -> None:
     job = load_job(
         ROOT / "examples" / "jax_ansatz.toml", [f"ansatz.kind={ROOT / 'examples' / 'jax_ansatz.py'}:Network"]
     )
-    from pvmc.ansatz.contract import check_ansatz, failed, table
+    from pvmc.wavefunctions.contract import check_ansatz, failed, table
 
     checks = check_ansatz(job.ansatz)
     assert not list(failed(checks)), table(checks)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pvmc.ansatz.permutations import checked, inverted
 from pvmc.lattice import Lattice, chain, cubic, honeycomb, rectangle
 from pvmc.lattice.permutations import closure
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions.permutations import checked, inverted
 
 
 def products(generators: list[tuple[int, ...]], n_sites: int) -> list[tuple[int, ...]]:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.ansatz import RBM, Jastrow, Projected
-from pvmc.ansatz.contract import _OnlyLogPsi, check_ansatz, failed, table
-from pvmc.ansatz.fallback import FormulaAnsatz
-from pvmc.ansatz.quantum_numbers import QuantumNumberError, QuantumNumbers, isometries, mirror
-from pvmc.ansatz.symmetry import NoRepresentation, SymmetryGroup
 from pvmc.lattice import Lattice, chain, rectangle
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import RBM, Jastrow, Projected
+from pvmc.wavefunctions.contract import _OnlyLogPsi, check_ansatz, failed, table
+from pvmc.wavefunctions.fallback import FormulaAnsatz
+from pvmc.wavefunctions.quantum_numbers import QuantumNumberError, QuantumNumbers, isometries, mirror
+from pvmc.wavefunctions.symmetry import NoRepresentation, SymmetryGroup
 from tests.helpers import configurations, state_vector
 
 RING, SQUARE = chain(6), rectangle((3, 3))

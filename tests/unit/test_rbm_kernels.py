@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.ansatz import correlation, extended, hidden_units, kernels, reference
-from pvmc.ansatz.rbm import RBM, RBMState
 from pvmc.numerics import simd
 from pvmc.numerics.kernels import kernel
 from pvmc.numerics.special import (
@@ -20,6 +18,8 @@ from pvmc.numerics.special import (
     tanh_in_place,
 )
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import correlation, extended, hidden_units, kernels, reference
+from pvmc.wavefunctions.rbm import RBM, RBMState
 
 WIDTH = 5  # no multiple of a vector
 DTYPES = [np.float64, np.complex128]

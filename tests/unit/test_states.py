@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.ansatz import RBM, Ansatz, Jastrow, MeanField, Product
-from pvmc.ansatz.contract import check_ansatz, failed, table
-from pvmc.ansatz.fallback import Batched, FormulaAnsatz, exponential
-from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.errors import NumericalError
 from pvmc.lattice import chain, rectangle
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import RBM, Ansatz, Jastrow, MeanField, Product
+from pvmc.wavefunctions.contract import check_ansatz, failed, table
+from pvmc.wavefunctions.fallback import Batched, FormulaAnsatz, exponential
+from pvmc.wavefunctions.symmetry import claimed_symmetry
 
 N_SITES, WIDTH = 6, 8
 DTYPES = [np.float64, np.complex128]

@@ -1,7 +1,7 @@
 """Compiled Metropolis steps of a projected RBM: all terms of the sum over the group in one loop.
 
 Term g sees the configuration g s, (g s)_i = sign s[perm[i]], and keeps T = tanh theta of it and ln [chi(g)* psi(g s)].
-A proposal costs |G| products over hidden units.  Shapes, besides those of :mod:`pvmc.ansatz.kernels`:
+A proposal costs |G| products over hidden units.  Shapes, besides those of :mod:`pvmc.wavefunctions.kernels`:
 
     moved   (|G|, N, L)               g s, int8
     lookup  (|G|, n_planes * M, L)    T of every term
@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz import hidden_units, kernels
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
+from pvmc.wavefunctions import hidden_units, kernels
 
 
 @kernel
@@ -76,7 +76,7 @@ def metropolis(
     """Metropolis steps until all are done or plain products can no longer be trusted.
 
     Args:
-        table, visible, growth, largest: as in :func:`pvmc.ansatz.kernels.metropolis`.
+        table, visible, growth, largest: as in :func:`pvmc.wavefunctions.kernels.metropolis`.
         spins, moved, lookup, logs: the walkers; all updated.
         offsets, own_sites: the sets as the walkers see them.
         sites: the sets as the terms see them.

@@ -18,17 +18,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.ansatz import correlation, dense_kernels, extended, kernels
-from pvmc.ansatz.base import Blocks, Factors
-from pvmc.ansatz.factors import is_shorter, outer
-from pvmc.ansatz.permutations import checked, inverted
-from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
 from pvmc.numerics.special import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import correlation, dense_kernels, extended, kernels
+from pvmc.wavefunctions.base import Blocks, Factors
+from pvmc.wavefunctions.factors import is_shorter, outer
+from pvmc.wavefunctions.permutations import checked, inverted
+from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
 
 LARGEST_NUMBER = 1e18
 """Of hidden units: beyond it their number is no integer of 64 bits."""
@@ -80,7 +80,7 @@ class RBMSpec(AnsatzSection):
 
 
 class RBM:
-    """The RBM as an :class:`pvmc.ansatz.base.Ansatz`.
+    """The RBM as an :class:`pvmc.wavefunctions.base.Ansatz`.
 
     theta is [a (if there is a visible bias), b, w (F rows of N)]; see ``parameter_blocks``.
 
@@ -171,11 +171,11 @@ class RBM:
 
 
 class RBMState:
-    """An RBM at fixed parameters, as a :class:`pvmc.ansatz.base.WaveFunction`.
+    """An RBM at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     The look-up is T = tanh theta: (M, L) for real weights; for complex ones the real plane on the imaginary plane,
-    (2M, L).  Ratios and Metropolis steps are products over hidden units (:mod:`pvmc.ansatz.kernels`); walkers or flips
-    for which these would lose digits or overflow are handed to :mod:`pvmc.ansatz.extended`.
+    (2M, L).  Ratios and Metropolis steps are products over hidden units (:mod:`pvmc.wavefunctions.kernels`); walkers or
+    flips for which these would lose digits or overflow are handed to :mod:`pvmc.wavefunctions.extended`.
 
     Attributes:
         weights: W, (M, N); W[(f, g), i] = w_f,inverse_g(i).
@@ -300,7 +300,7 @@ class RBMState:
         chosen: Integers,
         uniforms: Floats,
     ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.ansatz.base.WaveFunction.metropolis`."""
+        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
         done, fine = kernels.metropolis(
             self._table,
@@ -361,7 +361,7 @@ class RBMState:
         return self.ansatz.factor_rows is not None
 
     def derivative_factors(self, spins: Spins, lookup: Floats) -> Factors:
-        """O_a = s and O_b = T as they are, O_W = T outer s, of the plain RBM; see :mod:`pvmc.ansatz.base`.
+        """O_a = s and O_b = T as they are, O_W = T outer s, of the plain RBM; see :mod:`pvmc.wavefunctions.base`.
 
         Raises:
             ValueError: the RBM has symmetries, by which hidden units share weights.

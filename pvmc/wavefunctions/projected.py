@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pvmc.ansatz import projected_kernels, quantum_numbers
-from pvmc.ansatz.base import Ansatz, Blocks
-from pvmc.ansatz.composite import Composite, Part
-from pvmc.ansatz.fallback import exponential
-from pvmc.ansatz.quantum_numbers import QuantumNumberError, QuantumNumbers
-from pvmc.ansatz.rbm import RBMState
-from pvmc.ansatz.section import AnsatzSection, refuse_start
-from pvmc.ansatz.symmetry import NoRepresentation, SymmetryGroup, claimed_symmetry
 from pvmc.config import KeyProblem, inside_key
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import projected_kernels, quantum_numbers
+from pvmc.wavefunctions.base import Ansatz, Blocks
+from pvmc.wavefunctions.composite import Composite, Part
+from pvmc.wavefunctions.fallback import exponential
+from pvmc.wavefunctions.quantum_numbers import QuantumNumberError, QuantumNumbers
+from pvmc.wavefunctions.rbm import RBMState
+from pvmc.wavefunctions.section import AnsatzSection, refuse_start
+from pvmc.wavefunctions.symmetry import NoRepresentation, SymmetryGroup, claimed_symmetry
 
 if TYPE_CHECKING:
-    from pvmc.ansatz import AnsatzSpec
+    from pvmc.wavefunctions import AnsatzSpec
 
 
 CANCELLATION = 1e-13
@@ -76,7 +76,7 @@ class ProjectedSpec(AnsatzSection):
 
 
 class Projected:
-    """A projected ansatz as an :class:`pvmc.ansatz.base.Ansatz`; theta is that of the inner one.
+    """A projected ansatz as an :class:`pvmc.wavefunctions.base.Ansatz`; theta is that of the inner one.
 
     Attributes:
         inner: the ansatz that is projected.
@@ -120,7 +120,7 @@ class Projected:
 
 
 class ProjectedState(Composite):
-    """A projected wave function at fixed parameters, as a :class:`pvmc.ansatz.base.WaveFunction`.
+    """A projected wave function at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     The look-up holds, for every term g, the inner look-up of g s; below them Re ln psi(g s), then Im ln psi(g s), each
     with ln chi(g)* added.

@@ -1,8 +1,8 @@
 """The contract of an ansatz, tested on random spins and parameters: what ``pvmc check-ansatz`` prints.
 
-Everything that the sampler, the estimators and SR rely on (:mod:`pvmc.ansatz.base`) is compared with ln psi alone:
-ratios and look-ups with ln psi from scratch, log-derivatives with central differences; factors, where a wave function
-offers them, with the log-derivatives that they are another form of.
+Everything that the sampler, the estimators and SR rely on (:mod:`pvmc.wavefunctions.base`) is compared with ln psi
+alone: ratios and look-ups with ln psi from scratch, log-derivatives with central differences; factors, where a wave
+function offers them, with the log-derivatives that they are another form of.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Ansatz, Factors, WaveFunction
-from pvmc.ansatz.factors import factor_rows_of, factors_of, multiplied_out, n_rows
-from pvmc.ansatz.fallback import Batched
-from pvmc.ansatz.symmetry import claimed_symmetry
 from pvmc.numerics.arrays import Numbers, Spins
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions.base import Ansatz, Factors, WaveFunction
+from pvmc.wavefunctions.factors import factor_rows_of, factors_of, multiplied_out, n_rows
+from pvmc.wavefunctions.fallback import Batched
+from pvmc.wavefunctions.symmetry import claimed_symmetry
 
 WIDTH = 16
 """Walkers that are looked at."""

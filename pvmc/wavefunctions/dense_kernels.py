@@ -23,10 +23,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pvmc.ansatz.activations import activate
-from pvmc.ansatz.kernels import propose
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
+from pvmc.wavefunctions.activations import activate
+from pvmc.wavefunctions.kernels import propose
 
 Net: TypeAlias = tuple[Floats, Integers, Floats, Floats, int, int, int]
 """first, layers, weights, biases, n_planes, G, widest: rows of the largest later layer or hidden one."""

@@ -63,7 +63,7 @@ def metropolis(
     chosen: Integers,
     uniforms: Floats,
 ) -> Integers:
-    """As :meth:`pvmc.ansatz.base.WaveFunction.metropolis`, without a look-up; updates the spins."""
+    """As :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`, without a look-up; updates the spins."""
     accepted = np.zeros(spins.shape[1], dtype=np.int64)
     for k, row in zip(chosen, uniforms, strict=True):
         trial = flipped(spins, flips[k])

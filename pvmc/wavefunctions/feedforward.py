@@ -21,18 +21,18 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.ansatz import correlation, dense_kernels
-from pvmc.ansatz.activations import Activation, activate, derivative
-from pvmc.ansatz.base import Blocks, Factors
-from pvmc.ansatz.factors import outer, outer_rows
-from pvmc.ansatz.permutations import checked, inverted
-from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
 from pvmc.numerics.special import LARGEST_ANGLE
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import correlation, dense_kernels
+from pvmc.wavefunctions.activations import Activation, activate, derivative
+from pvmc.wavefunctions.base import Blocks, Factors
+from pvmc.wavefunctions.factors import outer, outer_rows
+from pvmc.wavefunctions.permutations import checked, inverted
+from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
 
 WeightKind: TypeAlias = Literal["complex", "real", "amplitude_phase"]
 ActivationName: TypeAlias = Literal["lncosh", "tanh", "sigmoid", "softplus", "linear"]
@@ -87,7 +87,7 @@ class FeedForwardSpec(AnsatzSection):
 
 
 class FeedForward:
-    """A feed-forward net as an :class:`pvmc.ansatz.base.Ansatz`.
+    """A feed-forward net as an :class:`pvmc.wavefunctions.base.Ansatz`.
 
     theta is [W^1, b^1, W^2, b^2, ..., W^L], W^l by rows (the units of layer l); see ``parameter_blocks``.
 
@@ -204,10 +204,10 @@ class FeedForward:
 
 
 class FeedForwardState:
-    """A feed-forward net at fixed parameters, as a :class:`pvmc.ansatz.base.WaveFunction`.
+    """A feed-forward net at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     The look-up is z^1 of all images by planes, (n_planes M_1 |G|, L), image minor, then ln psi by planes.  A flip
-    changes z^1 by a rank-1 update; the later layers are run anew (:mod:`pvmc.ansatz.dense_kernels`).
+    changes z^1 by a rank-1 update; the later layers are run anew (:mod:`pvmc.wavefunctions.dense_kernels`).
     """
 
     def __init__(self, ansatz: FeedForward, theta: Numbers):
@@ -285,7 +285,7 @@ class FeedForwardState:
         chosen: Integers,
         uniforms: Floats,
     ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.ansatz.base.WaveFunction.metropolis`."""
+        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
         arguments = (flips.offsets, flips.sites, conserving, chosen, uniforms, accepted)
         dense_kernels.metropolis(self._net, spins, lookup, *arguments)
@@ -328,7 +328,7 @@ class FeedForwardState:
         return self.ansatz.factor_rows is not None
 
     def derivative_factors(self, spins: Spins, lookup: Floats) -> Factors:
-        """O_{W^l} = Delta^l outer a^{l-1}, O_{b^l} = Delta^l, without symmetries; see :mod:`pvmc.ansatz.base`.
+        """O_{W^l} = Delta^l outer a^{l-1}, O_{b^l} = Delta^l, without symmetries; see :mod:`pvmc.wavefunctions.base`.
 
         Raises:
             ValueError: the net has symmetries, over whose images outer products are summed.

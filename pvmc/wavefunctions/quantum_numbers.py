@@ -26,8 +26,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.ansatz.symmetry import Element, NoRepresentation, SymmetryGroup
 from pvmc.numerics.arrays import Integers
+from pvmc.wavefunctions.symmetry import Element, NoRepresentation, SymmetryGroup
 
 TOLERANCE = 1e-6
 """Largest error of a site's position, in units of the nearest-neighbour distance."""

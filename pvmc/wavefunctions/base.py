@@ -7,14 +7,14 @@ Arrays have the walkers in the last, contiguous axis (length L): spins are int8 
 
 A wave function may offer more, which is no part of the protocols below and is asked for by name:
 
-- ``move(spins, lookup, sites, accept)``: flip the sites in the accepting walkers (:mod:`pvmc.ansatz.composite`).
+- ``move(spins, lookup, sites, accept)``: flip the sites in the accepting walkers (:mod:`pvmc.wavefunctions.composite`).
 - ``derivative_factors(spins, lookup) -> Factors``: the numbers of ``log_derivatives``, in the same order, as outer
   products where weights form dense matrices.  It is offered where that is shorter; a property ``has_factors`` that is
   False takes the offer back.  The ansatz then has ``factor_rows``, the number of rows of all B and A together, by which
-  memory is predicted before there are configurations; None where nothing is offered (:mod:`pvmc.ansatz.factors`).
-- ``amplitude_derivatives(spins, log_scale) -> (K, L)``: d psi / d theta_k / exp(log_scale), log_scale float64 (L,), of
-  configurations where psi vanishes exactly, and O_k is no number.  Smeared draws (:mod:`pvmc.estimators.smeared`) reach
-  them; a wave function without it has no gradient there.
+  memory is predicted before there are configurations; None where nothing is offered
+(:mod:`pvmc.wavefunctions.factors`). - ``amplitude_derivatives(spins, log_scale) -> (K, L)``: d psi / d theta_k /
+  exp(log_scale), log_scale float64 (L,), of configurations where psi vanishes exactly, and O_k is no number.  Smeared
+  draws (:mod:`pvmc.estimators.smeared`) reach them; a wave function without it has no gradient there.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class WaveFunction(Protocol):
             conserving: bool (n_flips,).
             chosen: int64 (n_steps,), indices of sets.
             uniforms: float64 (n_steps, L), in [0, 1); a number below 0 accepts whatever the ratio, which is how
-                :mod:`pvmc.ansatz.composite` moves a part that has no ``move``, and inf accepts none.
+                :mod:`pvmc.wavefunctions.composite` moves a part that has no ``move``, and inf accepts none.
 
         Returns:
             int64 (L,): accepted moves per walker.

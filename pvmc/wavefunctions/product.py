@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from pvmc.ansatz.base import Ansatz, Blocks, Factors
-from pvmc.ansatz.composite import Composite, Part
-from pvmc.ansatz.factors import factor_rows_of, factors_of
-from pvmc.ansatz.fallback import require_finite
-from pvmc.ansatz.quantum_numbers import Lattice
-from pvmc.ansatz.section import AnsatzSection, refuse_start
-from pvmc.ansatz.symmetry import SymmetryGroup, claimed_symmetry
 from pvmc.config import KeyProblem, inside_key
 from pvmc.numerics.arrays import Floats, Numbers, Spins
+from pvmc.wavefunctions.base import Ansatz, Blocks, Factors
+from pvmc.wavefunctions.composite import Composite, Part
+from pvmc.wavefunctions.factors import factor_rows_of, factors_of
+from pvmc.wavefunctions.fallback import require_finite
+from pvmc.wavefunctions.quantum_numbers import Lattice
+from pvmc.wavefunctions.section import AnsatzSection, refuse_start
+from pvmc.wavefunctions.symmetry import SymmetryGroup, claimed_symmetry
 
 if TYPE_CHECKING:
-    from pvmc.ansatz import AnsatzSpec
+    from pvmc.wavefunctions import AnsatzSpec
 
 
 class ProductSpec(AnsatzSection):
@@ -52,7 +52,7 @@ class ProductSpec(AnsatzSection):
 
 
 class Product:
-    """The product of ansaetze as an :class:`pvmc.ansatz.base.Ansatz`.
+    """The product of ansaetze as an :class:`pvmc.wavefunctions.base.Ansatz`.
 
     Attributes:
         factors: the ansaetze multiplied.
@@ -115,7 +115,7 @@ class Product:
 
 
 class ProductState(Composite):
-    """A product at fixed parameters, as a :class:`pvmc.ansatz.base.WaveFunction`."""
+    """A product at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`."""
 
     def __init__(self, ansatz: Product, theta: Numbers):
         self.ansatz = ansatz

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.ansatz import jastrow_kernels as kernels
-from pvmc.ansatz.base import Blocks
-from pvmc.ansatz.fallback import gaussian, require_finite
-from pvmc.ansatz.jastrow import orbit_sums, site_orbits
-from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
-from pvmc.ansatz.symmetry import SymmetryGroup
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import jastrow_kernels as kernels
+from pvmc.wavefunctions.base import Blocks
+from pvmc.wavefunctions.fallback import gaussian, require_finite
+from pvmc.wavefunctions.jastrow import orbit_sums, site_orbits
+from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
+from pvmc.wavefunctions.symmetry import SymmetryGroup
 
 
 class MeanFieldSpec(AnsatzSection):
@@ -47,7 +47,7 @@ class MeanFieldSpec(AnsatzSection):
 
 
 class MeanField:
-    """The mean field as an :class:`pvmc.ansatz.base.Ansatz`; theta is [a], one per orbit of the sites.
+    """The mean field as an :class:`pvmc.wavefunctions.base.Ansatz`; theta is [a], one per orbit of the sites.
 
     Attributes:
         orbits: int64 (N,), the index of every site's orbit.
@@ -86,7 +86,7 @@ class MeanField:
 
 
 class MeanFieldState:
-    """A mean field at fixed parameters, as a :class:`pvmc.ansatz.base.WaveFunction`; it needs no look-up, Q = 0."""
+    """A mean field at fixed parameters: a :class:`pvmc.wavefunctions.base.WaveFunction` without look-up, Q = 0."""
 
     def __init__(self, ansatz: MeanField, theta: Numbers):
         self.ansatz, self.dtype = ansatz, ansatz.dtype
@@ -118,7 +118,7 @@ class MeanFieldState:
         chosen: Integers,
         uniforms: Floats,
     ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.ansatz.base.WaveFunction.metropolis`."""
+        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
         kernels.field_metropolis(
             self._planes[0], spins, flips.offsets, flips.sites, conserving, chosen, uniforms, accepted

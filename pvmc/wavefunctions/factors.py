@@ -2,9 +2,9 @@
 
     O_{W_ji} = B_j A_i,        B (q, L),  A (p, L),
 
-with B what is propagated back to the units and A what comes in from below.  :data:`pvmc.ansatz.base.Factors` is the
-form that the whole vector of log-derivatives takes; here is who offers it, how it is put together and multiplied out.
-"""
+with B what is propagated back to the units and A what comes in from below.  :data:`pvmc.wavefunctions.base.Factors` is
+the form that the whole vector of log-derivatives takes; here is who offers it, how it is put together and multiplied
+out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.ansatz.base import Ansatz, Factors
 from pvmc.numerics.arrays import Floats, Numbers, Spins
+from pvmc.wavefunctions.base import Ansatz, Factors
 
 
 def factors_of(psi: Any) -> Callable[[Spins, Floats], Factors] | None:

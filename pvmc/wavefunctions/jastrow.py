@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.ansatz import jastrow_kernels as kernels
-from pvmc.ansatz.base import Blocks
-from pvmc.ansatz.fallback import gaussian, require_finite
-from pvmc.ansatz.section import AnsatzSection, Lattice, symmetry_permutations
-from pvmc.ansatz.symmetry import SymmetryGroup
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions import jastrow_kernels as kernels
+from pvmc.wavefunctions.base import Blocks
+from pvmc.wavefunctions.fallback import gaussian, require_finite
+from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
+from pvmc.wavefunctions.symmetry import SymmetryGroup
 
 
 def site_orbits(permutations: Integers) -> Integers:
@@ -77,7 +77,7 @@ class JastrowSpec(AnsatzSection):
 
 
 class Jastrow:
-    """The Jastrow factor as an :class:`pvmc.ansatz.base.Ansatz`; theta is [a (if there is a one-body term), v].
+    """The Jastrow factor as an :class:`pvmc.wavefunctions.base.Ansatz`; theta is [a (if there is a one-body term), v].
 
     Attributes:
         orbits: int64 (N,), the index of every site's orbit.
@@ -129,7 +129,7 @@ class Jastrow:
 
 
 class JastrowState:
-    """A Jastrow factor at fixed parameters, as a :class:`pvmc.ansatz.base.WaveFunction`.
+    """A Jastrow factor at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     Attributes:
         pairs: v, (N, N), symmetric with zero diagonal.
@@ -173,7 +173,7 @@ class JastrowState:
         chosen: Integers,
         uniforms: Floats,
     ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.ansatz.base.WaveFunction.metropolis`."""
+        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
         kernels.pair_metropolis(
             self._pair_planes, lookup, spins, flips.offsets, flips.sites, conserving, chosen, uniforms, accepted

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pvmc.ansatz.base import WaveFunction
-from pvmc.ansatz.fallback import BATCH, exponential, flipped_log_psi, log_ratio, may_flip
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions.base import WaveFunction
+from pvmc.wavefunctions.fallback import BATCH, exponential, flipped_log_psi, log_ratio, may_flip
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ class Composite:
         chosen: Integers,
         uniforms: Floats,
     ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.ansatz.base.WaveFunction.metropolis`."""
+        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
         seen = [part.spins(spins).copy() for part in self.parts]
         sets = [part.flips(flips) for part in self.parts]

@@ -6,14 +6,14 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
-from pvmc.ansatz.base import Ansatz, WaveFunction
-from pvmc.ansatz.feedforward import FeedForward, FeedForwardSpec
-from pvmc.ansatz.jastrow import Jastrow, JastrowSpec
-from pvmc.ansatz.meanfield import MeanField, MeanFieldSpec
-from pvmc.ansatz.own import OwnSpec, is_own
-from pvmc.ansatz.product import Product, ProductSpec
-from pvmc.ansatz.projected import Projected, ProjectedSpec
-from pvmc.ansatz.rbm import RBM, RBMSpec
+from pvmc.wavefunctions.base import Ansatz, WaveFunction
+from pvmc.wavefunctions.feedforward import FeedForward, FeedForwardSpec
+from pvmc.wavefunctions.jastrow import Jastrow, JastrowSpec
+from pvmc.wavefunctions.meanfield import MeanField, MeanFieldSpec
+from pvmc.wavefunctions.own import OwnSpec, is_own
+from pvmc.wavefunctions.product import Product, ProductSpec
+from pvmc.wavefunctions.projected import Projected, ProjectedSpec
+from pvmc.wavefunctions.rbm import RBM, RBMSpec
 
 NamedSpec: TypeAlias = Annotated[
     RBMSpec | FeedForwardSpec | MeanFieldSpec | JastrowSpec | ProductSpec | ProjectedSpec, Field(discriminator="kind")

@@ -1,9 +1,9 @@
 """Look-ups, ratios and Metropolis steps of any wave function that can give ln psi, and nothing else.
 
-:class:`Batched` adds to a ``log_psi`` the rest of :class:`pvmc.ansatz.base.WaveFunction`: every ratio is a difference
-of two ln psi from scratch, of many walkers and flips at once, in batches of bounded memory.  :class:`FormulaAnsatz`
-makes a whole :class:`pvmc.ansatz.base.Ansatz` of an object with ``n_parameters``, ``log_psi(theta, spins)`` and
-``log_derivatives(theta, spins)``.
+:class:`Batched` adds to a ``log_psi`` the rest of :class:`pvmc.wavefunctions.base.WaveFunction`: every ratio is a
+difference of two ln psi from scratch, of many walkers and flips at once, in batches of bounded memory.
+:class:`FormulaAnsatz` makes a whole :class:`pvmc.wavefunctions.base.Ansatz` of an object with ``n_parameters``,
+``log_psi(theta, spins)`` and ``log_derivatives(theta, spins)``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pvmc.ansatz.base import Blocks
 from pvmc.errors import InputError, NumericalError
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions.base import Blocks
 
 BATCH = 4096
 """Configurations whose ln psi is asked for at once."""
@@ -120,7 +120,7 @@ class Batched:
         chosen: Integers,
         uniforms: Floats,
     ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.ansatz.base.WaveFunction.metropolis`."""
+        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
         for k, uniform in zip(chosen, uniforms, strict=True):
             lanes = np.flatnonzero(may_flip(spins, flips[k], bool(conserving[k])))
@@ -145,7 +145,7 @@ class Formula(Protocol):
 
     Optional members: ``dtype`` (of theta; complex128 unless given), ``psi_dtype`` (of ln psi; that of theta unless
     given; float64 says that psi is positive), ``parameter_blocks``, ``initial_parameters(rng)`` (Gaussians of standard
-    deviation 0.05 unless given) and ``symmetry_group`` (see :mod:`pvmc.ansatz.symmetry`).
+    deviation 0.05 unless given) and ``symmetry_group`` (see :mod:`pvmc.wavefunctions.symmetry`).
     """
 
     n_parameters: int
@@ -160,7 +160,7 @@ class Formula(Protocol):
 
 
 class FormulaAnsatz:
-    """A :class:`Formula` as an :class:`pvmc.ansatz.base.Ansatz`.
+    """A :class:`Formula` as an :class:`pvmc.wavefunctions.base.Ansatz`.
 
     Attributes:
         formula: what the author wrote.
@@ -208,7 +208,7 @@ class FormulaAnsatz:
 
 
 class FormulaState(Batched):
-    """A :class:`Formula` at fixed parameters, as a :class:`pvmc.ansatz.base.WaveFunction`."""
+    """A :class:`Formula` at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`."""
 
     def __init__(self, ansatz: FormulaAnsatz, theta: Numbers):
         self.formula, self.dtype = ansatz.formula, ansatz.psi_dtype

@@ -5,8 +5,8 @@
 class is called with the lattice and the keywords of ``[ansatz.options]``, and must give either
 
 - ``n_parameters``, ``log_psi(theta, spins)`` and ``log_derivatives(theta, spins)``
-  (:class:`pvmc.ansatz.fallback.Formula`), which is enough; or
-- all of :class:`pvmc.ansatz.base.Ansatz`, with ``at(theta)``, for those who want look-ups and speed of their own.
+  (:class:`pvmc.wavefunctions.fallback.Formula`), which is enough; or
+- all of :class:`pvmc.wavefunctions.base.Ansatz`, with ``at(theta)``, for look-ups and speed of their own.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from pvmc.ansatz.base import Ansatz
-from pvmc.ansatz.fallback import FormulaAnsatz
-from pvmc.ansatz.section import AnsatzSection, Lattice
 from pvmc.config import KeyProblem
 from pvmc.errors import PvmcError
+from pvmc.wavefunctions.base import Ansatz
+from pvmc.wavefunctions.fallback import FormulaAnsatz
+from pvmc.wavefunctions.section import AnsatzSection, Lattice
 
 GROUP = "pvmc.ansatz"
 """The group of entry points under which packages offer wave functions."""
