@@ -1,4 +1,4 @@
-"""The command line: subcommands and their arguments, a file for each topic; what they do is in :mod:`pvmc.commands`."""
+"""The command line: subcommands, their arguments and what they do, a file for each topic."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import pvmc
-from pvmc.cli import analysing, checking, cluster, inputs, interchange, measuring, running
+from pvmc.cli import analysis, check, exchange, inputs, machines, measure, run
 from pvmc.cli.arguments import Parser
+from pvmc.cli.output import lasting_output, nobody_reads, what_is_lost
 from pvmc.errors import InputError, StorageError
-from pvmc.output import lasting_output, nobody_reads, what_is_lost
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,21 +62,21 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     inputs.add_new(subparsers)
     inputs.add_validate(subparsers)
-    running.add_run(subparsers)
-    cluster.add_submit(subparsers)
-    running.add_fit(subparsers)
-    measuring.add_measure(subparsers)
-    analysing.add_status(subparsers)
-    analysing.add_plot(subparsers)
-    interchange.add_export(subparsers)
-    interchange.add_import_wf(subparsers)
-    analysing.add_analyze(subparsers)
-    analysing.add_report(subparsers)
+    run.add_run(subparsers)
+    machines.add_submit(subparsers)
+    run.add_fit(subparsers)
+    measure.add_measure(subparsers)
+    analysis.add_status(subparsers)
+    analysis.add_plot(subparsers)
+    exchange.add_export(subparsers)
+    exchange.add_import_wf(subparsers)
+    analysis.add_analyze(subparsers)
+    analysis.add_report(subparsers)
     inputs.add_lattice(subparsers)
-    checking.add_exact(subparsers)
-    checking.add_check_ansatz(subparsers)
-    checking.add_validate_physics(subparsers)
-    cluster.add_bench(subparsers)
-    cluster.add_warmup(subparsers)
-    cluster.add_info(subparsers)
+    check.add_exact(subparsers)
+    check.add_check_ansatz(subparsers)
+    check.add_validate_physics(subparsers)
+    machines.add_bench(subparsers)
+    machines.add_warmup(subparsers)
+    machines.add_info(subparsers)
     return parser

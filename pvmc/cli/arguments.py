@@ -1,4 +1,4 @@
-"""A parser that complains like the rest of pvmc, and the arguments that many commands share."""
+"""Arguments that many commands share, a parser that complains like the rest of pvmc, and the input on every rank."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pvmc.errors import InputError
+
+if TYPE_CHECKING:
+    from pvmc.config import RawInput
+    from pvmc.job import Job
+    from pvmc.mpi import Communicator
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -93,3 +98,108 @@ def add_override(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a key of the input file, such as ansatz.alpha=2; may be repeated",
     )
+
+
+def positive(text: str) -> int:
+    """An integer >= 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, not '{text}'")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """A finite number > 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number > 0, not '{text}'")
+    return number
+
+
+def count(text: str) -> int:
+    """An integer >= 0 that fits into 64 bits."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 0 and < 2^63, not '{text}'")
+    return int(text)
+
+
+def iteration(text: str) -> int | str | None:
+    """Whose parameters: a number, "best", or None for "last"."""
+    if text in ("best", "last"):
+        return text if text == "best" else None
+    try:
+        return count(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 0, best or last, not '{text}'") from None
+
+
+def seconds(text: str) -> float:
+    """A time > 0, of an option whose value may be left out and then could swallow what follows."""
+    try:
+        return positive_number(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; runs come before --watch") from None
+
+
+def formats(text: str) -> tuple[str, ...]:
+    """Types of figures, each once."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if wrong := [name for name in names if name not in ("png", "pdf", "svg")]:
+        raise argparse.ArgumentTypeError(f"must be some of png, pdf, svg with commas between them, not '{wrong[0]}'")
+    return names
+
+
+def shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
+    """Collective. The job, built alike on every rank from what rank 0 read; the file's text; the ranks.
+
+    The files that the input names are checked by rank 0, but for those that a run which goes on has read before.
+
+    Raises:
+        InputError: a line for everything that is wrong with the input; on every rank.
+    """
+    from pvmc.job import Draft
+    from pvmc.mpi import world
+
+    comm = world()
+    raw = comm.root_value(lambda: _input(options))
+    draft = Draft(raw)
+
+    def judge() -> None:
+        if not getattr(options, "resume", False):
+            draft.check_files()
+        draft.problems.raise_all()
+
+    comm.on_root(judge)
+    return draft.finished(), raw.text, comm
+
+
+def directory(options: argparse.Namespace) -> Path:
+    """Where the results go: --output, with --resume DIR that one, else runs/NAME of the input file."""
+    if getattr(options, "resume", False) and options.config.is_dir():
+        return options.output or options.config
+    return options.output or Path("runs") / options.config.stem
+
+
+def _input(options: argparse.Namespace) -> RawInput:
+    """The input file, or with --resume DIR that of the run there, with what --set overrides."""
+    from pvmc.config import overridden, read_input
+    from pvmc.errors import InputError
+
+    if options.config.is_dir():
+        if getattr(options, "resume", False):
+            from pvmc.resumption import stored_input
+
+            return overridden(stored_input(options.config), options.set)
+        if (options.config / "run.h5").exists():
+            raise InputError(
+                f"{options.config}: is the directory of a run; to go on with it: pvmc run {options.config} --resume; "
+                "to start another one, give an input file"
+            )
+    raw = read_input(options.config, options.set)
+    if getattr(options, "resume", False):
+        from pvmc.resumption import with_stored_turn
+
+        return with_stored_turn(raw, directory(options))
+    return raw

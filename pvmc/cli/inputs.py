@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from pvmc.cli.arguments import add_command, add_config
-from pvmc.cli.values import positive
-from pvmc.commands import inputs
+from pvmc.cli.arguments import add_command, add_config, positive
+from pvmc.errors import InputError
 
 EXAMPLE_MODELS = (
     *("heisenberg", "xxz", "xyz", "j1j2", "dzyaloshinskii_moriya", "haldane_shastry", "long_range_xxz"),
@@ -20,7 +20,7 @@ def add_new(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser = add_command(
         subparsers,
         "new",
-        inputs.new,
+        new,
         "write a commented input file to start from",
         "pvmc new chain.toml --model ising",
         keeps_results=True,
@@ -34,7 +34,7 @@ def add_validate(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser = add_command(
         subparsers,
         "validate",
-        inputs.validate,
+        validate,
         "check an input file, print it with every default and the memory per rank; run nothing",
         "pvmc validate configs/heisenberg_chain.toml --set ansatz.alpha=4 --ranks 64",
     )
@@ -49,7 +49,7 @@ def add_lattice(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser = add_command(
         subparsers,
         "lattice",
-        inputs.lattice,
+        lattice,
         "draw the lattice of an input file, as PNG and PDF, and print its bonds and symmetries",
         "pvmc lattice docs/lattices/kagome.toml --set lattice.size=[2,3] --output kagome",
     )
@@ -63,3 +63,72 @@ def add_lattice(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument(
         "--shells", type=positive, default=None, metavar="N", help="neighbour shells to draw; default: 2, in 3D 1"
     )
+
+
+def new(options: argparse.Namespace) -> int:
+    """``pvmc new``."""
+    from pvmc.errors import StorageError
+    from pvmc.job import example_config
+
+    try:
+        with open(options.config, "x", encoding="utf-8") as file:
+            file.write(example_config(options.model))
+    except FileExistsError:
+        raise InputError(f"{options.config}: exists; choose another name") from None
+    except OSError as error:
+        raise StorageError(f"{options.config}: cannot be written: {error.strerror}") from None
+    print(f"wrote {options.config}; next: mpirun -n 2 pvmc run {options.config}")
+    return 0
+
+
+def validate(options: argparse.Namespace) -> int:
+    """``pvmc validate``."""
+    from pvmc.config import to_toml
+    from pvmc.iteration_cost import iteration_table, time_block
+    from pvmc.job import load_job
+    from pvmc.measurement.memory import measuring_table
+    from pvmc.mpi import limit_threads
+    from pvmc.notes import notes
+    from pvmc.recorder import describe
+    from pvmc.resources import memory_table, require_memory_of_one, solver_table
+    from pvmc.sectors import VALIDATED_DIMENSION, sector_of
+    from pvmc.sr.rates import measure_rates
+    from pvmc.starts import cost_in_words
+
+    job = load_job(options.config, options.set)
+    require_memory_of_one(job, options.ranks, str(options.config))
+    limit_threads(job.config.run.threads_per_rank)  # so that what is timed is timed as in a rank
+    block, rates = time_block(job), measure_rates()
+    print(to_toml(job.config))
+    print(f"# {describe(job)}")
+    for line in notes(job):
+        print(f"# {line}")
+    sector = sector_of(job, largest=VALIDATED_DIMENSION)
+    if sector.words:
+        print(f"# sector: {sector.words}")
+    if sector.ground_words:
+        print(f"# ground state: {sector.ground_words}")
+    if sector.elsewhere:
+        print(f"# warning: {sector.elsewhere}")
+    if cost := cost_in_words(job.config.run):
+        print(f"# {cost}")
+    print(memory_table(job, options.ranks))
+    print(measuring_table(job, options.ranks))
+    print(iteration_table(job, block, rates, options.ranks))
+    print(solver_table(job, rates, options.ranks))
+    return 0
+
+
+def lattice(options: argparse.Namespace) -> int:
+    """``pvmc lattice``."""
+    from pvmc.analysis import lattice_plot
+    from pvmc.job import load_lattice
+    from pvmc.lattice import describe
+
+    lattice = load_lattice(options.config, options.set)
+    output = options.output or options.config.with_name(f"{options.config.stem}_lattice")
+    paths = lattice_plot.draw(lattice, output, options.shells)
+    print(describe(lattice))
+    for path in paths:
+        print(f"wrote {path}")
+    return 0

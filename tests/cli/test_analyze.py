@@ -19,7 +19,7 @@ from pvmc.analysis.digits import plain, with_error
 from pvmc.analysis.features import centred, sorted_filters
 from pvmc.analysis.plateau import plateau_of
 from pvmc.cli import main
-from pvmc.cli.analysing import FIGURES
+from pvmc.cli.analysis import FIGURES
 from pvmc.io.reader import open_run
 from pvmc.job import load_job
 from pvmc.spectrum import spectrum

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import pvmc
+from pvmc.cli.output import LastingOutput, has_reader, lasting_output, nobody_reads, what_is_lost
 from pvmc.io.reader import open_run
-from pvmc.output import LastingOutput, has_reader, lasting_output, nobody_reads, what_is_lost
 
 ITERATIONS = 12
 INPUT = f"""\
@@ -152,8 +152,8 @@ def test_watching_ends_with_its_reader(tmp_path: Path) -> None:
     """``pvmc status --watch | head -1`` does not go on for ever."""
     program = """\
 import sys
-from pvmc.output import lasting_output
-from pvmc.watching import Frame, watch
+from pvmc.cli.output import lasting_output
+from pvmc.cli.watch import Frame, watch
 with lasting_output():
     watch(lambda: Frame("running", False), 0.01)
 """

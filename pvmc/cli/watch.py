@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from pvmc.output import nobody_reads
+from pvmc.cli.output import nobody_reads
 
 if TYPE_CHECKING:
     from rich.console import Console

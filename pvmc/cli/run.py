@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import time
 from pathlib import Path
 
-from pvmc.cli.arguments import add_command, add_config
-from pvmc.commands import running
+from pvmc.cli.arguments import add_command, add_config, directory, shared_job
+from pvmc.errors import InputError
 
 
 def add_run(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -13,7 +15,7 @@ def add_run(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser = add_command(
         subparsers,
         "run",
-        running.run,
+        run,
         "optimise a wave function; under mpirun on all ranks, else on one",
         "mpirun -n 4 pvmc run configs/heisenberg_chain.toml --set ansatz.alpha=2 --output runs/h40a2",
         keeps_results=True,
@@ -44,7 +46,7 @@ def add_fit(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser = add_command(
         subparsers,
         "fit",
-        running.fit,
+        fit,
         "fit a wave function to a target state, by the section [fit]; under mpirun on all ranks, else on one",
         "mpirun -n 2 pvmc fit configs/fit_heisenberg.toml --output runs/fit",
         keeps_results=True,
@@ -54,3 +56,33 @@ def add_fit(subparsers) -> None:  # type: ignore[no-untyped-def]
         "--output", type=Path, metavar="DIR", help="directory of the result; default: runs/NAME of the input file"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a fit that is already in DIR")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Collective. ``pvmc run``."""
+    started = time.monotonic()
+    from pvmc.recorder import RunRequest
+    from pvmc.resources import require_memory
+    from pvmc.simulation import run as carry_out
+
+    if options.time_limit is not None:
+        from pvmc.runtime import parse_duration
+
+        parse_duration(options.time_limit)
+        options.set.append(f'run.time.limit="{options.time_limit}"')
+    if options.resume and options.overwrite:
+        raise InputError("--resume goes on with the run that --overwrite would replace: give one of them")
+    job, text, comm = shared_job(options)
+    require_memory(job, comm, str(options.config))
+    request = RunRequest(job, text, directory(options), options.overwrite, options.resume, started)
+    return carry_out(request, comm)
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Collective. ``pvmc fit``."""
+    from pvmc.fitting import FitRequest
+    from pvmc.fitting import fit as carry_out
+
+    job, text, comm = shared_job(options)
+    carry_out(FitRequest(job, text, directory(options), options.overwrite), comm)
+    return 0

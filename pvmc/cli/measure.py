@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import time
 from pathlib import Path
 
-from pvmc.cli.arguments import add_command
-from pvmc.cli.values import count, iteration, positive, positive_number
-from pvmc.commands import measuring
+from pvmc.cli.arguments import add_command, count, iteration, positive, positive_number
 
 
 def add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -14,7 +14,7 @@ def add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser = add_command(
         subparsers,
         "measure",
-        measuring.measure,
+        measure,
         "measure energy, correlations and other observables at a run's parameters, with their errors; under mpirun on "
         "all ranks, else on one",
         "mpirun -n 4 pvmc measure runs/h40a2 --until-error 1e-5",
@@ -54,3 +54,29 @@ def add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument(
         "--time-limit", metavar="TIME", help="stop before so much wall time is over (exit code 75), as in pvmc run"
     )
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Collective. ``pvmc measure``."""
+    started = time.monotonic()
+    from pvmc.measurement.command import measure as carry_out
+    from pvmc.measurement.request import MeasureRequest
+    from pvmc.mpi import world
+
+    if options.time_limit is not None:
+        from pvmc.runtime import parse_duration
+
+        parse_duration(options.time_limit)
+        options.set.append(f'run.time.limit="{options.time_limit}"')
+    request = MeasureRequest(
+        path=options.run,
+        observables=options.observables,
+        samples=options.samples,
+        until_error=options.until_error,
+        iteration=options.iteration,
+        seed=options.seed,
+        overrides=options.set,
+        resume=options.resume,
+        started=started,
+    )
+    return carry_out(request, world())
