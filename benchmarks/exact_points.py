@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from pvmc.exact import Basis, ground_state
 from pvmc.hamiltonians import Operator
-from pvmc.job import JobConfig
 from pvmc.lattice import Lattice
+from pvmc.vmc.job import JobConfig
 
 Floats = npt.NDArray[np.float64]
 

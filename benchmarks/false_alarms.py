@@ -21,8 +21,8 @@ from pvmc.analysis.symptom import judged
 from pvmc.analysis.symptoms import symptoms
 from pvmc.cli import main as pvmc
 from pvmc.io.reader import open_run
-from pvmc.job import load_job
 from pvmc.statistics.thresholds import LARGEST_LEAK
+from pvmc.vmc.job import load_job
 
 INPUTS = Path(__file__).resolve().parents[1] / "configs" / "validation"
 

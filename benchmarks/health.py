@@ -26,12 +26,12 @@ from pvmc.config import RawInput, validate
 from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
-from pvmc.job import JobConfig, build_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.request import MeasureRequest
 from pvmc.mpi import SerialCommunicator, limit_threads
-from pvmc.recorder import RunRequest
-from pvmc.simulation import run
+from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
 
 SAMPLES = 40_960
 """Configurations of each sampled measurement."""

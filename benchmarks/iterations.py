@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 
-from pvmc.compilation import compile_kernels
 from pvmc.config import read_input, validate
-from pvmc.driver import PHASES, iterate
-from pvmc.job import JobConfig, build_job
 from pvmc.mpi import MpiCommunicator, SerialCommunicator, limit_threads, node_of
-from pvmc.simulation import initial_state
+from pvmc.vmc.compile import compile_kernels
+from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.loop import PHASES, iterate
+from pvmc.vmc.run import initial_state
 
 WARM_UP, AT_LEAST = 2, 3
 

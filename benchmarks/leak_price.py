@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pvmc.compilation import compile_kernels
-from pvmc.driver import iterate
 from pvmc.estimators import LeakTest
-from pvmc.job import Job, load_job
 from pvmc.mpi import SerialCommunicator, limit_threads, node_of
-from pvmc.simulation import initial_state
+from pvmc.vmc.compile import compile_kernels
+from pvmc.vmc.job import Job, load_job
+from pvmc.vmc.loop import iterate
+from pvmc.vmc.run import initial_state
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "heisenberg_chain.toml"
 CASES = {"alpha = 1": ["ansatz.alpha=1"], "alpha = 4": ["ansatz.alpha=4"]}

@@ -24,13 +24,13 @@ from pvmc.errors import PvmcError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
-from pvmc.job import Job, load_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.observables import choose
 from pvmc.measurement.request import MeasureRequest, directory_of
 from pvmc.mpi import SerialCommunicator
-from pvmc.recorder import RunRequest
-from pvmc.simulation import run
+from pvmc.vmc.job import Job, load_job
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
 
 Floats = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pvmc.driver import PHASES
+from pvmc.vmc.loop import PHASES
 
 
 def timings(directory: Path, kind: str) -> list[dict[str, Any]]:

@@ -43,8 +43,8 @@ from threadpoolctl import threadpool_limits
 from pvmc.config import RawInput, validate
 from pvmc.estimators import local_energy
 from pvmc.io import provenance
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import SerialCommunicator, describe_mpi
+from pvmc.vmc.job import Job, JobConfig, build_job
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 9

@@ -24,14 +24,16 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.compilation import compile_kernels
-from pvmc.driver import iterate
 from pvmc.estimators import EnergyStatistics
-from pvmc.job import Job, load_job
 from pvmc.mpi import Communicator, SerialCommunicator, limit_threads, node_of, world
-from pvmc.recorder import Recorder, RunRequest
-from pvmc.runtime import CheckpointPolicy, CheckpointSpec, Signals, StopWatcher
-from pvmc.simulation import initial_state
+from pvmc.vmc.checkpoint_policy import CheckpointPolicy, CheckpointSpec
+from pvmc.vmc.compile import compile_kernels
+from pvmc.vmc.job import Job, load_job
+from pvmc.vmc.loop import iterate
+from pvmc.vmc.recorder import Recorder, RunRequest
+from pvmc.vmc.run import initial_state
+from pvmc.vmc.signals import Signals
+from pvmc.vmc.stop import StopWatcher
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "heisenberg_chain.toml"

@@ -32,10 +32,10 @@ from scaling_figure import draw
 from scaling_page import markdown
 from threadpoolctl import threadpool_limits
 
-from pvmc.driver import StepRecord, iterate
 from pvmc.io import provenance
 from pvmc.mpi import SerialCommunicator, describe_mpi
-from pvmc.simulation import initial_state
+from pvmc.vmc.loop import StepRecord, iterate
+from pvmc.vmc.run import initial_state
 
 QUIET = 0.1
 """Share of the cores that others may take when a measurement begins."""

@@ -19,7 +19,7 @@ from scaling_model import (
     wall,
 )
 
-from pvmc.driver import PHASES
+from pvmc.vmc.loop import PHASES
 
 KINDS = ("1", "2", "twins")
 

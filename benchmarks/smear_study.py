@@ -19,11 +19,11 @@ from health import HIDDEN, chain
 from page import table
 
 from pvmc.config import RawInput, validate
-from pvmc.driver import iterate
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import SerialCommunicator, limit_threads
-from pvmc.recorder import find_job_reference
-from pvmc.simulation import initial_state
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import iterate
+from pvmc.vmc.recorder import find_job_reference
+from pvmc.vmc.run import initial_state
 
 SMALL = {"walkers": 128, "samples": 512}
 SYSTEMS: dict[str, dict[str, Any]] = {

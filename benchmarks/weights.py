@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.compilation import compile_kernels
 from pvmc.config import RawInput, validate
-from pvmc.driver import iterate
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import SerialCommunicator, limit_threads, node_of
-from pvmc.recorder import find_job_reference
-from pvmc.simulation import initial_state
+from pvmc.vmc.compile import compile_kernels
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import iterate
+from pvmc.vmc.recorder import find_job_reference
+from pvmc.vmc.run import initial_state
 
 RBM = {"kind": "rbm", "alpha": 2}
 CASES: dict[str, dict[str, Any]] = {

@@ -15,18 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from pvmc import driver
 from pvmc.analysis.summary import duration
-from pvmc.compilation import compile_kernels
-from pvmc.driver import StepRecord, iterate
 from pvmc.errors import StorageError
 from pvmc.io import provenance
-from pvmc.job import Job
 from pvmc.mpi import Communicator, bytes_in_words, describe_mpi, limit_threads, node_of, oversubscription
-from pvmc.recorder import RunRequest, describe, open_results, series
-from pvmc.resources import memory_per_rank
 from pvmc.sampler import Metropolis
-from pvmc.simulation import initial_state
+from pvmc.vmc import loop as driver
+from pvmc.vmc.compile import compile_kernels
+from pvmc.vmc.job import Job
+from pvmc.vmc.loop import StepRecord, iterate
+from pvmc.vmc.memory import memory_per_rank
+from pvmc.vmc.recorder import RunRequest, describe, open_results, series
+from pvmc.vmc.run import initial_state
 
 PHASES = (*driver.PHASES, "output")
 """What an iteration does."""

@@ -20,12 +20,12 @@ from pvmc.io import provenance
 from pvmc.io.fit_file import FitWriter, fit_file, open_fit, require_free
 from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, SerialCommunicator, describe_mpi, limit_threads
 from pvmc.numerics.random import Stream, generator
-from pvmc.recorder import describe
 from pvmc.sampler import Metropolis, advance
-from pvmc.simulation import initial_parameters
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.recorder import describe
+from pvmc.vmc.run import initial_parameters
 
 LINES_PER_FIT = 25
 """About how many lines a fit prints."""

@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.analysis.digits import plain
-from pvmc.compilation import start_compiler
 from pvmc.config import to_toml
 from pvmc.errors import InputError
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.exact import Reference
-from pvmc.guarded import Safety
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.lock import locked
@@ -25,7 +23,6 @@ from pvmc.io.netket import read_npz
 from pvmc.io.rbm_weights import RBMWeights, parameters_from
 from pvmc.io.results import ResultsWriter
 from pvmc.io.wf import read_wf
-from pvmc.job import Job
 from pvmc.lattice import LatticeError
 from pvmc.measurement.chains import Chains
 from pvmc.measurement.enumerated import enumerated
@@ -34,12 +31,15 @@ from pvmc.measurement.observables import Observables
 from pvmc.measurement.request import SEED_LIMIT
 from pvmc.mpi import Communicator, limit_threads
 from pvmc.numerics.arrays import Floats
-from pvmc.recorder import RunRequest, describe, job_sector, open_results, warn
-from pvmc.runtime import StuckWalkers, WalkerWatch, spectrum_bounds
-from pvmc.runtime.stuck_walkers import NOT_LOOKED
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Sampler, Walkers
-from pvmc.simulation import require_blocks
 from pvmc.statistics.thresholds import STUCK_IN_A_ROW, error_scale, r_hat_limit
+from pvmc.vmc.compile import start_compiler
+from pvmc.vmc.guard import spectrum_bounds
+from pvmc.vmc.guarded import Safety
+from pvmc.vmc.job import Job
+from pvmc.vmc.recorder import RunRequest, describe, job_sector, open_results, warn
+from pvmc.vmc.run import require_blocks
+from pvmc.vmc.stuck_walkers import NOT_LOOKED, StuckWalkers, WalkerWatch
 from pvmc.wavefunctions import RBM
 from pvmc.wavefunctions.base import WaveFunction
 

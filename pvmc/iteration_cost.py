@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pvmc.analysis.summary import duration
-from pvmc.compilation import start_compiler
 from pvmc.errors import NumericalError
 from pvmc.estimators import estimate
-from pvmc.job import Job
 from pvmc.mpi import SerialCommunicator, block_range
-from pvmc.resources import rank_counts, seconds_in_words, sizes_of
 from pvmc.sampler import Metropolis, Sampler
 from pvmc.sr.cost import cost
 from pvmc.sr.rates import Rates
+from pvmc.vmc.compile import start_compiler
+from pvmc.vmc.job import Job
+from pvmc.vmc.memory import rank_counts, seconds_in_words, sizes_of
 
 SWEEPS = (1, 8, 64, 64)
 """Proposals of a walker in the calls that are made, of which the last counts; they stand for those of a longer sweep.

@@ -12,8 +12,8 @@ from pvmc.config import validate
 from pvmc.errors import InputError
 from pvmc.estimators import Moments, estimate, reduce_moments
 from pvmc.io.reader import Run
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
+from pvmc.vmc.job import Job, JobConfig, build_job
 
 SECTIONS = ("lattice", "hamiltonian", "ansatz", "sampler")
 """The sections of an input that say what S is."""

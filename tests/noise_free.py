@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.driver import State, StepRecord, iterate
 from pvmc.estimators import Moments, Trial, estimate, reduce_moments
 from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler.enumeration import Enumeration
 from pvmc.spins.basis import Basis
 from pvmc.sr import SRSpec
+from pvmc.vmc.loop import State, StepRecord, iterate
 from pvmc.wavefunctions import RBM
 from tests.helpers import (
     EnumeratedMoments,

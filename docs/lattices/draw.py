@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pvmc.analysis.lattice_plot import draw
-from pvmc.job import load_lattice
+from pvmc.vmc.job import load_lattice
 
 for config in sorted(Path(__file__).parent.glob("*.toml")):
     print(*draw(load_lattice(config), config.with_suffix(""), formats=("png",)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from pvmc.analysis.digits import plain
 from pvmc.analysis.facts import Facts, FitFacts, RunFacts, Unreadable
 from pvmc.analysis.leak import leak_text
-from pvmc.runtime import STOP_FILE
+from pvmc.io.storage import STOP_FILE
 
 
 def status_text(facts: Facts) -> str:

@@ -13,8 +13,8 @@ from pvmc.errors import InputError
 
 if TYPE_CHECKING:
     from pvmc.config import RawInput
-    from pvmc.job import Job
     from pvmc.mpi import Communicator
+    from pvmc.vmc.job import Job
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -159,8 +159,8 @@ def shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
     Raises:
         InputError: a line for everything that is wrong with the input; on every rank.
     """
-    from pvmc.job import Draft
     from pvmc.mpi import world
+    from pvmc.vmc.job import Draft
 
     comm = world()
     raw = comm.root_value(lambda: _input(options))
@@ -189,7 +189,7 @@ def _input(options: argparse.Namespace) -> RawInput:
 
     if options.config.is_dir():
         if getattr(options, "resume", False):
-            from pvmc.resumption import stored_input
+            from pvmc.vmc.resume import stored_input
 
             return overridden(stored_input(options.config), options.set)
         if (options.config / "run.h5").exists():
@@ -199,7 +199,7 @@ def _input(options: argparse.Namespace) -> RawInput:
             )
     raw = read_input(options.config, options.set)
     if getattr(options, "resume", False):
-        from pvmc.resumption import with_stored_turn
+        from pvmc.vmc.resume import with_stored_turn
 
         return with_stored_turn(raw, directory(options))
     return raw

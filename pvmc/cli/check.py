@@ -60,8 +60,8 @@ def exact(options: argparse.Namespace) -> int:
     """``pvmc exact``."""
     from pvmc.config import read_input
     from pvmc.exact.reference import LANCZOS_SITES
-    from pvmc.job import load_job
-    from pvmc.sectors import exact_answer
+    from pvmc.vmc.job import load_job
+    from pvmc.vmc.sectors import exact_answer
     from pvmc.wavefunctions import Projected
 
     job = load_job(options.config, options.set)
@@ -89,8 +89,8 @@ def exact(options: argparse.Namespace) -> int:
 def check_ansatz(options: argparse.Namespace) -> int:
     """``pvmc check-ansatz``."""
     from pvmc.errors import InputError
-    from pvmc.job import load_job
-    from pvmc.recorder import describe
+    from pvmc.vmc.job import load_job
+    from pvmc.vmc.recorder import describe
     from pvmc.wavefunctions.contract import check_ansatz, failed, table
 
     job = load_job(options.config, options.set)

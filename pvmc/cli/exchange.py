@@ -55,7 +55,7 @@ def export(options: argparse.Namespace) -> int:
 def import_wf(options: argparse.Namespace) -> int:
     """Collective. ``pvmc import-wf``."""
     from pvmc.importing import import_weights
-    from pvmc.recorder import RunRequest
+    from pvmc.vmc.recorder import RunRequest
 
     job, text, comm = shared_job(options)
     directory = options.output or Path("runs") / options.weights.stem

@@ -68,7 +68,7 @@ def add_lattice(subparsers) -> None:  # type: ignore[no-untyped-def]
 def new(options: argparse.Namespace) -> int:
     """``pvmc new``."""
     from pvmc.errors import StorageError
-    from pvmc.job import example_config
+    from pvmc.vmc.job import example_config
 
     try:
         with open(options.config, "x", encoding="utf-8") as file:
@@ -85,15 +85,15 @@ def validate(options: argparse.Namespace) -> int:
     """``pvmc validate``."""
     from pvmc.config import to_toml
     from pvmc.iteration_cost import iteration_table, time_block
-    from pvmc.job import load_job
     from pvmc.measurement.memory import measuring_table
     from pvmc.mpi import limit_threads
-    from pvmc.notes import notes
-    from pvmc.recorder import describe
-    from pvmc.resources import memory_table, require_memory_of_one, solver_table
-    from pvmc.sectors import VALIDATED_DIMENSION, sector_of
     from pvmc.sr.rates import measure_rates
-    from pvmc.starts import cost_in_words
+    from pvmc.vmc.job import load_job
+    from pvmc.vmc.memory import memory_table, require_memory_of_one, solver_table
+    from pvmc.vmc.notes import notes
+    from pvmc.vmc.recorder import describe
+    from pvmc.vmc.sectors import VALIDATED_DIMENSION, sector_of
+    from pvmc.vmc.starts import cost_in_words
 
     job = load_job(options.config, options.set)
     require_memory_of_one(job, options.ranks, str(options.config))
@@ -122,8 +122,8 @@ def validate(options: argparse.Namespace) -> int:
 def lattice(options: argparse.Namespace) -> int:
     """``pvmc lattice``."""
     from pvmc.analysis import lattice_plot
-    from pvmc.job import load_lattice
     from pvmc.lattice import describe
+    from pvmc.vmc.job import load_lattice
 
     lattice = load_lattice(options.config, options.set)
     output = options.output or options.config.with_name(f"{options.config.stem}_lattice")

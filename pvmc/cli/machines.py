@@ -121,7 +121,7 @@ def submit(options: argparse.Namespace) -> int:
 def bench(options: argparse.Namespace) -> int:
     """Collective. ``pvmc bench``."""
     from pvmc.benchmark import bench
-    from pvmc.resources import require_memory
+    from pvmc.vmc.memory import require_memory
 
     job, _, comm = shared_job(options)
     require_memory(job, comm, str(options.config))
@@ -132,9 +132,9 @@ def bench(options: argparse.Namespace) -> int:
 
 def warmup(options: argparse.Namespace) -> int:
     """``pvmc warmup``."""
-    from pvmc.compilation import all_jobs, start_compiler, warm_up
-    from pvmc.job import load_job
     from pvmc.numerics.kernels import kernel_directory
+    from pvmc.vmc.compile import all_jobs, start_compiler, warm_up
+    from pvmc.vmc.job import load_job
 
     begin = time.perf_counter()
     start_compiler()

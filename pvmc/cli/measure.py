@@ -64,7 +64,7 @@ def measure(options: argparse.Namespace) -> int:
     from pvmc.mpi import world
 
     if options.time_limit is not None:
-        from pvmc.runtime import parse_duration
+        from pvmc.vmc.limits import parse_duration
 
         parse_duration(options.time_limit)
         options.set.append(f'run.time.limit="{options.time_limit}"')

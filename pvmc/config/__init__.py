@@ -1,7 +1,7 @@
 """Reading and checking input: TOML text to frozen, validated sections, and one clear line for each thing that is wrong.
 
 The sections themselves live with the nouns that they describe (``pvmc.lattice.ChainSpec``, ...); the whole
-input is :class:`pvmc.job.JobConfig`.
+input is :class:`pvmc.vmc.job.JobConfig`.
 """
 
 from pvmc.config.reading import Problems, RawInput, overridden, read_input, sections_of, validate

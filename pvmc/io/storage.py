@@ -11,6 +11,9 @@ from pathlib import Path
 
 from pvmc.io.process import process_alive
 
+STOP_FILE = "STOP"
+"""A file of this name in the run's directory stops the run (``touch runs/mine/STOP``)."""
+
 _FOREIGN_SECONDS = 600.0
 """A temporary file of a process on another host counts as left behind when it has not changed for so long."""
 

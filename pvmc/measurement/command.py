@@ -8,7 +8,6 @@ from typing import Any
 
 from pvmc.config import validate
 from pvmc.errors import on_every_rank
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.measurement.frozen import frozen
 from pvmc.measurement.goal import Goal
 from pvmc.measurement.measuring import Measuring, the
@@ -18,10 +17,13 @@ from pvmc.measurement.overlap import OVERLAP
 from pvmc.measurement.request import MeasureRequest
 from pvmc.measurement.tallies import make_tallies, read_others, without_fidelities
 from pvmc.mpi import Communicator, limit_threads
-from pvmc.recorder import warn
-from pvmc.runtime import Signals, StopWatcher, find_time_limit
 from pvmc.sampler import Enumeration
-from pvmc.simulation import require_blocks
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.limits import find_time_limit
+from pvmc.vmc.recorder import warn
+from pvmc.vmc.run import require_blocks
+from pvmc.vmc.signals import Signals
+from pvmc.vmc.stop import StopWatcher
 
 
 def measure(request: MeasureRequest, comm: Communicator) -> int:

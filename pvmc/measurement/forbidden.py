@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from pvmc.hamiltonians import Operator
 from pvmc.io.measurement import Estimate
-from pvmc.job import Job
 from pvmc.measurement.observables import Observables
 from pvmc.measurement.values import OperatorValues
 from pvmc.statistics.thresholds import FORBIDDEN_DEVIATIONS, LARGEST_FORBIDDEN
+from pvmc.vmc.job import Job
 
 Parities = npt.NDArray[np.bool_]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.job import Job
 from pvmc.numerics.arrays import Floats
+from pvmc.vmc.job import Job
 
 
 def frame_signs(job: Job) -> Floats:

@@ -12,11 +12,11 @@ from pvmc.estimators.leak import QUANTITIES, leak_of, look, smear_of
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
 from pvmc.io.schema import Quantity
-from pvmc.job import Job
 from pvmc.measurement.tally import Findings, Tally
 from pvmc.mpi import Communicator
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Draw
+from pvmc.vmc.job import Job
 from pvmc.wavefunctions.base import WaveFunction
 
 

@@ -14,14 +14,12 @@ import numpy.typing as npt
 
 from pvmc.analysis.measured_warnings import outlier
 from pvmc.analysis.symptom import judged
-from pvmc.compilation import start_compiler
 from pvmc.errors import NumericalError
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
 from pvmc.io.reader import open_run
 from pvmc.io.schema import FILE_NAME
-from pvmc.job import Job
 from pvmc.measurement.chains import Chains
 from pvmc.measurement.dense import dense_vector
 from pvmc.measurement.enumerated import enumerated
@@ -34,10 +32,13 @@ from pvmc.measurement.request import Plan
 from pvmc.measurement.tally import Findings, Tally, restore_states, saved_states
 from pvmc.mpi import Communicator, block_range
 from pvmc.numerics.arrays import Floats
-from pvmc.recorder import warn
-from pvmc.runtime import CheckpointPolicy, StopReason, StopWatcher
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
 from pvmc.statistics.thresholds import LARGEST_R_HAT
+from pvmc.vmc.checkpoint_policy import CheckpointPolicy
+from pvmc.vmc.compile import start_compiler
+from pvmc.vmc.job import Job
+from pvmc.vmc.recorder import warn
+from pvmc.vmc.stop import StopReason, StopWatcher
 from pvmc.wavefunctions.base import WaveFunction
 
 T = TypeVar("T")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pvmc.job import Job
 from pvmc.measurement.frozen import frozen
 from pvmc.measurement.observables import names_of
 from pvmc.measurement.values import PAIRS_AT_ONCE
 from pvmc.mpi import block_range, bytes_in_words
-from pvmc.resources import rank_counts
 from pvmc.sampler import Enumeration
+from pvmc.vmc.job import Job
+from pvmc.vmc.memory import rank_counts
 
 COPIES_ON_ROOT = 4
 """Of the sums and walkers of all ranks: those gathered, and of a checkpoint HDF5's, its image's and the file's bytes

@@ -20,10 +20,10 @@ from pvmc.io.lock import locked
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.reader import open_run
 from pvmc.io.schema import Quantity
-from pvmc.job import Job
 from pvmc.measurement.request import MeasureRequest, Plan, make_plan
-from pvmc.progress import Progress, Reporter, reporter
-from pvmc.recorder import warn
+from pvmc.vmc.job import Job
+from pvmc.vmc.progress import Progress, Reporter, reporter
+from pvmc.vmc.recorder import warn
 
 MOST_LINES = 4
 """Entries of an array that are printed one by one."""

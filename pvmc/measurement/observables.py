@@ -15,7 +15,6 @@ from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.hamiltonians.terms import PatternSpec, TermsSpec
 from pvmc.io.measurement import Estimate
-from pvmc.job import Job
 from pvmc.lattice import Lattice, LatticeError
 from pvmc.measurement.comparison import FIDELITY
 from pvmc.measurement.entropies import RENYI
@@ -24,6 +23,7 @@ from pvmc.measurement.overlap import OVERLAP, is_small
 from pvmc.measurement.pairs import Linear, PairOrbits
 from pvmc.measurement.values import OperatorValues, PairValues, SiteValues
 from pvmc.numerics.arrays import Floats
+from pvmc.vmc.job import Job
 from pvmc.wavefunctions.base import WaveFunction
 
 NAMES = ("energy", "magnetization", "correlations", "structure_factor", "staggered", RENYI, OVERLAP)

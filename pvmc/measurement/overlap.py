@@ -14,12 +14,12 @@ from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.exact.sector import Symmetries
 from pvmc.hamiltonians import Operator
 from pvmc.io.measurement import Estimate
-from pvmc.job import Job
 from pvmc.measurement.dense import LogPsi, dense_vector
 from pvmc.measurement.tally import Findings, Tally, exact_estimate
 from pvmc.mpi import Communicator
-from pvmc.recorder import warn
-from pvmc.sectors import sector_of
+from pvmc.vmc.job import Job
+from pvmc.vmc.recorder import warn
+from pvmc.vmc.sectors import sector_of
 from pvmc.wavefunctions import Projected
 from pvmc.wavefunctions.base import WaveFunction
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from pvmc.errors import InputError
-from pvmc.job import Job
 from pvmc.measurement.comparison import FIDELITY, OtherState, compare
 from pvmc.measurement.entropies import RENYI, Entropies, parse_regions
 from pvmc.measurement.frozen import FrozenState, read_state
@@ -14,7 +13,8 @@ from pvmc.measurement.leak import LeakTally
 from pvmc.measurement.overlap import OVERLAP, overlap_of
 from pvmc.measurement.tally import Tally
 from pvmc.mpi import Communicator, block_range
-from pvmc.recorder import warn
+from pvmc.vmc.job import Job
+from pvmc.vmc.recorder import warn
 from pvmc.wavefunctions.base import WaveFunction
 
 

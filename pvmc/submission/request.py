@@ -12,11 +12,11 @@ from math import ceil
 from pathlib import Path
 
 from pvmc.errors import InputError, StorageError
-from pvmc.job import Job, load_job
-from pvmc.resources import memory_per_rank
-from pvmc.runtime import parse_duration
 from pvmc.submission.array import Array
 from pvmc.submission.script import MARGIN, Script
+from pvmc.vmc.job import Job, load_job
+from pvmc.vmc.limits import parse_duration
+from pvmc.vmc.memory import memory_per_rank
 
 SHORTEST = 300
 """Shortest time limit in seconds: the run needs some time before it is told to save."""

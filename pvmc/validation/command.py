@@ -9,15 +9,15 @@ from pathlib import Path
 
 from pvmc.config import RawInput, read_input, validate
 from pvmc.errors import InputError, StorageError, on_every_rank
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, limit_threads
-from pvmc.recorder import describe
-from pvmc.sectors import sector_of
 from pvmc.statistics.thresholds import LARGEST_RELATIVE_ERROR
 from pvmc.validation.check import Report
 from pvmc.validation.suite import validate_physics
 from pvmc.validation.system import require_small
 from pvmc.validation.tables import HEAD, line, markdown, summary, verdict
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.recorder import describe
+from pvmc.vmc.sectors import sector_of
 
 
 def validate_inputs(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 
 from pvmc.analysis.plateau import plateau
-from pvmc.driver import iterate
-from pvmc.job import Job
 from pvmc.mpi import Communicator
-from pvmc.simulation import initial_state
 from pvmc.statistics.thresholds import VALIDATED_ERRORS, VALIDATED_ROUNDING, rounding_of
 from pvmc.validation.check import Check, Outcome
 from pvmc.validation.system import ExactSystem
+from pvmc.vmc.job import Job
+from pvmc.vmc.loop import iterate
+from pvmc.vmc.run import initial_state
 
 FINAL, BOUND, ENUMERATED = "final energy", "variational bound", "energy of the final psi"
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 from scipy import stats
 
 from pvmc.estimators import estimate, reduce_moments
-from pvmc.job import Job
 from pvmc.mpi import Communicator, block_range
 from pvmc.numerics.arrays import Floats
 from pvmc.sampler import Metropolis, Samples, Walkers, advance
 from pvmc.statistics.thresholds import VALIDATED_ERRORS, VALIDATED_P, VALIDATED_ROUNDING
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
+from pvmc.vmc.job import Job
 from pvmc.wavefunctions import WaveFunction
 
 DRAWS = 16_384

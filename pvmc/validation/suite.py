@@ -8,18 +8,18 @@ from functools import partial
 
 import numpy as np
 
-from pvmc.compilation import run_kernels
 from pvmc.errors import NumericalError, on_every_rank
-from pvmc.job import Job
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.numerics.arrays import Numbers
 from pvmc.numerics.random import Stream, generator
-from pvmc.simulation import initial_parameters, initial_state
 from pvmc.validation.check import Check, Outcome, Report
 from pvmc.validation.optimisation import FINAL, check_run
 from pvmc.validation.sampling import DISTRIBUTION, check_sampling
 from pvmc.validation.system import ExactSystem, require_small
 from pvmc.validation.variational import POINTWISE, Point
+from pvmc.vmc.compile import run_kernels
+from pvmc.vmc.job import Job
+from pvmc.vmc.run import initial_parameters, initial_state
 
 NOISE = 0.03
 """Standard deviation of what is added to the initial parameters, so that none of them is zero."""

@@ -11,9 +11,9 @@ from pvmc.errors import InputError
 from pvmc.exact.lanczos import lowest
 from pvmc.exact.sector import sector_basis
 from pvmc.hamiltonians import PauliSum
-from pvmc.job import Job
 from pvmc.numerics.arrays import Numbers
 from pvmc.spins.basis import Basis
+from pvmc.vmc.job import Job
 from pvmc.wavefunctions import WaveFunction
 from pvmc.wavefunctions.symmetry import claimed_symmetry
 

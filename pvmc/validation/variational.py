@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.estimators import Moments, estimate, local_energy, reduce_moments
-from pvmc.job import Job
 from pvmc.mpi import SerialCommunicator
 from pvmc.numerics.arrays import Numbers
 from pvmc.sampler import Enumeration
@@ -24,6 +23,7 @@ from pvmc.statistics.thresholds import (
 )
 from pvmc.validation.check import Check
 from pvmc.validation.system import ExactSystem
+from pvmc.vmc.job import Job
 from pvmc.wavefunctions import WaveFunction
 
 CHUNK = 4096

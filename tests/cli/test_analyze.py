@@ -21,9 +21,9 @@ from pvmc.analysis.plateau import plateau_of
 from pvmc.cli import main
 from pvmc.cli.analysis import FIGURES
 from pvmc.io.reader import open_run
-from pvmc.job import load_job
 from pvmc.spectrum import spectrum
 from pvmc.statistics import mean
+from pvmc.vmc.job import load_job
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, enumerated_moments, full_tensor
 from tests.measured_runs import with_measurement

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 import pvmc
-from pvmc.compilation import warm_up
 from pvmc.config import RawInput
 from pvmc.estimators import Moments
-from pvmc.job import JobConfig, build_job
 from pvmc.sr import Step
+from pvmc.vmc.compile import warm_up
+from pvmc.vmc.job import JobConfig, build_job
 
 INPUT = """\
 [lattice]

@@ -13,8 +13,8 @@ from pvmc.io.netket import write_npz
 from pvmc.io.rbm_weights import RBMWeights, weights_of
 from pvmc.io.reader import open_run
 from pvmc.io.wf import write_wf
-from pvmc.job import load_job
 from pvmc.lattice import chain
+from pvmc.vmc.job import load_job
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, energy_of, kronecker_sum, random_rbm
 

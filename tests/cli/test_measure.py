@@ -16,8 +16,8 @@ from pvmc.io.fit_file import open_fit
 from pvmc.io.lock import locked
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.reader import open_run
-from pvmc.job import load_job
 from pvmc.measurement.renyi import renyi2_of_vector
+from pvmc.vmc.job import load_job
 from tests.helpers import compiled_matrix, configurations, energy_of, labels_of, state_vector
 
 INPUT = """

@@ -11,11 +11,11 @@ import pytest
 
 from pvmc.cli import main
 from pvmc.config import RawInput, validate
-from pvmc.driver import iterate
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import SerialCommunicator
-from pvmc.resources import memory_per_rank
-from pvmc.simulation import initial_state
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import iterate
+from pvmc.vmc.memory import memory_per_rank
+from pvmc.vmc.run import initial_state
 
 PROJECTED = """\
 lattice = {{ kind = "chain", length = {length} }}

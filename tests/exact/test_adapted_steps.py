@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pytest
 from scipy.integrate import solve_ivp
 
-from pvmc.driver import State, iterate
 from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, Trial, estimate
 from pvmc.estimators.trial import TrialEnergy
@@ -22,6 +21,7 @@ from pvmc.lattice import chain
 from pvmc.sampler import MetropolisSpec, Samples, Walkers
 from pvmc.sr import Reconfiguration, Step
 from pvmc.sr.step import Calm
+from pvmc.vmc.loop import State, iterate
 from pvmc.wavefunctions import RBM
 from tests.helpers import mean_p, random_rbm
 from tests.noise_free import COMM, LINEAR, Linear, Problem, random_problem, spec

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from pvmc.config import RawInput, validate
-from pvmc.driver import iterate
 from pvmc.exact import find_reference
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.pauli import X, Y, Z
-from pvmc.job import JobConfig, build_job
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
-from pvmc.simulation import initial_state
+from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.loop import iterate
+from pvmc.vmc.run import initial_state
 from pvmc.wavefunctions import FeedForward
 from tests import helpers
 

@@ -25,9 +25,9 @@ from pvmc.fit import (
     sampled,
 )
 from pvmc.fitting import make_data
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
+from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, random_rbm, state_vector
 

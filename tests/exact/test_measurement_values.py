@@ -14,14 +14,14 @@ from pvmc.config import RawInput
 from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Estimate
 from pvmc.io.reader import open_run
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.observables import NAMES, choose, names_of
 from pvmc.measurement.request import MeasureRequest
 from pvmc.mpi import SerialCommunicator
-from pvmc.recorder import RunRequest
-from pvmc.simulation import run
 from pvmc.spins.flips import FlipSets
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
 from pvmc.wavefunctions import WaveFunction
 from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
 

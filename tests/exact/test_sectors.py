@@ -32,9 +32,9 @@ from pvmc.hamiltonians.pairs import (
 )
 from pvmc.hamiltonians.signs import is_stoquastic
 from pvmc.io.reader import Run, open_run
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import ChainSpec, LatticeSpec
-from pvmc.sectors import exact_answer, sector_of
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.sectors import exact_answer, sector_of
 from pvmc.wavefunctions.symmetry import claimed_symmetry
 from tests.helpers import pauli
 

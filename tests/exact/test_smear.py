@@ -12,17 +12,17 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.config import KeyProblem, RawInput
-from pvmc.driver import StepRecord, iterate
 from pvmc.estimators import LeakTest, estimate, reduce_moments
 from pvmc.estimators.leak import leak_of, look
 from pvmc.estimators.smeared import smeared_values
 from pvmc.exact import Basis
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw, Metropolis, MetropolisSpec, MoveWeights, Smear, Walk, Walkers
-from pvmc.simulation import initial_state
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import StepRecord, iterate
+from pvmc.vmc.run import initial_state
 from tests.helpers import full_tensor, kronecker_sum, random_strings
 from tests.table_state import TableState
 

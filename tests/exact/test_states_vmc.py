@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh
 
-from pvmc.driver import iterate
 from pvmc.exact.lanczos import sparse_matrix
-from pvmc.job import Job, JobConfig, RawInput, build_job
 from pvmc.mpi import SerialCommunicator
-from pvmc.recorder import find_job_reference
-from pvmc.simulation import initial_state
 from pvmc.spins.basis import Basis
+from pvmc.vmc.job import Job, JobConfig, RawInput, build_job
+from pvmc.vmc.loop import iterate
+from pvmc.vmc.recorder import find_job_reference
+from pvmc.vmc.run import initial_state
 from tests.helpers import energy_of, state_vector
 
 SAMPLER = {"walkers": 128, "block_width": 128, "samples": 512}

@@ -17,7 +17,6 @@ from pvmc.cli import main
 from pvmc.config import RawInput, to_toml
 from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw
 from pvmc.sampler.metropolis import MetropolisWalk
@@ -28,6 +27,7 @@ from pvmc.validation.optimisation import _judged
 from pvmc.validation.sampling import chi_square
 from pvmc.validation.system import ExactSystem, pauli_matrix
 from pvmc.validation.tables import row
+from pvmc.vmc.job import Job, JobConfig, build_job
 from tests.helpers import all_pass, kronecker_sum, random_strings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,15 +11,15 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.config import RawInput
-from pvmc.driver import State, StepRecord, iterate
 from pvmc.errors import InputError
 from pvmc.estimators import EnergyStatistics
 from pvmc.exact import Basis, ground_state, sparse_matrix
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.sampler import advance
-from pvmc.simulation import initial_state
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import State, StepRecord, iterate
+from pvmc.vmc.run import initial_state
 from tests.helpers import energy_of
 
 COMM = SerialCommunicator()

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from pvmc.config import RawInput
-from pvmc.driver import StepRecord, iterate
 from pvmc.errors import InputError
 from pvmc.fit import iterate_epochs
 from pvmc.fitting import FitRequest, fit, make_data
 from pvmc.io.fit_file import open_fit
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.simulation import initial_parameters, initial_state
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import StepRecord, iterate
+from pvmc.vmc.run import initial_parameters, initial_state
 
 pytestmark = pytest.mark.mpi
 

@@ -15,9 +15,9 @@ from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.rbm_weights import weights_of
 from pvmc.io.reader import open_run
 from pvmc.io.wf import write_wf
-from pvmc.job import JobConfig, build_job
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.recorder import RunRequest
+from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.recorder import RunRequest
 from tests.helpers import random_rbm
 
 pytestmark = pytest.mark.mpi

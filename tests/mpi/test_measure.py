@@ -17,15 +17,15 @@ from pvmc.config import RawInput
 from pvmc.errors import EXIT_RESUMABLE
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
-from pvmc.job import JobConfig, build_job
+from pvmc.io.storage import STOP_FILE
 from pvmc.measurement.command import measure
 from pvmc.measurement.observables import NAMES
 from pvmc.measurement.request import MeasureRequest
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.recorder import RunRequest
-from pvmc.runtime import Decision, StopWatcher
-from pvmc.runtime.stop import LOOK_SECONDS, STOP_FILE
-from pvmc.simulation import run
+from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
+from pvmc.vmc.stop import LOOK_SECONDS, Decision, StopWatcher
 
 pytestmark = pytest.mark.mpi
 

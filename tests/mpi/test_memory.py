@@ -11,17 +11,18 @@ import pytest
 
 from benchmarks.run_bits import bits_of, differences
 from pvmc.config import RawInput
-from pvmc.driver import State, StepRecord
 from pvmc.errors import EXIT_RESUMABLE
-from pvmc.guarded import Safety, Setback, guarded, packed, unpacked
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
-from pvmc.job import Job, JobConfig, build_job
+from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
-from pvmc.recorder import RunRequest
-from pvmc.runtime import STOP_FILE, Guard, Trouble
-from pvmc.simulation import run
 from pvmc.sr import Memory
+from pvmc.vmc.guard import Guard, Trouble
+from pvmc.vmc.guarded import Safety, Setback, guarded, packed, unpacked
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import State, StepRecord
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
 
 pytestmark = pytest.mark.mpi
 
@@ -79,7 +80,7 @@ def carry_out(job: Job, directory: Path, comm: Communicator, on: str, **options:
 
 def stopped(job: Job, directory: Path, comm: Communicator, on: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Collective. A run that finds a stop file after iteration STOP - 1."""
-    monkeypatch.setattr("pvmc.runtime.stop.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pvmc.vmc.stop.LOOK_SECONDS", 0.0)
     check = Guard.check
 
     def checking(self: Guard, iteration: int, *numbers: float) -> Trouble | None:
@@ -125,7 +126,7 @@ def test_a_run_that_forgets_is_another_one(
     job, directory, whole = make_job(sr, sampler), new(), new()
     assert carry_out(job, whole, comm, "one") == 0
     stopped(job, directory, comm, "all", monkeypatch)
-    monkeypatch.setattr("pvmc.simulation.unpacked", lambda numbers: {})
+    monkeypatch.setattr("pvmc.vmc.run.unpacked", lambda numbers: {})
     assert carry_out(job, directory, comm, "all", resume=True) == 0
     assert "theta" in differences(bits_of(directory), bits_of(whole))
 

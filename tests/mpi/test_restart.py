@@ -16,11 +16,13 @@ from pvmc.config import RawInput
 from pvmc.errors import EXIT_RESUMABLE, DifferentRanks, NumericalError, on_every_rank
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import Run, open_run
-from pvmc.job import Job, JobConfig, build_job
+from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.recorder import RunRequest
-from pvmc.runtime import STOP_FILE, Decision, Guard, StopWatcher, Trouble
-from pvmc.simulation import run
+from pvmc.vmc.guard import Guard, Trouble
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
+from pvmc.vmc.stop import Decision, StopWatcher
 
 pytestmark = pytest.mark.mpi
 
@@ -135,7 +137,7 @@ def test_other_samplers_go_on_with_the_same_bits(
 def test_a_stop_file_stops_and_is_removed(
     comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pvmc.runtime.stop.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pvmc.vmc.stop.LOOK_SECONDS", 0.0)
     job, directory = make_job(), new()
     expected = straight(job, new, comm)
     disturb(4, lambda: (directory / STOP_FILE).touch() if comm.rank == 0 else None)
@@ -262,7 +264,7 @@ def test_ranks_that_differ_do_not_replace_good_checkpoints(
             with on_every_rank():
                 raise DifferentRanks(what)
 
-    monkeypatch.setattr("pvmc.driver.require_identical", differ)
+    monkeypatch.setattr("pvmc.vmc.loop.require_identical", differ)
     directory = new()
     with pytest.raises(DifferentRanks):
         carry_out(make_job(checkpoint={"iterations": 5, "minutes": 0, "seconds": 0, "cost": 1.0}), directory, comm)

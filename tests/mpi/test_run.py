@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from pvmc.config import RawInput
-from pvmc.driver import StepRecord, iterate
 from pvmc.errors import InputError
 from pvmc.io.reader import open_run
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
-from pvmc.recorder import RunRequest
-from pvmc.simulation import initial_state, run
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import StepRecord, iterate
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import initial_state, run
 
 pytestmark = pytest.mark.mpi
 

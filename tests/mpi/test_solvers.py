@@ -11,15 +11,15 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.config import RawInput
-from pvmc.driver import StepRecord, iterate
 from pvmc.errors import NumericalError
 from pvmc.estimators import Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
-from pvmc.simulation import initial_state
 from pvmc.sr import Step, kernel
 from pvmc.sr.momentum import MomentumSpec
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import StepRecord, iterate
+from pvmc.vmc.run import initial_state
 from tests.batches import FIELDS, Problem, problem
 from tests.solvers import LARGEST_CONDITION, SOLVERS, condition, difference, penalty, solver
 

@@ -12,19 +12,21 @@ import numpy as np
 import pytest
 
 from benchmarks.run_bits import bits_of, differences
-from pvmc import starts
 from pvmc.config import RawInput, to_toml
-from pvmc.driver import State, StepRecord
 from pvmc.errors import EXIT_RESUMABLE, DifferentRanks, InputError, NumericalError, on_every_rank
-from pvmc.guarded import Safety, Setback, guarded
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
+from pvmc.io.storage import STOP_FILE
 from pvmc.io.trial import Trial
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.recorder import RunRequest
-from pvmc.runtime import STOP_FILE, Decision, Guard, StopWatcher, Trouble
-from pvmc.simulation import run
+from pvmc.vmc import starts
+from pvmc.vmc.guard import Guard, Trouble
+from pvmc.vmc.guarded import Safety, Setback, guarded
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import State, StepRecord
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
+from pvmc.vmc.stop import Decision, StopWatcher
 
 pytestmark = pytest.mark.mpi
 
@@ -223,7 +225,7 @@ def test_what_else_stops_a_trial(
     comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """A time limit whose margin is all of it is over after the first iteration."""
-    monkeypatch.setattr("pvmc.runtime.stop.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pvmc.vmc.stop.LOOK_SECONDS", 0.0)
     directory, expected = new(), straight(with_starts(), new, comm)
     time_limit = {"time": {"limit": "1h", "margin": 3600.0}} if kind == "time" else {}
     if kind == "stop file":

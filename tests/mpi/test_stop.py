@@ -11,19 +11,14 @@ import numpy as np
 import pytest
 
 from pvmc.estimators import EnergyStatistics
+from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, MpiCommunicator, require_identical
-from pvmc.runtime import (
-    STOP_FILE,
-    CheckpointPolicy,
-    CheckpointSpec,
-    Convergence,
-    ConvergenceSpec,
-    Signals,
-    StopReason,
-    StopWatcher,
-    TimeLimit,
-    WalkerWatch,
-)
+from pvmc.vmc.checkpoint_policy import CheckpointPolicy, CheckpointSpec
+from pvmc.vmc.convergence import Convergence, ConvergenceSpec
+from pvmc.vmc.limits import TimeLimit
+from pvmc.vmc.signals import Signals
+from pvmc.vmc.stop import StopReason, StopWatcher
+from pvmc.vmc.stuck_walkers import WalkerWatch
 
 pytestmark = pytest.mark.mpi
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError
-from pvmc.job import Job, JobConfig, RawInput, build_job
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.validation import validate_physics
 from pvmc.validation.system import LARGEST
+from pvmc.vmc.job import Job, JobConfig, RawInput, build_job
 
 pytestmark = pytest.mark.mpi
 

@@ -12,10 +12,10 @@ import pytest
 
 import pvmc
 from pvmc.cli import main
-from pvmc.driver import PHASES
 from pvmc.errors import PvmcError
 from pvmc.io.reader import Run, open_run
 from pvmc.mpi import mpi_library
+from pvmc.vmc.loop import PHASES
 from tests.slurm.cluster import Cluster, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

@@ -13,16 +13,16 @@ from scipy import stats
 from pvmc.config import RawInput
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run, open_run
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.enumerated import enumerated
 from pvmc.measurement.notebook import energy_estimates
 from pvmc.measurement.observables import choose, names_of
 from pvmc.measurement.request import MeasureRequest
 from pvmc.mpi import SerialCommunicator
-from pvmc.recorder import RunRequest
 from pvmc.sampler import Enumeration
-from pvmc.simulation import run
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
 from tests.helpers import all_pass, two_sided
 
 LEVEL = 1e-3

@@ -16,7 +16,6 @@ from benchmarks.exact_points import exact_ground_state, exact_points
 from pvmc.config import RawInput
 from pvmc.estimators import local_energy
 from pvmc.exact import Basis
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.measurement.chains import Chains
 from pvmc.measurement.frozen import walk
 from pvmc.measurement.observables import choose
@@ -24,6 +23,7 @@ from pvmc.measurement.tallies import make_tallies
 from pvmc.measurement.tally import saved_states
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import FROZEN_STAGE, Walkers
+from pvmc.vmc.job import Job, JobConfig, build_job
 from tests.helpers import Numbers
 from tests.table_state import TableState
 

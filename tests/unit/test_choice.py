@@ -14,7 +14,6 @@ import pytest
 
 from benchmarks import cost_model
 from pvmc.config import RawInput, validate
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.sr import rates
 from pvmc.sr.choice import MEMORY_LIMIT, NOMINAL_RANKS, choose, resolve
 from pvmc.sr.cost import ITERATIONS, SOLVERS, SolverName, cost, linear_memory
@@ -22,6 +21,7 @@ from pvmc.sr.network import CLUSTER, Link, Network
 from pvmc.sr.rates import Rates, measure_rates
 from pvmc.sr.sizes import Sizes
 from pvmc.sr.spec import SRSpec
+from pvmc.vmc.job import Job, JobConfig, build_job
 
 FREE = Network(cores=64, inside=Link(0.0, math.inf), between=Link(0.0, math.inf), call=0.0, adding=((1.0, 0.0),))
 ONLY_FLOPS = Rates(real_flops=1.0, complex_flops=1.0, bandwidth=math.inf, network=FREE)

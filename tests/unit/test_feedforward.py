@@ -12,9 +12,9 @@ import pytest
 
 from pvmc.config import KeyProblem, RawInput, meaning, section_classes, to_toml, validate
 from pvmc.errors import InputError, NumericalError
-from pvmc.job import JobConfig, load_job
 from pvmc.lattice import chain
 from pvmc.spins.flips import FlipSets
+from pvmc.vmc.job import JobConfig, load_job
 from pvmc.wavefunctions import RBM, AnsatzSpec, FeedForward, FeedForwardSpec, WaveFunction
 from pvmc.wavefunctions.activations import Activation, activate, derivative
 

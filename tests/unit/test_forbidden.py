@@ -13,9 +13,9 @@ import pytest
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.pauli import PauliSum
 from pvmc.io.measurement import Estimate
-from pvmc.job import Job, load_job
 from pvmc.measurement.forbidden import MAGNETIZATIONS, forced_to_zero, odd
 from pvmc.measurement.observables import choose
+from pvmc.vmc.job import Job, load_job
 
 PAULI = {
     "I": np.eye(2),

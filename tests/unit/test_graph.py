@@ -10,8 +10,8 @@ import pytest
 
 from pvmc.config import RawInput, Section, meaning, to_toml, validate
 from pvmc.errors import InputError
-from pvmc.job import load_lattice
 from pvmc.lattice import GraphSpec, Lattice, LatticeError, LatticeSpec, chain, describe, graph, read_edges
+from pvmc.vmc.job import load_lattice
 
 RING = [(i, (i + 1) % 6, 1.0 if i % 2 == 0 else 0.5) for i in range(6)]
 """Six sites, strong and weak bonds in turn."""

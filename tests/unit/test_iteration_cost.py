@@ -10,10 +10,10 @@ import pytest
 from pvmc import iteration_cost
 from pvmc.config import RawInput, validate
 from pvmc.iteration_cost import BlockCost, iteration_table, time_block
-from pvmc.job import Job, JobConfig, build_job
-from pvmc.resources import sizes_of
 from pvmc.sr.cost import cost
 from pvmc.sr.rates import TYPICAL
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.memory import sizes_of
 
 INPUT = """\
 lattice = { kind = "chain", length = 8 }

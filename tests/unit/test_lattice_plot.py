@@ -14,7 +14,6 @@ from matplotlib.patches import FancyArrowPatch, Polygon
 from pvmc.analysis.lattice_plot import NUMBERED_SITES, draw, lattice_figure
 from pvmc.analysis.layout import arranged, circle, layout
 from pvmc.errors import InputError, StorageError
-from pvmc.job import load_lattice
 from pvmc.lattice import (
     TRIANGULAR,
     Lattice,
@@ -28,6 +27,7 @@ from pvmc.lattice import (
     supercell_cluster,
     triangular,
 )
+from pvmc.vmc.job import load_lattice
 
 DOCS = Path(__file__).parents[2] / "docs" / "lattices"
 

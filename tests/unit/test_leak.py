@@ -17,14 +17,14 @@ from pvmc.analysis.result import result_of
 from pvmc.analysis.summary import status_text
 from pvmc.analysis.symptom import judged
 from pvmc.config import RawInput
-from pvmc.driver import StepRecord, iterate
 from pvmc.estimators import LeakTest
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import SerialCommunicator
-from pvmc.recorder import series
-from pvmc.simulation import initial_state
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import StepRecord, iterate
+from pvmc.vmc.recorder import series
+from pvmc.vmc.run import initial_state
 from tests.unit.test_result import Known, run
 
 COMM = SerialCommunicator()

@@ -10,13 +10,13 @@ import pytest
 
 from pvmc.config import RawInput, validate
 from pvmc.errors import InputError
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.measurement.command import measure
 from pvmc.measurement.memory import measuring_memory, measuring_table
 from pvmc.measurement.request import MeasureRequest
 from pvmc.mpi import SerialCommunicator
-from pvmc.recorder import RunRequest
-from pvmc.simulation import run
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
 
 ROOT = ('kind = "chain", length = 10', "walkers = 2048, block_width = 64, samples = 2048")
 """Most is on the root: copies of the sums of many walkers."""

@@ -13,7 +13,7 @@ import pytest
 from pvmc.cli import main
 from pvmc.config import to_toml
 from pvmc.errors import InputError
-from pvmc.job import Job, load_job
+from pvmc.vmc.job import Job, load_job
 from pvmc.wavefunctions import Product, Projected
 from pvmc.wavefunctions.fallback import FormulaAnsatz
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from pvmc import progress
 from pvmc.analysis.summary import duration
+from pvmc.vmc import progress
 
 N_SITES = 10
 

@@ -10,13 +10,13 @@ import pytest
 from pvmc.config import RawInput, validate
 from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.lattice import Lattice, chain, graph
 from pvmc.mpi import SerialCommunicator
-from pvmc.notes import notes
 from pvmc.sampler import reach as module
 from pvmc.sampler.moves import Moves, MoveWeights
 from pvmc.sampler.reach import reach
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.notes import notes
 
 TWO_PARTS = {"kind": "graph", "edges": [[0, 1], [1, 2], [3, 4], [4, 5]]}
 ONE_FIELD = {"model": "ising", "field": [1.0, 0.0, 0.0, 0.0, 0.0]}

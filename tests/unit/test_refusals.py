@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from pvmc import mpi as parallel
-from pvmc import resources
 from pvmc.cli import main
 from pvmc.errors import InputError, OutOfMemory
 from pvmc.io.reader import open_run
-from pvmc.job import load_job
 from pvmc.mpi import SerialCommunicator, run_main
 from pvmc.mpi.node import usable_memory
+from pvmc.vmc import memory as resources
+from pvmc.vmc.job import load_job
 
 BASE = """\
 [lattice]
@@ -243,7 +243,7 @@ def test_an_input_that_is_refused_late_leaves_no_results(monkeypatch: pytest.Mon
     def late(*_: Any) -> None:
         raise InputError("found late")
 
-    monkeypatch.setattr("pvmc.simulation.initial_state", late)
+    monkeypatch.setattr("pvmc.vmc.run.initial_state", late)
     assert main(["run", "in.toml", "--output", "out"]) == 2
     assert not Path("out").exists()
 

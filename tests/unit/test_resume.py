@@ -17,15 +17,15 @@ import pytest
 from benchmarks.run_bits import bits_of, differences
 from pvmc.config import RawInput
 from pvmc.errors import InputError, StorageError
-from pvmc.guarded import BEFORE, packed, unpacked
 from pvmc.io import provenance, schema
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
-from pvmc.job import JobConfig, build_job
 from pvmc.mpi import SerialCommunicator
-from pvmc.recorder import RunRequest
-from pvmc.simulation import run
+from pvmc.vmc.guarded import BEFORE, packed, unpacked
+from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
 
 K = 6
 BLOCKS = {"bias": (slice(0, 2), (2,)), "weights": (slice(2, 6), (2, 2))}
@@ -209,10 +209,10 @@ from pathlib import Path
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
 from pvmc.io.lock import locked
 from pvmc.io.results import ResultsWriter
-from pvmc.job import JobConfig, build_job
+from pvmc.vmc.job import JobConfig, build_job
 from pvmc.mpi import SerialCommunicator
-from pvmc.recorder import RunRequest
-from pvmc.simulation import run
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
 
 directory, seed, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
@@ -279,10 +279,10 @@ import numpy as np
 from pathlib import Path
 from pvmc.errors import StorageError
 from pvmc.io.results import ResultsWriter
-from pvmc.job import JobConfig, build_job
+from pvmc.vmc.job import JobConfig, build_job
 from pvmc.mpi import SerialCommunicator
-from pvmc.recorder import RunRequest
-from pvmc.simulation import run
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
 directory, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 given = dict(parameter_blocks={BLOCKS!r}, parameter_dtype=np.complex128)

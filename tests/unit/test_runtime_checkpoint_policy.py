@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvmc.runtime import CheckpointPolicy, CheckpointSpec
+from pvmc.vmc.checkpoint_policy import CheckpointPolicy, CheckpointSpec
 
 
 def saves(policy: CheckpointPolicy, n: int, seconds: float, cost: float = 0.0) -> list[int]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pvmc.config import RawInput, validate
 from pvmc.errors import InputError
-from pvmc.runtime import Convergence, ConvergenceSpec
+from pvmc.vmc.convergence import Convergence, ConvergenceSpec
 
 N_SITES = 10
 Series = dict[str, NDArray[np.float64]]

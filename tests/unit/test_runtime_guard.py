@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pvmc.hamiltonians import X, Z
-from pvmc.runtime import Guard, spectrum_bounds
+from pvmc.vmc.guard import Guard, spectrum_bounds
 
 
 def healthy(n: int = 30, seed: int = 2) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ import pytest
 
 from pvmc.config import RawInput, allowed_values, validate
 from pvmc.errors import InputError
-from pvmc.runtime import TimeLimit, TimeSpec, find_time_limit, limits, parse_duration
-from pvmc.runtime.limits import in_words, slurm_seconds_left
+from pvmc.vmc import limits
+from pvmc.vmc.limits import TimeLimit, TimeSpec, find_time_limit, in_words, parse_duration, slurm_seconds_left
 
 JOB = {"SLURM_JOB_ID": "17"}
 

@@ -8,13 +8,14 @@ import math
 import pytest
 
 from pvmc.config import RawInput, validate
-from pvmc.driver import State, iterate
 from pvmc.errors import NumericalError
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import SerialCommunicator
-from pvmc.runtime import Guard, Retry, Rewind, Trouble, spectrum_bounds
-from pvmc.simulation import initial_state
 from pvmc.sr import Schedule, Solver
+from pvmc.vmc.guard import Guard, Trouble, spectrum_bounds
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import State, iterate
+from pvmc.vmc.retry import Retry, Rewind
+from pvmc.vmc.run import initial_state
 
 TROUBLE = Trouble(17, "it went wrong")
 COMM = SerialCommunicator()

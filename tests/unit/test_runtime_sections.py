@@ -8,7 +8,9 @@ import pytest
 
 from pvmc.config import RawInput, Section, to_toml, validate
 from pvmc.errors import InputError
-from pvmc.runtime import CheckpointSpec, ConvergenceSpec, TimeSpec
+from pvmc.vmc.checkpoint_policy import CheckpointSpec
+from pvmc.vmc.convergence import ConvergenceSpec
+from pvmc.vmc.limits import TimeSpec
 
 
 class RunPart(Section):

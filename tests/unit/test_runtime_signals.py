@@ -11,8 +11,8 @@ from types import FrameType
 
 import pytest
 
-from pvmc.runtime import Signals, signals
-from pvmc.runtime.signals import IGNORABLE, STOPPING, signal_name
+from pvmc.vmc import signals
+from pvmc.vmc.signals import IGNORABLE, STOPPING, Signals, signal_name
 
 
 @pytest.fixture(autouse=True)

@@ -16,18 +16,13 @@ import pytest
 
 from pvmc.errors import EXIT_RESUMABLE
 from pvmc.estimators import EnergyStatistics
+from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import SerialCommunicator
-from pvmc.runtime import (
-    STOP_FILE,
-    CheckpointPolicy,
-    CheckpointSpec,
-    Convergence,
-    ConvergenceSpec,
-    Decision,
-    Signals,
-    StopWatcher,
-    TimeLimit,
-)
+from pvmc.vmc.checkpoint_policy import CheckpointPolicy, CheckpointSpec
+from pvmc.vmc.convergence import Convergence, ConvergenceSpec
+from pvmc.vmc.limits import TimeLimit
+from pvmc.vmc.signals import Signals
+from pvmc.vmc.stop import Decision, StopWatcher
 
 COMM = SerialCommunicator()
 ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
@@ -163,7 +158,8 @@ RUN = """
 import os, time
 from pvmc.estimators import EnergyStatistics
 from pvmc.mpi import run_main, world
-from pvmc.runtime import Signals, StopWatcher
+from pvmc.vmc.signals import Signals
+from pvmc.vmc.stop import StopWatcher
 
 def main():
     comm = world()

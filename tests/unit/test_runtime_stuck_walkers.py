@@ -7,8 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pvmc.mpi import SerialCommunicator
-from pvmc.runtime import WalkerWatch
-from pvmc.runtime.stuck_walkers import outliers
+from pvmc.vmc.stuck_walkers import WalkerWatch, outliers
 
 COMM = SerialCommunicator()
 

@@ -11,9 +11,9 @@ import pytest
 
 from pvmc.config import RawInput, to_toml, validate
 from pvmc.errors import InputError
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration, ExactSpec, Growth, Metropolis, MetropolisSpec
+from pvmc.vmc.job import Job, JobConfig, build_job
 
 COMM = SerialCommunicator()
 SMALL = {"walkers": 8, "block_width": 4, "samples": 16}

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from pvmc import resumption
 from pvmc.analysis.sign_symptoms import is_positive, positive_state
 from pvmc.analysis.symptom import Judged
 from pvmc.cli import main
@@ -22,11 +21,12 @@ from pvmc.exact import Basis, ground_state
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.rotation import chosen_turn
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic, mean_amplitude, removing_signs
-from pvmc.job import Job, JobConfig, build_job, load_job
 from pvmc.lattice import Lattice, chain, graph, honeycomb, rectangle, triangular
 from pvmc.measurement.frame import frame_signs
-from pvmc.notes import notes
 from pvmc.spins.flips import FlipSets
+from pvmc.vmc import resume as resumption
+from pvmc.vmc.job import Job, JobConfig, build_job, load_job
+from pvmc.vmc.notes import notes
 from tests.helpers import compiled_matrix, random_strings
 
 N = 5

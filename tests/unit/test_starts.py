@@ -21,9 +21,9 @@ from pvmc.io import provenance, schema
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.io.trial import Trial, kept
-from pvmc.job import Job, JobConfig, build_job, with_seed
 from pvmc.sampler import Metropolis
-from pvmc.starts import cost_in_words, finished
+from pvmc.vmc.job import Job, JobConfig, build_job, with_seed
+from pvmc.vmc.starts import cost_in_words, finished
 
 BLOCKS = {"weights": (slice(0, 3), (3,))}
 CONFIG = "[run]\nstarts = 3\nstart_iterations = 40\n"

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import study_curves
 from benchmarks.study_variants import SMOKE, SYSTEMS, VARIANTS, chosen, settings
-from pvmc.job import JobConfig, load_job
+from pvmc.vmc.job import JobConfig, load_job
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,9 +16,9 @@ from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z, lowe
 from pvmc.hamiltonians.geometry import bonds_by_direction
 from pvmc.hamiltonians.heisenberg import XXZSpec
 from pvmc.hamiltonians.terms import TermsSpec
-from pvmc.job import Job, example_config, load_job
 from pvmc.lattice import Lattice, chain, graph, honeycomb, rectangle
-from pvmc.notes import notes
+from pvmc.vmc.job import Job, example_config, load_job
+from pvmc.vmc.notes import notes
 from tests.helpers import compiled_matrix, kronecker_string
 
 RING = chain(4)

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.hamiltonians import PauliSum
-from pvmc.runtime.recent import Recent
 from pvmc.statistics.mean import robust_scatter
 from pvmc.statistics.thresholds import (
     FROZEN_ACCEPTANCE,
@@ -25,6 +24,7 @@ from pvmc.statistics.thresholds import (
     LARGEST_VARIANCE,
     OUTSIDE_ERRORS,
 )
+from pvmc.vmc.recent import Recent
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.errors import NumericalError
-from pvmc.runtime.guard import Trouble
+from pvmc.vmc.guard import Trouble
 
 StateT = TypeVar("StateT")
 

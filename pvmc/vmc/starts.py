@@ -9,14 +9,14 @@ from functools import partial
 import numpy as np
 
 from pvmc.analysis.plateau import plateau
-from pvmc.driver import State
 from pvmc.errors import DifferentRanks, NumericalError, on_every_rank
-from pvmc.guarded import Safety, Setback, guarded
 from pvmc.io.trial import Trial, kept
-from pvmc.job import Job, RunSpec, with_seed
 from pvmc.mpi import Communicator
-from pvmc.recorder import Desk, Recorder, warn
-from pvmc.runtime import StopReason, StopWatcher
+from pvmc.vmc.guarded import Safety, Setback, guarded
+from pvmc.vmc.job import Job, RunSpec, with_seed
+from pvmc.vmc.loop import State
+from pvmc.vmc.recorder import Desk, Recorder, warn
+from pvmc.vmc.stop import StopReason, StopWatcher
 
 Begin = Callable[[Job], tuple[State, Safety]]
 """Collective.  What a run of a job begins with."""

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.driver import State, StepRecord, iterate
 from pvmc.errors import DifferentRanks, NumericalError
 from pvmc.estimators import LeakTest
-from pvmc.job import Job
 from pvmc.mpi import Communicator
-from pvmc.runtime import Guard, Retry, Rewind, Trouble
 from pvmc.sampler import Walkers
 from pvmc.sr import Memory
 from pvmc.sr.safety import energy_rose
 from pvmc.statistics.thresholds import FEWEST_FOR_ERROR, MOST_REJECTIONS
+from pvmc.vmc.guard import Guard, Trouble
+from pvmc.vmc.job import Job
+from pvmc.vmc.loop import State, StepRecord, iterate
+from pvmc.vmc.retry import Retry, Rewind
 
 REMEMBERED, BEFORE = "memory_", "before_memory_"
 """What the names of a state's memory begin with in a checkpoint: of the last state, and of the one before it."""
@@ -173,7 +174,7 @@ class Safety:
 
 
 def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Iterator[StepRecord | Setback]:
-    """Collective. As :func:`pvmc.driver.iterate`, without end; where it goes back, a setback comes between the records.
+    """Collective. As :func:`pvmc.vmc.loop.iterate`, without end; where it goes back, it yields a setback.
 
     Raises:
         NumericalError: the numbers go bad however careful the steps are; on every rank.

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from pvmc.config import Section
-from pvmc.runtime.recent import Recent
 from pvmc.statistics import binning, mean
 from pvmc.statistics.thresholds import WINDOW_DRIFT, rounding_of
+from pvmc.vmc.recent import Recent
 
 
 class ConvergenceSpec(Section):

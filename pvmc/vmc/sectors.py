@@ -15,8 +15,8 @@ from pvmc.exact.ground_sector import SAME_LEVEL, SEARCHED_SITES, GroundSector, g
 from pvmc.exact.likely_sector import likely_sector
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.hamiltonians.pairs import is_rotation_invariant
-from pvmc.job import Job, build_job
 from pvmc.sampler import MetropolisSpec
+from pvmc.vmc.job import Job, build_job
 from pvmc.wavefunctions import Projected
 from pvmc.wavefunctions.quantum_numbers import order
 from pvmc.wavefunctions.symmetry import SymmetryGroup, claimed_symmetry

@@ -16,10 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.config import to_toml
-from pvmc.driver import StepRecord
 from pvmc.errors import InputError
 from pvmc.exact import Reference
-from pvmc.guarded import Setback
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from pvmc.io.lock import locked
@@ -27,13 +25,16 @@ from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.io.session import RETRIED
 from pvmc.io.trial import Trial
-from pvmc.job import Job, RunSpec
 from pvmc.mpi import Communicator, describe_mpi
-from pvmc.notes import notes
-from pvmc.progress import LINES_PER_RUN, Reporter, reporter
-from pvmc.resumption import Resumption, find_resumption
-from pvmc.runtime import Convergence, StopReason
-from pvmc.sectors import Sector, sector_of
+from pvmc.vmc.convergence import Convergence
+from pvmc.vmc.guarded import Setback
+from pvmc.vmc.job import Job, RunSpec
+from pvmc.vmc.loop import StepRecord
+from pvmc.vmc.notes import notes
+from pvmc.vmc.progress import LINES_PER_RUN, Reporter, reporter
+from pvmc.vmc.resume import Resumption, find_resumption
+from pvmc.vmc.sectors import Sector, sector_of
+from pvmc.vmc.stop import StopReason
 
 T = TypeVar("T")
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from pvmc.config import RawInput, shown, stored_tables, to_toml, validate
-from pvmc.driver import State
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
 from pvmc.io.reader import Run, open_run
 from pvmc.io.schema import FILE_NAME
-from pvmc.job import Job, JobConfig
 from pvmc.mpi import Communicator, block_range
 from pvmc.sampler import Walkers
+from pvmc.vmc.job import Job, JobConfig
+from pvmc.vmc.loop import State
 
 FREE_KEYS = (
     *("checkpoint", "iterations", "leak_every", "reference", "retries", "save_every", "stop", "threads_per_rank"),

@@ -10,15 +10,17 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from pvmc import named_files
 from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sections_of, to_toml, validate
 from pvmc.fit import FitSpec
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers, check_terms
 from pvmc.lattice import Lattice, LatticeSpec
 from pvmc.mpi import bytes_in_words, usable_memory
-from pvmc.runtime import CheckpointSpec, ConvergenceSpec, TimeSpec
 from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
 from pvmc.sr import Choice, Sizes, Solver, SRSpec, resolve
+from pvmc.vmc import named_files
+from pvmc.vmc.checkpoint_policy import CheckpointSpec
+from pvmc.vmc.convergence import ConvergenceSpec
+from pvmc.vmc.limits import TimeSpec
 from pvmc.wavefunctions import AnsatzSpec, ProductSpec, ProjectedSpec
 from pvmc.wavefunctions.base import Ansatz
 from pvmc.wavefunctions.section import symmetry_problem

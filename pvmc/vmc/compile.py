@@ -12,12 +12,12 @@ import numpy as np
 
 from pvmc import sampler
 from pvmc.config import RawInput
-from pvmc.driver import State
 from pvmc.errors import NumericalError
 from pvmc.estimators import LeakTest, Trial, estimate, reduce_moments
-from pvmc.job import Job, JobConfig, build_job
 from pvmc.mpi import Communicator, Node, SerialCommunicator
 from pvmc.numerics.random import Stream, generator
+from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.loop import State
 
 
 def compile_kernels(job: Job, state: State, comm: Communicator, node: Node) -> None:

@@ -13,29 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc import sampler
-from pvmc.compilation import compile_kernels
 from pvmc.config import shown
-from pvmc.driver import State
 from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_rank
-from pvmc.guarded import Safety, Setback, guarded, packed, unpacked
 from pvmc.io.parameters import read_parameters
-from pvmc.job import Job
 from pvmc.mpi import Communicator, Node, block_range, limit_threads, node_of, oversubscription
 from pvmc.numerics.random import Stream, generator
-from pvmc.recorder import Desk, Recorder, RunRequest, warn
-from pvmc.resumption import resumed_state
-from pvmc.runtime import (
-    CheckpointPolicy,
-    Convergence,
-    Signals,
-    StopReason,
-    StopWatcher,
-    TimeLimit,
-    WalkerWatch,
-    find_time_limit,
-    spectrum_bounds,
-)
-from pvmc.starts import best_start
+from pvmc.vmc.checkpoint_policy import CheckpointPolicy
+from pvmc.vmc.compile import compile_kernels
+from pvmc.vmc.convergence import Convergence
+from pvmc.vmc.guard import spectrum_bounds
+from pvmc.vmc.guarded import Safety, Setback, guarded, packed, unpacked
+from pvmc.vmc.job import Job
+from pvmc.vmc.limits import TimeLimit, find_time_limit
+from pvmc.vmc.loop import State
+from pvmc.vmc.recorder import Desk, Recorder, RunRequest, warn
+from pvmc.vmc.resume import resumed_state
+from pvmc.vmc.signals import Signals
+from pvmc.vmc.starts import best_start
+from pvmc.vmc.stop import StopReason, StopWatcher
+from pvmc.vmc.stuck_walkers import WalkerWatch
 from pvmc.wavefunctions.composite import nodes
 
 RANDOM_WALKERS = 256

@@ -15,9 +15,9 @@ from pvmc.hamiltonians.rotation import chosen_turn
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic
 from pvmc.io.fit_file import fit_file
 from pvmc.io.reader import open_run
-from pvmc.job import Job
 from pvmc.lattice import GraphSpec, LatticeSpec
 from pvmc.sampler import MetropolisSpec
+from pvmc.vmc.job import Job
 
 FEW = 8
 """Most numbers of sites that a line lists."""

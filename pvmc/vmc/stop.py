@@ -18,14 +18,12 @@ import numpy as np
 
 from pvmc.errors import EXIT_RESUMABLE
 from pvmc.estimators import EnergyStatistics
+from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator
-from pvmc.runtime.checkpoint_policy import CheckpointPolicy
-from pvmc.runtime.convergence import Convergence
-from pvmc.runtime.limits import TimeLimit
-from pvmc.runtime.signals import Signals, signal_name
-
-STOP_FILE = "STOP"
-"""A file of this name in the run's directory stops the run (``touch runs/mine/STOP``)."""
+from pvmc.vmc.checkpoint_policy import CheckpointPolicy
+from pvmc.vmc.convergence import Convergence
+from pvmc.vmc.limits import TimeLimit
+from pvmc.vmc.signals import Signals, signal_name
 
 LOOK_SECONDS = 1.0
 """Shortest time between two looks for that file."""

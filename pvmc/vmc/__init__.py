@@ -1,0 +1,1 @@
+"""A variational run: the loop, what surrounds it, how it starts, stops and goes on."""
