@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scaling_model import RANKS, busy, cluster, curve_case
 
-from pvmc.analysis import style
+from pvmc.figures import style
 
 _PARTS = {
     "blocks of walkers": ("work", "rounding"),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from study_variants import DEFAULT, SMOKE, SYSTEMS, Variant, chosen
 
-from pvmc.analysis import style
+from pvmc.figures import style
 
 PANELS = {
     "damping": ("damping",),

@@ -19,7 +19,7 @@ from pvmc import errors
 from pvmc.cli import _parser as parser
 from pvmc.config import Section, allowed_values, meaning, ordered_fields, section_classes, shown
 from pvmc.io.schema import schema_markdown
-from pvmc.submission import Array, Script, array, render
+from pvmc.tasks.submission import Array, Script, array, render
 from pvmc.vmc.job import JobConfig
 
 DOCS = Path(__file__).resolve().parent

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.planning.cost import SolverName
 from pvmc.sr import Reconfiguration, Schedule, SRSpec
-from pvmc.sr.cost import SolverName
 from pvmc.sr.krylov import KrylovSpec
 
 Numbers = npt.NDArray[Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pvmc.analysis.lattice_plot import draw
+from pvmc.figures.lattice_plot import draw
 from pvmc.vmc.job import load_lattice
 
 for config in sorted(Path(__file__).parent.glob("*.toml")):

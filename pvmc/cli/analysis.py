@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pvmc.analysis.drawing import Drawing
     from pvmc.analysis.several import LeftOut
+    from pvmc.figures.drawing import Drawing
     from pvmc.io.reader import Run
 
 FIGURES = (
@@ -153,8 +153,8 @@ def _watch(options: argparse.Namespace) -> int:
 
 def plot(options: argparse.Namespace) -> int:
     """``pvmc plot``."""
-    from pvmc.analysis import fit_plots
-    from pvmc.analysis.drawing import save_drawing
+    from pvmc.figures import fit_plots
+    from pvmc.figures.drawing import save_drawing
     from pvmc.io.fit_file import is_fit, open_fit
 
     of_fits = [path for path in options.runs if is_fit(path)]
@@ -207,12 +207,12 @@ def _say_left_out(left_out: Sequence[LeftOut]) -> int:
 
 def _drawing(runs: Sequence[Run], kind: str) -> Drawing:
     """The figure of this kind, with its data."""
-    from pvmc.analysis.kinds import KINDS
+    from pvmc.figures.kinds import KINDS
 
     if kind != "spectrum":
         return KINDS[kind](runs)
-    from pvmc.analysis.spectrum_plot import spectrum_drawing
-    from pvmc.spectrum import spectrum
+    from pvmc.figures.spectrum_plot import spectrum_drawing
+    from pvmc.tasks.spectrum import spectrum
 
     return spectrum_drawing(runs, {str(run.path): spectrum(run) for run in runs})
 
@@ -244,8 +244,8 @@ def _draw_extrapolation(runs: Sequence[Run], options: argparse.Namespace) -> Non
     """The figure; the names of its files go to stderr, which leaves the table on stdout as it is."""
     import sys
 
-    from pvmc.analysis.drawing import save_drawing
-    from pvmc.analysis.variance_plot import variance_drawing
+    from pvmc.figures.drawing import save_drawing
+    from pvmc.figures.variance_plot import variance_drawing
 
     output = options.output or runs[0].path.parent / "variance"
     for path in save_drawing(variance_drawing(runs), output, ("png", "pdf")):
@@ -254,9 +254,9 @@ def _draw_extrapolation(runs: Sequence[Run], options: argparse.Namespace) -> Non
 
 def report(options: argparse.Namespace) -> int:
     """``pvmc report``."""
-    from pvmc.analysis.report import write_report
     from pvmc.analysis.result import result_of
     from pvmc.analysis.several import usable
+    from pvmc.report.report import write_report
 
     runs, _, left_out = usable(options.runs, result_of)
     output = options.output or runs[0].path.parent / "report.html"

@@ -54,7 +54,7 @@ def export(options: argparse.Namespace) -> int:
 
 def import_wf(options: argparse.Namespace) -> int:
     """Collective. ``pvmc import-wf``."""
-    from pvmc.importing import import_weights
+    from pvmc.tasks.import_weights import import_weights
     from pvmc.vmc.recorder import RunRequest
 
     job, text, comm = shared_job(options)

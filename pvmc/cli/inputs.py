@@ -84,10 +84,10 @@ def new(options: argparse.Namespace) -> int:
 def validate(options: argparse.Namespace) -> int:
     """``pvmc validate``."""
     from pvmc.config import to_toml
-    from pvmc.iteration_cost import iteration_table, time_block
     from pvmc.measurement.memory import measuring_table
     from pvmc.mpi import limit_threads
-    from pvmc.sr.rates import measure_rates
+    from pvmc.planning.rates import measure_rates
+    from pvmc.tasks.iteration_cost import iteration_table, time_block
     from pvmc.vmc.job import load_job
     from pvmc.vmc.memory import memory_table, require_memory_of_one, solver_table
     from pvmc.vmc.notes import notes
@@ -121,7 +121,7 @@ def validate(options: argparse.Namespace) -> int:
 
 def lattice(options: argparse.Namespace) -> int:
     """``pvmc lattice``."""
-    from pvmc.analysis import lattice_plot
+    from pvmc.figures import lattice_plot
     from pvmc.lattice import describe
     from pvmc.vmc.job import load_lattice
 

@@ -86,8 +86,8 @@ def submit(options: argparse.Namespace) -> int:
     import shlex
     import sys
 
-    from pvmc.submission import Request, array, check, find_sbatch, prepare, render
-    from pvmc.submission import submit as hand_over
+    from pvmc.tasks.submission import Request, array, check, find_sbatch, prepare, render
+    from pvmc.tasks.submission import submit as hand_over
 
     elements = array.alphas(options.array_alpha) if options.array_alpha is not None else None
     if options.array_seeds is not None:
@@ -120,7 +120,7 @@ def submit(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """Collective. ``pvmc bench``."""
-    from pvmc.benchmark import bench
+    from pvmc.tasks.bench import bench
     from pvmc.vmc.memory import require_memory
 
     job, _, comm = shared_job(options)

@@ -80,8 +80,8 @@ def run(options: argparse.Namespace) -> int:
 
 def fit(options: argparse.Namespace) -> int:
     """Collective. ``pvmc fit``."""
-    from pvmc.fitting import FitRequest
-    from pvmc.fitting import fit as carry_out
+    from pvmc.tasks.fit import FitRequest
+    from pvmc.tasks.fit import fit as carry_out
 
     job, text, comm = shared_job(options)
     carry_out(FitRequest(job, text, directory(options), options.overwrite), comm)

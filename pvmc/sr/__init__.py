@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pvmc.planning.sizes import Sizes
 from pvmc.sr.choice import Choice, resolve
 from pvmc.sr.reconfiguration import Reconfiguration
 from pvmc.sr.schedule import Schedule
-from pvmc.sr.sizes import Sizes
 from pvmc.sr.spec import SRSpec
 from pvmc.sr.step import CALM, NOTHING, Caution, Memory, Solver, Step
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pvmc.sr.cost import SOLVERS, Cost, SolverName, cost
-from pvmc.sr.sizes import Sizes
+from pvmc.planning.cost import SOLVERS, Cost, SolverName, cost
+from pvmc.planning.sizes import Sizes
 from pvmc.sr.spec import SRSpec
 
 DENSE_LARGEST = 2000

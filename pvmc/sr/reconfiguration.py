@@ -13,8 +13,8 @@ from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, Trial
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Numbers
+from pvmc.planning.cost import SolverName
 from pvmc.sr import momentum
-from pvmc.sr.cost import SolverName
 from pvmc.sr.dense import DenseSystem, Noise, SpectralSystem
 from pvmc.sr.kernel import KernelSystem
 from pvmc.sr.krylov import KrylovSystem

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from pvmc.config import KeyProblem, Section, raise_all
-from pvmc.sr.cost import SolverName
+from pvmc.planning.cost import SolverName
 from pvmc.sr.gradient import GradientDescent
 from pvmc.sr.krylov import KrylovSpec
 from pvmc.sr.momentum import MomentumSpec

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from pvmc.analysis.digits import plain, with_error
-from pvmc.analysis.features import centred, sorted_filters
 from pvmc.analysis.plateau import plateau_of
 from pvmc.cli import main
 from pvmc.cli.analysis import FIGURES
+from pvmc.figures.features import centred, sorted_filters
 from pvmc.io.reader import open_run
-from pvmc.spectrum import spectrum
 from pvmc.statistics import mean
+from pvmc.tasks.spectrum import spectrum
 from pvmc.vmc.job import load_job
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, enumerated_moments, full_tensor

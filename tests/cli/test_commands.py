@@ -17,9 +17,9 @@ import pytest
 import pvmc
 from pvmc.analysis.facts import run_facts
 from pvmc.analysis.summary import status_text
-from pvmc.benchmark import PHASES
 from pvmc.cli import main
 from pvmc.io.reader import Run, open_run
+from pvmc.tasks.bench import PHASES
 
 ITERATIONS = 12
 INPUT = f"""\

@@ -17,7 +17,7 @@ import pytest
 import tomlkit
 
 from pvmc.cli import main
-from pvmc.sr.rates import TYPICAL
+from pvmc.planning.rates import TYPICAL
 
 SEEDS = {
     "heisenberg": """
@@ -240,8 +240,8 @@ def mutants(count: int, seed: int) -> Iterator[Mutant]:
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PVMC_NO_MPI", "1")
-    monkeypatch.setattr("pvmc.sr.rates.measure_rates", lambda: TYPICAL)
-    monkeypatch.setattr("pvmc.iteration_cost.time_block", lambda _: None)  # which compiles kernels, as runs do
+    monkeypatch.setattr("pvmc.planning.rates.measure_rates", lambda: TYPICAL)
+    monkeypatch.setattr("pvmc.tasks.iteration_cost.time_block", lambda _: None)  # which compiles kernels, as runs do
     Path("folder").mkdir()
     Path("empty.txt").write_text("")
     np.savetxt("table.txt", np.arange(12.0).reshape(3, 4))

@@ -24,9 +24,9 @@ from pvmc.fit import (
     product_state,
     sampled,
 )
-from pvmc.fitting import make_data
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
+from pvmc.tasks.fit import make_data
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, random_rbm, state_vector

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh
 
-import pvmc.validation.variational as variational
+import pvmc.tasks.validation.variational as variational
 from pvmc.cli import main
 from pvmc.config import RawInput, to_toml
 from pvmc.errors import InputError
@@ -22,11 +22,11 @@ from pvmc.sampler import Draw
 from pvmc.sampler.metropolis import MetropolisWalk
 from pvmc.spins.basis import Basis
 from pvmc.sr import Reconfiguration, Schedule
-from pvmc.validation import Outcome, Report, validate_physics
-from pvmc.validation.optimisation import _judged
-from pvmc.validation.sampling import chi_square
-from pvmc.validation.system import ExactSystem, pauli_matrix
-from pvmc.validation.tables import row
+from pvmc.tasks.validation import Outcome, Report, validate_physics
+from pvmc.tasks.validation.optimisation import _judged
+from pvmc.tasks.validation.sampling import chi_square
+from pvmc.tasks.validation.system import ExactSystem, pauli_matrix
+from pvmc.tasks.validation.tables import row
 from pvmc.vmc.job import Job, JobConfig, build_job
 from tests.helpers import all_pass, kronecker_sum, random_strings
 

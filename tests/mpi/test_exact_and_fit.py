@@ -12,9 +12,9 @@ import pytest
 from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.fit import iterate_epochs
-from pvmc.fitting import FitRequest, fit, make_data
 from pvmc.io.fit_file import open_fit
 from pvmc.mpi import Communicator, SerialCommunicator
+from pvmc.tasks.fit import FitRequest, fit, make_data
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.run import initial_parameters, initial_state

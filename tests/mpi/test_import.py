@@ -10,12 +10,12 @@ import pytest
 
 from pvmc.config import RawInput
 from pvmc.errors import InputError
-from pvmc.importing import import_weights
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.rbm_weights import weights_of
 from pvmc.io.reader import open_run
 from pvmc.io.wf import write_wf
 from pvmc.mpi import Communicator, SerialCommunicator
+from pvmc.tasks.import_weights import import_weights
 from pvmc.vmc.job import JobConfig, build_job
 from pvmc.vmc.recorder import RunRequest
 from tests.helpers import random_rbm

@@ -9,8 +9,8 @@ import pytest
 
 from pvmc.errors import InputError
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.validation import validate_physics
-from pvmc.validation.system import LARGEST
+from pvmc.tasks.validation import validate_physics
+from pvmc.tasks.validation.system import LARGEST
 from pvmc.vmc.job import Job, JobConfig, RawInput, build_job
 
 pytestmark = pytest.mark.mpi

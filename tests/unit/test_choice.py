@@ -14,12 +14,12 @@ import pytest
 
 from benchmarks import cost_model
 from pvmc.config import RawInput, validate
-from pvmc.sr import rates
+from pvmc.planning import rates
+from pvmc.planning.cost import ITERATIONS, SOLVERS, SolverName, cost, linear_memory
+from pvmc.planning.network import CLUSTER, Link, Network
+from pvmc.planning.rates import Rates, measure_rates
+from pvmc.planning.sizes import Sizes
 from pvmc.sr.choice import MEMORY_LIMIT, NOMINAL_RANKS, choose, resolve
-from pvmc.sr.cost import ITERATIONS, SOLVERS, SolverName, cost, linear_memory
-from pvmc.sr.network import CLUSTER, Link, Network
-from pvmc.sr.rates import Rates, measure_rates
-from pvmc.sr.sizes import Sizes
 from pvmc.sr.spec import SRSpec
 from pvmc.vmc.job import Job, JobConfig, build_job
 
@@ -183,7 +183,7 @@ def test_rows_are_those_of_whole_blocks() -> None:
 def operations(sizes: Sizes, solver: SolverName, ranks: int = 1) -> tuple[float, float]:
     """In products and in the solution, were triangles made as fast as matrices."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pvmc.sr.cost.TRIANGLE_SPEED", 1.0)
+        patch.setattr("pvmc.planning.cost.TRIANGLE_SPEED", 1.0)
         found = cost(sizes, solver, ranks, ONLY_FLOPS)
     assert found.messages == 0.0
     return found.products, found.solve

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pvmc.analysis.entanglement_plot import entanglement_drawing
+from pvmc.figures.entanglement_plot import entanglement_drawing
 from pvmc.io.measurement import Estimate, Measurement
 from tests.unit.test_result import run
 

@@ -10,16 +10,16 @@ import h5py
 import numpy as np
 import pytest
 
-from pvmc import fitting
-from pvmc.analysis.fit_plots import fit_figure
 from pvmc.cli import main
 from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.exact import Basis, sparse_matrix
+from pvmc.figures.fit_plots import fit_figure
 from pvmc.io.fit_file import FitWriter, open_fit
 from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
 from pvmc.mpi import SerialCommunicator
+from pvmc.tasks import fit as fitting
 from pvmc.vmc import run as simulation
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.loop import iterate

@@ -7,11 +7,11 @@ import tomllib
 import numpy as np
 import pytest
 
-from pvmc import iteration_cost
 from pvmc.config import RawInput, validate
-from pvmc.iteration_cost import BlockCost, iteration_table, time_block
-from pvmc.sr.cost import cost
-from pvmc.sr.rates import TYPICAL
+from pvmc.planning.cost import cost
+from pvmc.planning.rates import TYPICAL
+from pvmc.tasks import iteration_cost
+from pvmc.tasks.iteration_cost import BlockCost, iteration_table, time_block
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.memory import sizes_of
 

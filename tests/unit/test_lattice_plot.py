@@ -11,9 +11,9 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch, Polygon
 
-from pvmc.analysis.lattice_plot import NUMBERED_SITES, draw, lattice_figure
-from pvmc.analysis.layout import arranged, circle, layout
 from pvmc.errors import InputError, StorageError
+from pvmc.figures.lattice_plot import NUMBERED_SITES, draw, lattice_figure
+from pvmc.figures.layout import arranged, circle, layout
 from pvmc.lattice import (
     TRIANGULAR,
     Lattice,

@@ -21,7 +21,7 @@ FORBIDDEN = {
 }
 """Edges that the order alone would allow: neither physics side knows the other or MPI."""
 
-ONLY_IN = {"mpi4py": {"mpi"}, "matplotlib": {"analysis"}}
+ONLY_IN = {"mpi4py": {"mpi"}, "matplotlib": {"figures", "report"}}
 """Libraries that only some of our modules may import."""
 
 
@@ -162,7 +162,7 @@ def test_the_walk_allows_what_the_order_allows() -> None:
         "pvmc.lattice": "from pvmc.config import Section\nimport numpy",
         "pvmc.config": "",
         "pvmc.cli": "from pvmc import __version__\nfrom pvmc.lattice import chain",
-        "pvmc.analysis.plots": "import matplotlib",
+        "pvmc.figures.plots": "import matplotlib",
         "pvmc.spins.flips": "import io",
         "pvmc.io.results": "",
         "pvmc.sampler.moves": "from .walkers import Walkers",

@@ -12,7 +12,6 @@ import pytest
 
 from pvmc.analysis.facts import RunFacts, run_facts
 from pvmc.analysis.leak import leak_found
-from pvmc.analysis.report import _leak
 from pvmc.analysis.result import result_of
 from pvmc.analysis.summary import status_text
 from pvmc.analysis.symptom import judged
@@ -21,6 +20,7 @@ from pvmc.estimators import LeakTest
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.mpi import SerialCommunicator
+from pvmc.report.report import _leak
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.recorder import series

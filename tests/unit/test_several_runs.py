@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.analysis.error_alpha import error_alpha_drawing
 from pvmc.analysis.extrapolation import extrapolate
 from pvmc.analysis.identity import differences, groups
 from pvmc.analysis.result import result_of
 from pvmc.analysis.summary import status_text
 from pvmc.cli import main
 from pvmc.errors import InputError
+from pvmc.figures.error_alpha import error_alpha_drawing
 from tests.unit.test_status import GOOD, facts_of, fill, new
 
 RING = {
@@ -116,9 +116,9 @@ def test_a_run_of_fewer_iterations_than_it_has_done(tmp_path: Path) -> None:
 
 
 def test_a_report_without_an_exact_energy_names_what_is_not_excluded(tmp_path: Path) -> None:
-    from pvmc.analysis.report import report_page
     from pvmc.io.reader import open_run
     from pvmc.io.results import ResultsWriter
+    from pvmc.report.report import report_page
     from tests.unit.test_status import BLOCKS, attributes
 
     given = attributes(config=config({}), ranks=1)

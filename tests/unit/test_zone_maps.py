@@ -10,8 +10,8 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from pvmc.analysis.structure_factor import structure_factor_drawing
-from pvmc.analysis.zone_maps import multiple_of_pi
+from pvmc.figures.structure_factor import structure_factor_drawing
+from pvmc.figures.zone_maps import multiple_of_pi
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.lattice.builders import cubic

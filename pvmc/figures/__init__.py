@@ -1,0 +1,1 @@
+"""Figures of runs, measurements, fits and lattices.  Alone imports matplotlib."""

@@ -1,0 +1,1 @@
+"""Costs of an iteration before it runs: sizes, memory, rates, network."""

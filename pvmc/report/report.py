@@ -1,0 +1,235 @@
+"""The page that ``pvmc report`` writes: what was run, what came out, and how far it can be trusted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from pvmc.analysis.digits import short, with_error
+from pvmc.analysis.extrapolation import extrapolate
+from pvmc.analysis.identity import groups
+from pvmc.analysis.leak import leak_text
+from pvmc.analysis.measured import finished
+from pvmc.analysis.result import Result, result_of
+from pvmc.analysis.result_table import HEAD, cells, extrapolation_text
+from pvmc.analysis.system import model_name
+from pvmc.errors import InputError, StorageError
+from pvmc.figures.drawing import Drawing
+from pvmc.figures.kinds import KINDS
+from pvmc.io.measurement import Estimate, Measurement
+from pvmc.io.reader import Run
+from pvmc.report import page
+
+UNKNOWN_LEVEL = (
+    "No exact energy{} is known.  A small variance says that a state is close to an eigenstate, not to which one: an "
+    "excited level is not excluded.  Runs with several run.starts, or with another sr.learning_rate, that end at the "
+    "same energy speak for the ground state."
+)
+"""What a report says where nothing is known to compare with; {} stands for the runs, if not all."""
+
+_CAPTIONS = {
+    "convergence": "Energy per spin against the iteration, whole and close to its end, and the relative error.",
+    "error-alpha": "Relative error against the density of hidden units. Bars: one standard error; triangles: upper "
+    "bounds of two.",
+    "variance": "Energy against variance, with the line that leads to zero variance. Bars: one standard error.",
+    "diagnostics": "Quality of the sampling: acceptance, R-hat (1 where chains agree), autocorrelation time.",
+    "timing": "Mean wall time of an iteration by phase.",
+}
+"""Figures of all runs together, in the order of the page."""
+
+_MEASURED = {
+    "correlations": "Spin correlations of {} against the distance; open symbols: negative. Bars: one standard error.",
+    "structure-factor": "Structure factor of the spins of {}. Bars, in one dimension: one standard error.",
+    "entanglement": "Entanglement of regions of {} with the rest: Renyi-2 entropy. Bars: one standard error.",
+}
+"""Figures of what was measured in one run."""
+
+_MACHINE = (
+    *("pvmc_version", "git_revision", "python_version", "numpy_version", "scipy_version", "numba_version"),
+    *("h5py_version", "blas", "mpi_library", "cpu_model", "host", "ranks"),
+)
+
+
+def write_report(runs: Sequence[Run], output: str | os.PathLike[str], left_out: Sequence[str] = ()) -> Path:
+    """Writes :func:`report_page` into a file.
+
+    Raises:
+        InputError: see :func:`report_page`.
+        StorageError: the file cannot be written.
+    """
+    path = Path(output)
+    text = report_page(runs, left_out)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def report_page(runs: Sequence[Run], left_out: Sequence[str] = ()) -> str:
+    """One HTML page about some runs, complete in itself: it names no other file and needs no network.
+
+    Args:
+        runs: the runs.
+        left_out: others that cannot be analysed, and why, a line each.
+
+    Raises:
+        InputError: no runs, or one that has too few iterations to be analysed.
+    """
+    if not runs:
+        raise InputError("no runs to report on")
+    results = [result_of(run) for run in runs]
+    title = f"{runs[0].name}: {model_name(runs[0])}" if len(runs) == 1 else f"{len(runs)} runs"
+    parts = [*_head(title, results, left_out), *_results(results), *_figures(runs)]
+    for run, result in zip(runs, results, strict=True):
+        parts += _run(run, result)
+    return page.page(f"pvmc report: {title}", "\n".join(part for part in parts if part))
+
+
+def _head(title: str, results: Sequence[Result], left_out: Sequence[str]) -> Iterator[str]:
+    models = ", ".join(dict.fromkeys(result.model for result in results))
+    yield f"<h1>{escape(title)}</h1>"
+    yield f'<p class="soft">Variational Monte Carlo with pvmc. {escape(models)}.</p>'
+    found = [f"left out: {text}" for text in left_out]
+    found += [f"{result.name}: {warning}" for result in results for warning in result.warnings]
+    yield page.warnings(found) or "<p>No warnings: settled, sampled enough, chains agree.</p>"
+    if unknown := [result.name for result in results if result.exact is None]:
+        names = "" if len(unknown) == len(results) else f" of {', '.join(unknown)}"
+        yield f'<p class="soft">{escape(UNKNOWN_LEVEL.format(names))}</p>'
+
+
+def _results(results: Sequence[Result]) -> Iterator[str]:
+    yield "<h2>Results</h2>"
+    rows = [[cell.replace("+-", "±") for cell in cells(result)] for result in results]
+    yield page.table(HEAD, rows, (0, 1), "results of the runs")
+    units = ", ".join(sorted({result.units for result in results}))
+    star = "" if all(result.settled for result in results) else " * not settled: the error is a lower bound."
+    yield (
+        f'<p class="soft">E/N: energy per spin in {escape(units)}, with its standard error of the last digits in '
+        f"brackets; K: parameters; var/N: variance of the Hamiltonian per spin; V-score: N var / (E - E_inf)², "
+        f"E_inf = Tr H / 2^N.{star}</p>"
+    )
+    exact = {result.model: result for result in results if result.exact is not None}
+    for model, result in exact.items():
+        yield f'<p class="soft">Exact: {result.exact:.10g} ({escape(result.exact_method)}; {escape(model)}).</p>'
+    for group in groups(results):
+        of = f" ({group[0].model}: {', '.join(result.name for result in group)})" if len(group) < len(results) else ""
+        try:
+            yield f"<p>Extrapolated to {escape(extrapolation_text(extrapolate(group)) + of)}.</p>"
+        except InputError:
+            continue
+
+
+def _figures(runs: Sequence[Run]) -> Iterator[str]:
+    yield "<h2>Figures</h2>"
+    left_out = []
+    for kind, caption in _CAPTIONS.items():
+        if kind == "error-alpha" and len(runs) == 1:
+            continue  # a single point
+        drawing, reason = _tried(KINDS[kind], runs)
+        if drawing is None:
+            left_out.append(f"{kind}: {reason}")
+        else:
+            yield page.figure(drawing.figure, caption)
+    if left_out:
+        items = "".join(f"<li>{escape(text)}</li>" for text in left_out)
+        yield f'<details class="soft">\n<summary>Not drawn ({len(left_out)})</summary>\n<ul>{items}</ul>\n</details>'
+
+
+def _tried(draw: Callable[[Sequence[Run]], Drawing], runs: Sequence[Run]) -> tuple[Drawing | None, str]:
+    """The figure, or why there is none."""
+    try:
+        return draw(runs), ""
+    except InputError as error:
+        return None, str(error)
+
+
+def _run(run: Run, result: Result) -> Iterator[str]:
+    yield f"<h2>{escape(run.name)}</h2>"
+    yield page.warnings(result.warnings)
+    yield page.facts(_facts(run, result))
+    filters, _ = _tried(KINDS["features"], [run])
+    if filters is not None:
+        yield page.figure(
+            filters.figure, f"Filters of {run.name}: real and imaginary parts of the weights, by their norm."
+        )
+    yield from _measurements(run)
+    yield from _starts(run)
+    yield page.hidden("Input, with every default", run.config_text)
+    versions = "\n".join(f"{name:<16} {run.attributes[name]}" for name in _MACHINE if run.attributes.get(name))
+    yield page.hidden("Versions and machine", versions)
+
+
+def _facts(run: Run, result: Result) -> list[tuple[str, str]]:
+    state = f"{result.state}: {run.message}" if run.message and result.state != "finished" else result.state
+    samples = f"{short(result.samples, '.0f')} per iteration, {short(result.total_samples)} in all"
+    return [
+        ("model", result.model),
+        ("state", f"{state}, {result.iterations} of {run.attributes['n_iterations']} iterations"),
+        ("energy per spin", f"{with_error(result.energy, result.energy_error)} {result.units}"),
+        ("averaged over", f"the last {result.averaged} iterations, from {result.averaged_from} on"),
+        ("parameters", str(result.n_parameters)),
+        ("samples", samples),
+        ("leak test", _leak(result)),
+        ("acceptance", short(result.acceptance)),
+        ("R-hat (median)", short(result.r_hat, ".3f")),
+        ("autocorrelation", f"{short(result.autocorrelation_time)} draws"),
+        ("core-hours", short(result.core_hours)),
+        ("command", str(run.attributes.get("command_line", ""))),
+        ("started", str(run.attributes["created"])),
+        ("ended", run.ended),
+    ]
+
+
+def _leak(result: Result) -> str:
+    """All of the variance by smeared draws, and the part of it that the walkers do not see."""
+    if result.leak is None or result.leak_error is None:
+        return "-"
+    leak = leak_text(result.leak, result.leak_error, result.units)
+    return f"variance/N {short(result.variance_smeared)} by smeared draws; leak/N {leak}"
+
+
+def _measurements(run: Run) -> Iterator[str]:
+    for measurement in finished(run):
+        yield f"<h3>Measurement {measurement.number}</h3>"
+        facts = {name: measurement.attributes.get(name, "?") for name in ("iteration", "n_samples")}
+        yield f'<p class="soft">Parameters of iteration {facts["iteration"]}, {facts["n_samples"]} samples.</p>'
+        rows = [(name, _value(estimate), estimate.units) for name, estimate in measurement.estimates.items()]
+        rows += _relative_row(run, measurement)
+        yield page.table(("quantity", "value", "unit"), rows, (0, 2), f"measurement {measurement.number}")
+    for kind, caption in _MEASURED.items():
+        drawing, _ = _tried(KINDS[kind], [run])
+        if drawing is not None:
+            yield page.figure(drawing.figure, caption.format(run.name))
+
+
+def _value(estimate: Estimate) -> str:
+    value = np.asarray(estimate.value)
+    if value.ndim or np.iscomplexobj(value):
+        return f"array of {'x'.join(map(str, value.shape))}" if value.ndim else f"{complex(value):.6g}"
+    return with_error(float(value), float(estimate.error))
+
+
+def _relative_row(run: Run, measurement: Measurement) -> list[tuple[str, str, str]]:
+    """The relative error of a measured energy, where the exact one is known."""
+    energy, exact, scale = measurement.estimates.get("energy"), run.reference_energy, run.error_scale
+    if energy is None or exact is None or scale is None:
+        return []
+    error = with_error((float(energy.value) - exact) / scale, float(energy.error) / scale)
+    return [("relative error of the energy", error, "1")]
+
+
+def _starts(run: Run) -> Iterator[str]:
+    if len(run.sessions) < 2:
+        return
+    yield "<h3>Starts</h3>"
+    rows = [
+        (s.started, str(s.first_iteration), str(s.ranks), s.host, f"{s.seconds:.0f} s", s.outcome) for s in run.sessions
+    ]
+    head = ("started", "from iteration", "ranks", "host", "wall time", "outcome")
+    yield page.table(head, rows, (0, 3, 5), f"starts of {run.name}")

@@ -1,0 +1,1 @@
+"""Tasks beside a run: fits, imports, timings, spectra, validation, job scripts."""
