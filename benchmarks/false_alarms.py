@@ -17,10 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pvmc.analysis.symptom import judged
-from pvmc.analysis.symptoms import symptoms
 from pvmc.cli import main as pvmc
 from pvmc.io.reader import open_run
+from pvmc.results.symptom import judged
+from pvmc.results.symptoms import symptoms
 from pvmc.statistics.thresholds import LARGEST_LEAK
 from pvmc.vmc.job import load_job
 

@@ -20,8 +20,6 @@ from typing import Any
 
 from page import table, wrapped
 
-from pvmc.analysis.symptom import judged
-from pvmc.analysis.symptoms import symptoms
 from pvmc.config import RawInput, validate
 from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Measurement
@@ -29,6 +27,8 @@ from pvmc.io.reader import open_run
 from pvmc.measurement.command import measure
 from pvmc.measurement.request import MeasureRequest
 from pvmc.mpi import SerialCommunicator, limit_threads
+from pvmc.results.symptom import judged
+from pvmc.results.symptoms import symptoms
 from pvmc.vmc.job import JobConfig, build_job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run

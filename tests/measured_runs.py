@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.linalg import eigsh
 
-from pvmc.analysis.system import system_of
 from pvmc.hamiltonians import Operator
 from pvmc.io.reader import open_run
 from pvmc.lattice import Lattice
 from pvmc.lattice.images import minimum_image
+from pvmc.results.system import system_of
 from tests.helpers import compiled_matrix, configurations
 
 Floats = npt.NDArray[np.float64]

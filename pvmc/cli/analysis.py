@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pvmc.analysis.several import LeftOut
     from pvmc.figures.drawing import Drawing
     from pvmc.io.reader import Run
+    from pvmc.results.several import LeftOut
 
 FIGURES = (
     *("convergence", "error-alpha", "features", "correlations", "structure-factor", "variance", "diagnostics"),
@@ -123,7 +123,7 @@ def add_report(subparsers) -> None:  # type: ignore[no-untyped-def]
 
 def status(options: argparse.Namespace) -> int:
     """``pvmc status``."""
-    from pvmc.analysis.status import exit_code, read_all, shown
+    from pvmc.results.status import exit_code, read_all, shown
 
     if options.watch is not None:
         return _watch(options)
@@ -136,8 +136,8 @@ def _watch(options: argparse.Namespace) -> int:
     """``pvmc status --watch``."""
     from datetime import UTC, datetime
 
-    from pvmc.analysis.status import read_all, shown
     from pvmc.cli.watch import Frame, watch
+    from pvmc.results.status import read_all, shown
 
     def frame() -> Frame:
         facts = read_all(options.runs)
@@ -180,8 +180,8 @@ def _drawing_of_usable(paths: Sequence[Path], kind: str) -> tuple[Drawing, list[
     Raises:
         InputError, StorageError: none can be drawn, or each can but not all together.
     """
-    from pvmc.analysis.result import result_of
-    from pvmc.analysis.several import usable
+    from pvmc.results.result import result_of
+    from pvmc.results.several import usable
 
     runs, _, left_out = usable(paths, lambda run: None)
     try:
@@ -197,7 +197,7 @@ def _drawing_of_usable(paths: Sequence[Path], kind: str) -> tuple[Drawing, list[
 
 def _say_left_out(left_out: Sequence[LeftOut]) -> int:
     """Name the runs that were left out on stderr, which leaves a table on stdout as it is; the exit code."""
-    from pvmc.analysis.several import exit_code
+    from pvmc.results.several import exit_code
     from pvmc.vmc.recorder import warn
 
     for one in left_out:
@@ -219,11 +219,11 @@ def _drawing(runs: Sequence[Run], kind: str) -> Drawing:
 
 def analyze(options: argparse.Namespace) -> int:
     """``pvmc analyze``."""
-    from pvmc.analysis import varbench
-    from pvmc.analysis.extrapolation import extrapolate
-    from pvmc.analysis.result import result_of
-    from pvmc.analysis.result_table import FORMATS
-    from pvmc.analysis.several import usable
+    from pvmc.results import varbench
+    from pvmc.results.extrapolation import extrapolate
+    from pvmc.results.result import result_of
+    from pvmc.results.result_table import FORMATS
+    from pvmc.results.several import usable
 
     if options.output is not None and not options.extrapolate:
         raise InputError("--output is for the figure of --extrapolate")
@@ -254,9 +254,9 @@ def _draw_extrapolation(runs: Sequence[Run], options: argparse.Namespace) -> Non
 
 def report(options: argparse.Namespace) -> int:
     """``pvmc report``."""
-    from pvmc.analysis.result import result_of
-    from pvmc.analysis.several import usable
     from pvmc.report.report import write_report
+    from pvmc.results.result import result_of
+    from pvmc.results.several import usable
 
     runs, _, left_out = usable(options.runs, result_of)
     output = options.output or runs[0].path.parent / "report.html"

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
-from pvmc.analysis.measured import last_with
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
 from pvmc.figures.labels import labelled, letters
 from pvmc.io.reader import Run
+from pvmc.results.measured import last_with
 
 _HEIGHT = 70 * style.MM
 

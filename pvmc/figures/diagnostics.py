@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from pvmc.analysis.series import running_mean
-from pvmc.analysis.symptom import judged
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
 from pvmc.figures.labels import label_ends, labelled
 from pvmc.io.reader import Run
+from pvmc.results.series import running_mean
+from pvmc.results.symptom import judged
 from pvmc.statistics.thresholds import r_hat_limit
 
 PANELS = (

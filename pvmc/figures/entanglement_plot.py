@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from pvmc.analysis.measured import finished
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
 from pvmc.figures.labels import labelled
 from pvmc.io.reader import Run
+from pvmc.results.measured import finished
 
 _SIZE = (108 * style.MM, 70 * style.MM)
 

@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from pvmc.analysis.identity import differences, groups
-from pvmc.analysis.result import Result, result_of
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
 from pvmc.figures.labels import label_ends, plain
 from pvmc.io.reader import Run
+from pvmc.results.identity import differences, groups
+from pvmc.results.result import Result, result_of
 from pvmc.statistics.thresholds import DRAWN_ERRORS
 
 _SIZE = (118 * style.MM, 72 * style.MM)

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from pvmc.analysis.system import system_of
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
 from pvmc.figures.layout import layout
 from pvmc.io.reader import Run
 from pvmc.lattice import Lattice
+from pvmc.results.system import system_of
 
 MOST = 16
 """Most filters that are shown, those of largest norm."""

@@ -19,13 +19,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import AutoMinorLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from pvmc.analysis.plateau import plateau_of
-from pvmc.analysis.series import relative_error, running_mean
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing, save
 from pvmc.figures.labels import error_label, labelled, plain_numbers, unit_label
 from pvmc.io.reader import Run
+from pvmc.results.plateau import plateau_of
+from pvmc.results.series import relative_error, running_mean
 
 _HEIGHT = 64 * style.MM
 _LEGEND: dict[str, Any] = {

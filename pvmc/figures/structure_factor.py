@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import NDArray
 
-from pvmc.analysis.measured import Values, last_with
-from pvmc.analysis.system import system_of
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
@@ -20,6 +18,8 @@ from pvmc.figures.labels import labelled
 from pvmc.figures.zone_maps import ZoneMap, multiple_of_pi, zone_maps
 from pvmc.io.reader import Run
 from pvmc.lattice import Lattice
+from pvmc.results.measured import Values, last_with
+from pvmc.results.system import system_of
 
 Floats = NDArray[np.float64]
 

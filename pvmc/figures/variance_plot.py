@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pvmc.analysis.digits import with_error
-from pvmc.analysis.extrapolation import Extrapolation, extrapolate
-from pvmc.analysis.result import Result, result_of
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
 from pvmc.figures.labels import alphas, plain, plain_numbers, unit_label
 from pvmc.io.reader import Run
+from pvmc.results.digits import with_error
+from pvmc.results.extrapolation import Extrapolation, extrapolate
+from pvmc.results.result import Result, result_of
 
 _SIZE = (110 * style.MM, 72 * style.MM)
 
@@ -26,7 +26,7 @@ def variance_drawing(runs: Sequence[Run]) -> Drawing:
     """E/N against Var/N of several wave functions of one system, with the extrapolation to zero variance.
 
     Raises:
-        InputError: see :func:`pvmc.analysis.extrapolation.extrapolate`.
+        InputError: see :func:`pvmc.results.extrapolation.extrapolate`.
     """
     results = [result_of(run) for run in runs]
     found = extrapolate(results)

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.analysis.measured_warnings import outlier
-from pvmc.analysis.symptom import judged
 from pvmc.errors import NumericalError
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.exact import Basis
@@ -32,6 +30,8 @@ from pvmc.measurement.request import Plan
 from pvmc.measurement.tally import Findings, Tally, restore_states, saved_states
 from pvmc.mpi import Communicator, block_range
 from pvmc.numerics.arrays import Floats
+from pvmc.results.measured_warnings import outlier
+from pvmc.results.symptom import judged
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
 from pvmc.statistics.thresholds import LARGEST_R_HAT
 from pvmc.vmc.checkpoint_policy import CheckpointPolicy

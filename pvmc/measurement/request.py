@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.analysis.best import best_iteration
 from pvmc.config import RawInput, overridden, stored_tables
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
@@ -19,6 +18,7 @@ from pvmc.io.measurement import Measurement, following
 from pvmc.io.parameters import SavedParameters
 from pvmc.io.reader import open_run
 from pvmc.measurement.frozen import IGNORED, read_state
+from pvmc.results.best import best_iteration
 
 SEED_LIMIT = 2**63
 

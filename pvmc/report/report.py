@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pvmc.analysis.digits import short, with_error
-from pvmc.analysis.extrapolation import extrapolate
-from pvmc.analysis.identity import groups
-from pvmc.analysis.leak import leak_text
-from pvmc.analysis.measured import finished
-from pvmc.analysis.result import Result, result_of
-from pvmc.analysis.result_table import HEAD, cells, extrapolation_text
-from pvmc.analysis.system import model_name
 from pvmc.errors import InputError, StorageError
 from pvmc.figures.drawing import Drawing
 from pvmc.figures.kinds import KINDS
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.report import page
+from pvmc.results.digits import short, with_error
+from pvmc.results.extrapolation import extrapolate
+from pvmc.results.identity import groups
+from pvmc.results.leak import leak_text
+from pvmc.results.measured import finished
+from pvmc.results.result import Result, result_of
+from pvmc.results.result_table import HEAD, cells, extrapolation_text
+from pvmc.results.system import model_name
 
 UNKNOWN_LEVEL = (
     "No exact energy{} is known.  A small variance says that a state is close to an eigenstate, not to which one: an "

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.analysis.summary import duration
 from pvmc.errors import StorageError
 from pvmc.io import provenance
 from pvmc.mpi import Communicator, bytes_in_words, describe_mpi, limit_threads, node_of, oversubscription
+from pvmc.results.summary import duration
 from pvmc.sampler import Metropolis
 from pvmc.vmc import loop as driver
 from pvmc.vmc.compile import compile_kernels

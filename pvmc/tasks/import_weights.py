@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.analysis.digits import plain
 from pvmc.config import to_toml
 from pvmc.errors import InputError
 from pvmc.estimators import EnergyStatistics, local_energy
@@ -31,6 +30,7 @@ from pvmc.measurement.observables import Observables
 from pvmc.measurement.request import SEED_LIMIT
 from pvmc.mpi import Communicator, limit_threads
 from pvmc.numerics.arrays import Floats
+from pvmc.results.digits import plain
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Sampler, Walkers
 from pvmc.statistics.thresholds import STUCK_IN_A_ROW, error_scale, r_hat_limit
 from pvmc.vmc.compile import start_compiler

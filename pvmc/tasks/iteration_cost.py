@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pvmc.analysis.summary import duration
 from pvmc.errors import NumericalError
 from pvmc.estimators import estimate
 from pvmc.mpi import SerialCommunicator, block_range
 from pvmc.planning.cost import cost
 from pvmc.planning.rates import Rates
+from pvmc.results.summary import duration
 from pvmc.sampler import Metropolis, Sampler
 from pvmc.vmc.compile import start_compiler
 from pvmc.vmc.job import Job

@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from pvmc.analysis.plateau import plateau
 from pvmc.errors import DifferentRanks, NumericalError, on_every_rank
 from pvmc.io.trial import Trial, kept
 from pvmc.mpi import Communicator
+from pvmc.results.plateau import plateau
 from pvmc.vmc.guarded import Safety, Setback, guarded
 from pvmc.vmc.job import Job, RunSpec, with_seed
 from pvmc.vmc.loop import State
@@ -102,7 +102,7 @@ def _attempt(
 def finished(seed: int, energies: Sequence[tuple[float, float]]) -> Trial:
     """A trial that is over: the mean energy of its plateau, and its error.
 
-    The plateau is that of a run (:func:`pvmc.analysis.plateau.plateau`).  The error, which may come out too small by
+    The plateau is that of a run (:func:`pvmc.results.plateau.plateau`).  The error, which may come out too small by
     chance where iterations are few, is never less than that of independent iterations with their own errors.
 
     Args:

@@ -15,12 +15,12 @@ import h5py
 import numpy as np
 import pytest
 
-from pvmc.analysis.digits import plain, with_error
-from pvmc.analysis.plateau import plateau_of
 from pvmc.cli import main
 from pvmc.cli.analysis import FIGURES
 from pvmc.figures.features import centred, sorted_filters
 from pvmc.io.reader import open_run
+from pvmc.results.digits import plain, with_error
+from pvmc.results.plateau import plateau_of
 from pvmc.statistics import mean
 from pvmc.tasks.spectrum import spectrum
 from pvmc.vmc.job import load_job

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import pvmc
-from pvmc.analysis.facts import run_facts
-from pvmc.analysis.summary import status_text
 from pvmc.cli import main
 from pvmc.io.reader import Run, open_run
+from pvmc.results.facts import run_facts
+from pvmc.results.summary import status_text
 from pvmc.tasks.bench import PHASES
 
 ITERATIONS = 12

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pvmc.analysis import result_table, status_table, summary
 from pvmc.cli import _parser, main
+from pvmc.results import result_table, status_table, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")

@@ -14,8 +14,6 @@ import pytest
 from pydantic import TypeAdapter
 from scipy import sparse
 
-from pvmc.analysis.sector_symptoms import above_product, wrong_sector
-from pvmc.analysis.symptom import Judged, judged
 from pvmc.cli import main
 from pvmc.config import RawInput, to_toml, validate
 from pvmc.exact import Basis, ground_state, heisenberg_chain_energy
@@ -33,6 +31,8 @@ from pvmc.hamiltonians.pairs import (
 from pvmc.hamiltonians.signs import is_stoquastic
 from pvmc.io.reader import Run, open_run
 from pvmc.lattice import ChainSpec, LatticeSpec
+from pvmc.results.sector_symptoms import above_product, wrong_sector
+from pvmc.results.symptom import Judged, judged
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.sectors import exact_answer, sector_of
 from pvmc.wavefunctions.symmetry import claimed_symmetry

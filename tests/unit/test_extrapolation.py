@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pvmc.analysis.extrapolation import extrapolate, fitted
-from pvmc.analysis.result import Result
 from pvmc.errors import InputError
+from pvmc.results.extrapolation import extrapolate, fitted
+from pvmc.results.result import Result
 
 
 def result(energy: float, variance: float | None, error: float = 1e-3, **others: object) -> Result:

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.analysis.facts import RunFacts, run_facts
-from pvmc.analysis.leak import leak_found
-from pvmc.analysis.result import result_of
-from pvmc.analysis.summary import status_text
-from pvmc.analysis.symptom import judged
 from pvmc.config import RawInput
 from pvmc.estimators import LeakTest
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.mpi import SerialCommunicator
 from pvmc.report.report import _leak
+from pvmc.results.facts import RunFacts, run_facts
+from pvmc.results.leak import leak_found
+from pvmc.results.result import result_of
+from pvmc.results.summary import status_text
+from pvmc.results.symptom import judged
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.recorder import series

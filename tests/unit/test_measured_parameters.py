@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.analysis.best import best_iteration
-from pvmc.analysis.result import result_of
 from pvmc.errors import InputError
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import open_run
+from pvmc.results.best import best_iteration
+from pvmc.results.result import result_of
 from tests.unit.test_result import Known, run
 from tests.unit.test_status import GOOD, new
 

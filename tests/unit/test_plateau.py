@@ -8,7 +8,7 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import norm
 
-from pvmc.analysis.plateau import plateau
+from pvmc.results.plateau import plateau
 from tests.helpers import binomial_p, mean_p
 
 Floats = npt.NDArray[np.float64]

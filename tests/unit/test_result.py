@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.analysis.facts import as_json, run_facts
-from pvmc.analysis.result import Result, result_of
-from pvmc.analysis.summary import status_text
 from pvmc.errors import InputError
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.io.schema import ITERATION, SERIES
 from pvmc.io.session import Session
+from pvmc.results.facts import as_json, run_facts
+from pvmc.results.result import Result, result_of
+from pvmc.results.summary import status_text
 
 EXACT = -3.6510934089371743
 

@@ -9,9 +9,9 @@ import re
 
 import pytest
 
-from pvmc.analysis.digits import plain, short, with_error
-from pvmc.analysis.extrapolation import Extrapolation
-from pvmc.analysis.result_table import as_csv, as_json, as_latex, latex_number, latex_text, table
+from pvmc.results.digits import plain, short, with_error
+from pvmc.results.extrapolation import Extrapolation
+from pvmc.results.result_table import as_csv, as_json, as_latex, latex_number, latex_text, table
 from tests.unit.test_extrapolation import result
 
 LINE = Extrapolation(-0.45, 0.001, 0.0005, 0.001, 0.3, 3)

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from pvmc.analysis.series import relative_error, running_mean
 from pvmc.errors import InputError
+from pvmc.results.series import relative_error, running_mean
 from pvmc.statistics import autocorrelation, binning, mean
 from pvmc.statistics.binning import bin_sizes
 from tests.helpers import binomial_p

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.analysis.extrapolation import extrapolate
-from pvmc.analysis.identity import differences, groups
-from pvmc.analysis.result import result_of
-from pvmc.analysis.summary import status_text
 from pvmc.cli import main
 from pvmc.errors import InputError
 from pvmc.figures.error_alpha import error_alpha_drawing
+from pvmc.results.extrapolation import extrapolate
+from pvmc.results.identity import differences, groups
+from pvmc.results.result import result_of
+from pvmc.results.summary import status_text
 from tests.unit.test_status import GOOD, facts_of, fill, new
 
 RING = {

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from pvmc.analysis.sign_symptoms import is_positive, positive_state
-from pvmc.analysis.symptom import Judged
 from pvmc.cli import main
 from pvmc.config import KeyProblem, RawInput, stored_tables, validate
 from pvmc.exact import Basis, ground_state
@@ -23,6 +21,8 @@ from pvmc.hamiltonians.rotation import chosen_turn
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic, mean_amplitude, removing_signs
 from pvmc.lattice import Lattice, chain, graph, honeycomb, rectangle, triangular
 from pvmc.measurement.frame import frame_signs
+from pvmc.results.sign_symptoms import is_positive, positive_state
+from pvmc.results.symptom import Judged
 from pvmc.spins.flips import FlipSets
 from pvmc.vmc import resume as resumption
 from pvmc.vmc.job import Job, JobConfig, build_job, load_job

@@ -12,15 +12,15 @@ import h5py
 import numpy as np
 import pytest
 
-from pvmc.analysis.facts import RunFacts, as_json, read_facts
-from pvmc.analysis.status_table import status_table
-from pvmc.analysis.summary import status_text
 from pvmc.config import RawInput
 from pvmc.errors import InputError, StorageError
 from pvmc.io import provenance, schema
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.io.trial import Trial, kept
+from pvmc.results.facts import RunFacts, as_json, read_facts
+from pvmc.results.status_table import status_table
+from pvmc.results.summary import status_text
 from pvmc.sampler import Metropolis
 from pvmc.vmc.job import Job, JobConfig, build_job, with_seed
 from pvmc.vmc.starts import cost_in_words, finished

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.analysis.facts import RunFacts, as_json, read_facts
-from pvmc.analysis.status import exit_code, read_all, shown
-from pvmc.analysis.summary import status_text
 from pvmc.errors import InputError
 from pvmc.io import provenance, schema
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.results import ResultsWriter
 from pvmc.io.session import Session, merged
+from pvmc.results.facts import RunFacts, as_json, read_facts
+from pvmc.results.status import exit_code, read_all, shown
+from pvmc.results.summary import status_text
 
 BLOCKS = {"weights": (slice(0, 3), (3,))}
 GOOD = {"energy_error": 0.01, "variance": 0.1, "update_norm": 0.1, "r_hat": 1.01, "acceptance": 0.4, "seconds": 2.0}

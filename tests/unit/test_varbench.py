@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.analysis.varbench import HEAD, method, row, rows
 from pvmc.errors import InputError
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import Run
+from pvmc.results.varbench import HEAD, method, row, rows
 
 E0_SPINS = -3.6510934089371743
 """Ground-state energy of the Heisenberg ring of 8 spins in units of J S.S."""

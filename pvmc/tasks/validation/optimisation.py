@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from pvmc.analysis.plateau import plateau
 from pvmc.mpi import Communicator
+from pvmc.results.plateau import plateau
 from pvmc.statistics.thresholds import VALIDATED_ERRORS, VALIDATED_ROUNDING, rounding_of
 from pvmc.tasks.validation.check import Check, Outcome
 from pvmc.tasks.validation.system import ExactSystem

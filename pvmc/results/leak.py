@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvmc.analysis.symptom import Judged, Symptom
+from pvmc.results.symptom import Judged, Symptom
 from pvmc.statistics import mean
 from pvmc.statistics.mean import independent_error
 from pvmc.statistics.thresholds import FEWEST_SCATTER, LARGEST_LEAK, LEAK_DEVIATIONS, LEAK_V_SCORE

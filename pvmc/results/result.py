@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pvmc.analysis.identity import system_text
-from pvmc.analysis.leak import leak_found
-from pvmc.analysis.plateau import is_imported
-from pvmc.analysis.symptom import judged
-from pvmc.analysis.symptoms import symptoms
-from pvmc.analysis.system import model_name
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
+from pvmc.results.identity import system_text
+from pvmc.results.leak import leak_found
+from pvmc.results.plateau import is_imported
+from pvmc.results.symptom import judged
+from pvmc.results.symptoms import symptoms
+from pvmc.results.system import model_name
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Result:
         name: of the run's directory.
         path: the results file.
         model: model, lattice and size.
-        system: all that defines what is solved (:func:`pvmc.analysis.identity.system_text`).
+        system: all that defines what is solved (:func:`pvmc.results.identity.system_text`).
         state: as :meth:`pvmc.io.reader.Run.status` says.
         n_sites: N.
         alpha: density of hidden units, where the ansatz has one.
         n_parameters: K.
         units: of the energy.
-        energy, energy_error: of the plateau (:func:`pvmc.analysis.plateau.plateau_of`).
+        energy, energy_error: of the plateau (:func:`pvmc.results.plateau.plateau_of`).
         averaged: number of iterations that went into it.
         averaged_from: number of the first of them, as in run.h5 (from 0).
         settled: whether this part has settled; if not, the error is a lower bound.

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from pvmc.analysis.digits import plain
-from pvmc.analysis.facts import Facts, FitFacts, RunFacts, Unreadable
-from pvmc.analysis.leak import leak_text
 from pvmc.io.storage import STOP_FILE
+from pvmc.results.digits import plain
+from pvmc.results.facts import Facts, FitFacts, RunFacts, Unreadable
+from pvmc.results.leak import leak_text
 
 
 def status_text(facts: Facts) -> str:

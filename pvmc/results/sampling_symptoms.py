@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.analysis.symptom import Judged, Symptom
+from pvmc.results.symptom import Judged, Symptom
 from pvmc.statistics.sample_size import independent_samples
 from pvmc.statistics.thresholds import (
     FEWEST_PER_ITERATION,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pvmc.analysis.plateau import Plateau, plateau_of
 from pvmc.io.reader import Run
+from pvmc.results.plateau import Plateau, plateau_of
 from pvmc.statistics.thresholds import CONSTANT_ENERGY, FEWEST_JUDGED
 
 

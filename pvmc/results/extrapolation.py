@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pvmc.analysis.identity import differences
-from pvmc.analysis.result import Result
 from pvmc.errors import InputError
+from pvmc.results.identity import differences
+from pvmc.results.result import Result
 from pvmc.statistics import extrapolation, linear_fit
 from pvmc.statistics.thresholds import ROUNDING
 

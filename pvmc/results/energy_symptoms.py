@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pvmc.analysis.symptom import Judged, Symptom
+from pvmc.results.symptom import Judged, Symptom
 from pvmc.statistics.thresholds import (
     ANOTHER_LEVEL,
     BELOW_EXACT,

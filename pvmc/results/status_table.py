@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvmc.analysis.digits import plain
-from pvmc.analysis.facts import Facts, FitFacts, RunFacts, Unreadable
-from pvmc.analysis.summary import duration, starts_text
 from pvmc.io import fit_file, schema
+from pvmc.results.digits import plain
+from pvmc.results.facts import Facts, FitFacts, RunFacts, Unreadable
+from pvmc.results.summary import duration, starts_text
 
 HEAD = ("run", "state", "iteration", "E/N +- error", "checkpoint", "left", "sessions", "core-h", "remarks")
 _LEFT = {0, 1, len(HEAD) - 1}

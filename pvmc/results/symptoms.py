@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pvmc.analysis.energy_symptoms import below_exact, far_from_eigenstate, not_settled, off_exact
-from pvmc.analysis.leak import leaks
-from pvmc.analysis.measured_warnings import measured_warnings
-from pvmc.analysis.sampling_symptoms import disagreement, few_count, few_samples, not_finite, retries, standstill, stuck
-from pvmc.analysis.sector_symptoms import above_product, is_product_state, wrong_sector
-from pvmc.analysis.sign_symptoms import positive_state
-from pvmc.analysis.symptom import Judged, Signs, Symptom
+from pvmc.results.energy_symptoms import below_exact, far_from_eigenstate, not_settled, off_exact
+from pvmc.results.leak import leaks
+from pvmc.results.measured_warnings import measured_warnings
+from pvmc.results.sampling_symptoms import disagreement, few_count, few_samples, not_finite, retries, standstill, stuck
+from pvmc.results.sector_symptoms import above_product, is_product_state, wrong_sector
+from pvmc.results.sign_symptoms import positive_state
+from pvmc.results.symptom import Judged, Signs, Symptom
 
 SYMPTOMS: tuple[Signs, ...] = (
     not_finite,

@@ -8,10 +8,10 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from pvmc.analysis.digits import plain
-from pvmc.analysis.leak import LeakFound
-from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.io.measurement import Measurement
+from pvmc.results.digits import plain
+from pvmc.results.leak import LeakFound
+from pvmc.results.symptom import Judged, Symptom
 from pvmc.statistics.mean import robust_scatter
 from pvmc.statistics.sample_size import independent_samples
 from pvmc.statistics.thresholds import (

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pvmc.analysis.leak import leak_found
-from pvmc.analysis.public_names import renamed
-from pvmc.analysis.symptom import Symptom, judged
-from pvmc.analysis.symptoms import symptoms
 from pvmc.io.schema import FILE_NAME
 from pvmc.io.trial import Trial, kept
+from pvmc.results.leak import leak_found
+from pvmc.results.public_names import renamed
+from pvmc.results.symptom import Symptom, judged
+from pvmc.results.symptoms import symptoms
 from pvmc.statistics.thresholds import QUIET_SECONDS
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class RunFacts:
         message: why it is no longer running; may be empty.
         iteration: iterations done.
         iterations: iterations planned.
-        energy, energy_error: of the plateau (:func:`pvmc.analysis.plateau.plateau_of`).
+        energy, energy_error: of the plateau (:func:`pvmc.results.plateau.plateau_of`).
         energy_units: their unit.
         averaged: number of these iterations.
         averaged_from: number of the first of them, as in run.h5 (from 0).

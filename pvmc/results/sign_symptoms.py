@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pvmc.analysis.symptom import Judged, Symptom
-from pvmc.analysis.system import system_of
 from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic, removing_signs
+from pvmc.results.symptom import Judged, Symptom
+from pvmc.results.system import system_of
 from pvmc.statistics.thresholds import LARGEST_RELATIVE_ERROR
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvmc.analysis.facts import Facts, Unreadable, as_json, read_facts
-from pvmc.analysis.status_table import status_table
-from pvmc.analysis.summary import status_text
 from pvmc.errors import PvmcError
+from pvmc.results.facts import Facts, Unreadable, as_json, read_facts
+from pvmc.results.status_table import status_table
+from pvmc.results.summary import status_text
 
 
 def read_all(paths: Sequence[Path]) -> list[Facts]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.analysis.measured import finished
-from pvmc.analysis.plateau import plateau_of
-from pvmc.analysis.system import System, system_of
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
+from pvmc.results.measured import finished
+from pvmc.results.plateau import plateau_of
+from pvmc.results.system import System, system_of
 
 COLUMNS = ("Energy", "Sigma", "Energy Variance", "DOF", "Einf", "Method", "Reference")
 """Columns of its tables.  The reference is one to the literature or to code, left to be filled in."""

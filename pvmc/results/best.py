@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvmc.analysis.symptom import judged
 from pvmc.errors import InputError
 from pvmc.io.reader import Run
+from pvmc.results.symptom import judged
 
 
 def best_iteration(run: Run) -> int:

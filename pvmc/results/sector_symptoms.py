@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pvmc.analysis.symptom import Judged, Symptom
 from pvmc.exact.energy import EXCITED
+from pvmc.results.symptom import Judged, Symptom
 from pvmc.statistics.thresholds import ABOVE_PRODUCT, ROUNDING
 
 
