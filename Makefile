@@ -142,8 +142,8 @@ $(PEERS)/.installed: setup.cfg
 	@touch $@
 
 test-peers: $(PEERS)/.installed
-	$(PEERS)/bin/python -m pytest -n $(WORKERS) tests/unit/test_series_statistics.py tests/unit/test_interchange.py \
-	    tests/unit/test_export.py tests/unit/test_fit_file.py
+	$(PEERS)/bin/python -m pytest -n $(WORKERS) tests/statistics/test_series_statistics.py tests/hamiltonians/test_interchange.py \
+	    tests/io/test_export.py tests/fit/test_fit_file.py
 
 # The tests check that they have as many ranks as PVMC_TEST_RANKS says.
 test-mpi: $(INSTALLED)

@@ -150,7 +150,7 @@ with which the measurement is compared too ("p of sampling").  The weights of th
 complex ones leave a phase, <sigma^y> of 3e-5 in place of 0, which has so little scatter that these samples see it as
 100 errors.
 
-`tests/statistical/test_sixteen_sites.py` does the same with the exact states themselves.
+`tests/measurement/test_sixteen_sites.py` does the same with the exact states themselves.
 
 | system | rel. error of E | 1 - overlap | samples | points, indep. | chi-square | p | largest deviation | \
 added by the state | p of sampling | result |

@@ -15,7 +15,7 @@ from pvmc.results.extrapolation import extrapolate
 from pvmc.results.identity import differences, groups
 from pvmc.results.result import result_of
 from pvmc.results.summary import status_text
-from tests.unit.test_status import GOOD, facts_of, fill, new
+from tests.results.test_status import GOOD, facts_of, fill, new
 
 RING = {
     "lattice": {"kind": "chain", "length": 8, "periodic": True},
@@ -119,7 +119,7 @@ def test_a_report_without_an_exact_energy_names_what_is_not_excluded(tmp_path: P
     from pvmc.io.reader import open_run
     from pvmc.io.results import ResultsWriter
     from pvmc.report.report import report_page
-    from tests.unit.test_status import BLOCKS, attributes
+    from tests.results.test_status import BLOCKS, attributes
 
     given = attributes(config=config({}), ranks=1)
     with ResultsWriter(tmp_path / "a", given, parameter_blocks=BLOCKS, parameter_dtype=np.float64) as results:

@@ -12,8 +12,8 @@ from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import open_run
 from pvmc.results.best import best_iteration
 from pvmc.results.result import result_of
-from tests.unit.test_result import Known, run
-from tests.unit.test_status import GOOD, new
+from tests.results.test_result import Known, run
+from tests.results.test_status import GOOD, new
 
 
 @pytest.mark.parametrize(

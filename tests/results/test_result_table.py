@@ -12,7 +12,7 @@ import pytest
 from pvmc.results.digits import plain, short, with_error
 from pvmc.results.extrapolation import Extrapolation
 from pvmc.results.result_table import as_csv, as_json, as_latex, latex_number, latex_text, table
-from tests.unit.test_extrapolation import result
+from tests.results.test_extrapolation import result
 
 LINE = Extrapolation(-0.45, 0.001, 0.0005, 0.001, 0.3, 3)
 

@@ -7,7 +7,7 @@ import pytest
 
 from pvmc.figures.entanglement_plot import entanglement_drawing
 from pvmc.io.measurement import Estimate, Measurement
-from tests.unit.test_result import run
+from tests.results.test_result import run
 
 
 @pytest.mark.parametrize(

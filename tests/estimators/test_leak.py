@@ -25,7 +25,7 @@ from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.recorder import series
 from pvmc.vmc.run import initial_state
-from tests.unit.test_result import Known, run
+from tests.results.test_result import Known, run
 
 COMM = SerialCommunicator()
 
