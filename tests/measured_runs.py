@@ -14,7 +14,7 @@ from scipy.sparse.linalg import eigsh
 from pvmc.hamiltonians import Operator
 from pvmc.io.reader import open_run
 from pvmc.lattice import Lattice
-from pvmc.lattice.images import minimum_image
+from pvmc.lattice.unit_cell import minimum_image
 from pvmc.results.system import system_of
 from tests.helpers import compiled_matrix, configurations
 

@@ -18,9 +18,8 @@ from pvmc.config.section import (
     raise_all,
     shown,
 )
-from pvmc.config.stored import stored_tables
 from pvmc.config.words import allowed_values, section_classes
-from pvmc.config.writing import to_toml
+from pvmc.config.writing import stored_tables, to_toml
 
 __all__ = [
     "LARGEST_SHOWN",

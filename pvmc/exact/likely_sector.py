@@ -16,7 +16,7 @@ from pvmc.config import KeyProblem
 from pvmc.errors import InputError
 from pvmc.exact.ground_sector import SEARCHED_SITES, ground_sector
 from pvmc.hamiltonians import HamiltonianSpec, Operator
-from pvmc.hamiltonians.fields import RandomField
+from pvmc.hamiltonians.couplings import RandomField
 from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, LatticeSpec
 

@@ -10,7 +10,7 @@ from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_ene
 from pvmc.exact.singlets import haldane_shastry_energy, majumdar_ghosh_energy
 from pvmc.hamiltonians import HamiltonianSpec, Operator
 from pvmc.hamiltonians.cluster_ising import ClusterIsingSpec
-from pvmc.hamiltonians.fields import is_zero, site_values
+from pvmc.hamiltonians.couplings import is_zero, site_values
 from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec
 from pvmc.hamiltonians.ising import IsingSpec
 from pvmc.hamiltonians.j1j2 import J1J2Spec

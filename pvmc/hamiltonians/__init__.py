@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pvmc.hamiltonians.cluster_ising import ClusterIsingSpec
+from pvmc.hamiltonians.couplings import check_numbers, check_terms
 from pvmc.hamiltonians.dzyaloshinskii_moriya import DzyaloshinskiiMoriyaSpec
 from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec, XYZSpec
 from pvmc.hamiltonians.ising import IsingSpec
@@ -16,7 +17,6 @@ from pvmc.hamiltonians.long_range import HaldaneShastrySpec, LongRangeIsingSpec,
 from pvmc.hamiltonians.operator import Operator
 from pvmc.hamiltonians.pauli import PauliSum, X, Y, Z, lowering, raising
 from pvmc.hamiltonians.rydberg import RydbergSpec
-from pvmc.hamiltonians.strengths import check_numbers, check_terms
 from pvmc.hamiltonians.terms import TermsSpec
 
 HamiltonianSpec = Annotated[

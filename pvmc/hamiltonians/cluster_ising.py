@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
+from pvmc.hamiltonians.couplings import energy_unit
 from pvmc.hamiltonians.geometry import is_chain, is_ring
 from pvmc.hamiltonians.pauli import PauliSum, X, Y, Z
 from pvmc.hamiltonians.rotation import FieldModel, lattice_problem
-from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice
 
 

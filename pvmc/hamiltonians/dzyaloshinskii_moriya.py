@@ -7,12 +7,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.hamiltonians.fields import SiteField
+from pvmc.hamiltonians.couplings import SiteField, energy_unit
 from pvmc.hamiltonians.geometry import oriented_bonds
 from pvmc.hamiltonians.heisenberg import Vector, xxz, zeeman
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum
 from pvmc.hamiltonians.rotation import MarshallModel, lattice_problem
-from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice, LatticeError
 
 

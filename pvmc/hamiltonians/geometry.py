@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.lattice import TOLERANCE, Lattice, LatticeError, minimum_image
-from pvmc.lattice.images import neighbouring_images, reduced
+from pvmc.lattice.unit_cell import neighbouring_images, reduced
 from pvmc.numerics.arrays import Floats, Integers
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.hamiltonians.fields import SiteField, site_values
+from pvmc.hamiltonians.couplings import SiteField, energy_unit, site_values
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
 from pvmc.hamiltonians.rotation import MarshallModel
-from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice
 
 Vector = Annotated[tuple[float, float, float], Field(strict=False)]  # not strict: TOML has lists, not tuples

@@ -13,8 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from pvmc.hamiltonians.pauli import Pauli, PauliSum, label
-from pvmc.hamiltonians.pauli_text import TermError, multiply, parse_coefficient, parse_factors
+from pvmc.hamiltonians.pauli import Pauli, PauliSum, TermError, label, multiply, parse_coefficient, parse_factors
 
 _TERM = re.compile(r"(?P<before>[^\[\]]*)\[(?P<product>[^\[\]]*)\]")
 _LABEL = re.compile(r"[IXYZ]{2,}")

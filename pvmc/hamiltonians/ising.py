@@ -7,10 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.hamiltonians.fields import SiteField, site_values
+from pvmc.hamiltonians.couplings import SiteField, energy_unit, site_values
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
 from pvmc.hamiltonians.rotation import FieldModel
-from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice
 
 

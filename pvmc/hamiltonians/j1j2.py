@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from pvmc.config import KeyProblem
-from pvmc.hamiltonians.fields import SiteField
+from pvmc.hamiltonians.couplings import SiteField, energy_unit
 from pvmc.hamiltonians.heisenberg import xxz, zeeman
 from pvmc.hamiltonians.pauli import PauliSum
 from pvmc.hamiltonians.rotation import MarshallModel
-from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice, LatticeError
 
 

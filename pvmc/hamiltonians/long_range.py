@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.hamiltonians.fields import SiteField, site_values
+from pvmc.hamiltonians.couplings import SiteField, energy_unit, site_values
 from pvmc.hamiltonians.geometry import all_pairs, distances, images, is_ring, nearest_images
 from pvmc.hamiltonians.heisenberg import xyz, zeeman
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.hamiltonians.pauli import PauliSum, site_sum
 from pvmc.hamiltonians.rotation import FieldModel, MarshallModel, lattice_problem
-from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice, LatticeError
 
 

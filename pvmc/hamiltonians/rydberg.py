@@ -7,11 +7,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from pvmc.hamiltonians.fields import SiteField, site_values
+from pvmc.hamiltonians.couplings import SiteField, energy_unit, site_values
 from pvmc.hamiltonians.geometry import all_pairs, distances
 from pvmc.hamiltonians.pauli import PauliSum, pair_sum, site_sum
 from pvmc.hamiltonians.rotation import FieldModel, lattice_problem
-from pvmc.hamiltonians.units import energy_unit
 from pvmc.lattice import Lattice, LatticeError
 
 

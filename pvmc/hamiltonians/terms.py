@@ -13,8 +13,7 @@ from pvmc.config import KeyProblem, Section, shown
 from pvmc.hamiltonians.geometry import bonds_by_direction, is_chain, is_ring, oriented_bonds
 from pvmc.hamiltonians.interchange import is_label, label_product, openfermion_terms
 from pvmc.hamiltonians.operator import Operator
-from pvmc.hamiltonians.pauli import PauliSum, label
-from pvmc.hamiltonians.pauli_text import Factor, TermError, multiply, parse_coefficient, parse_factors
+from pvmc.hamiltonians.pauli import Factor, PauliSum, TermError, label, multiply, parse_coefficient, parse_factors
 from pvmc.hamiltonians.rotation import MarshallModel
 from pvmc.lattice import Lattice, LatticeError
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 from pvmc.lattice.builders import chain, cubic, honeycomb, kagome, ladder, rectangle, supercell_cluster, triangular
 from pvmc.lattice.cluster import MAX_SITES, N_SHELLS, Cluster, cut
 from pvmc.lattice.graph import graph, read_edges
-from pvmc.lattice.images import TOLERANCE, minimum_image
-from pvmc.lattice.lattice import Lattice, LatticeError
+from pvmc.lattice.lattice import Lattice, LatticeError, describe
 from pvmc.lattice.spec import (
     ChainSpec,
     CubicSpec,
@@ -23,8 +22,18 @@ from pvmc.lattice.spec import (
     RectangleSpec,
     TriangularSpec,
 )
-from pvmc.lattice.summary import describe
-from pvmc.lattice.unit_cell import CHAIN, CUBIC, HONEYCOMB, KAGOME, SQUARE, TRIANGULAR, UnitCell, ladder_cell
+from pvmc.lattice.unit_cell import (
+    CHAIN,
+    CUBIC,
+    HONEYCOMB,
+    KAGOME,
+    SQUARE,
+    TOLERANCE,
+    TRIANGULAR,
+    UnitCell,
+    ladder_cell,
+    minimum_image,
+)
 
 __all__ = [
     "CHAIN",

@@ -14,9 +14,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.lattice.images import TOLERANCE
 from pvmc.lattice.lattice import Lattice, LatticeError
-from pvmc.lattice.unit_cell import UnitCell, contains, generated
+from pvmc.lattice.unit_cell import TOLERANCE, UnitCell, contains, generated
 from pvmc.numerics.arrays import Floats
 
 N_SHELLS = 3

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from pvmc.config.words import one_of
 from pvmc.errors import InputError
-from pvmc.lattice.images import minimum_image
 from pvmc.lattice.permutations import closure, is_automorphism
+from pvmc.lattice.unit_cell import minimum_image
 from pvmc.numerics.arrays import Floats
 
 Ints = npt.NDArray[np.int64]
@@ -175,3 +175,33 @@ class Lattice:
                     elif colours[neighbour] == colours[site]:
                         raise LatticeError(f"{self.n_sites} sites with a loop of odd length have no two sublattices")
         return colours
+
+
+def describe(lattice: Lattice) -> str:
+    """Lines on the sites, the bonds of each shell, the sublattices and the symmetry groups of a lattice."""
+    lines = [f"{lattice.n_sites} sites, {_sublattices(lattice)}"]
+    lines += [_shell(lattice, shell) for shell in range(1, len(lattice.shells) + 1)]
+    for name in lattice.generators:
+        order = len(lattice.group(name))
+        lines.append(f'symmetry group "{name}": {order} permutation{"s" if order > 1 else ""}')
+    return "\n".join(lines)
+
+
+def _sublattices(lattice: Lattice) -> str:
+    try:
+        colours = lattice.sublattices()
+    except LatticeError:
+        return "not bipartite"
+    return f"bipartite: {np.sum(colours == 1)} on sublattice A, {np.sum(colours == -1)} on B"
+
+
+def _shell(lattice: Lattice, shell: int) -> str:
+    bonds, couplings = lattice.bonds(shell), lattice.couplings(shell)
+    neighbours = np.bincount(bonds.ravel(), minlength=lattice.n_sites)
+    fewest, most = neighbours.min(), neighbours.max()
+    words = [f"{len(bonds)} bonds", f"{fewest} neighbours" if fewest == most else f"{fewest} to {most} neighbours"]
+    if len(lattice.vectors):
+        words.append(f"distance {np.linalg.norm(lattice.displacements(shell)[0]):.6g}")
+    if np.any(couplings != 1.0):
+        words.append(f"couplings {couplings.min():g} to {couplings.max():g}")
+    return f"shell {shell}: {', '.join(words)}"

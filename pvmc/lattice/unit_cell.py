@@ -1,10 +1,8 @@
-"""Unit cells: primitive vectors, the sites of a cell, and the isometries of the infinite lattice.
-
-The unit of length is the nearest-neighbour distance.
-"""
+"""Unit cells of lattices, and periodic images: the shortest of all vectors that differ by periods of a cluster."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from math import sqrt
 
@@ -99,3 +97,65 @@ def ladder_cell(legs: int) -> UnitCell:
     """A rung: ``legs`` sites above each other, repeated along x."""
     basis = np.stack([np.zeros(legs), np.arange(legs, dtype=np.float64)], axis=1)
     return UnitCell("ladder", np.array([[1.0, 0.0]]), basis, (_MIRROR_X, _MIRROR_Y))
+
+
+TOLERANCE = 1e-6
+"""Lengths, in units of the nearest-neighbour distance, that differ by less than this are equal."""
+
+
+def reduced(periods: Floats) -> Floats:
+    """Shortest vectors that span the same lattice (a Minkowski-reduced basis).
+
+    Args:
+        periods: float64, shape (p, d), p <= 3 independent vectors as rows.
+
+    Returns:
+        float64, shape (p, d), by ascending length: no vector can be made shorter by adding the others with
+        coefficients -1, 0 or 1, which up to three dimensions is Minkowski's condition (P. Q. Nguyen and D. Stehle, ACM
+        Trans. Algorithms 5, 46 (2009)).
+    """
+    basis = periods.copy()
+    shortened = True
+    while shortened:
+        basis = basis[np.argsort(np.linalg.norm(basis, axis=1), kind="stable")]
+        shortened = False
+        for k in range(len(basis)):
+            others = np.delete(basis, k, axis=0)
+            candidates = basis[k] + neighbouring_images(others)
+            lengths = np.linalg.norm(candidates, axis=1)
+            if lengths.min() < lengths[0] - TOLERANCE:
+                basis[k] = candidates[lengths.argmin()]
+                shortened = True
+    return basis
+
+
+def neighbouring_images(periods: Floats) -> Floats:
+    """All sums of the periods with coefficients -1, 0 and 1, the zero vector first; shape (3^p, d)."""
+    coefficients = sorted(itertools.product((-1, 0, 1), repeat=len(periods)), key=lambda c: (sum(map(abs, c)), c))
+    return np.array(coefficients, dtype=np.float64).reshape(len(coefficients), len(periods)) @ periods
+
+
+def minimum_image(vectors: Floats, periods: Floats) -> Floats:
+    """The shortest image of each vector.
+
+    Args:
+        vectors: float64, shape (n, d).
+        periods: float64, shape (p, d), p <= 3; none for open boundaries.
+
+    Returns:
+        float64, shape (n, d).  Where several images are equally short, the vector itself if it is one of them.
+    """
+    if len(periods) == 0:
+        return vectors.copy()
+    basis = reduced(periods)
+    # In a reduced basis the shortest image of a vector with coordinates in [-1/2, 1/2] is at most one period off.
+    fractions = vectors @ np.linalg.pinv(basis)
+    wrapped = vectors - np.rint((1 - TOLERANCE) * fractions) @ basis
+    best = wrapped.copy()
+    shortest = np.einsum("nd,nd->n", wrapped, wrapped)
+    for image in neighbouring_images(basis)[1:]:
+        moved = wrapped + image
+        length = np.einsum("nd,nd->n", moved, moved)
+        shorter = length < shortest - TOLERANCE
+        best[shorter], shortest[shorter] = moved[shorter], length[shorter]
+    return best

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.lattice import Lattice
-from pvmc.lattice.images import minimum_image
+from pvmc.lattice.unit_cell import minimum_image
 from pvmc.numerics.arrays import Floats, Integers
 from pvmc.numerics.kernels import kernel
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from pvmc.config.section import shown
-from pvmc.config.stored import stored_tables
+from pvmc.config.writing import stored_tables
 from pvmc.errors import InputError, StorageError
 from pvmc.hamiltonians import HamiltonianSpec
 from pvmc.hamiltonians.rotation import chosen_turn

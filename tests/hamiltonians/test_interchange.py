@@ -18,7 +18,7 @@ from pvmc.hamiltonians.interchange import (
     to_labels,
     to_openfermion,
 )
-from pvmc.hamiltonians.pauli_text import TermError
+from pvmc.hamiltonians.pauli import TermError
 from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import chain
 from tests.helpers import PAULI, kronecker_sum, random_strings

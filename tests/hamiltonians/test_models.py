@@ -15,8 +15,8 @@ from scipy import sparse
 from pvmc.config import KeyProblem
 from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.hamiltonians.cluster_ising import ClusterIsingSpec
+from pvmc.hamiltonians.couplings import RandomField, site_values
 from pvmc.hamiltonians.dzyaloshinskii_moriya import DzyaloshinskiiMoriyaSpec
-from pvmc.hamiltonians.fields import RandomField, site_values
 from pvmc.hamiltonians.geometry import bonds_by_direction, images, oriented_bonds
 from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec, XYZSpec
 from pvmc.hamiltonians.ising import IsingSpec

@@ -8,10 +8,10 @@ import pytest
 from pvmc.exact import Basis
 from pvmc.exact.lanczos import sparse_matrix
 from pvmc.hamiltonians import Operator
+from pvmc.hamiltonians.couplings import energy_unit
 from pvmc.hamiltonians.heisenberg import HeisenbergSpec
 from pvmc.hamiltonians.pauli import PauliSum
 from pvmc.hamiltonians.rydberg import RydbergSpec
-from pvmc.hamiltonians.units import energy_unit
 from pvmc.io.schema import Quantity
 from pvmc.statistics.thresholds import error_scale, rounding_of
 
