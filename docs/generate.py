@@ -19,7 +19,7 @@ from pvmc import errors
 from pvmc.cli import _parser as parser
 from pvmc.config import Section, allowed_values, meaning, ordered_fields, section_classes, shown
 from pvmc.io.schema import schema_markdown
-from pvmc.tasks.submission import Array, Script, array, render
+from pvmc.tasks.submission import Array, Script, alphas, render, seeds
 from pvmc.vmc.job import JobConfig
 
 DOCS = Path(__file__).resolve().parent
@@ -44,8 +44,8 @@ def pages() -> dict[Path, str]:
         DOCS / "cli.md": cli_markdown(),
         DOCS / "hdf5.md": schema_markdown(),
         JOBS / "run.sbatch": job_script("run.sbatch"),
-        JOBS / "array_alpha.sbatch": job_script("array_alpha.sbatch", array.alphas("1,2,4")),
-        JOBS / "array_seeds.sbatch": job_script("array_seeds.sbatch", array.seeds("1-8")),
+        JOBS / "array_alpha.sbatch": job_script("array_alpha.sbatch", alphas("1,2,4")),
+        JOBS / "array_seeds.sbatch": job_script("array_seeds.sbatch", seeds("1-8")),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import pvmc
-from pvmc.cli import analysis, check, exchange, inputs, machines, measure, run
+from pvmc.cli import analysis, check, exchange, inputs, machines, run
 from pvmc.cli.arguments import Parser
 from pvmc.cli.output import lasting_output, nobody_reads, what_is_lost
 from pvmc.errors import InputError, StorageError
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_run(subparsers)
     machines.add_submit(subparsers)
     run.add_fit(subparsers)
-    measure.add_measure(subparsers)
+    run.add_measure(subparsers)
     analysis.add_status(subparsers)
     analysis.add_plot(subparsers)
     exchange.add_export(subparsers)

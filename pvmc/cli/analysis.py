@@ -136,7 +136,7 @@ def _watch(options: argparse.Namespace) -> int:
     """``pvmc status --watch``."""
     from datetime import UTC, datetime
 
-    from pvmc.cli.watch import Frame, watch
+    from pvmc.cli.output import Frame, watch
     from pvmc.results.status import read_all, shown
 
     def frame() -> Frame:

@@ -106,7 +106,7 @@ def validate_physics(options: argparse.Namespace) -> int:
     """``pvmc validate-physics``."""
     from pvmc.errors import NumericalError
     from pvmc.mpi import world
-    from pvmc.tasks.validation.command import validate_inputs
+    from pvmc.tasks.validation.pages import validate_inputs
 
     reports = validate_inputs(options.configs, options.set, options.accuracy, options.markdown, world())
     return 0 if all(report.passed for report in reports) else NumericalError.exit_code

@@ -87,7 +87,7 @@ def validate(options: argparse.Namespace) -> int:
     from pvmc.measurement.memory import measuring_table
     from pvmc.mpi import limit_threads
     from pvmc.planning.rates import measure_rates
-    from pvmc.tasks.iteration_cost import iteration_table, time_block
+    from pvmc.tasks.bench import iteration_table, time_block
     from pvmc.vmc.job import load_job
     from pvmc.vmc.memory import memory_table, require_memory_of_one, solver_table
     from pvmc.vmc.notes import notes

@@ -86,14 +86,14 @@ def submit(options: argparse.Namespace) -> int:
     import shlex
     import sys
 
-    from pvmc.tasks.submission import Request, array, check, find_sbatch, prepare, render
+    from pvmc.tasks.submission import JobRequest, alphas, check, find_sbatch, prepare, render, seeds
     from pvmc.tasks.submission import submit as hand_over
 
-    elements = array.alphas(options.array_alpha) if options.array_alpha is not None else None
+    elements = alphas(options.array_alpha) if options.array_alpha is not None else None
     if options.array_seeds is not None:
-        elements = array.seeds(options.array_seeds)
+        elements = seeds(options.array_seeds)
     file = options.write or options.config.with_suffix(".sbatch")
-    request = Request(
+    request = JobRequest(
         config=options.config,
         ntasks=options.ntasks,
         time=options.time,

@@ -1,4 +1,4 @@
-"""Computing: a run, a fit."""
+"""Computing: a run, a fit, a measurement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import argparse
 import time
 from pathlib import Path
 
-from pvmc.cli.arguments import add_command, add_config, directory, shared_job
+from pvmc.cli.arguments import (
+    add_command,
+    add_config,
+    count,
+    directory,
+    iteration,
+    positive,
+    positive_number,
+    shared_job,
+)
 from pvmc.errors import InputError
 
 
@@ -86,3 +95,76 @@ def fit(options: argparse.Namespace) -> int:
     job, text, comm = shared_job(options)
     carry_out(FitRequest(job, text, directory(options), options.overwrite), comm)
     return 0
+
+
+def add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
+    """Arguments of ``pvmc measure``."""
+    parser = add_command(
+        subparsers,
+        "measure",
+        measure,
+        "measure energy, correlations and other observables at a run's parameters, with their errors; under mpirun on "
+        "all ranks, else on one",
+        "mpirun -n 4 pvmc measure runs/h40a2 --until-error 1e-5",
+        keeps_results=True,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="directory or file of a run or a fit that is over")
+    parser.add_argument(
+        "--observables",
+        action="append",
+        default=[],
+        metavar="LIST",
+        help="some of energy, magnetization, correlations, structure_factor, staggered, renyi2, overlap; renyi2:REGION "
+        'such as "renyi2:0-3 8" or renyi2:lengths; fidelity:[NAME=]RUN[@ITERATION]; and operator:NAME=EXPRESSION such '
+        'as "operator:bond=0.25 Xi Xj; 0.25 Zi Zj"; with commas between; default: all but operators and fidelities',
+    )
+    parser.add_argument(
+        "--samples", type=positive, metavar="N", help="configurations; default: 100 times sampler.samples"
+    )
+    parser.add_argument(
+        "--until-error",
+        type=positive_number,
+        metavar="X",
+        help="stop when the error of the energy per site is below X, after 10 million configurations or --samples",
+    )
+    parser.add_argument(
+        "--iteration",
+        type=iteration,
+        metavar="K",
+        help="whose parameters: a number, last (the last saved ones; default) or best (the smallest variance of those "
+        "saved since the energy has settled)",
+    )
+    parser.add_argument("--seed", type=count, metavar="S", help="of the random numbers; default: by the run's own")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of [sampler]; may be repeated"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the last measurement, on any number of ranks")
+    parser.add_argument(
+        "--time-limit", metavar="TIME", help="stop before so much wall time is over (exit code 75), as in pvmc run"
+    )
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Collective. ``pvmc measure``."""
+    started = time.monotonic()
+    from pvmc.measurement.command import measure as carry_out
+    from pvmc.measurement.request import MeasureRequest
+    from pvmc.mpi import world
+
+    if options.time_limit is not None:
+        from pvmc.vmc.limits import parse_duration
+
+        parse_duration(options.time_limit)
+        options.set.append(f'run.time.limit="{options.time_limit}"')
+    request = MeasureRequest(
+        path=options.run,
+        observables=options.observables,
+        samples=options.samples,
+        until_error=options.until_error,
+        iteration=options.iteration,
+        seed=options.seed,
+        overrides=options.set,
+        resume=options.resume,
+        started=started,
+    )
+    return carry_out(request, world())

@@ -1,4 +1,4 @@
-"""Couplings and fields: uniform, site by site or drawn at random; their range, and the unit that they give to energies."""
+"""Couplings and fields: uniform, site by site or random; their range, and the unit that they give to energies."""
 
 from __future__ import annotations
 

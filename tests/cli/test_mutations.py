@@ -241,7 +241,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PVMC_NO_MPI", "1")
     monkeypatch.setattr("pvmc.planning.rates.measure_rates", lambda: TYPICAL)
-    monkeypatch.setattr("pvmc.tasks.iteration_cost.time_block", lambda _: None)  # which compiles kernels, as runs do
+    monkeypatch.setattr("pvmc.tasks.bench.time_block", lambda _: None)  # which compiles kernels, as runs do
     Path("folder").mkdir()
     Path("empty.txt").write_text("")
     np.savetxt("table.txt", np.arange(12.0).reshape(3, 4))

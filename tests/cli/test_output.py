@@ -153,7 +153,7 @@ def test_watching_ends_with_its_reader(tmp_path: Path) -> None:
     program = """\
 import sys
 from pvmc.cli.output import lasting_output
-from pvmc.cli.watch import Frame, watch
+from pvmc.cli.output import Frame, watch
 with lasting_output():
     watch(lambda: Frame("running", False), 0.01)
 """

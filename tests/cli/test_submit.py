@@ -15,8 +15,8 @@ from pvmc.cli import main
 from pvmc.errors import InputError
 from pvmc.mpi import note_exit_code
 from pvmc.tasks.submission import LAUNCHERS
-from pvmc.tasks.submission.array import alphas, seeds
 from pvmc.tasks.submission.request import seconds_of, slurm_time
+from pvmc.tasks.submission.script import alphas, seeds
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUT = """\

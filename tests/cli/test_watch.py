@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import pvmc
-from pvmc.cli.watch import Frame, watch
+from pvmc.cli.output import Frame, watch
 
 
 def frames(*texts: str) -> Iterator[Frame]:
@@ -42,7 +42,7 @@ def test_errors_are_not_swallowed() -> None:
 
 ENDLESS = """
 import itertools
-from pvmc.cli.watch import Frame, watch
+from pvmc.cli.output import Frame, watch
 numbers = itertools.count()
 watch(lambda: Frame(f"number {next(numbers)}\\nbelow it {'x' * 200}", last=False), 0.05)
 """

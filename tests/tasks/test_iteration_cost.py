@@ -10,8 +10,8 @@ import pytest
 from pvmc.config import RawInput, validate
 from pvmc.planning.cost import cost
 from pvmc.planning.rates import TYPICAL
-from pvmc.tasks import iteration_cost
-from pvmc.tasks.iteration_cost import BlockCost, iteration_table, time_block
+from pvmc.tasks import bench
+from pvmc.tasks.bench import BlockCost, iteration_table, time_block
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.memory import sizes_of
 
@@ -32,7 +32,7 @@ def job_of(text: str) -> Job:
 def test_times_of_a_block_stand_for_all_its_sweeps_and_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """3 draws and 2 discarded sweeps of 200 proposals, where 1 draw and 1 discarded sweep of 64 were timed."""
     phases = {"sampling": 0.128, "local_energies": 0.5, "derivatives": 0.25, "products": 9.0}
-    monkeypatch.setattr(iteration_cost, "_phases", lambda *_: phases)
+    monkeypatch.setattr(bench, "_phases", lambda *_: phases)
     block = time_block(job_of(INPUT))
     assert block is not None
     assert block.sampling == pytest.approx(0.128 * (5 * 200) / (2 * 64))

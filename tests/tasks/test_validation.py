@@ -23,10 +23,9 @@ from pvmc.sampler.metropolis import MetropolisWalk
 from pvmc.spins.basis import Basis
 from pvmc.sr import Reconfiguration, Schedule
 from pvmc.tasks.validation import Outcome, Report, validate_physics
-from pvmc.tasks.validation.optimisation import _judged
-from pvmc.tasks.validation.sampling import chi_square
+from pvmc.tasks.validation.pages import row
+from pvmc.tasks.validation.stochastic import _judged, chi_square
 from pvmc.tasks.validation.system import ExactSystem, pauli_matrix
-from pvmc.tasks.validation.tables import row
 from pvmc.vmc.job import Job, JobConfig, build_job
 from tests.helpers import all_pass, kronecker_sum, random_strings
 

@@ -1,8 +1,18 @@
 """Job scripts for SLURM: the script of a run or an array of runs, checked, written and submitted."""
 
-from pvmc.tasks.submission.array import Array
-from pvmc.tasks.submission.request import Request, check, prepare
-from pvmc.tasks.submission.sbatch import find_sbatch, submit
-from pvmc.tasks.submission.script import LAUNCHERS, Script, render
+from pvmc.tasks.submission.request import JobRequest, check, prepare
+from pvmc.tasks.submission.script import LAUNCHERS, Array, Script, alphas, find_sbatch, render, seeds, submit
 
-__all__ = ["LAUNCHERS", "Array", "Request", "Script", "check", "find_sbatch", "prepare", "render", "submit"]
+__all__ = [
+    "LAUNCHERS",
+    "Array",
+    "JobRequest",
+    "Script",
+    "alphas",
+    "check",
+    "find_sbatch",
+    "prepare",
+    "render",
+    "seeds",
+    "submit",
+]

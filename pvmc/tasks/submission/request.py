@@ -12,8 +12,7 @@ from math import ceil
 from pathlib import Path
 
 from pvmc.errors import InputError, StorageError
-from pvmc.tasks.submission.array import Array
-from pvmc.tasks.submission.script import MARGIN, Script
+from pvmc.tasks.submission.script import MARGIN, Array, Script
 from pvmc.vmc.job import Job, load_job
 from pvmc.vmc.limits import parse_duration
 from pvmc.vmc.memory import memory_per_rank
@@ -26,7 +25,7 @@ PYTHON_MEMORY = 0.5e9
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """The options of ``pvmc submit``; those that are None are left to SLURM or chosen here.
 
     Attributes:
@@ -52,7 +51,7 @@ class Request:
     array: Array | None = None
 
 
-def check(request: Request) -> Script:
+def check(request: JobRequest) -> Script:
     """The script that a request asks for, once everything in it is known to be good.
 
     Raises:
@@ -102,7 +101,7 @@ def prepare(text: str, file: Path, overwrite: bool) -> None:
         raise StorageError(f"{file}: cannot be written: {error.strerror}") from None
 
 
-def _jobs(request: Request) -> Sequence[Job]:
+def _jobs(request: JobRequest) -> Sequence[Job]:
     """The job, or the first and last of an array over seeds (the others are alike), or all of one over alpha."""
     array = request.array
     if array is None:
@@ -121,7 +120,7 @@ def _check_tasks(ntasks: int, job: Job) -> None:
         )
 
 
-def _check_words(request: Request) -> None:
+def _check_words(request: JobRequest) -> None:
     texts = [*map(str, (request.config, request.file, request.output, os.getcwd(), sys.executable)), *request.command]
     if broken := next((text for text in texts if not text.isprintable()), None):
         raise InputError(f"{broken!r}: a job script takes names and values of one line, of printable characters")

@@ -13,8 +13,7 @@ from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.numerics.arrays import Numbers
 from pvmc.numerics.random import Stream, generator
 from pvmc.tasks.validation.check import Check, Outcome, Report
-from pvmc.tasks.validation.optimisation import FINAL, check_run
-from pvmc.tasks.validation.sampling import DISTRIBUTION, check_sampling
+from pvmc.tasks.validation.stochastic import DISTRIBUTION, FINAL, check_run, check_sampling
 from pvmc.tasks.validation.system import ExactSystem, require_small
 from pvmc.tasks.validation.variational import POINTWISE, Point
 from pvmc.vmc.compile import run_kernels
