@@ -12,7 +12,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -49,8 +51,10 @@ html_copy_source = html_show_sourcelink = False
 html_theme_options = {"sidebar_hide_name": False}
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented_params"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {name: name for name in ("Spins", "Floats", "Numbers", "Booleans", "Integers")}
+python_maximum_signature_line_length = 88
 autodoc_inherit_docstrings = False
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_ivar = True
@@ -62,6 +66,10 @@ GENERATED = "generated"
 
 COPIED = {"ARCHITECTURE.md": "architecture.md", "CHANGELOG.md": "changelog.md"}
 """Files beside docs/ that are pages of the site."""
+
+
+MANY = 4
+"""Columns up to which the cells of a table may be broken into lines."""
 
 
 def copied(text: str) -> str:
@@ -86,13 +94,24 @@ def write_pages(_app: Sphinx) -> None:
 
 
 def linked(_app: Sphinx, page: str, source: list[str]) -> None:
-    """Point links to the files of :data:`COPIED` at their pages, and give index.md its menu."""
+    """Point links to the files of :data:`COPIED` at their pages, and give index.md its menu.
+
+    A link whose text is the name of a page gets the title of the page.
+    """
     above = "../" * page.count("/")
     for name, copy in COPIED.items():
         source[0] = source[0].replace(f"]({above}../{name}", f"]({above}{GENERATED}/{copy}")
     source[0] = re.sub(rf"\[([^\]]*)\]\(({above}\.\./[^)]*)\)", partial(kept, DOCS / page), source[0])
+    source[0] = re.sub(r"\[[\w/]+\.md\](?=\()", "[]", source[0])
     if page == root_doc:
         source[0] += menu(source[0])
+
+
+def mark_wide_tables(_app: Sphinx, doctree: nodes.document) -> None:
+    """Give tables of many columns a class: their cells hold numbers, which are not to be broken."""
+    for table in doctree.findall(nodes.tgroup):
+        if table["cols"] > MANY:
+            table.parent["classes"].append("numbers")
 
 
 def kept(page: Path, link: re.Match[str]) -> str:
@@ -114,7 +133,12 @@ def menu(text: str) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the functions above to the steps of a build."""
+    """Connect the functions above to the steps of a build; attributes of classes are called so."""
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
     app.connect("builder-inited", write_pages)
     app.connect("source-read", linked)
+    app.connect("doctree-read", mark_wide_tables)
+    app.connect("autodoc-skip-member", reference.is_left_out)
     app.connect("autodoc-process-docstring", reference.plain)

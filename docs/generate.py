@@ -74,7 +74,8 @@ def config_markdown() -> str:
     """Every key of the input file: what it may be, its default, what it is; one table per section and kind."""
     parts = [CONFIG_HEAD]
     for name, field in JobConfig.model_fields.items():
-        parts.append(f"## [{name}]: {_escaped(meaning(JobConfig, name))}\n")
+        text = _escaped(meaning(JobConfig, name))
+        parts += [f"## [{name}]\n", _wrapped(text[0].upper() + text[1:], "", "") + "\n"]
         if not field.is_required():
             parts.append("The section may be left out.\n")
         for section in section_classes(field.annotation):

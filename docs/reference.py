@@ -61,11 +61,10 @@ def page(module: ModuleType) -> str:
 def directive(module: ModuleType, name: str) -> list[str]:
     """The directive of autodoc for a public name, by what it is."""
     value: Any = getattr(module, name)
-    home = getattr(value, "__module__", None) or module.__name__
     if inspect.isclass(value):
-        return [f".. autoclass:: {home}.{value.__qualname__}", "   :members:"]
+        return [f".. autoclass:: {module.__name__}.{name}", "   :members:"]
     if inspect.isroutine(value) or hasattr(value, "py_func"):
-        return [f".. autofunction:: {home}.{value.__qualname__}"]
+        return [f".. autofunction:: {module.__name__}.{name}"]
     return [f".. py:data:: {module.__name__}.{name}", "", *(f"   {line}" for line in note(module, name).splitlines())]
 
 
@@ -84,6 +83,11 @@ def note(module: ModuleType, name: str) -> str:
                 plain(None, "", "", None, None, lines)
                 return "\n".join(lines)
     return ""
+
+
+def is_left_out(_app: Any, _what: str, _name: str, value: Any, skip: bool, _options: Any) -> bool:
+    """Leave out what autodoc would, and the fields of named tuples: the docstring of the class has them."""
+    return skip or str(getattr(value, "__doc__", "")).startswith("Alias for field number")
 
 
 def plain(_app: Any, _what: str, _name: str, _value: Any, _options: Any, lines: list[str]) -> None:
