@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(arguments: Sequence[str] | None) -> Callable[[], int]:
-    """What the command line asks for, as a function; for a wrong one, a function that raises the error."""
+    """The action of a command line, as a function; for a wrong one, a function that raises the error."""
     try:
         options = _parser().parse_args(arguments)
     except InputError as error:
@@ -33,7 +33,7 @@ def _parsed(arguments: Sequence[str] | None) -> Callable[[], int]:
 
 
 def _carry_out(options: argparse.Namespace) -> int:
-    """What a command does, and whether its output could be written."""
+    """Carry out a command, and check that its output could be written."""
     code: int = options.command(options)
     sys.stdout.flush()
     lost = what_is_lost(sys.stdout)

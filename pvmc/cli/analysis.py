@@ -22,7 +22,7 @@ FIGURES = (
     *("convergence", "error-alpha", "features", "correlations", "structure-factor", "variance", "diagnostics"),
     *("timing", "spectrum", "entanglement"),
 )
-"""What ``pvmc plot --kind`` draws."""
+"""The figures of ``pvmc plot --kind``."""
 
 
 def add_status(subparsers) -> None:  # type: ignore[no-untyped-def]

@@ -61,7 +61,7 @@ COMMANDS_MEANT = {
     "import-wf": "import load",
     "warmup": "compile",
 }
-"""What other programs call the subcommands, or a user tries first."""
+"""Names of the subcommands in other programs, or those that a user tries first."""
 
 
 def add_command(  # type: ignore[no-untyped-def]

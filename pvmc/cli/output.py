@@ -96,7 +96,7 @@ def what_is_lost(stream: TextIO) -> OSError | None:
 
 
 def nobody_reads(stream: TextIO) -> bool:
-    """Whether the reader of a stream of :func:`lasting_output` has gone."""
+    """True where the reader of a stream of :func:`lasting_output` has gone."""
     return isinstance(what_is_lost(stream), BrokenPipeError)
 
 
@@ -145,7 +145,7 @@ def launcher_pipe(descriptor: int) -> str:
 
 
 def has_reader(pipe: str) -> bool:
-    """Whether a pipe may have a reader: false where it certainly has none any more."""
+    """True where a pipe may have a reader: false where it certainly has none any more."""
     try:
         end = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
@@ -160,7 +160,7 @@ def has_reader(pipe: str) -> bool:
 
 @dataclass(frozen=True)
 class Frame:
-    """What is shown at a time.
+    """A text that is shown at a time.
 
     Attributes:
         text: one or more lines, without the last line break.

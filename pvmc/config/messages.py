@@ -105,7 +105,7 @@ def other_kinds(model: type[Section], tables: Mapping[str, Any], error: Validati
 
 
 def _context(problem: Mapping[str, Any]) -> object:
-    """What a validator of ours has raised, if one has."""
+    """The problem that a validator of ours has raised, if one has."""
     return problem["ctx"]["error"] if problem["type"] == "value_error" else None
 
 

@@ -116,7 +116,7 @@ def _syntax_problem(message: str, text: str) -> str:
 
 
 def _how_toml_writes(line: str) -> str:
-    """What a line that is no TOML was probably to say, with a comma before it; empty without a guess."""
+    """A guess at the meaning of a line that is no TOML, with a comma before it; empty without a guess."""
     value = re.fullmatch(r"[\w.\"-]+\s*=\s*(.*?)\s*(?:#.*)?", line)
     if value is None:
         pair = re.fullmatch(r"([\w.-]+)\s*:\s*(.+)", line)
@@ -165,7 +165,7 @@ def _parsed_value(text: str) -> Any:
 
 
 class Problems:
-    """What is wrong with an input, gathered from checks that do not depend on each other.
+    """All problems of an input, gathered from checks that do not depend on each other.
 
     Attributes:
         raw: the input.
@@ -185,7 +185,7 @@ class Problems:
             self.found.append((key, text))
 
     def attempt(self, action: Callable[[], T]) -> T | None:
-        """What an action gives; None where it raises problems, which are noted."""
+        """The result of an action; None where it raises problems, which are noted."""
         try:
             return action()
         except KeyProblem as problem:

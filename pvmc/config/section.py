@@ -35,7 +35,7 @@ class Section(BaseModel):
     """The key that a plain number sets when it stands in place of the table."""
 
     open_tag: ClassVar[str | None] = None
-    """What the tag of a member of a union looks like that is not from a list of words, for messages."""
+    """The form of a tag of a union's member that is not from a list of words, for messages."""
 
     @model_validator(mode="before")
     @classmethod
@@ -60,7 +60,7 @@ def ordered_fields(section: type[Section]) -> dict[str, FieldInfo]:
 
 
 def meaning(section: type[Section], name: str) -> str:
-    """What a key is: the string below it in the source of its class; empty where there is none.
+    """Meaning of a key: the string below it in the source of its class; empty where there is none.
 
     Read when asked for: to read all of them takes longer than the rest of a start.
     """

@@ -1,4 +1,4 @@
-"""What other programs and papers call the keys, sections and words of the input: for guesses in messages.
+"""Names that other programs and papers give to keys, sections and words of the input: for guesses in messages.
 
 Names are compared in small letters, without blanks, hyphens and underscores.
 """

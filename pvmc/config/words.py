@@ -20,7 +20,7 @@ def section_classes(annotation: Any) -> list[type[Section]]:
 
 
 def allowed_values(field: FieldInfo) -> str:
-    """What a key may be, in words: "an integer >= 1", "true or false", "a list of 2 values, each ..."."""
+    """Allowed values of a key, in words: "an integer >= 1", "true or false", "a list of 2 values, each ..."."""
     return type_in_words(field.annotation, field.metadata)
 
 

@@ -54,7 +54,7 @@ def site_values(field: SiteField, n_sites: int, key: str) -> Floats:
 
 
 def is_zero(field: SiteField) -> bool:
-    """Whether the field vanishes on every site."""
+    """True where the field vanishes on every site."""
     if isinstance(field, RandomField):
         return field.mean == 0 and field.width == 0
     return not np.any(field)

@@ -141,10 +141,10 @@ def bonds_by_direction(lattice: Lattice) -> list[tuple[float, Integers, Floats]]
 
 
 def is_ring(lattice: Lattice) -> bool:
-    """Whether the lattice is a closed chain, site i + 1 next to site i."""
+    """True where the lattice is a closed chain, site i + 1 next to site i."""
     return is_chain(lattice) and len(lattice.periods) == 1
 
 
 def is_chain(lattice: Lattice) -> bool:
-    """Whether the lattice is a chain, open or closed."""
+    """True where the lattice is a chain, open or closed."""
     return lattice.positions.shape[1] == 1

@@ -107,7 +107,7 @@ def openfermion_terms(text: str) -> Iterator[tuple[complex, str]]:
 
 
 def is_label(word: str) -> bool:
-    """Whether a word is a label such as XXIZ."""
+    """True where a word is a label such as XXIZ."""
     return _LABEL.fullmatch(word) is not None
 
 

@@ -113,7 +113,7 @@ class Operator:
 
     @property
     def is_real(self) -> bool:
-        """Whether the matrix is real in the sigma^z basis."""
+        """True where the matrix is real in the sigma^z basis."""
         return self.dtype == np.float64
 
     @property
@@ -156,7 +156,7 @@ class Operator:
 
     @cached_property
     def conserves_magnetization(self) -> bool:
-        """Whether every non-zero matrix element keeps sum_i s_i; exact for any operator, nothing is enumerated.
+        """True where every non-zero matrix element keeps sum_i s_i; exact for any operator, nothing is enumerated.
 
         Flipping the set X changes the magnetisation by -2 sum_{i in X} s_i, so that H conserves it when the
         amplitude H_X(s) vanishes wherever this sum does not.  Both are polynomials in the spins with s_i^2 = 1, in
@@ -175,7 +175,7 @@ class Operator:
         return all(self._set_vanishes_off_balance(k) for k in np.flatnonzero(sizes > 2).tolist())
 
     def _set_vanishes_off_balance(self, k: int) -> bool:
-        """Whether the amplitude of flipping set k vanishes wherever its spins do not sum to 0."""
+        """True where the amplitude of flipping set k vanishes wherever its spins do not sum to 0."""
         terms = self._amplitudes
         a, b = terms.group_offsets[k : k + 2].tolist()
         bounds = terms.site_offsets[a : b + 1].tolist()
@@ -221,7 +221,7 @@ def _require_valid(terms: PauliSum, n_sites: int) -> None:
 
 
 def _pairs_vanish_off_balance(products: Rows, coefficients: Numbers, groups: Integers, ends: Integers) -> bool:
-    """Whether  sum_t c_t prod_t(s)  of each group vanishes for all spins s with s_i = s_j, {i, j} the flipped pair.
+    """True where  sum_t c_t prod_t(s)  of each group vanishes for all spins s with s_i = s_j, {i, j} the flipped pair.
 
     There the product over V is that over V with both i and j put in or taken out, so that the coefficients of V and of
     its partner must cancel.
@@ -244,7 +244,7 @@ def _pairs_vanish_off_balance(products: Rows, coefficients: Numbers, groups: Int
 
 
 def _vanishes_off_balance(products: Sequence[int], coefficients: Sequence[complex], flipped: Sequence[int]) -> bool:
-    """Whether  sum_t c_t prod_t(s)  vanishes for all spins s whose sum over the flipped sites is not 0.
+    """True where  sum_t c_t prod_t(s)  vanishes for all spins s whose sum over the flipped sites is not 0.
 
     Args:
         products: for each term the spins that it multiplies, as bits of an integer.

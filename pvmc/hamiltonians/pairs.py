@@ -60,13 +60,13 @@ def pair_terms(operator: Operator) -> PairTerms | None:
 
 
 def is_even_in_spins(operator: Operator) -> bool:
-    """Whether a flip of all spins is a symmetry: every term multiplies an even number of spins."""
+    """True where a flip of all spins is a symmetry: every term multiplies an even number of spins."""
     products = (operator.diagonal_products, operator.amplitude_products)
     return all(not np.any(np.diff(p.site_offsets)[p.coefficients != 0] % 2) for p in products)
 
 
 def is_rotation_invariant(operator: Operator, *, fields: bool = False) -> bool:
-    """Whether H is a sum of couplings S_i . S_j, perhaps after turns by pi about z of some sites.
+    """True where H is a sum of couplings S_i . S_j, perhaps after turns by pi about z of some sites.
 
     Such a sum commutes with rotations of all spins.  With ``fields``, fields along z are left out of account.  False is
     no proof of the contrary: products of more than two spins are not looked at.
@@ -173,7 +173,7 @@ def sign_of_ground_state(operator: Operator) -> Floats | None:
 
 
 def _connected(n_sites: int, pairs: Integers) -> bool:
-    """Whether the pairs join all sites."""
+    """True where the pairs join all sites."""
     part = np.arange(n_sites)
     while True:  # the smallest number of each part spreads, and points on
         lower = part.copy()

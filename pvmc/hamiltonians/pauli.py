@@ -139,7 +139,7 @@ class PauliSum:
         return " + ".join(f"{c} {label(string)}" for string, c in self.terms.items())
 
     def is_hermitian(self) -> bool:
-        """Whether every coefficient is real (Pauli strings are Hermitian and linearly independent)."""
+        """True where every coefficient is real (Pauli strings are Hermitian and linearly independent)."""
         return all(complex(c).imag == 0 for c in self.terms.values())
 
     def adjoint(self) -> PauliSum:
@@ -153,7 +153,7 @@ class PauliSum:
         return PauliSum.of_columns(Columns(strings, self.columns.coefficients))
 
     def is_close(self, other: PauliSum, tolerance: float = 1e-10) -> bool:
-        """Whether no coefficient differs by more than the tolerance times the largest one of this sum."""
+        """True where no coefficient differs by more than the tolerance times the largest one of this sum."""
         mine, theirs = self.columns, other.columns
         ranks = Columns.concatenated([mine, theirs]).strings.ranks()
         coefficients = np.concatenate([mine.coefficients, -theirs.coefficients])

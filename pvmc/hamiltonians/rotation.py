@@ -33,7 +33,7 @@ class Model(Section):
     """The key of the model that says which spins are turned, a :obj:`Turn`."""
 
     needs_bonds: ClassVar[bool] = True
-    """Whether the model is one of neighbours, which a graph without edges does not have."""
+    """True where the model is one of neighbours, which a graph without edges does not have."""
 
     @abstractmethod
     def written(self, lattice: Lattice) -> PauliSum:

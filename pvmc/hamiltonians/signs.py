@@ -41,7 +41,7 @@ def amplitude_signs(operator: Operator) -> Signs:
 
 
 def is_stoquastic(operator: Operator) -> bool:
-    """Whether no off-diagonal element of H is positive, nor complex, for all configurations."""
+    """True where no off-diagonal element of H is positive, nor complex, for all configurations."""
     return bool(np.all(amplitude_signs(operator) == -1))
 
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from pvmc.lattice.lattice import Lattice, LatticeError
 from pvmc.lattice.unit_cell import TOLERANCE, UnitCell, contains, generated
-from pvmc.numerics.arrays import Floats
+from pvmc.numerics.arrays import Floats, Integers
 
 N_SHELLS = 3
 """Neighbour shells that are listed (fewer where a cluster has fewer)."""
@@ -28,8 +27,6 @@ _REACH = 5
 """Cells apart, along each primitive vector, of the sites among which neighbours are looked for."""
 
 _LARGEST_BOX = 100 * MAX_SITES
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +41,7 @@ class Cluster:
     """
 
     unit_cell: UnitCell
-    supercell: Ints
+    supercell: Integers
     periodic: tuple[bool, ...]
 
     @classmethod
@@ -73,7 +70,7 @@ class Cluster:
         return cls(unit_cell, rows, (True,) * len(rows))
 
     @cached_property
-    def cells(self) -> Ints:
+    def cells(self) -> Integers:
         """int64, shape (n_cells, m); the first coordinate runs fastest."""
         low, box = self._box
         candidates = low + np.stack(np.unravel_index(np.arange(np.prod(box)), tuple(box), order="F"), axis=1)
@@ -91,7 +88,7 @@ class Cluster:
         """Vectors along which the cluster repeats, shape (n_periodic, d)."""
         return (self.supercell @ self.unit_cell.vectors)[np.array(self.periodic)]
 
-    def index(self, cells: Ints, member: int) -> Ints:
+    def index(self, cells: Integers, member: int) -> Integers:
         """Index of the site ``member`` of each cell, int64 (n,); -1 for cells outside an open cluster."""
         low, box = self._box
         crossed = np.where(np.array(self.periodic), self._edges_crossed(cells), 0)
@@ -101,7 +98,7 @@ class Cluster:
         numbers[inside] = self._cell_numbers[tuple(home[inside].T)]
         return np.where(numbers < 0, -1, numbers * len(self.unit_cell.basis) + member)
 
-    def permutation(self, matrix: Floats, shift: Floats) -> Ints | None:
+    def permutation(self, matrix: Floats, shift: Floats) -> Integers | None:
         """The permutation p with site p[i] at  matrix @ positions[i] + shift  up to periods; None if there is none."""
         cell = self.unit_cell
         moved = self.positions @ matrix.T + shift
@@ -114,19 +111,19 @@ class Cluster:
         return permutation if complete else None
 
     @cached_property
-    def _box(self) -> tuple[Ints, Ints]:
+    def _box(self) -> tuple[Integers, Integers]:
         """Lowest cell coordinates and shape of a box that holds all cells."""
         low = np.minimum(self.supercell, 0).sum(axis=0)
         return low, np.maximum(self.supercell, 0).sum(axis=0) - low + 1
 
     @cached_property
-    def _cell_numbers(self) -> Ints:
+    def _cell_numbers(self) -> Integers:
         low, box = self._box
         numbers = np.full(tuple(box), -1, dtype=np.int64)
         numbers[tuple((self.cells - low).T)] = np.arange(len(self.cells))
         return numbers
 
-    def _edges_crossed(self, cells: Ints) -> Ints:
+    def _edges_crossed(self, cells: Integers) -> Integers:
         """How many edges of the supercell a cell is away from home, along each; exact, in integers."""
         volume = round(np.linalg.det(self.supercell))
         adjugate = np.rint(volume * np.linalg.inv(self.supercell)).astype(np.int64)
@@ -159,10 +156,10 @@ def _check_sites(n_sites: int) -> None:
         raise LatticeError(f"a lattice needs 2 to {MAX_SITES} sites, not {n_sites}")
 
 
-def _neighbour_shells(cluster: Cluster) -> tuple[Ints, ...]:
+def _neighbour_shells(cluster: Cluster) -> tuple[Integers, ...]:
     """Pairs of sites by the distance of their nearest images, the first N_SHELLS distances."""
     n_sites = len(cluster.positions)
-    shells: list[Ints] = []
+    shells: list[Integers] = []
     seen = np.zeros(0, dtype=np.int64)
     for number, offsets in enumerate(_offsets_by_length(cluster.unit_cell)):
         keys = np.concatenate([_pairs(cluster, *offset) for offset in offsets])
@@ -182,7 +179,7 @@ def _neighbour_shells(cluster: Cluster) -> tuple[Ints, ...]:
     return tuple(shells)
 
 
-def _offsets_by_length(cell: UnitCell) -> list[list[tuple[Ints, int, int]]]:
+def _offsets_by_length(cell: UnitCell) -> list[list[tuple[Integers, int, int]]]:
     """Vectors between sites of the infinite lattice, as (cells apart, from member, to member), by ascending length."""
     axes = [np.arange(-_REACH, _REACH + 1)] * len(cell.vectors)
     apart = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
@@ -194,7 +191,7 @@ def _offsets_by_length(cell: UnitCell) -> list[list[tuple[Ints, int, int]]]:
     found.sort(key=lambda offset: offset[0])
     # Within one cell less than _REACH layers of cells, no vector is missing.
     complete = (_REACH - 1) / np.linalg.norm(np.linalg.pinv(cell.vectors), axis=0).max()
-    classes: list[list[tuple[Ints, int, int]]] = []
+    classes: list[list[tuple[Integers, int, int]]] = []
     last = 0.0
     for length, n, first, second in found:
         if not TOLERANCE < length < complete + TOLERANCE:
@@ -206,20 +203,20 @@ def _offsets_by_length(cell: UnitCell) -> list[list[tuple[Ints, int, int]]]:
     return classes
 
 
-def _pairs(cluster: Cluster, apart: Ints, first: int, second: int) -> Ints:
+def _pairs(cluster: Cluster, apart: Integers, first: int, second: int) -> Integers:
     """The numbers i N + j of all ordered pairs of sites that an offset joins."""
     i = np.arange(len(cluster.cells)) * len(cluster.unit_cell.basis) + first
     j = cluster.index(cluster.cells + apart, second)
     return (i * len(cluster.positions) + j)[j >= 0]
 
 
-def _translations(cluster: Cluster) -> list[Ints]:
+def _translations(cluster: Cluster) -> list[Integers]:
     vectors = cluster.unit_cell.vectors[np.array(cluster.periodic)]
     found = (cluster.permutation(np.eye(vectors.shape[1]), vector) for vector in vectors)
     return [permutation for permutation in found if permutation is not None]
 
 
-def _point_operations(cluster: Cluster) -> list[Ints]:
+def _point_operations(cluster: Cluster) -> list[Integers]:
     """Rotations and reflections that, with the translations, generate all symmetries of the cluster.
 
     About which point an operation acts is not assumed: the first site may go to any site of one cell of each orbit of
@@ -237,7 +234,7 @@ def _point_operations(cluster: Cluster) -> list[Ints]:
     return permutations
 
 
-def _about_some_centre(cluster: Cluster, matrix: Floats) -> Ints | None:
+def _about_some_centre(cluster: Cluster, matrix: Floats) -> Integers | None:
     """A permutation by this rotation or reflection and some shift; None if the cluster has none."""
     positions, periods = cluster.positions, cluster.periods
     if not _maps_periods(matrix, periods):
@@ -258,7 +255,7 @@ def _about_some_centre(cluster: Cluster, matrix: Floats) -> Ints | None:
 
 
 def _maps_periods(matrix: Floats, periods: Floats) -> bool:
-    """Whether an isometry maps the lattice of periods to itself (else it does not act on the torus at all)."""
+    """True where an isometry maps the lattice of periods to itself (else it does not act on the torus at all)."""
     if len(periods) == 0:
         return True
     moved = periods @ matrix.T
@@ -266,5 +263,5 @@ def _maps_periods(matrix: Floats, periods: Floats) -> bool:
     return bool(np.allclose(coefficients @ periods, moved, rtol=0, atol=TOLERANCE))
 
 
-def _stack(permutations: list[Ints], cluster: Cluster) -> Ints:
+def _stack(permutations: list[Integers], cluster: Cluster) -> Integers:
     return np.array(permutations, dtype=np.int64).reshape(len(permutations), len(cluster.positions))

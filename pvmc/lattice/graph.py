@@ -11,8 +11,7 @@ import numpy.typing as npt
 from pvmc.lattice.cluster import MAX_SITES
 from pvmc.lattice.lattice import Lattice, LatticeError
 from pvmc.lattice.permutations import is_automorphism
-
-Ints = npt.NDArray[np.int64]
+from pvmc.numerics.arrays import Integers
 
 Edge = tuple[int, int, float]
 """Two sites and the coupling between them."""
@@ -101,7 +100,7 @@ def _edge(words: Sequence[str], place: str) -> Edge:
         raise LatticeError(f"{place}: {' '.join(words)!r} is not two sites and at most one coupling") from None
 
 
-def _sorted(edges: Sequence[Edge], n_sites: int) -> tuple[Ints, npt.NDArray[np.float64], Ints]:
+def _sorted(edges: Sequence[Edge], n_sites: int) -> tuple[Integers, npt.NDArray[np.float64], Integers]:
     """Bonds i < j in lexicographic order, (n_bonds, 2); their couplings; each bond as it was given, (n_bonds, 2)."""
     couplings: dict[tuple[int, int], float] = {}
     given: dict[tuple[int, int], tuple[int, int]] = {}

@@ -12,9 +12,7 @@ from pvmc.config.words import one_of
 from pvmc.errors import InputError
 from pvmc.lattice.permutations import closure, is_automorphism
 from pvmc.lattice.unit_cell import minimum_image
-from pvmc.numerics.arrays import Floats
-
-Ints = npt.NDArray[np.int64]
+from pvmc.numerics.arrays import Floats, Integers
 
 
 class LatticeError(InputError):
@@ -42,13 +40,13 @@ class Lattice:
     """
 
     positions: Floats
-    shells: tuple[Ints, ...]
-    generators: Mapping[str, Ints] = field(default_factory=dict)
+    shells: tuple[Integers, ...]
+    generators: Mapping[str, Integers] = field(default_factory=dict)
     periods: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     weights: tuple[Floats, ...] = ()
     vectors: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     basis: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-    arrows: Ints = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    arrows: Integers = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
 
     def __post_init__(self) -> None:
         weights = self.weights or tuple(np.ones(len(bonds)) for bonds in self.shells)
@@ -65,7 +63,7 @@ class Lattice:
         """Number of sites N."""
         return len(self.positions)
 
-    def bonds(self, shell: int = 1) -> Ints:
+    def bonds(self, shell: int = 1) -> Integers:
         """The bonds of a neighbour shell (1: nearest), int64, shape (n_bonds, 2).
 
         Raises:
@@ -123,7 +121,7 @@ class Lattice:
         fractions = np.array(sorted(reached, key=lambda numerators: numerators[::-1])) / n_momenta
         return fractions @ (2 * np.pi * np.linalg.pinv(vectors).T)
 
-    def group(self, name: str) -> Ints:
+    def group(self, name: str) -> Integers:
         """All elements of a symmetry group, as permutations of the sites.
 
         Element g acts on a configuration as (g s)_i = s[perm[g, i]].  The elements are distinct and closed under

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from pvmc.numerics.arrays import Floats
-
-Ints = npt.NDArray[np.int64]
+from pvmc.numerics.arrays import Floats, Integers
 
 
-def is_automorphism(permutation: Ints, shells: Sequence[Ints], couplings: Sequence[Floats]) -> bool:
-    """Whether a permutation of the sites maps the bonds of every shell onto bonds of that shell and of equal coupling.
+def is_automorphism(permutation: Integers, shells: Sequence[Integers], couplings: Sequence[Floats]) -> bool:
+    """True where a permutation of the sites maps the bonds of every shell onto bonds of it and of equal coupling.
 
     Args:
         permutation: int64, shape (N,); what is no permutation of 0 ... N - 1 is no automorphism.
@@ -28,7 +25,7 @@ def is_automorphism(permutation: Ints, shells: Sequence[Ints], couplings: Sequen
     )
 
 
-def _same_bonds(bonds: Ints, moved: Ints, couplings: Floats, n_sites: int) -> bool:
+def _same_bonds(bonds: Integers, moved: Integers, couplings: Floats, n_sites: int) -> bool:
     before, after = (pairs.min(axis=1) * n_sites + pairs.max(axis=1) for pairs in (bonds, moved))
     order_before, order_after = np.argsort(before), np.argsort(after)
     return bool(
@@ -37,7 +34,7 @@ def _same_bonds(bonds: Ints, moved: Ints, couplings: Floats, n_sites: int) -> bo
     )
 
 
-def closure(generators: Ints, n_sites: int) -> Ints:
+def closure(generators: Integers, n_sites: int) -> Integers:
     """All products of the generators.
 
     Dimino's algorithm (G. Butler, Fundamental Algorithms for Permutation Groups, 1991, chapter 3): the group H of the
@@ -69,13 +66,13 @@ def closure(generators: Ints, n_sites: int) -> Ints:
     return elements
 
 
-def _is_known(element: Ints, group: Sequence[Ints], first_images: Ints) -> bool:
-    """Whether a permutation is among others, of which the images of site 0 are given."""
+def _is_known(element: Integers, group: Sequence[Integers], first_images: Integers) -> bool:
+    """True where a permutation is among others, of which the images of site 0 are given."""
     candidates = np.flatnonzero(first_images == element[0]).tolist()
     return any(np.array_equal(group[row], element) for row in candidates)
 
 
-def _lexicographic_order(permutations: Sequence[Ints]) -> Ints:
+def _lexicographic_order(permutations: Sequence[Integers]) -> Integers:
     """The order of different permutations, by as many columns as tell them apart."""
     n_sites, n_columns = len(permutations[0]), 1
     while True:

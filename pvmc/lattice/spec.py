@@ -73,7 +73,7 @@ class ChainSpec(Section):
     length: Annotated[int, Field(ge=2)]
     """Number of sites."""
     periodic: bool = True
-    """Whether the chain closes to a ring (then at least 3 sites)."""
+    """Close the chain to a ring (then at least 3 sites)."""
 
     def build(self) -> Lattice:
         """The lattice.
@@ -94,7 +94,7 @@ class LadderSpec(Section):
     legs: Annotated[int, Field(ge=2, le=64)] = 2
     """Number of legs."""
     periodic: bool = True
-    """Whether the legs close to rings (then at least 3 rungs)."""
+    """Close the legs to rings (then at least 3 rungs)."""
 
     def build(self) -> Lattice:
         """The lattice.
@@ -116,7 +116,7 @@ class _PlaneSpec(Section):
     supercell: Supercell2 | None = None
     """Edges of a periodic cluster in primitive vectors, one a row, in place of size."""
     periodic: bool | Boundary2 = True
-    """Whether the cluster closes on itself, for both directions or for each."""
+    """Close the cluster on itself, for both directions or for each."""
 
     @model_validator(mode="after")
     def _one_shape(self) -> _PlaneSpec:
@@ -186,7 +186,7 @@ class CubicSpec(Section):
     supercell: Supercell3 | None = None
     """Edges of a periodic cluster in primitive vectors, one a row, in place of size."""
     periodic: bool | Boundary3 = True
-    """Whether the cluster closes on itself, for all directions or for each (then at least 3 sites along it)."""
+    """Close the cluster on itself, for all directions or for each (then at least 3 sites along it)."""
 
     @model_validator(mode="after")
     def _one_shape(self) -> CubicSpec:

@@ -13,7 +13,7 @@ from pvmc.numerics.arrays import Floats
 
 @dataclass(frozen=True, eq=False)
 class UnitCell:
-    """What repeats, and what leaves the infinite lattice as it is.
+    """The sites and vectors that repeat, and the isometries that leave the infinite lattice as it is.
 
     Attributes:
         name: what the lattice is called in messages.
@@ -46,7 +46,7 @@ def generated(matrices: tuple[Floats, ...] | list[Floats], dimension: int) -> li
 
 
 def contains(matrices: list[Floats], matrix: Floats) -> bool:
-    """Whether a matrix is among others, up to rounding."""
+    """True where a matrix is among others, up to rounding."""
     return any(np.abs(known - matrix).max() < 1e-9 for known in matrices)
 
 

@@ -41,7 +41,7 @@ from pvmc.vmc.recorder import RunRequest, describe, open_results, series
 from pvmc.vmc.run import initial_state
 
 PHASES = (*driver.PHASES, "output")
-"""What an iteration does."""
+"""The phases of an iteration."""
 
 WARM_UP = 2
 """Iterations before the clock starts: the first ones burn in, and fill caches."""
@@ -49,7 +49,7 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class Timing:
-    """What was measured.
+    """Measured times of iterations.
 
     Attributes:
         job: the job in words.
@@ -185,7 +185,7 @@ def _timed(steps: Iterator[StepRecord], write: Callable[[StepRecord], None], com
 
 @contextlib.contextmanager
 def _temporary_results(job: Job, ranks: int) -> Iterator[Callable[[StepRecord], None]]:
-    """What writes an iteration to a results file that is removed in the end."""
+    """A function that writes an iteration to a results file, which is removed in the end."""
     with tempfile.TemporaryDirectory() as directory:
         request = RunRequest(job, "", Path(directory))
         with open_results(request, None, ranks) as writer:
@@ -193,7 +193,7 @@ def _temporary_results(job: Job, ranks: int) -> Iterator[Callable[[StepRecord], 
 
 
 def _nothing(step: StepRecord) -> None:
-    """What ranks write that are not the root."""
+    """Nothing: ranks other than the root write no results."""
 
 
 SWEEPS = (1, 8, 64, 64)

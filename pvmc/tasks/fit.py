@@ -33,7 +33,7 @@ LINES_PER_FIT = 25
 
 @dataclass(frozen=True)
 class FitRequest:
-    """What the user asked for.
+    """A fit as asked for.
 
     Attributes:
         job: the validated input, built; with a section [fit].
@@ -184,7 +184,7 @@ def _introduce(job: Job, data: DataSet, ranks: int) -> None:
 
 
 def _nothing(record: EpochRecord) -> None:
-    """What ranks without a writer record."""
+    """Nothing: ranks without a writer record no epochs."""
 
 
 def _record(writer: FitWriter, epochs: int, record: EpochRecord) -> None:

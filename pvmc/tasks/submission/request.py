@@ -1,4 +1,4 @@
-"""What the user asks for, checked against the input file before a script is written."""
+"""A request of the user, checked against the input file before a script is written."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ exit 75
 
 @dataclass(frozen=True)
 class Script:
-    """What a job script says.
+    """The contents of a job script.
 
     Attributes:
         config: the input file, as the script's shell finds it from its directory.
@@ -315,7 +315,7 @@ class Array:
 
     @property
     def comment(self) -> str:
-        """What the line --array means, for a newcomer."""
+        """Comment that explains the line --array."""
         return (
             f"# Each element of the array is a job of its own, which starts as soon as its tasks fit; its number is "
             f'{self.key}.\n# "{self.indices}%1" would run one at a time.'

@@ -1,4 +1,4 @@
-"""What a comparison with exact diagonalisation finds: one number per check, what it may be, and all of an input."""
+"""Findings of a comparison with exact diagonalisation: a number and its limit for each check of an input."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def scale(self) -> float:
-        """What errors are relative to."""
+        """The energy that errors are relative to."""
         return error_scale(self.exact, self.radius) or 1.0
 
 
@@ -99,7 +99,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
+        """True where every check passed."""
         return all(check.passed for check in self.checks)
 
     def check(self, name: str) -> Check:

@@ -89,7 +89,7 @@ def _write(page: Path, text: str) -> None:
 
 
 def _silent(*values: object, flush: bool = False) -> None:
-    """What ranks other than 0 print."""
+    """Nothing: ranks other than 0 do not print."""
 
 
 HEAD = f"{'':<6}{'check':<26}{'measured':>10}    {'allowed':<8}"

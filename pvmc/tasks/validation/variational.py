@@ -112,7 +112,7 @@ class Point:
 
     @property
     def real(self) -> bool:
-        """Whether the parameters are real."""
+        """True where the parameters are real."""
         return not np.issubdtype(self.job.ansatz.dtype, np.complexfloating)
 
     def energy(self, shift: Numbers) -> float:
