@@ -7,12 +7,12 @@ from pvmc.sr.choice import Choice, resolve
 from pvmc.sr.reconfiguration import Reconfiguration
 from pvmc.sr.schedule import Schedule
 from pvmc.sr.spec import SRSpec
-from pvmc.sr.step import CALM, NOTHING, Caution, Memory, Solver, Step
+from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Solver, Step
 
 __all__ = [
-    "CALM",
+    "NO_DAMPING",
     "NOTHING",
-    "Caution",
+    "Damping",
     "Choice",
     "Memory",
     "Reconfiguration",

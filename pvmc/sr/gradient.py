@@ -11,7 +11,7 @@ from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import Moments
 from pvmc.mpi import Communicator
 from pvmc.sr.optimizers import Adam, Momentum, Optimizer, SteepestDescent
-from pvmc.sr.step import CALM, NOTHING, Caution, Memory, Step
+from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Step
 
 if TYPE_CHECKING:
     from pvmc.sr.spec import SRSpec
@@ -36,7 +36,7 @@ class GradientDescent:
         moments: Moments,
         iteration: int,
         comm: Communicator,
-        caution: Caution = CALM,
+        damping: Damping = NO_DAMPING,
         *,
         memory: Memory = NOTHING,
     ) -> Step:
@@ -51,7 +51,7 @@ class GradientDescent:
             optimizer.memory = dict(memory)
         direction = -optimizer.change(force.view(np.float64), 1.0).view(force.dtype)
         _, square = moments.rows.metric_times(direction)
-        rate = self.spec.gamma(iteration) * caution.rate_factor
+        rate = self.spec.gamma(iteration) * damping.rate_factor
         return Step(
             direction=direction,
             learning_rate=rate,
@@ -64,7 +64,7 @@ class GradientDescent:
         )
 
     def corrected(
-        self, first: Step, moments: Moments, iteration: int, comm: Communicator, caution: Caution, memory: Memory
+        self, first: Step, moments: Moments, iteration: int, comm: Communicator, damping: Damping, memory: Memory
     ) -> Step:
         """The first step as it is: steps along the force are of first order."""
         return first

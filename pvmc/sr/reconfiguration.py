@@ -20,7 +20,7 @@ from pvmc.sr.kernel import KernelSystem
 from pvmc.sr.krylov import KrylovSystem
 from pvmc.sr.rows import force_covariance, tensor_of
 from pvmc.sr.safety import capped_learning_rate
-from pvmc.sr.step import CALM, NOTHING, Caution, Memory, Step, number, remembered
+from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Step, number, remembered
 from pvmc.sr.system import Request, Solution, System, solved
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ SEARCHED = (0.5, 1.0, 2.0)
 TRUSTED = 0.5
 """Part of the samples that must still count for an energy by reweighting to be believed."""
 
-CAUTIOUS_FLOOR = 1e-4
-"""What caution makes of sr.floor where there is no relative shift that it could raise: this times (10^level - 1), in
-units of the largest S_kk, or 10^level times the floor where that is larger.  It is the last lambda by default."""
+DAMPED_FLOOR = 1e-4
+"""With a relative shift of 0, damping raises sr.floor in its place: to this times (shift_factor - 1), in units of the
+largest S_kk, or to shift_factor times the floor where that is larger.  It is the last lambda by default."""
 
 RATE_RANGE = 2.0**-6, 2.0**6
 SHIFT_RANGE = 1e-3, 1e6
@@ -74,19 +74,19 @@ class Reconfiguration:
         moments: Moments,
         iteration: int,
         comm: Communicator,
-        caution: Caution = CALM,
+        damping: Damping = NO_DAMPING,
         *,
         memory: Memory = NOTHING,
     ) -> Step:
         """Collective. The SR step; raises NumericalError on every rank where the system cannot be solved."""
-        request = self._request(iteration, caution, memory)
+        request = self._request(iteration, damping, memory)
         solution = self._solution(moments, request, comm)
         rate = self._shortened(request.rate, solution)
         rate, adapted = self._adapted(moments.trial, solution, rate, memory)
         return self._step(solution, solution.direction, rate, self._remembered(memory, solution) | adapted)
 
     def corrected(
-        self, first: Step, moments: Moments, iteration: int, comm: Communicator, caution: Caution, memory: Memory
+        self, first: Step, moments: Moments, iteration: int, comm: Communicator, damping: Damping, memory: Memory
     ) -> Step:
         """Collective. Heun's step: half along the first direction x, half along x' at the end of the first step.
 
@@ -97,9 +97,9 @@ class Reconfiguration:
         Args:
             first: the step at theta.
             moments: those at theta less the first step.
-            iteration, comm, caution, memory: as of the first step.
+            iteration, comm, damping, memory: as of the first step.
         """
-        request = replace(self._request(iteration, caution, memory), reference=first.direction)
+        request = replace(self._request(iteration, damping, memory), reference=first.direction)
         solution = self._solution(moments, request, comm)
         rate = first.learning_rate
         distance = 0.5 * rate * solution.distance
@@ -112,16 +112,16 @@ class Reconfiguration:
         step = self._step(solution, direction, rate, dict(first.memory) | adapted)
         return replace(step, force_norm=first.force_norm, n_frozen=first.n_frozen, shift=first.shift)
 
-    def _request(self, iteration: int, caution: Caution, memory: Memory) -> Request:
+    def _request(self, iteration: int, damping: Damping, memory: Memory) -> Request:
         """What is asked of the linear problem."""
         spec, shift, floor = self.spec, self.spec.shift(iteration), self.spec.floor(iteration)
         if shift == 0.0:  # no factor raises it; Lambda keeps its form, the same for all parameters
-            floor = max(floor * caution.shift_factor, CAUTIOUS_FLOOR * (caution.shift_factor - 1.0))
+            floor = max(floor * damping.shift_factor, DAMPED_FLOOR * (damping.shift_factor - 1.0))
         request = Request(
-            shift=shift * caution.shift_factor * number(memory, "shift_factor", 1.0),
+            shift=shift * damping.shift_factor * number(memory, "shift_factor", 1.0),
             floor=floor,
-            offset=spec.offset(iteration) * caution.shift_factor,
-            rate=spec.gamma(iteration) * caution.rate_factor * number(memory, "rate_factor", 1.0),
+            offset=spec.offset(iteration) * damping.shift_factor,
+            rate=spec.gamma(iteration) * damping.rate_factor * number(memory, "rate_factor", 1.0),
             largest_angle=spec.largest_angle or math.inf,
             largest_condition=spec.largest_condition or math.inf,
             weights=momentum.weights(spec.momentum, memory),

@@ -45,29 +45,29 @@ class Step:
     solver_iterations: int = 0
 
 
-class Caution(Protocol):
-    """How much more careful than its schedules a solver shall be."""
+class Damping(Protocol):
+    """Factors on the schedules of a solver: a larger shift and a smaller learning rate after a numerical failure."""
 
     @property
     def shift_factor(self) -> float:
-        """What to multiply the shift by."""
+        """Factor of the diagonal shift lambda, >= 1."""
         ...
 
     @property
     def rate_factor(self) -> float:
-        """What to multiply the learning rate by."""
+        """Factor of the learning rate gamma, <= 1."""
         ...
 
 
 @dataclass(frozen=True)
-class Calm:
-    """No more caution than the schedules have."""
+class ConstantDamping:
+    """Damping by two given factors; by default none."""
 
     shift_factor: float = 1.0
     rate_factor: float = 1.0
 
 
-CALM = Calm()
+NO_DAMPING = ConstantDamping()
 
 
 class Solver(Protocol):
@@ -93,7 +93,7 @@ class Solver(Protocol):
         moments: Moments,
         iteration: int,
         comm: Communicator,
-        caution: Caution = CALM,
+        damping: Damping = NO_DAMPING,
         *,
         memory: Memory = NOTHING,
     ) -> Step:
@@ -101,7 +101,7 @@ class Solver(Protocol):
         ...
 
     def corrected(
-        self, first: Step, moments: Moments, iteration: int, comm: Communicator, caution: Caution, memory: Memory
+        self, first: Step, moments: Moments, iteration: int, comm: Communicator, damping: Damping, memory: Memory
     ) -> Step:
         """Collective. The step in place of a first one, by the moments at the end of that."""
         ...

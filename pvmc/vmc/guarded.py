@@ -54,7 +54,7 @@ class Setback:
 class Safety:
     """What a run remembers to notice trouble and to get out of it.  All ranks hold the same.
 
-    It is the :class:`pvmc.sr.Caution` of the solver.
+    It is the :class:`pvmc.sr.Damping` of the solver.
 
     Args:
         job: the job.
@@ -190,7 +190,7 @@ def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Itera
             job.solver,
             comm,
             exact_sums=job.config.run.reproducible,
-            caution=safety,
+            damping=safety,
             leak_test=leak_test,
         )
         setback = None

@@ -16,7 +16,7 @@ from pvmc.estimators import Batch, EnergyStatistics, Leak, LeakTest, Moments, Tr
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
-from pvmc.sr import CALM, Caution, Memory, Solver, Step
+from pvmc.sr import NO_DAMPING, Damping, Memory, Solver, Step
 from pvmc.wavefunctions.base import Ansatz
 
 PHASES = ("sampling", "local_energies", "derivatives", "products", "reducing", "solving")
@@ -85,13 +85,13 @@ def iterate(
     comm: Communicator,
     *,
     exact_sums: bool = True,
-    caution: Caution = CALM,
+    damping: Damping = NO_DAMPING,
     leak_test: LeakTest | None = None,
 ) -> Iterator[StepRecord]:
     """Collective. Stochastic reconfiguration from a state onwards, one record per iteration, without end.
 
     Carleo & Troyer, Science 355, 602 (2017), supplementary text, eqs. (S4)-(S7).  With ``exact_sums`` the states are
-    the same to the last bit at any number of ranks; ``caution`` is looked at in every iteration, and ``leak_test``
+    the same to the last bit at any number of ranks; ``damping`` is looked at in every iteration, and ``leak_test``
     changes no state.
 
     Raises:
@@ -102,12 +102,12 @@ def iterate(
         clock = _Stopwatch()
         n_draws = _draws(sampler, state)
         batch, moments, walkers, leak = measure(state.theta, state.walkers, iteration, n_draws, clock)
-        step = solver.solve(moments, iteration, comm, caution, memory=state.memory)
+        step = solver.solve(moments, iteration, comm, damping, memory=state.memory)
         clock.lap("solving")
         if solver.is_second_order:
             end = state.theta - step.learning_rate * step.direction
             _, ahead, walkers, _ = measure(end, walkers, iteration, n_draws, clock, stage=1)
-            step = solver.corrected(step, ahead, iteration, comm, caution, state.memory)
+            step = solver.corrected(step, ahead, iteration, comm, damping, state.memory)
             clock.lap("solving")
         state = state.updated(walkers, step, _sampling(sampler, state, moments.energy))
         if iteration % CHECK_INTERVAL == 0:

@@ -20,7 +20,7 @@ from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.sampler import MetropolisSpec, Samples, Walkers
 from pvmc.sr import Reconfiguration, Step
-from pvmc.sr.step import Calm
+from pvmc.sr.step import ConstantDamping
 from pvmc.vmc.loop import State, iterate
 from pvmc.wavefunctions import RBM
 from tests.helpers import mean_p, random_rbm
@@ -410,7 +410,7 @@ def test_the_second_stage_has_samples_of_its_own(ising: Problem, rng: np.random.
         assert mean_p(energies[None], np.array([exact])) > 1e-3
 
 
-# Caution --------------------------------------------------------------------------------------------------------------
+# Damping --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("linear", LINEAR)
@@ -418,13 +418,13 @@ def test_the_second_stage_has_samples_of_its_own(ising: Problem, rng: np.random.
     ("floor", "level", "cautious"),
     [(0.0, 0.5, 1e-4 * (10**0.5 - 1)), (0.0, 2.0, 9.9e-3), (1e-3, 1.0, 1e-2), (1e-6, 1.0, 9e-4), (1e-3, 0.0, 1e-3)],
 )
-def test_caution_raises_the_floor_where_there_is_no_shift(
+def test_damping_raises_the_floor_where_there_is_no_shift(
     problem: Problem, linear: Linear, floor: float, level: float, cautious: float
 ) -> None:
     """Ten times a shift of zero is zero: 1e-4 (10^level - 1), or 10^level times the floor where that is larger."""
-    moments, caution = problem.measured()[0], Calm(10.0**level, 0.5**level)
+    moments, damping = problem.measured()[0], ConstantDamping(10.0**level, 0.5**level)
     keys: dict[str, Any] = {"shift": 0.0, "krylov": {"tolerance": 1e-12}}
-    found = Reconfiguration(spec(floor=floor, **keys), linear).solve(moments, 0, COMM, caution)
+    found = Reconfiguration(spec(floor=floor, **keys), linear).solve(moments, 0, COMM, damping)
     expected = Reconfiguration(spec(floor=cautious, **keys), linear).solve(moments, 0, COMM)
     assert found.learning_rate == pytest.approx(0.05 * 0.5**level)
     scale = np.linalg.norm(expected.direction)
