@@ -15,7 +15,7 @@ from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler.enumeration import Enumeration
 from pvmc.spins.basis import Basis
-from pvmc.sr import SRSpec
+from pvmc.sr import SRSpec, build_solver
 from pvmc.vmc.loop import State, StepRecord, iterate
 from pvmc.wavefunctions import RBM
 from tests.helpers import (
@@ -76,7 +76,7 @@ class Problem:
 
     def run(self, spec: SRSpec, n: int, linear: Linear = "dense", state: State | None = None) -> list[StepRecord]:
         """The records of n iterations of the driver."""
-        steps = iterate(state or self.state(), self.rbm, self.operator, self.sampler, spec.build(linear), COMM)
+        steps = iterate(state or self.state(), self.rbm, self.operator, self.sampler, build_solver(spec, linear), COMM)
         return list(itertools.islice(steps, n))
 
     def measured(self) -> tuple[Moments, Trial]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pvmc.config import KeyProblem, Section
 from pvmc.sr import Schedule
-from pvmc.sr.optimizers import Adam, Momentum, Optimizer, SteepestDescent
+from pvmc.sr.gradient import Adam, Momentum, Optimizer, SteepestDescent
 
 
 class FitSpec(Section):

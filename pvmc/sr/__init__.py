@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from pvmc.planning.cost import Choice, SolverName
 from pvmc.planning.sizes import Sizes
-from pvmc.sr.choice import Choice, resolve
+from pvmc.sr.gradient import GradientDescent
 from pvmc.sr.reconfiguration import Reconfiguration
-from pvmc.sr.schedule import Schedule
-from pvmc.sr.spec import SRSpec
+from pvmc.sr.spec import Schedule, SRSpec, resolve
 from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Solver, Step
 
 __all__ = [
-    "NO_DAMPING",
     "NOTHING",
-    "Damping",
+    "NO_DAMPING",
     "Choice",
+    "Damping",
     "Memory",
     "Reconfiguration",
     "SRSpec",
@@ -21,5 +21,11 @@ __all__ = [
     "Sizes",
     "Solver",
     "Step",
+    "build_solver",
     "resolve",
 ]
+
+
+def build_solver(spec: SRSpec, linear: SolverName = "dense") -> Solver:
+    """The solver of a section [sr]; ``linear`` is what solves its linear problem."""
+    return GradientDescent(spec) if spec.method != "reconfiguration" else Reconfiguration(spec, linear)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,11 @@ import scipy.linalg
 from scipy.linalg import blas, get_lapack_funcs
 
 from pvmc.errors import NumericalError
-from pvmc.estimators.rows import ROUNDING
+from pvmc.estimators.rows import ROUNDING, Rows
 from pvmc.numerics.arrays import Booleans, Floats, Numbers
+from pvmc.numerics.exact_sums import ExactSum
 from pvmc.numerics.kernels import kernel
+from pvmc.numerics.triangles import TriangleSum
 
 SNR_POWER = 6
 """How sharply the filter of noise sets in (Schmitt & Heyl)."""
@@ -216,3 +219,58 @@ def refined_solution(scaled: Scaled, right: Numbers) -> Numbers | None:
         solution = refined
         sizes.append(now)
     return solution if sizes[-1] <= REFINED * sizes[0] else None
+
+
+# S and the noise of F from rows that are kept -------------------------------------------------------------------------
+
+
+def tensor_of(rows: Rows) -> Numbers:
+    """Collective. S = X^dagger X on the root, lower triangle in Fortran order; empty elsewhere."""
+    # Variances that are differences may be too small, by their rounding.
+    return _summed(rows, _centred(rows), rows.variances + rows.rounding)
+
+
+def force_covariance(rows: Rows) -> Numbers:
+    """Collective. Covariance of f_n with F = (1/n) sum_n f_n, on the root as :func:`tensor_of`.
+
+    f_n = n X_n* e_n, for real parameters its real part; n is the number of configurations.  Independent ones are
+    assumed: F has the covariance C / n.
+    """
+    n = int(rows.comm.sum(np.array([len(rows.energies)], dtype=np.int64))[0])
+    squares = ExactSum(rows.n_parameters, rows.square_unit)
+    for piece in _summands(rows, n):
+        squares.add(np.asarray((np.abs(piece) ** 2).sum(axis=1)))
+    total = _summed(rows, _summands(rows, n), squares.total(rows.comm))
+    if total.size:
+        total -= np.tril(np.outer(rows.force, rows.force.conj()))
+    return total
+
+
+def _centred(rows: Rows) -> Iterator[Numbers]:
+    """X^T chunk by chunk, (K, n); for real parameters real and imaginary parts side by side."""
+    for chunk in rows.chunks:
+        centred = (chunk.derivatives.rows() - rows.offset[:, None]) * chunk.root
+        if rows.real_parameters and np.iscomplexobj(centred):
+            yield np.concatenate([centred.real, centred.imag], axis=1)
+        else:
+            yield centred
+
+
+def _summands(rows: Rows, n: int) -> Iterator[Numbers]:
+    """sqrt(n) X_n e_n* chunk by chunk, (K, n): their squares sum up to the mean square of f."""
+    start = 0
+    for chunk in rows.chunks:
+        energies = rows.energies[start : start + len(chunk.root)]
+        start += len(chunk.root)
+        centred = (chunk.derivatives.rows() - rows.offset[:, None]) * chunk.root
+        product = np.sqrt(n) * centred * energies.conj()
+        yield np.ascontiguousarray(product.real) if rows.real_parameters else product
+
+
+def _summed(rows: Rows, pieces: Iterator[Numbers], squares: Floats) -> Numbers:
+    """Collective. The sum of x* x^T over pieces of all ranks."""
+    total = TriangleSum(squares, rows.dtype)
+    for piece in pieces:
+        total.add(piece)
+    found = total.on_root(rows.comm)
+    return np.empty((0, 0)) if found is None else found

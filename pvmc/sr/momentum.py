@@ -46,7 +46,7 @@ def weights(spec: MomentumSpec | None, memory: Memory) -> Floats | None:
     return np.asarray(root / root.mean()) if root.mean() > 0 else None
 
 
-def remembering(spec: MomentumSpec | None, memory: Memory, direction: Numbers) -> dict[str, Numbers]:
+def memory_of_direction(spec: MomentumSpec | None, memory: Memory, direction: Numbers) -> dict[str, Numbers]:
     """What the next step is to know of this one's direction."""
     if spec is None:
         return {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,18 +13,13 @@ from pvmc.estimators import Moments, Trial
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Numbers
 from pvmc.planning.cost import SolverName
-from pvmc.sr import momentum
-from pvmc.sr.dense import DenseSystem, Noise, SpectralSystem
-from pvmc.sr.kernel import KernelSystem
+from pvmc.sr.dense import DenseSystem, Noise, SpectralSystem, force_covariance, tensor_of
 from pvmc.sr.krylov import KrylovSystem
-from pvmc.sr.rows import force_covariance, tensor_of
-from pvmc.sr.safety import capped_learning_rate
-from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Step, number, remembered
-from pvmc.sr.system import Request, Solution, System, solved
-
-if TYPE_CHECKING:
-    from pvmc.sr.spec import SRSpec
-
+from pvmc.sr.minsr import GramSystem
+from pvmc.sr.momentum import centre, memory_of_direction, weights
+from pvmc.sr.spec import SRSpec
+from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Step, capped_learning_rate, number, remembered
+from pvmc.sr.system import LinearSystem, Requirements, Solution, solved
 
 SEARCHED = (0.5, 1.0, 2.0)
 """Factors of gamma that a line search looks at."""
@@ -79,9 +73,9 @@ class Reconfiguration:
         memory: Memory = NOTHING,
     ) -> Step:
         """Collective. The SR step; raises NumericalError on every rank where the system cannot be solved."""
-        request = self._request(iteration, damping, memory)
-        solution = self._solution(moments, request, comm)
-        rate = self._shortened(request.rate, solution)
+        required = self._requirements(iteration, damping, memory)
+        solution = self._solution(moments, required, comm)
+        rate = self._shortened(required.rate, solution)
         rate, adapted = self._adapted(moments.trial, solution, rate, memory)
         return self._step(solution, solution.direction, rate, self._remembered(memory, solution) | adapted)
 
@@ -99,8 +93,8 @@ class Reconfiguration:
             moments: those at theta less the first step.
             iteration, comm, damping, memory: as of the first step.
         """
-        request = replace(self._request(iteration, damping, memory), reference=first.direction)
-        solution = self._solution(moments, request, comm)
+        required = replace(self._requirements(iteration, damping, memory), reference=first.direction)
+        solution = self._solution(moments, required, comm)
         rate = first.learning_rate
         distance = 0.5 * rate * solution.distance
         factor = math.sqrt(self.spec.tolerance / distance) if distance > 0.0 else math.inf
@@ -112,25 +106,25 @@ class Reconfiguration:
         step = self._step(solution, direction, rate, dict(first.memory) | adapted)
         return replace(step, force_norm=first.force_norm, n_frozen=first.n_frozen, shift=first.shift)
 
-    def _request(self, iteration: int, damping: Damping, memory: Memory) -> Request:
+    def _requirements(self, iteration: int, damping: Damping, memory: Memory) -> Requirements:
         """What is asked of the linear problem."""
         spec, shift, floor = self.spec, self.spec.shift(iteration), self.spec.floor(iteration)
         if shift == 0.0:  # no factor raises it; Lambda keeps its form, the same for all parameters
             floor = max(floor * damping.shift_factor, DAMPED_FLOOR * (damping.shift_factor - 1.0))
-        request = Request(
+        required = Requirements(
             shift=shift * damping.shift_factor * number(memory, "shift_factor", 1.0),
             floor=floor,
             offset=spec.offset(iteration) * damping.shift_factor,
             rate=spec.gamma(iteration) * damping.rate_factor * number(memory, "rate_factor", 1.0),
             largest_angle=spec.largest_angle or math.inf,
             largest_condition=spec.largest_condition or math.inf,
-            weights=momentum.weights(spec.momentum, memory),
-            centre=momentum.centre(spec.momentum, memory),
+            weights=weights(spec.momentum, memory),
+            centre=centre(spec.momentum, memory),
             start=memory.get("start"),
         )
         if spec.factorisation == "eigen":  # its cut-off takes the place of the shift
-            request = replace(request, shift=0.0, floor=0.0, offset=0.0)
-        return request
+            required = replace(required, shift=0.0, floor=0.0, offset=0.0)
+        return required
 
     def _shortened(self, rate: float, solution: Solution) -> float:
         """gamma, lowered where the step is longer than it may be."""
@@ -141,7 +135,7 @@ class Reconfiguration:
         return rate
 
     def _remembered(self, memory: Memory, solution: Solution) -> dict[str, Numbers]:
-        found = momentum.remembering(self.spec.momentum, memory, solution.direction)
+        found = memory_of_direction(self.spec.momentum, memory, solution.direction)
         return found | {"start": solution.direction} if self.linear == "krylov" else found
 
     def _step(self, solution: Solution, direction: Numbers, rate: float, memory: Memory) -> Step:
@@ -159,14 +153,14 @@ class Reconfiguration:
 
     # The linear problem -----------------------------------------------------------------------------------------------
 
-    def _solution(self, moments: Moments, request: Request, comm: Communicator) -> Solution:
+    def _solution(self, moments: Moments, required: Requirements, comm: Communicator) -> Solution:
         """Collective. The solution of the linear problem."""
         if self.linear == "dense":
-            return on_root_alone(self._dense(moments, comm), request, moments, comm)
+            return on_root_alone(self._dense(moments, comm), required, moments, comm)
         rows = moments.rows
         assert rows is not None, "the rows are kept"
-        system: System = KernelSystem(rows) if self.linear == "minsr" else KrylovSystem(rows, self.spec.krylov)
-        return on_all(lambda: solved(system, request))
+        system: LinearSystem = GramSystem(rows) if self.linear == "minsr" else KrylovSystem(rows, self.spec.krylov)
+        return on_all(lambda: solved(system, required))
 
     def _dense(self, moments: Moments, comm: Communicator) -> Callable[[], DenseSystem]:
         """Collective where rows are kept. What makes the system, on the root."""
@@ -250,9 +244,11 @@ REPORTED = ("residual", "n_frozen", "force_norm", "norm", "shift", "slope", "dis
 """What rank 0 says of its solution."""
 
 
-def on_root_alone(system: Callable[[], System], request: Request, moments: Moments, comm: Communicator) -> Solution:
+def on_root_alone(
+    system: Callable[[], LinearSystem], required: Requirements, moments: Moments, comm: Communicator
+) -> Solution:
     """Collective. The solution by rank 0, on every rank: one message, what is known of x behind x."""
-    found = comm.on_root(lambda: solved(system(), request))
+    found = comm.on_root(lambda: solved(system(), required))
     message = np.zeros(moments.n_parameters * moments.dtype.itemsize // 8 + len(REPORTED))
     direction, report = message[: -len(REPORTED)].view(moments.dtype), message[-len(REPORTED) :]
     if found is not None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from pvmc.config import KeyProblem, Section, raise_all
-from pvmc.planning.cost import SolverName
-from pvmc.sr.gradient import GradientDescent
+from pvmc.planning.cost import Choice, SolverName, choose
+from pvmc.planning.sizes import Sizes
 from pvmc.sr.krylov import KrylovSpec
 from pvmc.sr.momentum import MomentumSpec
-from pvmc.sr.reconfiguration import Reconfiguration
-from pvmc.sr.schedule import Schedule
-from pvmc.sr.step import Solver
 
 AUTOMATIC_RATE = {"reconfiguration": 0.025, "sgd": 7.5e-4, "momentum": 1.25e-4}
 """Learning rates where none is given, times the largest coefficient of a Pauli string (docs/reports/study.md)."""
@@ -40,6 +37,23 @@ _OF_RECONFIGURATION = (
     "largest_angle",
 )
 """Keys that need S."""
+
+
+class Schedule(Section):
+    """value(p) = max(initial * decay^p, minimum) at iteration p; a plain number is a constant."""
+
+    shorthand: ClassVar[str | None] = "initial"
+
+    initial: float = Field(ge=0.0)
+    """value at iteration 0"""
+    decay: float = Field(default=1.0, gt=0.0, le=1.0)
+    """factor per iteration"""
+    minimum: float = Field(default=0.0, ge=0.0)
+    """value below which it does not fall"""
+
+    def __call__(self, iteration: int) -> float:
+        """The value at an iteration, counted from 0."""
+        return max(self.initial * self.decay**iteration, self.minimum)
 
 
 class SRSpec(Section):
@@ -165,9 +179,16 @@ class SRSpec(Section):
             return {"sgd": 0, "momentum": 1, "adam": 2}[self.method]
         return (0 if self.momentum is None else 2) + (linear == "krylov")
 
-    def build(self, linear: SolverName = "dense") -> Solver:
-        """The solver; ``linear`` is what solves the linear problem."""
-        return GradientDescent(self) if self.method != "reconfiguration" else Reconfiguration(self, linear)
-
 
 _DEFAULTS = SRSpec()
+
+
+def resolve(spec: SRSpec, sizes: Sizes) -> Choice:
+    """The solver of a section [sr]: the named one, else the only one that does what is asked for, else the fastest."""
+    if spec.solver != "auto":
+        return Choice(spec.solver, f'sr.solver = "{spec.solver}"')
+    if spec.method != "reconfiguration":
+        return Choice("krylov", f'sr.method = "{spec.method}" needs only products with O')
+    if spec.factorisation == "eigen":
+        return Choice("dense", 'sr.factorisation = "eigen" needs the matrix S')
+    return choose(sizes)

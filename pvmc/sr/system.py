@@ -22,7 +22,7 @@ POWER_STEPS = 16
 """Power iterations for the largest eigenvalue of S: a bound on the condition number need not be sharp."""
 
 
-class System(Protocol):
+class LinearSystem(Protocol):
     """S and F, and a way to solve with them."""
 
     @property
@@ -62,7 +62,7 @@ class System(Protocol):
 
 
 @dataclass(frozen=True)
-class Request:
+class Requirements:
     """What is asked of a system.
 
     Attributes:
@@ -122,8 +122,8 @@ class Solution:
     iterations: int = 0
 
 
-def solved(system: System, request: Request) -> Solution:
-    """The solution with the smallest shift, of the request's and up to 1000 times it, that keeps to the largest angle.
+def solved(system: LinearSystem, required: Requirements) -> Solution:
+    """The solution with the smallest shift, of the required's and up to 1000 times it, that keeps to the largest angle.
 
     A step too long comes from directions in which S is next to zero and badly known: to shorten it would keep it
     pointing there, a larger shift turns it away.  A direction with S_kk = 0 up to rounding (such as a visible bias at
@@ -137,47 +137,47 @@ def solved(system: System, request: Request) -> Solution:
         raise NumericalError("S or F is not finite: psi left the range of numbers; lower sr.learning_rate")
     smallest = np.finfo(float).eps ** 2 * float(np.max(variances, initial=0.0))
     active: Booleans = variances > np.maximum(smallest, system.rounding)
-    if math.isfinite(request.largest_condition):
-        least = largest_eigenvalue(system, active) / request.largest_condition
-        request = replace(request, shift=max(request.shift, least))
+    if math.isfinite(required.largest_condition):
+        least = largest_eigenvalue(system, active) / required.largest_condition
+        required = replace(required, shift=max(required.shift, least))
     for factor in LARGER_SHIFTS:
-        shift = factor * request.shift
-        solution = _once(system, replace(request, shift=shift), active)
-        if request.rate * solution.norm <= request.largest_angle or request.shift == 0.0:
+        shift = factor * required.shift
+        solution = _once(system, replace(required, shift=shift), active)
+        if required.rate * solution.norm <= required.largest_angle or required.shift == 0.0:
             break
     return solution
 
 
-def _once(system: System, request: Request, active: Booleans) -> Solution:
+def _once(system: LinearSystem, required: Requirements, active: Booleans) -> Solution:
     """The solution with this shift."""
     variances, force = system.variances, system.force
     n_frozen = len(active) - int(active.sum())
     if not active.any():
-        return Solution(np.zeros_like(force), n_frozen, 0.0, float(np.linalg.norm(force)), 0.0, request.shift, 0.0)
-    penalty = request.penalty(variances)
-    centre = None if request.centre is None else np.where(active, request.centre, 0.0)
-    direction = system.solve(penalty, active, centre, request.start)
+        return Solution(np.zeros_like(force), n_frozen, 0.0, float(np.linalg.norm(force)), 0.0, required.shift, 0.0)
+    penalty = required.penalty(variances)
+    centre = None if required.centre is None else np.where(active, required.centre, 0.0)
+    direction = system.solve(penalty, active, centre, required.start)
     if not np.all(np.isfinite(direction)):
         raise NumericalError("the SR system has no finite solution; raise sr.shift or lower sr.learning_rate")
     product, square = system.metric_times(direction)
     left = product + penalty * (direction if centre is None else direction - centre)
     scale = 1.0 / np.sqrt(variances[active])
     right = float(np.linalg.norm(scale * force[active]))
-    apart = 0.0 if request.reference is None else system.metric_times(direction - request.reference)[1]
+    apart = 0.0 if required.reference is None else system.metric_times(direction - required.reference)[1]
     return Solution(
         direction=direction,
         n_frozen=n_frozen,
         residual=float(np.linalg.norm(scale * (left - force)[active])) / right if right > 0 else 0.0,
         force_norm=float(np.linalg.norm(force)),
         norm=math.sqrt(max(0.0, square)),
-        shift=request.shift,
+        shift=required.shift,
         slope=float(np.vdot(force, direction).real),
         distance=math.sqrt(max(0.0, apart)),
         iterations=system.iterations,
     )
 
 
-def largest_eigenvalue(system: System, active: Booleans) -> float:
+def largest_eigenvalue(system: LinearSystem, active: Booleans) -> float:
     """Of S scaled to a unit diagonal, from below, by power iteration (each step a product with S)."""
     scale = np.where(active, 1.0 / np.sqrt(np.where(active, system.variances, 1.0)), 0.0)
     # Not orthogonal to the eigenvector: phases that no symmetry shares.

@@ -15,7 +15,7 @@ from pvmc.estimators import LeakTest
 from pvmc.mpi import Communicator
 from pvmc.sampler import Walkers
 from pvmc.sr import Memory
-from pvmc.sr.safety import energy_rose
+from pvmc.sr.step import energy_rose
 from pvmc.statistics.thresholds import FEWEST_FOR_ERROR, MOST_REJECTIONS
 from pvmc.vmc.guard import Guard, Trouble
 from pvmc.vmc.job import Job

@@ -16,7 +16,7 @@ from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers
 from pvmc.lattice import Lattice, LatticeSpec
 from pvmc.mpi import bytes_in_words, usable_memory
 from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
-from pvmc.sr import Choice, Sizes, Solver, SRSpec, resolve
+from pvmc.sr import Choice, Sizes, Solver, SRSpec, build_solver, resolve
 from pvmc.vmc import named_files
 from pvmc.vmc.checkpoint_policy import CheckpointSpec
 from pvmc.vmc.convergence import ConvergenceSpec
@@ -207,7 +207,7 @@ class Draft:
             operator=operator,
             ansatz=ansatz,
             sampler=sampler,
-            solver=sr.build(choice.solver),
+            solver=build_solver(sr, choice.solver),
             choice=choice,
         )
 

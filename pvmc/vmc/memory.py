@@ -9,10 +9,19 @@ import numpy as np
 
 from pvmc.errors import InputError
 from pvmc.mpi import Communicator, block_range, bytes_in_words, node_of, usable_memory
-from pvmc.planning.cost import ITERATIONS, SOLVERS, Cost, LinearMemory, SolverName, cost, linear_memory
+from pvmc.planning.cost import (
+    ITERATIONS,
+    SOLVERS,
+    Cost,
+    LinearMemory,
+    SolverName,
+    choose,
+    cost,
+    linear_memory,
+    nominal_ranks,
+)
 from pvmc.planning.rates import Rates
 from pvmc.planning.sizes import Sizes
-from pvmc.sr.choice import choose, nominal_ranks
 from pvmc.vmc.job import Job
 from pvmc.vmc.retry import STATES_KEPT
 

@@ -16,7 +16,7 @@ from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.mpi import SerialCommunicator
 from pvmc.numerics.exact_sums import LARGEST, BoundedSum, ExactSum, fixed_scale, sum_of_blocks
 from pvmc.numerics.triangles import TriangleSum
-from pvmc.sr.rows import tensor_of
+from pvmc.sr.dense import tensor_of
 from tests.batches import FIELDS, Problem, problem
 from tests.helpers import full_tensor
 

@@ -15,7 +15,7 @@ from pvmc.errors import NumericalError
 from pvmc.estimators import Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
-from pvmc.sr import Step, kernel
+from pvmc.sr import Step, minsr
 from pvmc.sr.momentum import MomentumSpec
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.loop import StepRecord, iterate
@@ -108,7 +108,7 @@ def test_momentum_and_a_frozen_direction(comm: Communicator, fields: str) -> Non
 def test_kernels_of_several_pieces_and_tiles(comm: Communicator, fields: str, regularisation: str) -> None:
     """Three pieces of parameters, and six tiles of 550 configurations, on ranks that have different numbers of them."""
     case = problem(fields, n_blocks=N_BLOCKS, n_draws=11, width=10, step=4, shape=(3, 25, 25))
-    n_pieces, n_sides = -(-case.n_parameters // kernel.PIECE), -(-case.n_samples // kernel.TILE)
+    n_pieces, n_sides = -(-case.n_parameters // minsr.PIECE), -(-case.n_samples // minsr.TILE)
     assert (n_pieces, n_sides) == (3, 3)
     for name in ("minsr", "minsr with factors"):
         there, here = both(name, case, regularisation, comm)
@@ -123,7 +123,7 @@ def test_failure_of_the_roots_factorisation_is_raised_on_every_rank(
         assert comm.rank == 0
         raise NumericalError("no factor")
 
-    monkeypatch.setattr(kernel, "cholesky_solution", fail)
+    monkeypatch.setattr(minsr, "cholesky_solution", fail)
     moments = uneven("complex").moments(comm, "stored")
     with pytest.raises(NumericalError, match="^no factor$") as caught:
         solver("minsr", "shift").solve(moments, 0, comm)

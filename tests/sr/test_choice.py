@@ -15,11 +15,19 @@ import pytest
 from benchmarks import cost_model
 from pvmc.config import RawInput, validate
 from pvmc.planning import rates
-from pvmc.planning.cost import ITERATIONS, SOLVERS, SolverName, cost, linear_memory
-from pvmc.planning.network import CLUSTER, Link, Network
-from pvmc.planning.rates import Rates, measure_rates
+from pvmc.planning.cost import (
+    ITERATIONS,
+    MEMORY_LIMIT,
+    NOMINAL_RANKS,
+    SOLVERS,
+    SolverName,
+    choose,
+    cost,
+    linear_memory,
+)
+from pvmc.planning.rates import CLUSTER, Link, Network, Rates, measure_rates
 from pvmc.planning.sizes import Sizes
-from pvmc.sr.choice import MEMORY_LIMIT, NOMINAL_RANKS, choose, resolve
+from pvmc.sr import resolve
 from pvmc.sr.spec import SRSpec
 from pvmc.vmc.job import Job, JobConfig, build_job
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pvmc.sr.dense import DenseSystem
-from pvmc.sr.safety import capped_learning_rate, energy_rose
+from pvmc.sr.step import capped_learning_rate, energy_rose
 from tests.helpers import configurations, random_rbm, state_vector
 
 N = 6

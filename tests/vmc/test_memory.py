@@ -12,9 +12,9 @@ import pytest
 from pvmc.cli import main
 from pvmc.config import RawInput, validate
 from pvmc.errors import InputError
-from pvmc.planning.cost import SOLVERS, linear_memory
+from pvmc.planning.cost import SOLVERS, choose, linear_memory
 from pvmc.planning.rates import TYPICAL
-from pvmc.sr.choice import choose, resolve
+from pvmc.sr import resolve
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.memory import bytes_in_words, memory_per_rank, memory_table, seconds_in_words, sizes_of, solver_table
 

@@ -10,7 +10,7 @@ import pytest
 from pvmc.config import RawInput, validate
 from pvmc.errors import NumericalError
 from pvmc.mpi import SerialCommunicator
-from pvmc.sr import Schedule, Solver
+from pvmc.sr import Schedule, Solver, build_solver
 from pvmc.vmc.guard import Guard, Trouble, spectrum_bounds
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.loop import State, iterate
@@ -127,7 +127,7 @@ def cautious(job: Job, retry: Retry) -> Solver:
     sr = job.config.sr
     rate = Schedule(initial=sr.learning_rate.initial * retry.rate_factor)
     shift = Schedule(initial=sr.shift.initial * retry.shift_factor)
-    return sr.model_copy(update={"learning_rate": rate, "shift": shift}).build()
+    return build_solver(sr.model_copy(update={"learning_rate": rate, "shift": shift}))
 
 
 def guarded_run(job: Job, retry: Retry, n_iterations: int) -> tuple[float, list[str]]:

@@ -27,8 +27,8 @@ TILE = 256
 """Configurations along a side of a part of the kernel that one rank makes from factors."""
 
 
-class KernelSystem:
-    """S as the rows of all ranks; see :class:`pvmc.sr.system.System`.
+class GramSystem:
+    """S as the rows of all ranks; see :class:`pvmc.sr.system.LinearSystem`.
 
     The kernel is assembled on the root.  Where log-derivatives are kept as they are, the parameters are split over the
     ranks: each receives the columns of its parameters, piece after piece, so that X is on no rank.  Where they are kept
