@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvmc.exact.bethe import heisenberg_chain_energy
-from pvmc.exact.energy import Reference
 from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_energy
-from pvmc.exact.reference import find_reference
+from pvmc.exact.reference import ExactEnergy, find_reference
 from pvmc.exact.singlets import haldane_shastry_energy, majumdar_ghosh_energy
 from pvmc.spins.basis import Basis
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Basis",
-    "Reference",
+    "ExactEnergy",
     "cluster_ising_chain_energy",
     "find_reference",
     "ground_state",

@@ -8,7 +8,7 @@ state, psi(s) = prod_{i in B} s_i |psi(s)| (W. Marshall, Proc. R. Soc. A 232, 48
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,29 @@ from pvmc.hamiltonians.pairs import sign_of_ground_state
 from pvmc.hamiltonians.signs import is_stoquastic
 from pvmc.spins.basis import Basis
 
-if TYPE_CHECKING:  # it loads scipy's sparse matrices
-    from pvmc.exact.sector import Symmetries
-
 Numbers = npt.NDArray[np.complex128]
 
 EIGENVECTOR = 1e-6
 """Largest 1 - |<psi|g psi>| of an eigenvector of g: a vector of a degenerate level is usually none."""
+
+
+class Symmetries(Protocol):
+    """A group with characters, psi(g s) = chi(g) psi(s) with (g s)_i = sign[g] s[perm[g, i]]."""
+
+    @property
+    def permutations(self) -> npt.NDArray[np.int64]:
+        """int64 (|G|, N)."""
+        ...
+
+    @property
+    def signs(self) -> npt.NDArray[np.int8]:
+        """int8 (|G|,)."""
+        ...
+
+    @property
+    def characters(self) -> npt.NDArray[np.complex128]:
+        """complex128 (|G|,)."""
+        ...
 
 
 def positive_characters(operator: Operator, magnetization: int | None, group: Symmetries) -> Numbers | None:

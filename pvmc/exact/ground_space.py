@@ -12,8 +12,9 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from pvmc.errors import InputError, NumericalError
 from pvmc.exact import lanczos
+from pvmc.exact.characters import Symmetries
 from pvmc.exact.lanczos import in_own_unit, sparse_matrix
-from pvmc.exact.sector import Symmetries, sector_basis
+from pvmc.exact.sector import sector_basis
 from pvmc.hamiltonians.operator import Operator
 from pvmc.spins.basis import Basis
 

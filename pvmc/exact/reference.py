@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import comb
 
 from pvmc.exact.bethe import heisenberg_chain_energy
-from pvmc.exact.energy import Reference
 from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_energy
 from pvmc.exact.singlets import haldane_shastry_energy, majumdar_ghosh_energy
 from pvmc.hamiltonians import HamiltonianSpec, Operator
@@ -25,6 +25,19 @@ LANCZOS_SITES = 20
 """Largest number of sites that is diagonalised at all."""
 
 
+@dataclass(frozen=True)
+class ExactEnergy:
+    """An exact ground-state energy to compare with.
+
+    Attributes:
+        energy: of the whole system, in the Hamiltonian's units.
+        method: where it comes from, such as "Bethe ansatz", "free fermions", "Lanczos" or "given".
+    """
+
+    energy: float
+    method: str
+
+
 def find_reference(
     lattice: LatticeSpec,
     hamiltonian: HamiltonianSpec,
@@ -32,7 +45,7 @@ def find_reference(
     magnetization: int | None,
     *,
     largest: int = AUTOMATIC_DIMENSION,
-) -> Reference | None:
+) -> ExactEnergy | None:
     """The exact ground-state energy (total, in the Hamiltonian's units), or None where none is within reach.
 
     Args:
@@ -45,7 +58,7 @@ def find_reference(
     return closed_form(lattice, hamiltonian, magnetization) or diagonalised(operator, magnetization, largest)
 
 
-def closed_form(lattice: LatticeSpec, hamiltonian: HamiltonianSpec, magnetization: int | None) -> Reference | None:
+def closed_form(lattice: LatticeSpec, hamiltonian: HamiltonianSpec, magnetization: int | None) -> ExactEnergy | None:
     """The energy of a chain that is solved exactly, or None for every other system."""
     if not isinstance(lattice, ChainSpec):
         return None
@@ -59,41 +72,43 @@ def closed_form(lattice: LatticeSpec, hamiltonian: HamiltonianSpec, magnetizatio
             if isotropic and isinstance(field, float | int) and (magnetization is not None or field == 0):
                 total = magnetization or 0  # without a field the ground state is a singlet
                 energy = heisenberg_chain_energy(lattice.length, hamiltonian.coupling, total)
-                return Reference(energy - field * total / 2, "Bethe ansatz")
+                return ExactEnergy(energy - field * total / 2, "Bethe ansatz")
         case HaldaneShastrySpec() if even_ring and magnetization in (0, None) and hamiltonian.coupling > 0:
-            return Reference(haldane_shastry_energy(lattice.length, hamiltonian.coupling), "Haldane-Shastry")
+            return ExactEnergy(haldane_shastry_energy(lattice.length, hamiltonian.coupling), "Haldane-Shastry")
         case J1J2Spec(j1=j1, j2=j2, j3=0.0) if magnetization in (0, None) and is_zero(hamiltonian.field):
             if j1 > 0 and j2 == j1 / 2 and lattice.length % 2 == 0 and lattice.length >= 6:
-                return Reference(majumdar_ghosh_energy(lattice.length, j1), "Majumdar-Ghosh")
+                return ExactEnergy(majumdar_ghosh_energy(lattice.length, j1), "Majumdar-Ghosh")
     return None
 
 
-def _free_fermions(lattice: ChainSpec, hamiltonian: IsingSpec | ClusterIsingSpec) -> Reference | None:
+def _free_fermions(lattice: ChainSpec, hamiltonian: IsingSpec | ClusterIsingSpec) -> ExactEnergy | None:
     """The free-fermion energy of an Ising or cluster-Ising chain, or None where the fermions interact."""
     length, periodic = lattice.length, lattice.periodic
     if isinstance(hamiltonian, ClusterIsingSpec):
         if length < 3:
             return None
         strengths = (hamiltonian.coupling, hamiltonian.ising, hamiltonian.field)
-        return Reference(cluster_ising_chain_energy(length, *strengths, periodic), "free fermions")
+        return ExactEnergy(cluster_ising_chain_energy(length, *strengths, periodic), "free fermions")
     if not is_zero(hamiltonian.longitudinal):
         return None
     if isinstance(hamiltonian.field, float | int):
-        return Reference(ising_chain_energy(length, hamiltonian.coupling, hamiltonian.field, periodic), "free fermions")
+        return ExactEnergy(
+            ising_chain_energy(length, hamiltonian.coupling, hamiltonian.field, periodic), "free fermions"
+        )
     if periodic:
         return None
     fields = site_values(hamiltonian.field, length, "hamiltonian.field")
-    return Reference(ising_chain_energy(length, hamiltonian.coupling, fields, periodic), "free fermions")
+    return ExactEnergy(ising_chain_energy(length, hamiltonian.coupling, fields, periodic), "free fermions")
 
 
-def diagonalised(operator: Operator, magnetization: int | None, largest: int) -> Reference | None:
+def diagonalised(operator: Operator, magnetization: int | None, largest: int) -> ExactEnergy | None:
     """The lowest eigenvalue by sparse Lanczos, or None when the Hilbert space is larger than asked for."""
     if operator.n_sites > LANCZOS_SITES or dimension(operator.n_sites, magnetization) > largest:
         return None
     from pvmc.exact.lanczos import ground_state  # scipy's sparse matrices: a closed solution needs none
 
     energy, _ = ground_state(operator, Basis.enumerate(operator.n_sites, magnetization))
-    return Reference(energy, "Lanczos")
+    return ExactEnergy(energy, "Lanczos")
 
 
 def dimension(n_sites: int, magnetization: int | None) -> int:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from pvmc.exact.energy import Reference
+from pvmc.exact.characters import Symmetries
 from pvmc.exact.lanczos import lowest, sparse_matrix
-from pvmc.exact.reference import AUTOMATIC_DIMENSION, dimension
+from pvmc.exact.reference import AUTOMATIC_DIMENSION, ExactEnergy, dimension
 from pvmc.hamiltonians.operator import Operator
 from pvmc.spins.basis import MAX_SITES, Basis
 
@@ -19,25 +16,6 @@ LARGEST_WORK = 4_000_000
 
 TOLERANCE = 1e-9
 """Largest accepted |H V - V (V^H H V)|, relative to the largest element of H: the symmetries are those of H."""
-
-
-class Symmetries(Protocol):
-    """A group with characters, psi(g s) = chi(g) psi(s) with (g s)_i = sign[g] s[perm[g, i]]."""
-
-    @property
-    def permutations(self) -> npt.NDArray[np.int64]:
-        """int64 (|G|, N)."""
-        ...
-
-    @property
-    def signs(self) -> npt.NDArray[np.int8]:
-        """int8 (|G|,)."""
-        ...
-
-    @property
-    def characters(self) -> npt.NDArray[np.complex128]:
-        """complex128 (|G|,)."""
-        ...
 
 
 def sector_basis(group: Symmetries, basis: Basis) -> sparse.csc_array:
@@ -66,7 +44,7 @@ def is_within_reach(n_sites: int, group: Symmetries, magnetization: int | None, 
 
 def sector_reference(
     operator: Operator, group: Symmetries, magnetization: int | None, largest: int = AUTOMATIC_DIMENSION
-) -> Reference | None:
+) -> ExactEnergy | None:
     """The lowest eigenvalue in the sector; None where it is out of reach, empty, or no sector of this Hamiltonian.
 
     Args:
@@ -88,4 +66,4 @@ def sector_reference(
     if abs(image - states @ matrix).max() > TOLERANCE * abs(image).max():
         return None
     energy, _ = lowest(sparse.csr_array(matrix))
-    return Reference(energy, "exact diagonalisation of the sector")
+    return ExactEnergy(energy, "exact diagonalisation of the sector")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics
-from pvmc.estimators.statistics import ratio, v_score
+from pvmc.estimators.energy import ratio, v_score
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers
 from pvmc.statistics.chains import r_hat

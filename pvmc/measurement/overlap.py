@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from pvmc.errors import InputError
 from pvmc.exact import Basis
+from pvmc.exact.characters import Symmetries
 from pvmc.exact.ground_space import ground_space
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
-from pvmc.exact.sector import Symmetries
 from pvmc.hamiltonians import Operator
 from pvmc.io.measurement import Estimate
 from pvmc.measurement.dense import LogPsi, dense_vector

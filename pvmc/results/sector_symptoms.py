@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pvmc.exact.energy import EXCITED
+from pvmc.exact.ground_sector import EXCITED
 from pvmc.results.symptom import Judged, Symptom
 from pvmc.statistics.thresholds import ABOVE_PRODUCT, ROUNDING
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pvmc.config import to_toml
 from pvmc.errors import InputError
 from pvmc.estimators import EnergyStatistics, local_energy
-from pvmc.exact import Reference
+from pvmc.exact import ExactEnergy
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.lock import locked
@@ -128,7 +128,7 @@ class ImportedRun:
     request: RunRequest
     name: str
     ranks: int
-    reference: Reference | None
+    reference: ExactEnergy | None
     writer: ResultsWriter
 
     @classmethod

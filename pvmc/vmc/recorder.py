@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pvmc.config import to_toml
 from pvmc.errors import InputError
-from pvmc.exact import Reference
+from pvmc.exact import ExactEnergy
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from pvmc.io.lock import locked
@@ -376,7 +376,7 @@ def job_sector(job: Job) -> Sector:
     wanted = job.config.run.reference
     if wanted == "auto":
         return sector_of(job)
-    given = None if isinstance(wanted, str) else Reference(float(wanted), "given")
+    given = None if isinstance(wanted, str) else ExactEnergy(float(wanted), "given")
     return replace(sector_of(job, largest=0), reference=given)
 
 
@@ -387,7 +387,7 @@ def recorded(sector: Sector) -> dict[str, str | float]:
     return {"sector": sector.words, "ground_sector": sector.ground_words, "elsewhere": sector.elsewhere} | known
 
 
-def find_job_reference(job: Job) -> Reference | None:
+def find_job_reference(job: Job) -> ExactEnergy | None:
     """The exact energy that ``run.reference`` asks for; None where there is none."""
     return job_sector(job).reference
 

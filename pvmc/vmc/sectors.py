@@ -8,11 +8,17 @@ import numpy as np
 
 from pvmc.config import RawInput
 from pvmc.errors import InputError
-from pvmc.exact import Reference, find_reference
+from pvmc.exact import ExactEnergy, find_reference
 from pvmc.exact.characters import Numbers, characters_of, positive_characters
-from pvmc.exact.energy import EXCITED
-from pvmc.exact.ground_sector import SAME_LEVEL, SEARCHED_SITES, GroundSector, ground_sector, polarised_energies
-from pvmc.exact.likely_sector import likely_sector
+from pvmc.exact.ground_sector import (
+    EXCITED,
+    SAME_LEVEL,
+    SEARCHED_SITES,
+    GroundSector,
+    ground_sector,
+    likely_sector,
+    polarised_energies,
+)
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.hamiltonians.pairs import is_rotation_invariant
 from pvmc.sampler import MetropolisSpec
@@ -44,8 +50,8 @@ class Sector:
     """
 
     words: str
-    reference: Reference | None
-    ground: Reference | None
+    reference: ExactEnergy | None
+    ground: ExactEnergy | None
     ground_words: str
     elsewhere: str
     product: float | None = None
@@ -71,7 +77,7 @@ class Answer:
         lines: quantum numbers of the state, what was searched, and whether the job's states can be it.
     """
 
-    reference: Reference
+    reference: ExactEnergy
     lines: tuple[str, ...]
 
 
@@ -128,7 +134,7 @@ class _Search:
             conserved = self._operator.conserves_magnetization
             level = None if conserved else self._lowest(None)
             return None if level is None else Answer(level, _lines(self._other_symmetry(level)))
-        found = self._lowest(known.preferred) if known.energy is None else Reference(known.energy, known.method)
+        found = self._lowest(known.preferred) if known.energy is None else ExactEnergy(known.energy, known.method)
         if found is None:
             return None
         self._magnetization = known.preferred
@@ -161,34 +167,34 @@ class _Search:
         note = f"the ground state of all quantum numbers has E = {ground.energy:.12g}" if lower and ground else ""
         return Answer(level, _lines(f"lowest state of {where}{count}", note))
 
-    def _other_symmetry(self, level: Reference) -> str:
+    def _other_symmetry(self, level: ExactEnergy) -> str:
         """One line where the wave function cannot be the state of this level."""
         fits = self._fits()
         return self._wrong_symmetry(level, self._symmetric(fits, level), fits)
 
-    def _lowest(self, magnetization: int | None) -> Reference | None:
+    def _lowest(self, magnetization: int | None) -> ExactEnergy | None:
         """The lowest energy of a magnetisation."""
         levels = self._all.levels if self._all else None
         config, operator = self._job.config, self._operator
         if magnetization is not None and abs(magnetization) == operator.n_sites:
-            return Reference(polarised_energies(operator)[magnetization], "product state")
+            return ExactEnergy(polarised_energies(operator)[magnetization], "product state")
         closed = find_reference(config.lattice, config.hamiltonian, operator, magnetization, largest=0)
         if closed is not None:
             return closed
         if levels is not None and self._all is not None:
             energy = self._all.energy if magnetization is None else levels[magnetization]
-            return None if energy is None else Reference(energy, self._all.method)
+            return None if energy is None else ExactEnergy(energy, self._all.method)
         if self._all is not None and self._all.energy is not None and magnetization in self._all.magnetizations:
-            return Reference(self._all.energy, self._all.method)
+            return ExactEnergy(self._all.energy, self._all.method)
         return find_reference(config.lattice, config.hamiltonian, operator, magnetization, largest=self._largest)
 
-    def _ground(self, level: Reference | None) -> Reference | None:
+    def _ground(self, level: ExactEnergy | None) -> ExactEnergy | None:
         """The lowest energy of all states."""
         known = self._all
         if known is None:
             return None if self._operator.conserves_magnetization and self._magnetization is not None else level
         if known.energy is not None:
-            return Reference(known.energy, known.method)
+            return ExactEnergy(known.energy, known.method)
         return level if self._magnetization in (None, *known.magnetizations) else self._lowest(known.preferred)
 
     def _characters(self, group: SymmetryGroup) -> Numbers | None:
@@ -211,7 +217,7 @@ class _Search:
         characters = self._characters(self._group)
         return None if characters is None else bool(np.allclose(characters, self._group.characters, atol=1e-6))
 
-    def _symmetric(self, fits: bool | None, level: Reference | None) -> Reference | None:
+    def _symmetric(self, fits: bool | None, level: ExactEnergy | None) -> ExactEnergy | None:
         """The lowest energy of the states that the wave function can be."""
         if fits or self._group is None:
             return level
@@ -225,7 +231,7 @@ class _Search:
     def _same(self, energy: float, other: float) -> bool:
         return abs(energy - other) <= SAME_LEVEL * self._operator.radius
 
-    def _wrong_magnetization(self, level: Reference | None, ground: Reference | None) -> str:
+    def _wrong_magnetization(self, level: ExactEnergy | None, ground: ExactEnergy | None) -> str:
         """One line where the ground state is known to have another magnetisation."""
         known, magnetization = self._all, self._magnetization
         if known is None or magnetization is None or magnetization in known.magnetizations or ground is None:
@@ -264,7 +270,7 @@ class _Search:
             f"{magnetization}: try sampler.magnetization = {likely.guess}"
         )
 
-    def _wrong_symmetry(self, level: Reference | None, reference: Reference | None, fits: bool | None) -> str:
+    def _wrong_symmetry(self, level: ExactEnergy | None, reference: ExactEnergy | None, fits: bool | None) -> str:
         """One line where the ground state of the magnetisation does not have the symmetries of the wave function."""
         if level is None or fits or self._group is None or (fits is None and reference is None):
             return ""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError
-from pvmc.exact import Reference, heisenberg_chain_energy, ising_chain_energy
+from pvmc.exact import ExactEnergy, heisenberg_chain_energy, ising_chain_energy
 
 HEISENBERG_RING = {  # E0 / J in units of S.S; the Bethe equations solved with 40 digits
     8: -3.6510934089371753063,
@@ -105,5 +105,5 @@ def test_free_fermions_refuse_too_few_sites() -> None:
 
 
 def test_reference_says_where_it_comes_from() -> None:
-    reference = Reference(energy=heisenberg_chain_energy(8), method="Bethe ansatz")
-    assert reference == Reference(heisenberg_chain_energy(8), "Bethe ansatz")
+    reference = ExactEnergy(energy=heisenberg_chain_energy(8), method="Bethe ansatz")
+    assert reference == ExactEnergy(heisenberg_chain_energy(8), "Bethe ansatz")

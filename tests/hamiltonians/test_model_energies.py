@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from pvmc.errors import InputError
 from pvmc.exact import (
     Basis,
-    Reference,
+    ExactEnergy,
     cluster_ising_chain_energy,
     find_reference,
     ground_state,
@@ -163,4 +163,4 @@ def test_references_are_refused_where_they_do_not_hold() -> None:
         ising_chain_energy(4, 1.0, [1.0, 2.0, 3.0, 4.0], periodic=True)
     with pytest.raises(InputError, match="at least 3"):
         cluster_ising_chain_energy(2, 1.0, 1.0, 1.0, periodic=False)
-    assert Reference(majumdar_ghosh_energy(12), "Majumdar-Ghosh").energy == -4.5
+    assert ExactEnergy(majumdar_ghosh_energy(12), "Majumdar-Ghosh").energy == -4.5

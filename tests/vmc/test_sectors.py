@@ -19,8 +19,14 @@ from pvmc.config import RawInput, to_toml, validate
 from pvmc.exact import Basis, ground_state, heisenberg_chain_energy
 from pvmc.exact.bethe import heisenberg_chain_magnetizations
 from pvmc.exact.characters import characters_of, positive_characters
-from pvmc.exact.ground_sector import all_sectors, ground_sector, pair_bound, polarised_energies
-from pvmc.exact.likely_sector import likely_sector, smaller_lattices
+from pvmc.exact.ground_sector import (
+    all_sectors,
+    ground_sector,
+    likely_sector,
+    pair_bound,
+    polarised_energies,
+    smaller_lattices,
+)
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.pairs import (
     heisenberg_ring,
