@@ -32,8 +32,8 @@ from threadpoolctl import threadpool_limits
 
 from pvmc.estimators import Moments, Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
-from pvmc.estimators.local import Chunk, collect
-from pvmc.estimators.statistics import exact_statistics
+from pvmc.estimators.energy import exact_statistics
+from pvmc.estimators.moment_matrix import Chunk, collect
 from pvmc.mpi import SerialCommunicator
 from pvmc.sr import Reconfiguration, Schedule, SRSpec
 from pvmc.sr.krylov import KrylovSpec

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.estimators import Batch, Moments, reduce_moments
+from pvmc.estimators import Estimates, Moments, reduce_moments
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
-from pvmc.estimators.local import Chunk, Kept, collect
+from pvmc.estimators.local import Kept
+from pvmc.estimators.moment_matrix import Chunk, collect
 from pvmc.mpi import Communicator, block_range
 
 Numbers = npt.NDArray[Any]
@@ -78,7 +79,7 @@ class Problem:
         both = np.concatenate([self.plain, products.reshape(len(products), -1, *products.shape[3:])], axis=1)
         return np.moveaxis(both, 1, 0).reshape(self.n_parameters, -1)
 
-    def batch(self, comm: Communicator, layout: str, *, exact_sums: bool = True) -> Batch:
+    def batch(self, comm: Communicator, layout: str, *, exact_sums: bool = True) -> Estimates:
         """Collective where moments are streamed. What a rank of ``comm`` measures: "streamed", "stored", "factored"."""
         mine = block_range(len(self.energies), comm.rank, comm.size)
         here = slice(mine.start, mine.stop)
@@ -100,7 +101,7 @@ class Problem:
         else:
             order = np.arange(energies.size).reshape(len(energies), len(mine), -1).transpose(1, 0, 2).reshape(-1)
             kept = Kept([self._kept(*place, layout) for place in self._chunks(mine)], order, self.real)
-        return Batch(energies, matrix, 1, 2, len(mine), self.n_samples, by_draw, {}, kept)
+        return Estimates(energies, matrix, 1, 2, len(mine), self.n_samples, by_draw, {}, kept)
 
     def moments(self, comm: Communicator, layout: str, *, exact_sums: bool = True) -> Moments:
         """Collective. The moments of all ranks."""

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pytest
 from scipy import sparse, stats
 
-from pvmc.estimators import Batch, EnergyStatistics, Moments, local_energy
-from pvmc.estimators.local import Chunk, collect
+from pvmc.estimators import EnergyStatistics, Estimates, Moments, local_energy
+from pvmc.estimators.moment_matrix import Chunk, collect
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
@@ -149,7 +149,7 @@ class EnumeratedMoments(Moments):
 
 def batch_of(
     energies: Numbers, derivatives: Numbers, accepted: int, proposed: int, real_parameters: bool, *, exact: bool = True
-) -> Batch:
+) -> Estimates:
     """What ``estimate`` makes of local energies (n_draws, n_walkers) and log-derivatives (K, n_draws n_walkers)."""
 
     def chunks() -> Iterator[Chunk]:
@@ -166,7 +166,7 @@ def batch_of(
         real_parameters=real_parameters,
         exact_sums=exact,
     )
-    return Batch(energies, matrix, accepted, proposed, 1, energies.size, None, {})
+    return Estimates(energies, matrix, accepted, proposed, 1, energies.size, None, {})
 
 
 def enumerated_moments(rbm: RBM, theta: Numbers, operator: Operator, spins: Spins) -> EnumeratedMoments:

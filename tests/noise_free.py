@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.estimators import Moments, Trial, estimate, reduce_moments
+from pvmc.estimators import Moments, Reweighting, estimate, reduce_moments
 from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler.enumeration import Enumeration
@@ -79,7 +79,7 @@ class Problem:
         steps = iterate(state or self.state(), self.rbm, self.operator, self.sampler, build_solver(spec, linear), COMM)
         return list(itertools.islice(steps, n))
 
-    def measured(self) -> tuple[Moments, Trial]:
+    def measured(self) -> tuple[Moments, Reweighting]:
         """What the driver measures at theta: the moments as rows, and the trial energies."""
         walk = self.sampler.walk(self.state().walkers, self.rbm.at(self.theta), 0)
         batch = estimate(
@@ -93,7 +93,7 @@ class Problem:
             keep_spins=True,
         )
         moments = reduce_moments(batch, COMM, n_sites=self.rbm.n_sites, infinite_temperature=0.0)
-        return moments, Trial(batch, self.theta, self.rbm, self.operator, COMM)
+        return moments, Reweighting(batch, self.theta, self.rbm, self.operator, COMM)
 
     # By dense linear algebra ------------------------------------------------------------------------------------------
 

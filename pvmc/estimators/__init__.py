@@ -1,20 +1,20 @@
 """Estimators: local energies and log-derivatives of a rank, and their moments over all ranks."""
 
-from pvmc.estimators.leak import Leak, LeakTest
-from pvmc.estimators.local import Batch, estimate, local_energy
+from pvmc.estimators.energy import EnergyStatistics
+from pvmc.estimators.local import Estimates, estimate, local_energy
 from pvmc.estimators.moments import Moments, reduce_moments
+from pvmc.estimators.reweighting import Reweighting
 from pvmc.estimators.rows import Rows
-from pvmc.estimators.statistics import EnergyStatistics
-from pvmc.estimators.trial import Trial
+from pvmc.estimators.smeared import Leak, LeakTest
 
 __all__ = [
-    "Batch",
     "EnergyStatistics",
+    "Estimates",
     "Leak",
     "LeakTest",
     "Moments",
+    "Reweighting",
     "Rows",
-    "Trial",
     "estimate",
     "local_energy",
     "reduce_moments",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
-from pvmc.estimators.moment_matrix import MomentMatrix, NotFinite, OutOfRange, Reference
+from pvmc.estimators.moment_matrix import Chunk, MomentMatrix, collect, require_finite
 from pvmc.estimators.smeared import Hidden, SmearedValues, smeared_values
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator
@@ -25,9 +24,6 @@ from pvmc.wavefunctions.factors import factors_of
 CHUNK_COLUMNS = 512
 """Configurations in a chunk: draws of one block, enough for a fast product and few enough for the cache."""
 
-MARGIN = 256.0
-"""Factor by which mean squares over a chunk may exceed those over the first one."""
-
 
 @dataclass(frozen=True)
 class Kept:
@@ -35,7 +31,7 @@ class Kept:
 
     Attributes:
         derivatives: O of each chunk.
-        order: where the energies of their configurations stand in ``Batch.energies`` (flat), int64 (n_local,).
+        order: where the energies of their configurations stand in ``Estimates.energies`` (flat), int64 (n_local,).
         real_parameters: whether theta is real.
     """
 
@@ -45,7 +41,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Estimates:
     """What one rank measured on its configurations in one iteration.
 
     Attributes:
@@ -106,7 +102,7 @@ def estimate(
     exact_sums: bool = True,
     keep_rows: bool = False,
     keep_spins: bool = False,
-) -> Batch:
+) -> Estimates:
     """Collective. Walk over the draws of this rank; local energies and log-derivatives on the way.
 
     Args:
@@ -123,18 +119,18 @@ def estimate(
     Raises:
         NumericalError: a local energy or log-derivative is not finite; on every rank.
     """
-    measurement = Measurement(draws, operator, psi, n_parameters, keep_spins=keep_spins)
-    n_chunks = len(measurement.starts) * draws.n_blocks
-    n_samples, all_chunks = comm.sum(np.array([measurement.energies.size, n_chunks], dtype=np.int64)).tolist()
+    walk = Walk(draws, operator, psi, n_parameters, keep_spins=keep_spins)
+    n_chunks = len(walk.starts) * draws.n_blocks
+    n_samples, all_chunks = comm.sum(np.array([walk.energies.size, n_chunks], dtype=np.int64)).tolist()
     weights = None
     if draws.log_weights is not None:
         weights, n_samples = _normalised(draws.log_weights, comm)
     matrix = kept = None
     if keep_rows:
-        kept = Kept(list(measurement.derivatives()), measurement.order(), real_parameters)
+        kept = Kept(list(walk.derivatives()), walk.order(), real_parameters)
     else:
         matrix = collect(
-            measurement.chunks,
+            walk.chunks,
             comm,
             n_chunks=all_chunks,
             n_samples=n_samples,
@@ -144,40 +140,24 @@ def estimate(
             exact_sums=exact_sums,
         )
     if draws.smear is not None:
-        weights = _with_mean_one(measurement.weights, n_samples, comm)
-    return Batch(
-        energies=measurement.energies.reshape(draws.n_draws, -1),
+        weights = _with_mean_one(walk.weights, n_samples, comm)
+    return Estimates(
+        energies=walk.energies.reshape(draws.n_draws, -1),
         matrix=matrix,
         accepted=draws.accepted,
         proposed=draws.proposed,
         n_blocks=draws.n_blocks,
         n_samples=n_samples,
         weights=None if weights is None else weights.transpose(1, 0, 2).reshape(draws.n_draws, -1),
-        seconds=measurement.seconds,
+        seconds=walk.seconds,
         kept=kept,
-        spins=measurement.spins,
+        spins=walk.spins,
         is_exact=draws.is_exact,
         is_smeared=draws.smear is not None,
     )
 
 
-class Chunk(NamedTuple):
-    """Rows of some configurations of one block.
-
-    Attributes:
-        rows: (1, O_1 ... O_K, E_loc) by configurations, float64 or complex128 (K + 2, n).
-        block: number of the block on this rank.
-        draws: the draws that it holds.
-        weights: of smeared configurations, float64 (n,), up to a factor that all ranks have in common; None of others.
-    """
-
-    rows: Numbers
-    block: int
-    draws: slice
-    weights: Floats | None = None
-
-
-class Measurement:
+class Walk:
     """Local energies and log-derivatives of draws, made chunk by chunk.
 
     Attributes:
@@ -304,110 +284,10 @@ def _joined(parts: Sequence[Factors]) -> Factored:
     return Factored(blocks)
 
 
-def collect(
-    chunks: Callable[[], Iterable[Chunk]],
-    comm: Communicator,
-    *,
-    n_chunks: int,
-    n_samples: int,
-    is_complex: bool,
-    real_parameters: bool,
-    weights: Floats | None = None,
-    exact_sums: bool = True,
-) -> MomentMatrix:
-    """Collective. The moments of this rank's chunks, with one reference for all ranks.
-
-    Args:
-        chunks: makes the chunks, the same ones at every call.
-        comm: the ranks.
-        n_chunks: chunks over all ranks.
-        n_samples: configurations over all ranks.
-        is_complex: whether the rows are complex.
-        real_parameters: whether theta is real.
-        weights: float64 (n_blocks, n_draws, L), their sum over all ranks is n_samples; None for equal ones.
-        exact_sums: the same bits at any number of ranks.
-
-    Raises:
-        NumericalError: rows that are not finite; on every rank.
-    """
-    settings = {"is_complex": is_complex, "real_parameters": real_parameters, "exact": exact_sums}
-    if weights is None:
-        # The root's first chunk tells all where rows are centred, and how they are scaled.
-        matrix = None
-        problem = _NOTHING
-        for chunk in chunks():
-            if matrix is None:
-                reference = Reference.of_rows(chunk.rows, chunk.weights).broadcast(comm)
-                settings["any_weights"] = chunk.weights is not None
-                matrix = MomentMatrix(reference, n_samples, n_chunks, margin=MARGIN, **settings)
-            problem = max(problem, _added(matrix, chunk, None))
-        assert matrix is not None, "a rank owns at least one block"
-        if _worst(problem, comm) == _NOTHING:
-            return matrix
-    # Where that chunk was not typical, or weights are to be known first: the means of all tell, at the price of a walk.
-    reference = _overall_reference(chunks, weights, comm)
-    matrix = MomentMatrix(reference, n_samples, n_chunks, margin=8.0 * n_chunks, **settings)
-    problem = max(_added(matrix, chunk, weights) for chunk in chunks())
-    assert _worst(problem, comm) == _NOTHING, "no chunk holds more than all of them"
-    return matrix
-
-
-_NOTHING, _OUT_OF_RANGE, _NOT_FINITE = 0, 1, 2
-
-_ROUNDING = 2.0**-46
-"""Relative accuracy of a mean of squares, with room for 2^7 roundings."""
-
-
-def _added(matrix: MomentMatrix, chunk: Chunk, weights: Floats | None) -> int:
-    """Add a chunk; what is wrong with it."""
-    try:
-        matrix.add(chunk.rows, _weights(chunk, weights))
-    except OutOfRange:
-        return _OUT_OF_RANGE
-    except NotFinite:
-        return _NOT_FINITE
-    return _NOTHING
-
-
-def _weights(chunk: Chunk, weights: Floats | None) -> Floats | None:
-    """The weights of a chunk, (n,): its own, or those of all, (n_blocks, n_draws, L); None where all weigh the same."""
-    return chunk.weights if weights is None else weights[chunk.block, chunk.draws].reshape(-1)
-
-
-def _worst(problem: int, comm: Communicator) -> int:
-    """Collective. The worst problem of all ranks; NumericalError on every rank for numbers that are not finite."""
-    worst = int(comm.max(np.array([problem], dtype=np.int64))[0])
-    _require(worst != _NOT_FINITE)
-    return worst
-
-
-def _overall_reference(chunks: Callable[[], Iterable[Chunk]], weights: Floats | None, comm: Communicator) -> Reference:
-    """Collective. Means over all configurations of all ranks, the same bits at any number of ranks."""
-    partials = []
-    for chunk in chunks():
-        rows = chunk.rows[1:]
-        own = _weights(chunk, weights)
-        weight = np.ones(rows.shape[1]) if own is None else own
-        if not np.all(weight > 0):
-            rows, weight = np.ascontiguousarray(rows[:, weight > 0]), weight[weight > 0]
-        planes = rows.view(np.float64).reshape(*rows.shape, 2 if np.iscomplexobj(rows) else 1)  # of any number, also 0
-        squares = np.einsum("knp,knp,n->k", planes, planes, weight)
-        sums = (rows @ weight).astype(np.complex128).view(float)
-        partials.append(np.concatenate([[weight.sum()], sums, squares]))
-    all_sums = sum_of_blocks(np.array(partials), comm, exact=True)
-    total = all_sums[1:] / all_sums[0]
-    _require(bool(np.all(np.isfinite(total))))
-    size = len(total) // 3
-    mean = total[: 2 * size].view(np.complex128)
-    # The difference knows nothing below the rounding of both, such as the energy's variance close to an eigenstate.
-    mean_square = np.maximum(total[2 * size :] - np.abs(mean) ** 2, _ROUNDING * total[2 * size :])
-    return Reference.of(mean if np.iscomplexobj(rows) else mean.real.copy(), mean_square)
-
-
 def _normalised(logarithms: Floats, comm: Communicator) -> tuple[Floats, int]:
     """Collective. Weights with these logarithms up to a factor, and their sum over all ranks: how many are alive."""
     largest = comm.max(np.array([logarithms.max()]))
-    _require(bool(np.isfinite(largest[0])))
+    require_finite(bool(np.isfinite(largest[0])))
     weights = np.exp(logarithms - largest)
     total = sum_of_blocks(weights.reshape(len(weights), -1).sum(axis=1)[:, None], comm, exact=True)
     n_alive = int(comm.sum(np.array([np.isfinite(logarithms).sum()], dtype=np.int64))[0])
@@ -417,15 +297,8 @@ def _normalised(logarithms: Floats, comm: Communicator) -> tuple[Floats, int]:
 def _with_mean_one(weights: Floats, n_samples: int, comm: Communicator) -> Floats:
     """Collective. Weights times the factor that makes their sum over all ranks the number of configurations."""
     total = sum_of_blocks(weights.reshape(len(weights), -1).sum(axis=1)[:, None], comm, exact=True)
-    _require(bool(total[0] > 0))
+    require_finite(bool(total[0] > 0))
     return weights * (n_samples / total)
-
-
-def _require(finite: bool) -> None:
-    """NumericalError where values that all ranks have alike are not finite."""
-    with on_every_rank():
-        if not finite:
-            raise NumericalError("the local energy or a log-derivative is not finite: psi left the range of numbers")
 
 
 class _Clock:

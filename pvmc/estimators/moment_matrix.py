@@ -7,57 +7,85 @@ enough to those over all that covariances lose no digits, <OO> - <O><O> with <O>
 So that results do not depend on the number of ranks, each chunk's contribution, which is the same whoever computes it,
 is turned into integers before it is added (64-bit fixed point, a scale for each row): integer sums are exact in any
 order.
+
+Along the way, for n configurations of a chunk,
+
+    x -> (x - c) sqrt(w),   (K + 2, n)      centred and weighted
+    P = x* x^T,             (K + 2, n) x (n, K + 2) -> (K + 2, K + 2), of which one triangle is made
+    round(2^b P_ij / (s_i s_j))             integers; s_i = 2^e_i is about the root mean square of row i
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.errors import NumericalError, on_every_rank
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers
-from pvmc.numerics.exact_sums import add_rounded
+from pvmc.numerics.exact_sums import add_rounded, sum_of_blocks
 from pvmc.numerics.kernels import kernel
 from pvmc.numerics.packed import add_product, zeros
 
 BITS = 62
-"""Of the int64 sums that may be used; one is the sign, one is room for rounding."""
+"""Bits of the int64 sums that may be used; one is the sign, one is room for rounding."""
+
+MARGIN = 256.0
+"""Factor by which mean squares over a chunk may exceed those over the first one."""
 
 
 class OutOfRange(Exception):
-    """A contribution does not fit into the fixed-point numbers: the reference was not typical.  Local."""
+    """A contribution does not fit into the fixed-point numbers: the centre was not typical.  Local."""
 
 
 class NotFinite(Exception):
     """A contribution holds NaN or infinity.  Local."""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Where rows are centred and how they are scaled; the same on every rank.
+class Chunk(NamedTuple):
+    """Rows of some configurations of one block.
 
     Attributes:
-        centre: c of the rows O_1 ... O_K, E; float64 or complex128 (K + 1,).
+        rows: (1, O_1 ... O_K, E_loc) by configurations, float64 or complex128 (K + 2, n).
+        block: number of the block on this rank.
+        draws: the draws that it holds.
+        weights: of smeared configurations, float64 (n,), up to a factor that all ranks have in common; None of others.
+    """
+
+    rows: Numbers
+    block: int
+    draws: slice
+    weights: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Centre:
+    """The means that rows are centred at, and the scales of rows; the same on every rank.
+
+    Attributes:
+        means: c of the rows O_1 ... O_K, E; float64 or complex128 (K + 1,).
         exponents: int64 (K + 2,), of x = (1, O - c, E - c): about log2 of each row's root mean square.
     """
 
-    centre: Numbers
+    means: Numbers
     exponents: Integers
 
     @classmethod
-    def of(cls, mean: Numbers, mean_square: Floats) -> Reference:
-        """From the means of O_1 ... O_K, E, (K + 1,), and of |O - c|^2, |E - c|^2, or estimates of them."""
+    def of(cls, mean: Numbers, mean_square: Floats) -> Centre:
+        """The centre of means of O_1 ... O_K, E, (K + 1,), and of |O - c|^2, |E - c|^2, or estimates of them."""
+        # Not below the rounding of c, so that a row which is constant but for rounding has a scale.
         size = np.sqrt(np.maximum(mean_square, 0.0))
         size = np.maximum(size, np.maximum(2.0**-40 * np.abs(mean), 2.0**-200))
         exponents = np.frexp(np.where(np.isfinite(size), size, 1.0))[1].astype(np.int64)
         return cls(mean, np.concatenate([[0], exponents]))
 
     @classmethod
-    def of_rows(cls, rows: Numbers, weights: Floats | None = None) -> Reference:
-        """From a first chunk of rows x with c = 0, (K + 2, n), and its weights, (n,)."""
+    def of_rows(cls, rows: Numbers, weights: Floats | None = None) -> Centre:
+        """The centre of a first chunk of rows x with c = 0, (K + 2, n), and its weights, (n,)."""
         with np.errstate(invalid="ignore", over="ignore"):
             if weights is not None:
                 total = weights.sum()
@@ -68,30 +96,30 @@ class Reference:
             planes = (rows[1:] - mean[:, None]).view(np.float64)
             return cls.of(mean, np.einsum("kn,kn->k", planes, planes) / rows.shape[1])
 
-    def broadcast(self, comm: Communicator) -> Reference:
+    def broadcast(self, comm: Communicator) -> Centre:
         """Collective.  The root's, on every rank."""
-        message = np.concatenate([self.centre.view(np.float64), self.exponents.astype(np.float64)])
-        n_centre = 2 * len(self.centre) if np.iscomplexobj(self.centre) else len(self.centre)
-        centre, exponents = np.split(comm.broadcast(message), [n_centre])
-        return Reference(centre.view(self.centre.dtype), exponents.astype(np.int64))
+        message = np.concatenate([self.means.view(np.float64), self.exponents.astype(np.float64)])
+        n_means = 2 * len(self.means) if np.iscomplexobj(self.means) else len(self.means)
+        means, exponents = np.split(comm.broadcast(message), [n_means])
+        return Centre(means.view(self.means.dtype), exponents.astype(np.int64))
 
 
 class MomentMatrix:
     """Sum over chunks of x* x^T, (K + 2, K + 2); its real part for real parameters.
 
     Args:
-        reference: centre and scale of the rows.
+        centre: centre and scale of the rows.
         n_samples: configurations over all ranks, that is the sum of their weights.
         n_chunks: chunks over all ranks.
-        real_parameters: whether theta is real.
+        real_parameters: theta is real.
         exact: fixed point, the same bits at any number of ranks; else floating point.
-        margin: factor by which a row's mean square over a chunk may exceed that of the reference.
-        any_weights: whether the sum of the weights is not known to be n_samples (it is of that order).
+        margin: factor by which a row's mean square over a chunk may exceed that of the centre.
+        any_weights: the sum of the weights is not known to be n_samples (it is of that order).
     """
 
     def __init__(
         self,
-        reference: Reference,
+        centre: Centre,
         n_samples: int,
         n_chunks: int,
         *,
@@ -101,13 +129,15 @@ class MomentMatrix:
         margin: float,
         any_weights: bool = False,
     ):
-        self.reference, self.exact = reference, exact
+        self.centre, self.exact = centre, exact
         self._n_samples, self._n_chunks = n_samples, n_chunks
         self._is_real = real_parameters or not is_complex
         self._any_weights = any_weights
-        size = len(reference.exponents)
+        size = len(centre.exponents)
+        # |sum over chunks of x_i* x_j| <= n margin s_i s_j (Cauchy and Schwarz) must fit into BITS: half of the bits
+        # that are left go into the scale of each of both rows.
         bits = (BITS - int(np.ceil(np.log2(n_samples * margin)))) // 2
-        self._scales = np.ldexp(1.0, bits - reference.exponents)
+        self._scales = np.ldexp(1.0, bits - centre.exponents)
         n_pairs = size * (size + 1) // 2
         # Re(x* x^T) has no imaginary parts of <x>, which the real part of <x>* <x> needs: they go below the triangle.
         n_more = size - 1 if self._is_real and is_complex else 0
@@ -118,7 +148,7 @@ class MomentMatrix:
     @property
     def n_parameters(self) -> int:
         """K."""
-        return len(self.reference.centre) - 1
+        return len(self.centre.means) - 1
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -136,16 +166,19 @@ class MomentMatrix:
             NotFinite: it holds NaN or infinity.
             OutOfRange: the chunk does not fit into the fixed-point numbers.
         """
+        # x -> (x - c) sqrt(w), (K + 2, n)
         if weights is not None:
             rows[:, weights == 0] = 0.0  # where psi vanishes E_loc is no number, and does not count
         with np.errstate(invalid="ignore", over="ignore"):
-            rows[1:] -= self.reference.centre[:, None]
+            rows[1:] -= self.centre.means[:, None]
             if weights is not None:
                 rows *= np.sqrt(weights)
+        # Im sum_n x, (K + 1, n) x (n,) -> (K + 1,), for real parameters
         imaginary = rows[1:].imag @ rows[0].real if len(self._imaginary) else np.empty(0)
         if self._is_real and np.iscomplexobj(rows):
-            # Re(x* x^T) = Re x Re x^T + Im x Im x^T: the parts side by side are one real product.
+            # Re(x* x^T) = Re x Re x^T + Im x Im x^T: the parts side by side, (K + 2, 2n), are one real product.
             rows = np.concatenate([rows.real, rows.imag], axis=1)
+        # The diagonal of P bounds all of it: |P_ij|^2 <= P_ii P_jj.
         planes = rows.view(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
             squares = np.einsum("kn,kn->k", planes, planes)
@@ -153,6 +186,7 @@ class MomentMatrix:
             raise NotFinite
         if self.exact and np.max(squares * self._scales**2) * self._n_chunks > 2.0**BITS:
             raise OutOfRange
+        # P, (K + 2, n) x (n, K + 2), rounded at the scales of row and column, added to the triangle
         add_product(rows, self._scales if self.exact else None, self._triangle)
         if not self.exact:
             self._imaginary += imaginary
@@ -165,6 +199,7 @@ class MomentMatrix:
         Returns:
             (K,), (K,), and (K, K) in Fortran order, the upper triangle zero.
         """
+        # One sum of integers over all ranks, (K + 2)(K + 3) / 2 of them for real parameters, twice as many else.
         total, k = comm.sum_to_root(self._sums), self.n_parameters
         if total is None:
             return np.empty(0), np.empty(0), np.empty((0, 0))
@@ -175,7 +210,7 @@ class MomentMatrix:
         if len(self._imaginary):
             imaginary[:] = total[-(k + 1) :, 0] * weight * scales[1:] * scales[0]
         unpack_covariances(total, scales, weight, imaginary, *map(_planes, (shift, force, tensor)))
-        mean = self.reference.centre[:-1] + shift[:-1]
+        mean = self.centre.means[:-1] + shift[:-1]
         return mean + 1j * imaginary[:-1] if len(self._imaginary) else mean, force[:-1], tensor
 
     def _total_weight(self, sums: npt.NDArray[Any]) -> float:
@@ -207,11 +242,13 @@ def unpack_covariances(
         tensor: <O_i* O_j> - <O_i*><O_j>, indices (j, i, plane), i >= j, written.
     """
     size, n_planes = len(scales), sums.shape[1]
-    for i in range(1, size):  # the first column is <x>*
+    # Column 0, x_0 = 1: <x_i>* of O - c and E - c.
+    for i in range(1, size):
         factor = weight * scales[i] * scales[0]
         shift[i - 1, 0] = sums[i, 0] * factor
         if n_planes == 2:
             shift[i - 1, 1] = -sums[i, 1] * factor
+    # Columns 1 ... K + 1: <x_i* x_j> - <x_i>* <x_j>, i >= j.
     position = size
     for j in range(1, size):
         column = weight * scales[j]
@@ -224,7 +261,8 @@ def unpack_covariances(
                 real -= shift[i - 1, 1] * shift[j - 1, 1]
                 second = sums[position, 1] * factor
                 second -= shift[i - 1, 0] * shift[j - 1, 1] - shift[i - 1, 1] * shift[j - 1, 0]
-            if i == size - 1:  # E* O_j, of which the force is the conjugate
+            # The last row is <E* O_j> - <E>*<O_j>, of which the force is the conjugate; the others are the tensor.
+            if i == size - 1:
                 force[j - 1, 0] = real
                 if n_planes == 2:
                     force[j - 1, 1] = -second
@@ -239,3 +277,115 @@ def _planes(array: Numbers) -> Floats:
     """A matrix in Fortran order as float64 (column, row, real and imaginary part); a vector as (row, part)."""
     columns = array.T
     return columns.view(np.float64).reshape(*columns.shape, -1)
+
+
+# The moments of all chunks --------------------------------------------------------------------------------------------
+
+
+def collect(
+    chunks: Callable[[], Iterable[Chunk]],
+    comm: Communicator,
+    *,
+    n_chunks: int,
+    n_samples: int,
+    is_complex: bool,
+    real_parameters: bool,
+    weights: Floats | None = None,
+    exact_sums: bool = True,
+) -> MomentMatrix:
+    """Collective. The moments of this rank's chunks, with one centre for all ranks.
+
+    Args:
+        chunks: makes the chunks, the same ones at every call.
+        comm: the ranks.
+        n_chunks: chunks over all ranks.
+        n_samples: configurations over all ranks.
+        is_complex: the rows are complex.
+        real_parameters: theta is real.
+        weights: float64 (n_blocks, n_draws, L), their sum over all ranks is n_samples; None for equal ones.
+        exact_sums: the same bits at any number of ranks.
+
+    Raises:
+        NumericalError: rows that are not finite; on every rank.
+    """
+    settings = {"is_complex": is_complex, "real_parameters": real_parameters, "exact": exact_sums}
+    if weights is None:
+        # Centre and scales of all ranks are those of the root's first chunk.
+        matrix = None
+        problem = _NOTHING
+        for chunk in chunks():
+            if matrix is None:
+                centre = Centre.of_rows(chunk.rows, chunk.weights).broadcast(comm)
+                settings["any_weights"] = chunk.weights is not None
+                matrix = MomentMatrix(centre, n_samples, n_chunks, margin=MARGIN, **settings)
+            problem = max(problem, _added(matrix, chunk, None))
+        assert matrix is not None, "a rank owns at least one block"
+        if _worst(problem, comm) == _NOTHING:
+            return matrix
+    # Where that chunk was not typical, or weights have to be known first: centre at the means of all, which costs one
+    # more walk over the draws.
+    centre = _overall_centre(chunks, weights, comm)
+    matrix = MomentMatrix(centre, n_samples, n_chunks, margin=8.0 * n_chunks, **settings)
+    problem = max(_added(matrix, chunk, weights) for chunk in chunks())
+    assert _worst(problem, comm) == _NOTHING, "no chunk holds more than all of them"
+    return matrix
+
+
+_NOTHING, _OUT_OF_RANGE, _NOT_FINITE = 0, 1, 2
+
+_ROUNDING = 2.0**-46
+"""Relative accuracy of a mean of squares, with room for 2^7 roundings."""
+
+
+def _added(matrix: MomentMatrix, chunk: Chunk, weights: Floats | None) -> int:
+    """Add a chunk; return its problem."""
+    try:
+        matrix.add(chunk.rows, _weights(chunk, weights))
+    except OutOfRange:
+        return _OUT_OF_RANGE
+    except NotFinite:
+        return _NOT_FINITE
+    return _NOTHING
+
+
+def _weights(chunk: Chunk, weights: Floats | None) -> Floats | None:
+    """The weights of a chunk, (n,): its own, or those of all, (n_blocks, n_draws, L); None where all weigh the same."""
+    return chunk.weights if weights is None else weights[chunk.block, chunk.draws].reshape(-1)
+
+
+def _worst(problem: int, comm: Communicator) -> int:
+    """Collective. The worst problem of all ranks; NumericalError on every rank for numbers that are not finite."""
+    worst = int(comm.max(np.array([problem], dtype=np.int64))[0])
+    require_finite(worst != _NOT_FINITE)
+    return worst
+
+
+def _overall_centre(chunks: Callable[[], Iterable[Chunk]], weights: Floats | None, comm: Communicator) -> Centre:
+    """Collective. Means over all configurations of all ranks, the same bits at any number of ranks."""
+    # Per chunk: sum w, sum w x (real and imaginary parts), sum w |x|^2; 1 + 2 (K + 1) + (K + 1) numbers.
+    partials = []
+    for chunk in chunks():
+        rows = chunk.rows[1:]
+        own = _weights(chunk, weights)
+        weight = np.ones(rows.shape[1]) if own is None else own
+        if not np.all(weight > 0):
+            rows, weight = np.ascontiguousarray(rows[:, weight > 0]), weight[weight > 0]
+        planes = rows.view(np.float64).reshape(*rows.shape, 2 if np.iscomplexobj(rows) else 1)  # of any number, also 0
+        squares = np.einsum("knp,knp,n->k", planes, planes, weight)
+        sums = (rows @ weight).astype(np.complex128).view(float)
+        partials.append(np.concatenate([[weight.sum()], sums, squares]))
+    all_sums = sum_of_blocks(np.array(partials), comm, exact=True)
+    total = all_sums[1:] / all_sums[0]
+    require_finite(bool(np.all(np.isfinite(total))))
+    size = len(total) // 3
+    mean = total[: 2 * size].view(np.complex128)
+    # <|x|^2> - |<x>|^2 is nothing but rounding below the rounding of both, as the variance of E close to an eigenstate.
+    mean_square = np.maximum(total[2 * size :] - np.abs(mean) ** 2, _ROUNDING * total[2 * size :])
+    return Centre.of(mean if np.iscomplexobj(rows) else mean.real.copy(), mean_square)
+
+
+def require_finite(finite: bool) -> None:
+    """NumericalError where values that all ranks have alike are not finite."""
+    with on_every_rank():
+        if not finite:
+            raise NumericalError("the local energy or a log-derivative is not finite: psi left the range of numbers")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from pvmc.errors import NumericalError, on_every_rank
-from pvmc.estimators.local import Batch, Kept
+from pvmc.estimators.energy import EnergyStatistics, block_sums, energy_statistics, exact_statistics
+from pvmc.estimators.local import Estimates, Kept
+from pvmc.estimators.reweighting import Reweighting
 from pvmc.estimators.rows import Rows
-from pvmc.estimators.statistics import EnergyStatistics, block_sums, energy_statistics, exact_statistics
-from pvmc.estimators.trial import Trial
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Numbers
 from pvmc.numerics.exact_sums import sum_of_blocks
@@ -36,7 +36,7 @@ class Moments:
         n_parameters: K.
         dtype: of the force, float64 or complex128.
         rows: X and e of this rank's configurations; where they are kept, the three above are empty.
-        trial: energies of other parameters on the same configurations, where these are kept.
+        reweighting: energies of other parameters on the same configurations, where these are kept.
     """
 
     energy: EnergyStatistics
@@ -46,16 +46,16 @@ class Moments:
     n_parameters: int
     dtype: np.dtype[Any]
     rows: Rows | None = field(default=None, kw_only=True)
-    trial: Trial | None = field(default=None, kw_only=True)
+    reweighting: Reweighting | None = field(default=None, kw_only=True)
 
 
-def reduce_moments(batch: Batch, comm: Communicator, *, n_sites: int, infinite_temperature: float) -> Moments:
+def reduce_moments(estimates: Estimates, comm: Communicator, *, n_sites: int, infinite_temperature: float) -> Moments:
     """Collective. The moments of all ranks.
 
     Carleo & Troyer, Science 355, 602 (2017), eq. (S6).
 
     Args:
-        batch: this rank's local energies and moments.
+        estimates: this rank's local energies and moments.
         comm: the ranks.
         n_sites: N.
         infinite_temperature: E_inf = Tr H / dim.
@@ -63,59 +63,61 @@ def reduce_moments(batch: Batch, comm: Communicator, *, n_sites: int, infinite_t
     Raises:
         NumericalError: the mean energy is not finite; on every rank.
     """
-    mean = _mean_energy(batch, comm)
-    if batch.weights is None or not batch.is_exact:
+    mean = _mean_energy(estimates, comm)
+    if estimates.weights is None or not estimates.is_exact:
         energy = energy_statistics(
-            batch.energies - (mean if np.iscomplexobj(batch.energies) else mean.real),
+            estimates.energies - (mean if np.iscomplexobj(estimates.energies) else mean.real),
             mean,
             n_sites,
             infinite_temperature,
-            batch.accepted,
-            batch.proposed,
+            estimates.accepted,
+            estimates.proposed,
             comm,
-            n_blocks=batch.n_blocks,
-            exact_sums=batch.exact_sums,
-            weights=batch.weights,
+            n_blocks=estimates.n_blocks,
+            exact_sums=estimates.exact_sums,
+            weights=estimates.weights,
         )
     else:
-        energy = exact_statistics(mean, _variance(batch, mean, comm), batch.n_samples, n_sites, infinite_temperature)
-    if batch.kept is not None:
-        rows = _rows(batch, batch.kept, mean, comm)
+        energy = exact_statistics(
+            mean, _variance(estimates, mean, comm), estimates.n_samples, n_sites, infinite_temperature
+        )
+    if estimates.kept is not None:
+        rows = _rows(estimates, estimates.kept, mean, comm)
         return Moments(energy, *_NOWHERE, rows.n_parameters, rows.dtype, rows=rows)
-    assert batch.matrix is not None, "rows that are not kept have been summed"
-    derivative_mean, force, tensor = batch.matrix.covariances(comm)
-    return Moments(energy, derivative_mean, force, tensor, batch.matrix.n_parameters, batch.matrix.dtype)
+    assert estimates.matrix is not None, "rows that are not kept have been summed"
+    derivative_mean, force, tensor = estimates.matrix.covariances(comm)
+    return Moments(energy, derivative_mean, force, tensor, estimates.matrix.n_parameters, estimates.matrix.dtype)
 
 
 _NOWHERE = np.empty(0), np.empty(0), np.empty((0, 0))
 
 
-def _rows(batch: Batch, kept: Kept, mean: complex, comm: Communicator) -> Rows:
+def _rows(estimates: Estimates, kept: Kept, mean: complex, comm: Communicator) -> Rows:
     """Collective. The rows of kept log-derivatives."""
-    energies = batch.energies.reshape(-1)[kept.order]
+    energies = estimates.energies.reshape(-1)[kept.order]
     is_real = not np.issubdtype(kept.derivatives[0].dtype, np.complexfloating)
     centred = energies.real - mean.real if is_real else energies - mean
-    weights = np.ones(len(energies)) if batch.weights is None else batch.weights.reshape(-1)[kept.order]
-    return Rows(kept.derivatives, centred, weights / batch.n_samples, comm, real=kept.real_parameters)
+    weights = np.ones(len(energies)) if estimates.weights is None else estimates.weights.reshape(-1)[kept.order]
+    return Rows(kept.derivatives, centred, weights / estimates.n_samples, comm, real=kept.real_parameters)
 
 
-def _mean_energy(batch: Batch, comm: Communicator) -> complex:
+def _mean_energy(estimates: Estimates, comm: Communicator) -> complex:
     """Collective. <E_loc>."""
-    planes = [np.ascontiguousarray(part) for part in (batch.energies.real, batch.energies.imag)]
-    if batch.weights is not None:
-        planes = [np.where(batch.weights > 0, part, 0.0) * batch.weights for part in planes]
-    partials = np.stack([block_sums(part, batch.n_blocks) for part in planes], axis=1)
-    real, imaginary = sum_of_blocks(partials, comm, batch.exact_sums) / batch.n_samples
+    planes = [np.ascontiguousarray(part) for part in (estimates.energies.real, estimates.energies.imag)]
+    if estimates.weights is not None:
+        planes = [np.where(estimates.weights > 0, part, 0.0) * estimates.weights for part in planes]
+    partials = np.stack([block_sums(part, estimates.n_blocks) for part in planes], axis=1)
+    real, imaginary = sum_of_blocks(partials, comm, estimates.exact_sums) / estimates.n_samples
     with on_every_rank():
         if not (np.isfinite(real) and np.isfinite(imaginary)):
             raise NumericalError("the local energy is not finite: psi left the range of numbers")
     return complex(real, imaginary)
 
 
-def _variance(batch: Batch, mean: complex, comm: Communicator) -> float:
+def _variance(estimates: Estimates, mean: complex, comm: Communicator) -> float:
     """Collective. <|E_loc - mean|^2> of weighted configurations."""
-    assert batch.weights is not None
-    alive = np.where(batch.weights > 0, batch.energies, mean)
-    squares: Floats = np.abs(alive - mean) ** 2 * batch.weights
-    partials = block_sums(squares, batch.n_blocks)[:, None]
-    return float(sum_of_blocks(partials, comm, batch.exact_sums)[0]) / batch.n_samples
+    assert estimates.weights is not None
+    alive = np.where(estimates.weights > 0, estimates.energies, mean)
+    squares: Floats = np.abs(alive - mean) ** 2 * estimates.weights
+    partials = block_sums(squares, estimates.n_blocks)[:, None]
+    return float(sum_of_blocks(partials, comm, estimates.exact_sums)[0]) / estimates.n_samples

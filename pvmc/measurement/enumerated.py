@@ -6,7 +6,7 @@ import numpy as np
 
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics, local_energy
-from pvmc.estimators.statistics import exact_statistics
+from pvmc.estimators.energy import exact_statistics
 from pvmc.hamiltonians import Operator
 from pvmc.measurement.observables import Observables
 from pvmc.mpi import Communicator

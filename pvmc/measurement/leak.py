@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.estimators.leak import QUANTITIES, leak_of, look, smear_of
+from pvmc.estimators.smeared import QUANTITIES, leak_of, look, smear_of
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
 from pvmc.io.schema import Quantity
@@ -21,7 +21,7 @@ from pvmc.wavefunctions.base import WaveFunction
 
 
 class LeakTally(Tally):
-    """A leak test (:mod:`pvmc.estimators.leak`) at the last draw of each batch, its sums added up for each walker.
+    """A leak test (:mod:`pvmc.estimators.smeared`) at the last draw of each batch, its sums added up for each walker.
 
     Args:
         job: the job, with the sampler of the measurement.

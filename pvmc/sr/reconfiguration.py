@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pvmc.errors import NumericalError
-from pvmc.estimators import Moments, Trial
+from pvmc.estimators import Moments, Reweighting
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Numbers
 from pvmc.planning.cost import SolverName
@@ -76,7 +76,7 @@ class Reconfiguration:
         required = self._requirements(iteration, damping, memory)
         solution = self._solution(moments, required, comm)
         rate = self._shortened(required.rate, solution)
-        rate, adapted = self._adapted(moments.trial, solution, rate, memory)
+        rate, adapted = self._adapted(moments.reweighting, solution, rate, memory)
         return self._step(solution, solution.direction, rate, self._remembered(memory, solution) | adapted)
 
     def corrected(
@@ -180,15 +180,15 @@ class Reconfiguration:
     # gamma and lambda by the energy on the same samples ---------------------------------------------------------------
 
     def _adapted(
-        self, trial: Trial | None, solution: Solution, rate: float, memory: Memory
+        self, reweighting: Reweighting | None, solution: Solution, rate: float, memory: Memory
     ) -> tuple[float, dict[str, Numbers]]:
         """Collective. gamma, and the factors of gamma and lambda for the next step."""
         kept = {name: memory[name] for name in ("rate_factor", "shift_factor") if name in memory}
-        if trial is None or rate == 0.0:
+        if reweighting is None or rate == 0.0:
             return rate, kept
         factors = SEARCHED if self.spec.line_search else (1.0,)
         rates = {factor: self._shortened(factor * rate, solution) for factor in factors}
-        changes = {factor: _change(trial, rates[factor] * solution.direction) for factor in factors}
+        changes = {factor: _change(reweighting, rates[factor] * solution.direction) for factor in factors}
         best = min(changes, key=lambda factor: changes[factor])
         if not math.isfinite(changes[best]):  # all of them far from the samples
             best = min(factors)
@@ -201,10 +201,10 @@ class Reconfiguration:
         return rates[best], kept
 
 
-def _change(trial: Trial, shift: Numbers) -> float:
+def _change(reweighting: Reweighting, shift: Numbers) -> float:
     """Collective. Change of the energy by -shift on the same samples; inf where too few of them count."""
     try:
-        found = trial.change(-shift)
+        found = reweighting.change(-shift)
     except NumericalError as error:
         if not error.collective:
             raise

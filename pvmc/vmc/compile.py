@@ -13,7 +13,7 @@ import numpy as np
 from pvmc import sampler
 from pvmc.config import RawInput
 from pvmc.errors import NumericalError
-from pvmc.estimators import LeakTest, Trial, estimate, reduce_moments
+from pvmc.estimators import LeakTest, Reweighting, estimate, reduce_moments
 from pvmc.mpi import Communicator, Node, SerialCommunicator
 from pvmc.numerics.random import Stream, generator
 from pvmc.vmc.job import Job, JobConfig, build_job
@@ -73,7 +73,7 @@ def run_kernels(job: Job, state: State, copies: int | None = None) -> None:
         test(first, psi, 0, alone)
     moments = reduce_moments(batch, alone, n_sites=job.lattice.n_sites, infinite_temperature=0.0)
     if job.solver.keeps_spins:
-        moments = replace(moments, trial=Trial(batch, state.theta, job.ansatz, job.operator, alone))
+        moments = replace(moments, reweighting=Reweighting(batch, state.theta, job.ansatz, job.operator, alone))
     with contextlib.suppress(NumericalError):  # S of so few configurations may have no solution
         job.solver.solve(moments, 0, alone)
 

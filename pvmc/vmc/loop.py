@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.errors import on_every_rank
-from pvmc.estimators import Batch, EnergyStatistics, Leak, LeakTest, Moments, Trial, estimate, reduce_moments
+from pvmc.estimators import EnergyStatistics, Estimates, Leak, LeakTest, Moments, Reweighting, estimate, reduce_moments
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
@@ -135,7 +135,7 @@ class _Measure:
         n_draws: int | None,
         clock: _Stopwatch,
         stage: int = 0,
-    ) -> tuple[Batch, Moments, Walkers, Leak | None]:
+    ) -> tuple[Estimates, Moments, Walkers, Leak | None]:
         """Collective. What was measured on this rank, the moments of all, where the walkers are then, and the leak test
         of a first stage where one is due."""
         ansatz, operator, comm = self.ansatz, self.operator, self.comm
@@ -161,7 +161,7 @@ class _Measure:
             infinite_temperature=operator.infinite_temperature_energy,
         )
         if self.solver.keeps_spins:
-            moments = replace(moments, trial=Trial(batch, theta, ansatz, operator, comm))
+            moments = replace(moments, reweighting=Reweighting(batch, theta, ansatz, operator, comm))
         clock.lap("reducing")
         leak = None
         if self.leak_test is not None and stage == 0 and self.leak_test.is_due(iteration):
@@ -170,7 +170,7 @@ class _Measure:
         return batch, moments, walk.walkers, leak
 
 
-def _walker_energies(batch: Batch) -> npt.NDArray[np.float64] | None:
+def _walker_energies(batch: Estimates) -> npt.NDArray[np.float64] | None:
     """Mean local energy of each walker, those of smeared draws with their weights; None of enumerations."""
     if batch.is_exact:
         return None

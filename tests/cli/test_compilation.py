@@ -83,7 +83,7 @@ def test_every_solver_gets_what_it_asks_for(section: dict[str, object]) -> None:
 
     class Watched(type(job.solver)):  # type: ignore[misc]
         def solve(self, moments: Moments, *arguments: object, **keywords: object) -> Step:
-            asked.append((moments.rows is not None, moments.trial is not None))
+            asked.append((moments.rows is not None, moments.reweighting is not None))
             step: Step = super().solve(moments, *arguments, **keywords)
             return step
 

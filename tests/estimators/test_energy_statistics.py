@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.estimators import EnergyStatistics
-from pvmc.estimators.statistics import energy_statistics
+from pvmc.estimators.energy import energy_statistics
 from pvmc.mpi import SerialCommunicator
 
 

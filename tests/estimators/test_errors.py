@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from pvmc.estimators import EnergyStatistics, local_energy
-from pvmc.estimators.statistics import energy_statistics
+from pvmc.estimators.energy import energy_statistics
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from pvmc.estimators.leak import Leak, leak_of, look
+from pvmc.estimators.smeared import Leak, leak_of, look
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Smear

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pvmc.estimators import EnergyStatistics, local_energy
-from pvmc.estimators.statistics import block_sums, energy_statistics
+from pvmc.estimators.energy import block_sums, energy_statistics
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from pvmc.estimators import local_energy
-from pvmc.estimators.statistics import energy_statistics
+from pvmc.estimators.energy import energy_statistics
 from pvmc.hamiltonians import Operator, X, Y, Z
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising

@@ -13,8 +13,7 @@ import pytest
 
 from pvmc.config import KeyProblem, RawInput
 from pvmc.estimators import LeakTest, estimate, reduce_moments
-from pvmc.estimators.leak import leak_of, look
-from pvmc.estimators.smeared import smeared_values
+from pvmc.estimators.smeared import leak_of, look, smeared_values
 from pvmc.exact import Basis
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.lattice import chain

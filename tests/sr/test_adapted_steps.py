@@ -14,8 +14,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from pvmc.errors import NumericalError
-from pvmc.estimators import Moments, Trial, estimate
-from pvmc.estimators.trial import TrialEnergy
+from pvmc.estimators import Moments, Reweighting, estimate
+from pvmc.estimators.reweighting import ReweightedChange
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
 from pvmc.sampler import MetropolisSpec, Samples, Walkers
@@ -101,7 +101,7 @@ def test_wave_functions_may_offer_ln_psi_and_look_up_in_one_go(problem: Problem,
     other: Any = OnePartAtATime(problem.rbm)
     shift = random_shift(problem, 0.1, rng)
     assert hasattr(problem.rbm.at(problem.theta), "log_psi_and_lookup")
-    assert Trial(trial._batch, problem.theta, other, problem.operator, COMM).change(shift) == trial.change(shift)
+    assert Reweighting(trial._batch, problem.theta, other, problem.operator, COMM).change(shift) == trial.change(shift)
 
 
 def test_a_state_far_from_the_configurations(problem: Problem) -> None:
@@ -117,7 +117,7 @@ def test_a_state_far_from_the_configurations(problem: Problem) -> None:
     assert found.change == pytest.approx(problem.energy(sharp + shift) - problem.energy(sharp), rel=1e-9)
 
 
-def drawn(problem: Problem, n: int, rng: np.random.Generator) -> Trial:
+def drawn(problem: Problem, n: int, rng: np.random.Generator) -> Reweighting:
     """From n independent configurations, in four blocks."""
     probabilities = np.abs(problem.vector(problem.theta)) ** 2
     chosen = rng.choice(len(probabilities), size=(4, n // 64, 16), p=probabilities)
@@ -134,7 +134,7 @@ def drawn(problem: Problem, n: int, rng: np.random.Generator) -> Trial:
         keep_rows=True,
         keep_spins=True,
     )
-    return Trial(batch, problem.theta, problem.rbm, problem.operator, COMM)
+    return Reweighting(batch, problem.theta, problem.rbm, problem.operator, COMM)
 
 
 def test_changes_of_the_energy_from_samples(problem: Problem, rng: np.random.Generator) -> None:
@@ -232,12 +232,12 @@ def test_the_shift_follows_the_energies(ising: Problem, linear: Linear) -> None:
 
 
 @dataclass(frozen=True)
-class Said(Trial):
+class Said(Reweighting):
     """An energy that is given."""
 
-    answer: TrialEnergy | NumericalError
+    answer: ReweightedChange | NumericalError
 
-    def change(self, shift: Numbers) -> TrialEnergy:
+    def change(self, shift: Numbers) -> ReweightedChange:
         if isinstance(self.answer, NumericalError):
             raise self.answer
         return self.answer
@@ -255,7 +255,7 @@ def test_the_borders_of_the_three_cases(problem: Problem, ratio: float, part: fl
     solver = Reconfiguration(spec(adapt_shift=True), "krylov")
     direction = solver.solve(moments, 0, COMM).direction
     predicted = -0.05 * np.vdot(problem.moments(problem.theta).force, direction).real
-    answered = replace(moments, trial=Said(TrialEnergy(ratio * predicted, part)))
+    answered = replace(moments, reweighting=Said(ReweightedChange(ratio * predicted, part)))
     memory = solver.solve(answered, 0, COMM, memory={"shift_factor": np.array([1.0])}).memory
     assert memory["shift_factor"].tolist() == [factor]
 
@@ -266,9 +266,9 @@ def test_an_energy_out_of_range_is_a_failed_prediction(problem: Problem) -> None
     solver = Reconfiguration(spec(adapt_shift=True), "krylov")
     error = NumericalError("psi left the range of numbers")
     with pytest.raises(NumericalError):
-        solver.solve(replace(moments, trial=Said(error)), 0, COMM)
+        solver.solve(replace(moments, reweighting=Said(error)), 0, COMM)
     error.collective = True
-    assert solver.solve(replace(moments, trial=Said(error)), 0, COMM).memory["shift_factor"].tolist() == [2.0]
+    assert solver.solve(replace(moments, reweighting=Said(error)), 0, COMM).memory["shift_factor"].tolist() == [2.0]
 
 
 # Heun -----------------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import pytest
 
 from pvmc.estimators import Moments
 from pvmc.estimators.derivatives import Stored
+from pvmc.estimators.energy import EnergyStatistics
 from pvmc.estimators.moments import _NOWHERE
 from pvmc.estimators.rows import Rows
-from pvmc.estimators.statistics import EnergyStatistics
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.lattice import chain
 from pvmc.sr import Reconfiguration, Step

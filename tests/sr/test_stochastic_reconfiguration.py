@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.errors import NumericalError
-from pvmc.estimators import Batch, Moments, estimate, reduce_moments
-from pvmc.estimators.local import Chunk, collect
+from pvmc.estimators import Estimates, Moments, estimate, reduce_moments
+from pvmc.estimators.moment_matrix import Chunk, collect
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
@@ -176,7 +176,9 @@ def test_rows_that_the_first_chunk_is_not_typical_of() -> None:
 
     matrix = collect(chunks, COMM, n_chunks=2, n_samples=128, is_complex=False, real_parameters=True)
     energies = whole[-1].reshape(2, 64)
-    moments = reduce_moments(Batch(energies, matrix, 1, 1, 1, 128, None, {}), COMM, n_sites=4, infinite_temperature=0.0)
+    moments = reduce_moments(
+        Estimates(energies, matrix, 1, 1, 1, 128, None, {}), COMM, n_sites=4, infinite_temperature=0.0
+    )
     expected = np.cov(whole, bias=True)
     scale = np.sqrt(expected.diagonal())
     assert np.abs((moments.tensor - np.tril(expected[:2, :2])) / np.outer(scale[:2], scale[:2])).max() < 1e-10
@@ -198,7 +200,9 @@ def test_an_energy_that_scatters_less_than_its_square_is_rounded() -> None:
 
     matrix = collect(chunks, COMM, n_chunks=2, n_samples=128, is_complex=False, real_parameters=True)
     energies = np.concatenate([first[1], second[1]]).reshape(2, 64)
-    moments = reduce_moments(Batch(energies, matrix, 1, 1, 1, 128, None, {}), COMM, n_sites=4, infinite_temperature=0.0)
+    moments = reduce_moments(
+        Estimates(energies, matrix, 1, 1, 1, 128, None, {}), COMM, n_sites=4, infinite_temperature=0.0
+    )
     whole = np.concatenate([first, second], axis=1)
     assert moments.force[0] == pytest.approx(np.cov(whole, bias=True)[0, 1], abs=1e-12)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from pvmc.errors import on_every_rank
-from pvmc.estimators.local import Batch, local_energy
+from pvmc.estimators.local import Estimates, local_energy
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Numbers, Spins
@@ -19,7 +19,7 @@ from pvmc.wavefunctions.base import Ansatz, WaveFunction
 
 
 @dataclass(frozen=True)
-class TrialEnergy:
+class ReweightedChange:
     """What configurations drawn at one theta say of another.
 
     Attributes:
@@ -33,19 +33,19 @@ class TrialEnergy:
     effective_part: float
 
 
-class Trial:
+class Reweighting:
     """Energies at other parameters on the configurations of one iteration.
 
     Args:
-        batch: local energies and configurations of this rank.
+        estimates: local energies and configurations of this rank.
         theta: the parameters that they were drawn at.
         ansatz: the family of wave functions.
         operator: the Hamiltonian.
         comm: the ranks.
     """
 
-    def __init__(self, batch: Batch, theta: Numbers, ansatz: Ansatz, operator: Operator, comm: Communicator):
-        self._batch, self._theta, self._ansatz = batch, theta, ansatz
+    def __init__(self, estimates: Estimates, theta: Numbers, ansatz: Ansatz, operator: Operator, comm: Communicator):
+        self._estimates, self._theta, self._ansatz = estimates, theta, ansatz
         self._operator, self._comm = operator, comm
 
     @cached_property
@@ -54,7 +54,7 @@ class Trial:
         psi = self._ansatz.at(self._theta)
         return np.array([2.0 * psi.log_psi(spins).real for spins in self._draws()])
 
-    def change(self, shift: Numbers) -> TrialEnergy:
+    def change(self, shift: Numbers) -> ReweightedChange:
         """Collective. The energy at theta + shift against that at theta; the same bits at any number of ranks.
 
         Raises:
@@ -67,7 +67,9 @@ class Trial:
             logarithm, lookup = _log_psi_and_lookup(psi, spins)
             logarithms.append(2.0 * logarithm.real)
             energies.append(local_energy(self._operator, psi, spins, lookup).real)
-        weights = self._by_draw(np.ones(self._batch.energies.shape) if (w := self._batch.weights) is None else w)
+        weights = self._by_draw(
+            np.ones(self._estimates.energies.shape) if (w := self._estimates.weights) is None else w
+        )
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             # The weights belong to what is compared: the largest gain alone may be that of a configuration without any.
             # Nor does one of smeared draws where psi vanished.
@@ -76,16 +78,16 @@ class Trial:
             largest = self._comm.max(np.array([np.max(gain)]))[0]
             factors = np.exp(gain - largest)
             squares = np.where(factors > 0, factors**2 / weights, 0.0)
-        before = np.where(weights > 0, self._by_draw(self._batch.energies.real), 0.0)
+        before = np.where(weights > 0, self._by_draw(self._estimates.energies.real), 0.0)
         after = np.where(factors > 0, np.array(energies), 0.0)
         n, energy, total, weighted, square = self._summed(
             [weights, weights * before, factors, factors * after, squares]
         )
         part = total**2 / (n * square)
-        return TrialEnergy(weighted / total - energy / n, part if math.isfinite(part) else 0.0)
+        return ReweightedChange(weighted / total - energy / n, part if math.isfinite(part) else 0.0)
 
     def _draws(self) -> Iterator[Spins]:
-        spins = self._batch.spins
+        spins = self._estimates.spins
         assert spins is not None, "the configurations are kept"
         for block in range(spins.shape[0]):
             for draw in range(spins.shape[1]):
@@ -93,12 +95,12 @@ class Trial:
 
     def _by_draw(self, values: Numbers) -> Numbers:
         """(n_blocks n_draws, L) from (n_draws, n_blocks L)."""
-        n_draws, n_blocks = len(values), self._batch.n_blocks
+        n_draws, n_blocks = len(values), self._estimates.n_blocks
         return np.asarray(values.reshape(n_draws, n_blocks, -1).transpose(1, 0, 2).reshape(n_draws * n_blocks, -1))
 
     def _summed(self, parts: list[Floats]) -> list[float]:
         """Collective. The sums over all configurations of all ranks."""
-        rows = np.stack([part.reshape(self._batch.n_blocks, -1).sum(axis=1) for part in parts], axis=1)
+        rows = np.stack([part.reshape(self._estimates.n_blocks, -1).sum(axis=1) for part in parts], axis=1)
         found: list[float] = sum_of_blocks(rows, self._comm, exact=True).tolist()
         return found
 
