@@ -1,7 +1,8 @@
-"""What a run has written before it stopped or was killed, as far as it goes on from there."""
+"""What an earlier run or fit has left: the rows that a run keeps as it goes on, parameters that another starts from."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,15 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from pvmc.errors import InputError, StorageError
+from pvmc.io.fit_file import fit_file, open_fit
 from pvmc.io.hdf5 import read_hdf5
-from pvmc.io.layout import ParameterBlocks
+from pvmc.io.layout import ParameterBlocks, Session, StartTrial
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import RESULTS, Run, open_run
 from pvmc.io.schema import ITERATION
-from pvmc.io.session import Session
-from pvmc.io.trial import Trial
 
 _BATCH_BYTES = 1 << 26
 
@@ -43,7 +43,7 @@ class Earlier:
         return [session.over() for session in self.run.sessions]
 
     @property
-    def trials(self) -> list[Trial]:
+    def trials(self) -> list[StartTrial]:
         """Of a run of several starts, its trials as far as they are over."""
         return [trial.again() for trial in self.run.trials]
 
@@ -103,3 +103,59 @@ def read_earlier(path: Path, iteration: int) -> Earlier:
 
 def _in_words(blocks: ParameterBlocks) -> str:
     return ", ".join(f"{name} {'x'.join(map(str, shape)) or 1}" for name, (_, shape) in blocks.items())
+
+
+# Parameters to start from ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SavedParameters:
+    """Parameters and what they are.
+
+    Attributes:
+        path: the file that they come from.
+        theta: (K,), float64 or complex128.
+        blocks: named parts: name -> (slice, shape).
+        n_sites: N of their wave function; None where it is not known.
+    """
+
+    path: Path
+    theta: NDArray[Any]
+    blocks: ParameterBlocks
+    n_sites: int | None = None
+
+    def fitting(self, blocks: ParameterBlocks, dtype: DTypeLike) -> NDArray[Any]:
+        """theta, for an ansatz with these parts and this type of numbers.
+
+        Raises:
+            InputError: it was saved for another ansatz.
+        """
+        wanted, found = _described(blocks, dtype), _described(self.blocks, self.theta.dtype)
+        if wanted != found:
+            raise InputError(f"{self.path} holds {found}; this ansatz has {wanted}")
+        if not np.all(np.isfinite(self.theta)):
+            raise InputError(f"the last parameters in {self.path} are not finite")
+        return self.theta
+
+
+def read_parameters(path: str | os.PathLike[str]) -> SavedParameters:
+    """The last saved parameters of a run or a fit.
+
+    Args:
+        path: its directory or .h5 file.
+
+    Raises:
+        InputError: no such run, or nothing saved yet.
+        StorageError: the file cannot be read.
+    """
+    if fit_file(path).is_file():
+        fit = open_fit(path)
+        return SavedParameters(fit.path, fit.theta, fit.blocks, int(fit.attributes["n_sites"]))
+    run = open_run(path)
+    return SavedParameters(run.path, run.parameters(), run.parameter_blocks(), int(run.attributes["n_sites"]))
+
+
+def _described(blocks: ParameterBlocks, dtype: DTypeLike) -> str:
+    parts = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, (_, shape) in blocks.items())
+    count = max((part.stop for part, _ in blocks.values()), default=0)
+    return f"{count} {np.dtype(dtype).name} parameters ({parts})"

@@ -23,6 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from pvmc.errors import InputError, StorageError
 from pvmc.io.hdf5 import read_hdf5
+from pvmc.io.layout import ParameterBlocks, store_blocks, stored_blocks
 from pvmc.io.measurement import Measurement, read_measurements
 from pvmc.io.storage import reason
 
@@ -39,8 +40,6 @@ SERIES = {
     "seconds": ("float64", "s", "wall time of the epoch"),
 }
 """Type, units and meaning of the series."""
-
-Blocks = Mapping[str, tuple[slice, tuple[int, ...]]]
 
 
 class FitWriter:
@@ -62,7 +61,7 @@ class FitWriter:
         self,
         directory: str | os.PathLike[str],
         attributes: Mapping[str, str | int],
-        blocks: Blocks,
+        blocks: ParameterBlocks,
         dtype: DTypeLike,
         overwrite: bool = False,
     ):
@@ -84,10 +83,7 @@ class FitWriter:
             theta.attrs.update(units="1", description="flat vector of the variational parameters")
             _scale(position, position, "parameter")
             _scale(theta, position, "parameter")
-            theta.attrs["block_names"] = list(blocks)
-            for name, (part, shape) in blocks.items():
-                theta.attrs[f"{name}_slice"] = np.array([part.start, part.stop], dtype=np.int64)
-                theta.attrs[f"{name}_shape"] = np.array(shape, dtype=np.int64)
+            store_blocks(theta, blocks)
             self._file.swmr_mode = True
 
     def __enter__(self) -> Self:
@@ -137,7 +133,7 @@ class Fit:
     attributes: dict[str, Any]
     series: dict[str, NDArray[Any]]
     theta: NDArray[Any]
-    blocks: Blocks
+    blocks: ParameterBlocks
 
     @property
     def name(self) -> str:
@@ -182,12 +178,8 @@ def _fit(file: h5py.File, location: Path) -> Fit:
     if not rows:
         raise InputError(f"{location} holds no epoch yet")
     theta = file["parameters/theta"]
-    blocks = {
-        str(name): (slice(*theta.attrs[f"{name}_slice"].tolist()), tuple(theta.attrs[f"{name}_shape"].tolist()))
-        for name in theta.attrs["block_names"]
-    }
     series = {name: file["series"][name][:rows] for name in SERIES}
-    return Fit(location, dict(file.attrs), series, theta[:], blocks)
+    return Fit(location, dict(file.attrs), series, theta[:], stored_blocks(theta))
 
 
 def _scale(dataset: h5py.Dataset, scale: h5py.Dataset, name: str) -> None:

@@ -1,8 +1,11 @@
-"""An empty ``run.h5``, as the schema says: all that has to be there before the file grows."""
+"""Rows of ``/sessions`` and ``/starts``, and an empty ``run.h5``: all that has to be there before the file grows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import h5py
@@ -22,13 +25,103 @@ from pvmc.io.schema import (
     THETA_CHUNK_BYTES,
     Quantity,
 )
-from pvmc.io.session import Session
-from pvmc.io.trial import Trial
 
 _INDICES_BYTES, _INDEX_BYTES = 1 << 16, 64
 """Of HDF5's indices of chunks: to begin with, and for each chunk."""
 
 ParameterBlocks = Mapping[str, tuple[slice, tuple[int, ...]]]
+"""Named parts of the flat parameter vector: name -> (slice, shape)."""
+
+_SEAM = 10.0
+"""Largest gap in seconds between two sessions of one process: the file is laid out anew in between."""
+
+RETRIED = "retried"
+"""How a session ended whose numbers went bad: the run went back some iterations and tried again."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A row of ``/sessions`` (the meaning of each is in :data:`pvmc.io.schema.SESSIONS`)."""
+
+    started: str
+    first_iteration: int
+    ranks: int
+    threads: int
+    host: str
+    pid: int
+    seconds: float = 0.0
+    outcome: str = "running"
+
+    @property
+    def core_seconds(self) -> float:
+        """Wall time, times the cores that were held."""
+        return self.seconds * self.ranks * self.threads
+
+    def over(self) -> Session:
+        """The session as its successor sees it: one that did not say how it ended was killed."""
+        return replace(self, outcome="killed") if self.outcome == "running" else self
+
+    def continues(self, former: Session) -> bool:
+        """Whether it is of the same process as the one before it: a run that went back a few iterations has two."""
+        same = (self.host, self.pid, self.ranks) == (former.host, former.pid, former.ranks)
+        gap = (datetime.fromisoformat(self.started) - datetime.fromisoformat(former.started)).total_seconds()
+        return same and abs(gap - former.seconds) < _SEAM
+
+
+def merged(sessions: Iterable[Session]) -> tuple[Session, ...]:
+    """The starts of a run, oldest first: sessions of one process are one."""
+    starts: list[Session] = []
+    last: Session | None = None
+    for session in sessions:
+        if last is not None and session.continues(last):
+            starts[-1] = replace(starts[-1], seconds=starts[-1].seconds + session.seconds, outcome=session.outcome)
+        else:
+            starts.append(session)
+        last = session
+    return tuple(starts)
+
+
+@dataclass(frozen=True)
+class StartTrial:
+    """A row of ``/starts`` (the meaning of each is in :data:`pvmc.io.schema.STARTS`)."""
+
+    seed: int
+    iterations: int = 0
+    energy: float = math.nan
+    energy_error: float = math.nan
+
+    @property
+    def over(self) -> bool:
+        """Whether its energy is known, if only as infinite."""
+        return not math.isnan(self.energy)
+
+    @property
+    def bad(self) -> bool:
+        """Whether its numbers went bad."""
+        return self.energy == math.inf
+
+    def per_site(self, n_sites: int) -> StartTrial:
+        """The same with energies per site."""
+        return replace(self, energy=self.energy / n_sites, energy_error=self.energy_error / n_sites)
+
+    def describe(self) -> str:
+        """Its seed, energy and error in words."""
+        return f"seed {self.seed} " + ("bad" if self.bad else f"{self.energy:.8g} +-{self.energy_error:.1e}")
+
+    def again(self) -> StartTrial:
+        """The trial as a run that goes on sees it: one that is not over begins anew."""
+        return self if self.over else StartTrial(self.seed)
+
+
+def kept(trials: Sequence[StartTrial]) -> StartTrial | None:
+    """The trial of lowest energy, the first of several; None before all are over, and where all went bad."""
+    if not trials or not all(trial.over for trial in trials):
+        return None
+    best = min(trials, key=lambda trial: trial.energy)
+    return None if best.bad else best
+
+
+# The file -------------------------------------------------------------------------------------------------------------
 
 
 def laid_out(
@@ -37,7 +130,7 @@ def laid_out(
     dtype: np.dtype[Any],
     reference: Mapping[str, float | str],
     sessions: Sequence[Session],
-    trials: Sequence[Trial] = (),
+    trials: Sequence[StartTrial] = (),
     measurements: Sequence[Measurement] = (),
 ) -> bytes:
     """The bytes of a results file without rows.
@@ -109,6 +202,11 @@ def _create_parameters(group: h5py.Group, blocks: ParameterBlocks, dtype: np.dty
         scale.make_scale(label)  # an axis has the name of its scale to the libraries of netCDF
         axis.label = label
         axis.attach_scale(scale)
+    store_blocks(theta, blocks)
+
+
+def store_blocks(theta: h5py.Dataset, blocks: ParameterBlocks) -> None:
+    """Write the named parts of the parameters as attributes of their dataset."""
     theta.attrs["block_names"] = list(blocks)
     for name, (part, shape) in blocks.items():
         theta.attrs[f"{name}_slice"] = np.array([part.start, part.stop], dtype=np.int64)
@@ -134,7 +232,7 @@ def _create_sessions(group: h5py.Group, sessions: Sequence[Session]) -> None:
         _attach(dataset, scale, "session")
 
 
-def _create_starts(group: h5py.Group, trials: Sequence[Trial], energy_units: str) -> None:
+def _create_starts(group: h5py.Group, trials: Sequence[StartTrial], energy_units: str) -> None:
     scale = _numbers(group, "start", len(trials), "number of the trial, from 0")
     for quantity in STARTS:
         values = [getattr(trial, quantity.name) for trial in trials]
@@ -187,3 +285,11 @@ def require_schema(attributes: Mapping[str, str | int]) -> None:
     for name, value in attributes.items():
         if not isinstance(value, types[name] if types[name] is str else (int, np.integer)):
             raise ValueError(f"attribute {name} = {value!r}, expected {types[name].__name__}")
+
+
+def stored_blocks(theta: h5py.Dataset) -> dict[str, tuple[slice, tuple[int, ...]]]:
+    """The named parts of the parameters, from the attributes of their dataset."""
+    return {
+        str(name): (slice(*theta.attrs[f"{name}_slice"].tolist()), tuple(theta.attrs[f"{name}_shape"].tolist()))
+        for name in theta.attrs["block_names"]
+    }

@@ -7,7 +7,6 @@ full disk at any moment leaves the old file or the new one, both whole.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Iterable
@@ -22,13 +21,12 @@ from numpy.typing import NDArray
 from pvmc.errors import StorageError
 from pvmc.io.hdf5 import mark_closed, read_hdf5, stored_length
 from pvmc.io.schema import MEASUREMENT_COORDINATES, axis_scale
-from pvmc.io.storage import reason, remove_leftovers, sync_directory, temporary_path
+from pvmc.io.storage import reason, remove_leftovers, reserve, sync_directory, temporary_path
 
 GROUP = "measurements"
 """Name of the group that holds all measurements."""
 
 _ERROR = "_error"
-_NO_RESERVING = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # a file system that cannot
 _SPARE = 1 << 22
 """Bytes that are reserved before HDF5 writes, besides the arrays: it crashes where it cannot write its indices."""
 
@@ -133,11 +131,7 @@ def _reserve(path: Path, measurement: Measurement) -> None:
     arrays = [*coordinates, *(part for estimate in estimates for part in (estimate.value, estimate.error))]
     size = _SPARE + 2 * sum(np.asarray(array).nbytes for array in arrays)
     with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), path.stat().st_size, size)
-        except OSError as error:
-            if error.errno not in _NO_RESERVING:
-                raise
+        reserve(file.fileno(), path.stat().st_size, size)
 
 
 def store_measurement(group: h5py.Group, measurement: Measurement) -> None:

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import CheckpointFile, list_checkpoints
 from pvmc.io.hdf5 import read_hdf5
+from pvmc.io.layout import RETRIED, Session, StartTrial, merged, stored_blocks
 from pvmc.io.measurement import Measurement, read_measurements
-from pvmc.io.process import process_alive
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
-from pvmc.io.session import RETRIED, Session, merged
-from pvmc.io.trial import Trial
+from pvmc.io.storage import process_alive
 from pvmc.statistics.thresholds import QUIET_ITERATIONS, QUIET_SECONDS, error_scale
 
 RESULTS = "a results file of pvmc"
@@ -64,7 +63,7 @@ class Run:
     message: str
     ended: str
     sessions: tuple[Session, ...] = ()
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[StartTrial, ...] = ()
     radius: float = 0.0
     sector: str = ""
     product_energy: float | None = None
@@ -162,7 +161,7 @@ class Run:
 
     def parameter_blocks(self) -> dict[str, tuple[slice, tuple[int, ...]]]:
         """The named parts of the flat vector: name -> (slice, shape)."""
-        return read_hdf5(self.path, _parameter_blocks, RESULTS)
+        return read_hdf5(self.path, lambda file: stored_blocks(file["parameters/theta"]), RESULTS)
 
     def parameter_dtype(self) -> np.dtype[Any]:
         """Type of the parameters, float64 or complex128."""
@@ -301,7 +300,7 @@ def _sessions(file: h5py.File) -> tuple[Session, ...]:
     return tuple(rows)
 
 
-def _trials(file: h5py.File) -> tuple[Trial, ...]:
+def _trials(file: h5py.File) -> tuple[StartTrial, ...]:
     """What a run of several starts has tried; nothing in the file of any other."""
     if "starts" not in file:
         return ()
@@ -310,17 +309,9 @@ def _trials(file: h5py.File) -> tuple[Trial, ...]:
     columns = {quantity.name: file[f"starts/{quantity.name}"][:].tolist() for quantity in STARTS} | {"energy": energies}
     kinds: dict[str, Callable[[Any], Any]] = {"int64": int, "float64": float}
     return tuple(
-        Trial(**{field.name: kinds[field.dtype](value) for field, value in zip(STARTS, row, strict=True)})
+        StartTrial(**{field.name: kinds[field.dtype](value) for field, value in zip(STARTS, row, strict=True)})
         for row in zip(*(columns[quantity.name] for quantity in STARTS), strict=True)
     )
-
-
-def _parameter_blocks(file: h5py.File) -> dict[str, tuple[slice, tuple[int, ...]]]:
-    attributes = file["parameters/theta"].attrs
-    return {
-        str(name): (slice(*attributes[f"{name}_slice"].tolist()), tuple(attributes[f"{name}_shape"].tolist()))
-        for name in attributes["block_names"]
-    }
 
 
 def _saved_iterations(file: h5py.File) -> NDArray[np.int64]:

@@ -9,7 +9,6 @@ leaves the old file or the new one, both whole.  Nothing here knows of MPI: rank
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import tempfile
 import time
@@ -26,14 +25,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pvmc.errors import InputError, StorageError
 from pvmc.io.earlier import Earlier, read_earlier
 from pvmc.io.hdf5 import stored_length
-from pvmc.io.layout import ParameterBlocks, laid_out, require_schema, space, stored
+from pvmc.io.layout import ParameterBlocks, Session, StartTrial, laid_out, require_schema, space, stored
 from pvmc.io.measurement import GROUP
 from pvmc.io.schema import FILE_NAME, SCHEMA_VERSION, SERIES, STATUSES
-from pvmc.io.session import Session
-from pvmc.io.storage import reason, remove_leftovers, sync_directory, temporary_path
-from pvmc.io.trial import Trial
+from pvmc.io.storage import reason, remove_leftovers, reserve, sync_directory, temporary_path
 
-_NO_RESERVING = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # a file system that cannot
 _MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
@@ -83,7 +79,7 @@ class ResultsWriter:
         overwrite: bool = False,
         patience: float = 0.0,
         threads: int = 1,
-        trials: Sequence[Trial] = (),
+        trials: Sequence[StartTrial] = (),
         earlier: Earlier | None = None,
     ):
         now = _now()
@@ -223,7 +219,7 @@ class ResultsWriter:
         if time.monotonic() - self._written >= self._patience:
             self._write_waiting()
 
-    def record_trial(self, row: int, trial: Trial) -> None:
+    def record_trial(self, row: int, trial: StartTrial) -> None:
         """Writes how far a trial is.  One that is over survives a crash of the machine, and is never tried again.
 
         Args:
@@ -277,20 +273,12 @@ class ResultsWriter:
         self._waiting, self._written = [], time.monotonic()
 
     def _reserve(self, rows: int, saved: int) -> None:
-        """Takes the disk space for so many rows and saved parameters, before HDF5 wants to write there.
-
-        HDF5 crashes, if only when the process ends, where it cannot write a new chunk or its index (a full disk or
-        quota; seen with 2.0); a system call that cannot have the space is a plain error.
-        """
+        """Take the disk space for so many rows and saved parameters; see :func:`pvmc.io.storage.reserve`."""
         theta = self._datasets["parameters/theta"]
         size = self._empty + space(rows, saved, theta.shape[1], theta.dtype)
         if size <= self._reserved:
             return
-        try:
-            os.posix_fallocate(self._opened().id.get_vfd_handle(), self._reserved, size - self._reserved)
-        except OSError as error:
-            if error.errno not in _NO_RESERVING:
-                raise
+        reserve(self._opened().id.get_vfd_handle(), self._reserved, size - self._reserved)
         self._reserved = size
 
     def _write_rows(self, columns: Mapping[str, ArrayLike], count: int) -> None:

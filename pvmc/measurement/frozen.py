@@ -12,9 +12,9 @@ import numpy.typing as npt
 from pvmc.config import RawInput, stored_tables
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import latest_checkpoint
+from pvmc.io.earlier import SavedParameters
 from pvmc.io.fit_file import fit_file, open_fit
 from pvmc.io.measurement import Measurement
-from pvmc.io.parameters import SavedParameters
 from pvmc.io.reader import open_run
 from pvmc.mpi import Communicator, block_range
 from pvmc.sampler import Enumeration, Metropolis, Sampler, Walk, Walkers

@@ -16,10 +16,10 @@ from pvmc.estimators import EnergyStatistics
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from pvmc.io.fit_file import fit_file
-from pvmc.io.lock import locked
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.reader import open_run
 from pvmc.io.schema import Quantity
+from pvmc.io.storage import locked
 from pvmc.measurement.request import MeasureRequest, Plan, make_plan
 from pvmc.vmc.job import Job
 from pvmc.vmc.progress import Progress, Reporter, reporter

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from pvmc.config import RawInput, overridden, stored_tables
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
+from pvmc.io.earlier import SavedParameters
 from pvmc.io.measurement import Measurement, following
-from pvmc.io.parameters import SavedParameters
 from pvmc.io.reader import open_run
 from pvmc.measurement.frozen import IGNORED, read_state
 from pvmc.results.best import best_iteration

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pvmc.io.layout import StartTrial, kept
 from pvmc.io.schema import FILE_NAME
-from pvmc.io.trial import Trial, kept
 from pvmc.results.leak import leak_found
 from pvmc.results.public_names import renamed
 from pvmc.results.symptom import Symptom, judged
@@ -98,7 +98,7 @@ class RunFacts:
     ended: str
     symptoms: tuple[Symptom, ...]
     go_on: str
-    starts: tuple[Trial, ...] = ()
+    starts: tuple[StartTrial, ...] = ()
     kept: int | None = None
     start_iterations: int = 0
 
@@ -261,7 +261,7 @@ def as_json(facts: Facts) -> str:
     return json.dumps({"kind": _KINDS[type(facts)], **renamed(values)}, allow_nan=False)
 
 
-def _trial_values(trial: Trial) -> dict[str, object]:
+def _trial_values(trial: StartTrial) -> dict[str, object]:
     values = {name: _plain(value) for name, value in dataclasses.asdict(trial).items()}
     return renamed(values) | {"bad": trial.bad}
 

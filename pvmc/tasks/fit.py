@@ -17,8 +17,8 @@ from pvmc.exact import Basis, ground_state
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.fit import DataSet, EpochRecord, FitSpec
 from pvmc.io import provenance
+from pvmc.io.earlier import read_parameters
 from pvmc.io.fit_file import FitWriter, fit_file, open_fit, require_free
-from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
 from pvmc.mpi import Communicator, SerialCommunicator, describe_mpi, limit_threads
 from pvmc.numerics.random import Stream, generator

@@ -17,11 +17,10 @@ from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.exact import ExactEnergy
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
-from pvmc.io.lock import locked
-from pvmc.io.netket import read_npz
 from pvmc.io.rbm_weights import RBMWeights, parameters_from
 from pvmc.io.results import ResultsWriter
-from pvmc.io.wf import read_wf
+from pvmc.io.storage import locked
+from pvmc.io.weight_files import read_npz, read_wf
 from pvmc.lattice import LatticeError
 from pvmc.measurement.chains import Chains
 from pvmc.measurement.enumerated import enumerated
@@ -72,7 +71,7 @@ def import_weights(request: RunRequest, weights_file: Path, comm: Communicator) 
 
     Args:
         request: the input, and where the run goes.
-        weights_file: in the format of :mod:`pvmc.io.wf`, or with the ending .npz in that of :mod:`pvmc.io.netket`.
+        weights_file: text or .npz, see :mod:`pvmc.io.weight_files`.
         comm: the ranks.
 
     Raises:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pvmc.config import KeyProblem
 from pvmc.errors import InputError, StorageError
 from pvmc.fit.data import from_file
-from pvmc.io.parameters import read_parameters
+from pvmc.io.earlier import read_parameters
 from pvmc.spins.files import read_arrays, read_configurations
 from pvmc.wavefunctions.base import Ansatz
 

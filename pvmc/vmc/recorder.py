@@ -20,11 +20,10 @@ from pvmc.errors import InputError
 from pvmc.exact import ExactEnergy
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
-from pvmc.io.lock import locked
+from pvmc.io.layout import RETRIED, StartTrial
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
-from pvmc.io.session import RETRIED
-from pvmc.io.trial import Trial
+from pvmc.io.storage import locked
 from pvmc.mpi import Communicator, describe_mpi
 from pvmc.vmc.convergence import Convergence
 from pvmc.vmc.guarded import Setback
@@ -164,7 +163,7 @@ class Recorder:
             self.writer.save_parameters(step.iteration, step.state.theta)
         self._show(step)
 
-    def trials(self) -> tuple[Trial, ...]:
+    def trials(self) -> tuple[StartTrial, ...]:
         """The seeds that a run of several starts tries, as far as it is; empty for a run of one."""
         return tuple(self.writer.trials)
 
@@ -175,7 +174,7 @@ class Recorder:
         print(f"start {row + 1} of {len(trials)}: seed {trials[row].seed}", flush=True)
         self.reporter = self._new_reporter(run.start_iterations, lines=LINES_PER_TRIAL)
 
-    def record_trial(self, row: int, trial: Trial, step: StepRecord) -> None:
+    def record_trial(self, row: int, trial: StartTrial, step: StepRecord) -> None:
         """Write how far a trial is after an iteration; show it.
 
         Raises:
@@ -184,7 +183,7 @@ class Recorder:
         self.writer.record_trial(row, trial)
         self._show(step)
 
-    def lose_trial(self, row: int, trial: Trial, reason: str) -> None:
+    def lose_trial(self, row: int, trial: StartTrial, reason: str) -> None:
         """Write that the numbers of a trial went bad, and say so.
 
         Raises:
@@ -193,7 +192,7 @@ class Recorder:
         self.writer.record_trial(row, trial)
         warn(f"the start with seed {trial.seed} does not count: {reason}")
 
-    def keep(self, best: Trial) -> None:
+    def keep(self, best: StartTrial) -> None:
         """Show what all trials gave, and go over to the run itself."""
         self._show_nothing()
         self.seed = best.seed
@@ -360,12 +359,12 @@ def open_results(
     return writer
 
 
-def new_trials(run: RunSpec) -> list[Trial]:
+def new_trials(run: RunSpec) -> list[StartTrial]:
     """The seeds that a run of several starts will try; none for a single start."""
-    return [Trial(run.seed + number) for number in range(run.starts)] if run.starts > 1 else []
+    return [StartTrial(run.seed + number) for number in range(run.starts)] if run.starts > 1 else []
 
 
-def trials_in_words(trials: Sequence[Trial], best: Trial, n_sites: int) -> str:
+def trials_in_words(trials: Sequence[StartTrial], best: StartTrial, n_sites: int) -> str:
     """One line: the seeds that were tried, their energies per site, and which is kept."""
     found = ", ".join(trial.per_site(n_sites).describe() for trial in trials)
     return f"E/N of the starts: {found}; kept: seed {best.seed}"

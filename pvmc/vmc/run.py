@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pvmc import sampler
 from pvmc.config import shown
 from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_rank
-from pvmc.io.parameters import read_parameters
+from pvmc.io.earlier import read_parameters
 from pvmc.mpi import Communicator, Node, block_range, limit_threads, node_of, oversubscription
 from pvmc.numerics.random import Stream, generator
 from pvmc.vmc.checkpoint_policy import CheckpointPolicy

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from pvmc.errors import DifferentRanks, NumericalError, on_every_rank
-from pvmc.io.trial import Trial, kept
+from pvmc.io.layout import StartTrial, kept
 from pvmc.mpi import Communicator
 from pvmc.results.plateau import plateau
 from pvmc.vmc.guarded import Safety, Setback, guarded
@@ -83,7 +83,7 @@ def _attempt(
                 continue
             energies.append((step.energy.mean.real, step.energy.error))
             over = len(energies) == run.start_iterations
-            trial = finished(run.seed, energies) if over else Trial(run.seed, len(energies))
+            trial = finished(run.seed, energies) if over else StartTrial(run.seed, len(energies))
             desk.tell(partial(Recorder.record_trial, row=row, trial=trial, step=step))
             stop = watcher.decide(step.iteration, step.energy, comm).stop
             if stop or over:
@@ -93,13 +93,13 @@ def _attempt(
     except NumericalError as error:
         if not error.collective:
             raise
-        bad = Trial(run.seed, len(energies), energy=math.inf)
+        bad = StartTrial(run.seed, len(energies), energy=math.inf)
         desk.tell(partial(Recorder.lose_trial, row=row, trial=bad, reason=str(error)))
         return None
     raise AssertionError("the iterations have no end")
 
 
-def finished(seed: int, energies: Sequence[tuple[float, float]]) -> Trial:
+def finished(seed: int, energies: Sequence[tuple[float, float]]) -> StartTrial:
     """A trial that is over: the mean energy of its plateau, and its error.
 
     The plateau is that of a run (:func:`pvmc.results.plateau.plateau`).  The error, which may come out too small by
@@ -111,4 +111,4 @@ def finished(seed: int, energies: Sequence[tuple[float, float]]) -> Trial:
     """
     values, errors = np.array(energies).T
     end = plateau(values, errors)
-    return Trial(seed, len(energies), end.value, end.error)
+    return StartTrial(seed, len(energies), end.value, end.error)

@@ -9,10 +9,9 @@ import pytest
 
 from pvmc.cli import main
 from pvmc.errors import InputError
-from pvmc.io.netket import write_npz
 from pvmc.io.rbm_weights import RBMWeights, weights_of
 from pvmc.io.reader import open_run
-from pvmc.io.wf import write_wf
+from pvmc.io.weight_files import write_npz, write_wf
 from pvmc.lattice import chain
 from pvmc.vmc.job import load_job
 from pvmc.wavefunctions import RBM

@@ -13,9 +13,9 @@ from pvmc import cli
 from pvmc.errors import EXIT_RESUMABLE, InputError
 from pvmc.exact import Basis
 from pvmc.io.fit_file import open_fit
-from pvmc.io.lock import locked
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.reader import open_run
+from pvmc.io.storage import locked
 from pvmc.measurement.renyi import renyi2_of_vector
 from pvmc.vmc.job import load_job
 from tests.helpers import compiled_matrix, configurations, energy_of, labels_of, state_vector

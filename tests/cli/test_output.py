@@ -50,7 +50,7 @@ ALL_COMMANDS = f"""\
 import os, sys
 import numpy as np
 from pvmc.cli import main
-from pvmc.io.netket import write_npz
+from pvmc.io.weight_files import write_npz
 from pvmc.io.rbm_weights import weights_of
 from tests.helpers import random_rbm
 write_npz("weights.npz", weights_of(*random_rbm(6, np.complex128, "translation", visible_bias=False, scale=0.1)))

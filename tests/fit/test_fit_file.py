@@ -15,8 +15,8 @@ from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.exact import Basis, sparse_matrix
 from pvmc.figures.fit_plots import fit_figure
+from pvmc.io.earlier import read_parameters
 from pvmc.io.fit_file import FitWriter, open_fit
-from pvmc.io.parameters import read_parameters
 from pvmc.io.reader import open_run
 from pvmc.mpi import SerialCommunicator
 from pvmc.tasks import fit as fitting

@@ -17,9 +17,9 @@ from pvmc.errors import InputError
 from pvmc.io import export as module
 from pvmc.io import provenance, schema
 from pvmc.io.export import export
+from pvmc.io.layout import StartTrial
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.results import ResultsWriter
-from pvmc.io.trial import Trial
 
 K = 3
 BLOCKS = {"hidden_bias": (slice(0, 1), (1,)), "features": (slice(1, 3), (1, 2))}
@@ -64,7 +64,7 @@ def run(tmp_path: Path, theta: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> P
         parameter_dtype=theta.dtype,
         reference_energy=-8.0,
         reference_method="exact diagonalisation",
-        trials=[Trial(7), Trial(8)],
+        trials=[StartTrial(7), StartTrial(8)],
     ) as results:
         for iteration in range(3):
             results.append(iteration, {"energy": -7.0 - iteration / 3, "n_samples": 64})

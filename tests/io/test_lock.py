@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from pvmc.errors import InputError, StorageError
-from pvmc.io.lock import locked
+from pvmc.io.storage import locked
 
 HOST = os.uname().nodename
 
 HOLDING = """
 import sys
-from pvmc.io.lock import locked
+from pvmc.io.storage import locked
 with locked(sys.argv[1]) as warning:
     print(repr(warning), flush=True)
     sys.stdin.read()

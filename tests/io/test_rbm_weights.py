@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError
-from pvmc.io.netket import from_netket, read_npz, to_netket, write_npz
 from pvmc.io.rbm_weights import RBMWeights, parameters_from, weights_of
-from pvmc.io.wf import read_wf, write_wf
+from pvmc.io.weight_files import from_netket, read_npz, read_wf, to_netket, write_npz, write_wf
 from pvmc.lattice import chain
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, random_rbm

@@ -13,7 +13,7 @@ from pvmc.errors import InputError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.rbm_weights import weights_of
 from pvmc.io.reader import open_run
-from pvmc.io.wf import write_wf
+from pvmc.io.weight_files import write_wf
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.tasks.import_weights import import_weights
 from pvmc.vmc.job import JobConfig, build_job

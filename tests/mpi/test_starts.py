@@ -15,9 +15,9 @@ from benchmarks.run_bits import bits_of, differences
 from pvmc.config import RawInput, to_toml
 from pvmc.errors import EXIT_RESUMABLE, DifferentRanks, InputError, NumericalError, on_every_rank
 from pvmc.io.checkpoint import latest_checkpoint
+from pvmc.io.layout import StartTrial
 from pvmc.io.reader import open_run
 from pvmc.io.storage import STOP_FILE
-from pvmc.io.trial import Trial
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.vmc import starts
 from pvmc.vmc.guard import Guard, Trouble
@@ -107,7 +107,7 @@ def serial(job: Job, new: Directory, comm: Communicator) -> Path:
     return directory
 
 
-def trials_of(directory: Path) -> tuple[Trial, ...]:
+def trials_of(directory: Path) -> tuple[StartTrial, ...]:
     return open_run(directory).trials
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError
+from pvmc.io.layout import Session
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.io.schema import ITERATION, SERIES
-from pvmc.io.session import Session
 from pvmc.results.facts import as_json, run_facts
 from pvmc.results.result import Result, result_of
 from pvmc.results.summary import status_text

@@ -16,8 +16,8 @@ import pytest
 from pvmc.errors import InputError
 from pvmc.io import provenance, schema
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
+from pvmc.io.layout import Session, merged
 from pvmc.io.results import ResultsWriter
-from pvmc.io.session import Session, merged
 from pvmc.results.facts import RunFacts, as_json, read_facts
 from pvmc.results.status import exit_code, read_all, shown
 from pvmc.results.summary import status_text

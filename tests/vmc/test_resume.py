@@ -207,7 +207,7 @@ import json, os, signal, sys, time
 import numpy as np
 from pathlib import Path
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
-from pvmc.io.lock import locked
+from pvmc.io.storage import locked
 from pvmc.io.results import ResultsWriter
 from pvmc.vmc.job import JobConfig, build_job
 from pvmc.mpi import SerialCommunicator

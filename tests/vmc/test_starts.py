@@ -15,9 +15,9 @@ import pytest
 from pvmc.config import RawInput
 from pvmc.errors import InputError, StorageError
 from pvmc.io import provenance, schema
+from pvmc.io.layout import StartTrial, kept
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
-from pvmc.io.trial import Trial, kept
 from pvmc.results.facts import RunFacts, as_json, read_facts
 from pvmc.results.status_table import status_table
 from pvmc.results.summary import status_text
@@ -37,7 +37,7 @@ def attributes() -> dict[str, str | int]:
 
 
 def writer(directory: Path, n_trials: int = 3, **options: Any) -> ResultsWriter:
-    trials = [Trial(7 + number) for number in range(n_trials)]
+    trials = [StartTrial(7 + number) for number in range(n_trials)]
     settings: dict[str, Any] = {"parameter_blocks": BLOCKS, "parameter_dtype": np.float64, **options}
     return ResultsWriter(directory, attributes(), trials=trials, **settings)
 
@@ -75,7 +75,7 @@ def test_the_error_is_that_of_the_samples_where_the_means_agree_by_chance() -> N
     ],
 )
 def test_the_lowest_is_kept(energies: list[float], seed: int | None) -> None:
-    best = kept([Trial(number, 10, energy) for number, energy in enumerate(energies, start=1)])
+    best = kept([StartTrial(number, 10, energy) for number, energy in enumerate(energies, start=1)])
     assert (best.seed if best else None) == seed
 
 
@@ -85,12 +85,12 @@ def test_the_lowest_is_kept(energies: list[float], seed: int | None) -> None:
 def test_trials_are_written_and_read(tmp_path: Path) -> None:
     with writer(tmp_path) as results:
         assert [(trial.seed, trial.over) for trial in open_run(tmp_path).trials] == [(7, False), (8, False), (9, False)]
-        results.record_trial(0, Trial(7, 12))
+        results.record_trial(0, StartTrial(7, 12))
         assert open_run(tmp_path).trials[0].iterations == 12
-        results.record_trial(0, Trial(7, 40, -3.5, 0.1))
-        results.record_trial(1, Trial(8, 3, math.inf))
+        results.record_trial(0, StartTrial(7, 40, -3.5, 0.1))
+        results.record_trial(1, StartTrial(8, 3, math.inf))
         first, second, third = open_run(tmp_path).trials
-        assert first == Trial(7, 40, -3.5, 0.1) and first.over and not first.bad
+        assert first == StartTrial(7, 40, -3.5, 0.1) and first.over and not first.bad
         assert second.over and second.bad and (second.seed, second.iterations) == (8, 3)
         assert not third.over
     with h5py.File(tmp_path / "run.h5") as file:
@@ -104,12 +104,12 @@ def test_trials_are_written_and_read(tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_keeps_what_is_over_and_begins_the_rest_anew(tmp_path: Path) -> None:
     results = writer(tmp_path)
-    results.record_trial(0, Trial(7, 40, -3.5, 0.1))
-    results.record_trial(1, Trial(8, 3, math.inf))
-    results.record_trial(2, Trial(9, 25))
+    results.record_trial(0, StartTrial(7, 40, -3.5, 0.1))
+    results.record_trial(1, StartTrial(8, 3, math.inf))
+    results.record_trial(2, StartTrial(9, 25))
     results.finish("stopped")
     with resumed(tmp_path) as again:
-        assert again.trials[0] == Trial(7, 40, -3.5, 0.1)
+        assert again.trials[0] == StartTrial(7, 40, -3.5, 0.1)
         assert again.trials[1].bad
         assert not again.trials[2].over and again.trials[2].iterations == 0
         assert [trial.over for trial in open_run(tmp_path).trials] == [True, True, False]
@@ -124,10 +124,10 @@ def test_the_energy_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         put(self, name, *others)
         trial = open_run(tmp_path).trials[1]
         written.append(name)
-        assert not trial.over or trial == Trial(8, 40, -3.5, 0.1)
+        assert not trial.over or trial == StartTrial(8, 40, -3.5, 0.1)
 
     monkeypatch.setattr(ResultsWriter, "_set", put_and_look)
-    results.record_trial(1, Trial(8, 40, -3.5, 0.1))
+    results.record_trial(1, StartTrial(8, 40, -3.5, 0.1))
     assert written[-1] == "starts/energy" and {"starts/iterations", "starts/energy_error"} <= set(written)
     assert open_run(tmp_path).trials[1].over
     monkeypatch.undo()
@@ -136,11 +136,11 @@ def test_the_energy_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_iterations_of_a_trial_wait_and_its_end_does_not(tmp_path: Path) -> None:
     with writer(tmp_path, patience=1000.0) as results:
-        results.record_trial(0, Trial(7, 12))
+        results.record_trial(0, StartTrial(7, 12))
         assert open_run(tmp_path).trials[0].iterations == 0
-        results.record_trial(0, Trial(7, 40, -3.5, 0.1))
+        results.record_trial(0, StartTrial(7, 40, -3.5, 0.1))
         assert open_run(tmp_path).trials[0].over
-        results.record_trial(1, Trial(8, 13))
+        results.record_trial(1, StartTrial(8, 13))
         assert open_run(tmp_path).trials[1].iterations == 0
     assert [trial.iterations for trial in open_run(tmp_path).trials] == [40, 13, 0], "nor does the end of the run"
 
@@ -173,7 +173,7 @@ def test_wrong_types_are_one_line(tmp_path: Path, name: str, value: Any) -> None
 # Status ---------------------------------------------------------------------------------------------------------------
 
 
-def facts_after(directory: Path, *trials: Trial) -> RunFacts:
+def facts_after(directory: Path, *trials: StartTrial) -> RunFacts:
     results = writer(directory)
     for row, trial in enumerate(trials):
         results.record_trial(row, trial)
@@ -183,23 +183,23 @@ def facts_after(directory: Path, *trials: Trial) -> RunFacts:
     return facts
 
 
-def stages() -> Iterator[tuple[list[Trial], str]]:
+def stages() -> Iterator[tuple[list[StartTrial], str]]:
     """Trials, and what status says; energies are of 4 sites."""
     yield [], "trying 1 of 3, seed 7, iteration 0/40"
     yield (
-        [Trial(7, 40, -3.2, 0.04), Trial(8, 12)],
+        [StartTrial(7, 40, -3.2, 0.04), StartTrial(8, 12)],
         "trying 2 of 3, seed 8, iteration 12/40; best so far: seed 7 -0.8 +-1.0e-02",
     )
-    yield [Trial(7, 5, math.inf), Trial(8, 12)], "trying 2 of 3, seed 8, iteration 12/40"
+    yield [StartTrial(7, 5, math.inf), StartTrial(8, 12)], "trying 2 of 3, seed 8, iteration 12/40"
     yield (
-        [Trial(7, 40, -3.2, 0.04), Trial(8, 40, -3.4, 0.04), Trial(9, 2, math.inf)],
+        [StartTrial(7, 40, -3.2, 0.04), StartTrial(8, 40, -3.4, 0.04), StartTrial(9, 2, math.inf)],
         "best of 3: seed 8 -0.85 +-1.0e-02",
     )
-    yield [Trial(7, 1, math.inf), Trial(8, 2, math.inf), Trial(9, 0, math.inf)], "all 3 bad"
+    yield [StartTrial(7, 1, math.inf), StartTrial(8, 2, math.inf), StartTrial(9, 0, math.inf)], "all 3 bad"
 
 
 @pytest.mark.parametrize(("trials", "words"), list(stages()))
-def test_status_says_how_far_the_trials_are(tmp_path: Path, trials: list[Trial], words: str) -> None:
+def test_status_says_how_far_the_trials_are(tmp_path: Path, trials: list[StartTrial], words: str) -> None:
     facts = facts_after(tmp_path, *trials)
     assert f"\nstarts           {words}\n" in status_text(facts)
     assert (f"starts: {words}" in status_table([facts, facts])) == ("best of" not in words), "while it is news"
