@@ -2,8 +2,7 @@
 
 from pvmc.fit.cost import Gradient, evaluate, gradient
 from pvmc.fit.data import DataSet, enumerated, from_file, logarithms, product_state, sampled
-from pvmc.fit.loop import EpochRecord, iterate_epochs
-from pvmc.fit.spec import FitSpec
+from pvmc.fit.loop import EpochRecord, FitSpec, iterate_epochs
 from pvmc.sr.gradient import Adam, Momentum, Optimizer, SteepestDescent
 
 __all__ = [

@@ -2,8 +2,8 @@
 
 Text, one number a line: N, then M, then a (N numbers), b (M) and W (N rows of M: W[i][j] is between spin i and hidden
 unit j), each number as ``(re,im)``.  Spins are +-1, eigenvalues of sigma^z.  The ground states are those of
-H = sum sigma_i . sigma_j after the Marshall rotation of one sublattice, and of H = -sum sigma^z sigma^z - h sum sigma^x,
-both on rings.
+H = sum sigma_i . sigma_j after the Marshall rotation of one sublattice, and of H = -sum sigma^z sigma^z
+- h sum sigma^x, both on rings.
 
 A .npz file holds ``kernel`` (N, M), ``hidden_bias`` (M,) and ``visible_bias`` (N,).  NetKet's parameters are nested:
 ``{"Dense": {"kernel": (N, M), "bias": (M,)}, "visible_bias": (N,)}``; a bias that is left out is zero.  NetKet's spins

@@ -2,9 +2,17 @@
 
 from pvmc.mpi.communicator import Communicator, MpiCommunicator, SerialCommunicator, block_range, require_identical
 from pvmc.mpi.ending import note_exit_code, run_main
-from pvmc.mpi.launch import Launcher, describe_mpi, describe_threads, launcher, limit_threads, mpi_library, world
+from pvmc.mpi.launch import (
+    Launcher,
+    describe_mpi,
+    describe_threads,
+    launcher,
+    limit_threads,
+    mpi_library,
+    on_terminal,
+    world,
+)
 from pvmc.mpi.node import Node, bytes_in_words, node_of, oversubscription, usable_memory
-from pvmc.mpi.terminal import on_terminal
 
 __all__ = [
     "Communicator",

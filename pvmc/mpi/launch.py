@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import threadpoolctl
 
 from pvmc.errors import InputError
 from pvmc.mpi.communicator import Communicator, MpiCommunicator, SerialCommunicator
-from pvmc.mpi.language import speaks_with
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ _LAUNCHERS = (
     ("PALS' mpiexec", "PALS_RANKID", ""),
     ("a PMIx launcher", "PMIX_RANK", ""),
 )
+
+_PMIX = ("PMIX_NAMESPACE", "PMIX_RANK")
+_PMI = ("PMI_FD", "PMI_PORT", "PMI_RANK")
+
+_TERMINALS = ("/dev/pts/", "/dev/tty")
 
 
 def launcher(environment: Mapping[str, str] = os.environ) -> Launcher | None:
@@ -101,6 +107,28 @@ def _require_common_language(started_by: Launcher, mpi: Any) -> None:
     several = started_by.size is not None and started_by.size > 1
     if not speaks_with(mpi.Get_library_version(), os.environ, several):
         raise _different_mpis(started_by, f"({_library_name(mpi)}) does not know its language")
+
+
+def speaks_with(description: str, environment: Mapping[str, str], several: bool) -> bool:
+    """Whether a library may hear of the processes that a launcher has started; false where it certainly does not.
+
+    Open MPI speaks PMIx alone since version 5, and MPICH as most have it speaks PMI-1 and PMI-2 alone.
+
+    Args:
+        description: what the library says of itself, all lines.
+        environment: of this process, as the launcher has set it.
+        several: whether the launcher says that it started several processes.  One alone needs no launcher's help from
+            Open MPI.
+    """
+    if found := re.match(r"Open MPI v(\d+)\.", description):
+        return int(found[1]) < 5 or not several or _any(_PMIX, environment)
+    if description.startswith("MPICH"):
+        return "pmix" in description.lower() or not _any(_PMIX, environment) or _any(_PMI, environment)
+    return True
+
+
+def _any(names: tuple[str, ...], environment: Mapping[str, str]) -> bool:
+    return any(name in environment for name in names)
 
 
 def _require_one_world(started_by: Launcher, size: int, library: str) -> None:
@@ -176,3 +204,16 @@ def describe_mpi() -> dict[str, str]:
         "mpi4py": importlib.import_module("mpi4py").__version__,
         "launcher": launched,
     }
+
+
+def on_terminal(stream: TextIO) -> bool:
+    """Whether what a process writes to a stream of its own ends on a terminal.
+
+    Open MPI gives each rank a terminal of its own, also where all of them go to a file: then that of the launcher, the
+    parent process, counts.  Where it cannot be seen, as on another node, there is none.
+    """
+    if not stream.isatty() or "OMPI_COMM_WORLD_RANK" not in os.environ:
+        return stream.isatty()
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{os.getppid()}/fd/1").startswith(_TERMINALS)
+    return False

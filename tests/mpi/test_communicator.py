@@ -36,7 +36,7 @@ from pvmc.mpi import (
     run_main,
     world,
 )
-from pvmc.mpi.language import speaks_with
+from pvmc.mpi.launch import speaks_with
 
 HANG_SECONDS = 60
 """A job that has not ended by then hangs; each of those below takes less than a second."""
