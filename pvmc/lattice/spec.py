@@ -128,12 +128,7 @@ class _PlaneSpec(Section):
         Raises:
             KeyProblem: no such lattice exists.
         """
-        if self.supercell is not None:
-            edges = self.supercell
-            return _built(lambda: supercell_cluster(self.unit_cell, edges), "supercell", [list(row) for row in edges])
-        assert self.size is not None
-        size, periodic = self.size, (self.periodic,) * 2 if isinstance(self.periodic, bool) else self.periodic
-        return _built(lambda: type(self).builder(size, periodic), "size", list(size))
+        return _cluster(self)
 
 
 class RectangleSpec(_PlaneSpec):
@@ -179,6 +174,9 @@ class KagomeSpec(_PlaneSpec):
 class CubicSpec(Section):
     """The simple cubic lattice; spacing 1, site (x, y, z) has index x + Lx*(y + Ly*z)."""
 
+    unit_cell: ClassVar[UnitCell] = CUBIC
+    builder: ClassVar[Callable[[tuple[int, int, int], tuple[bool, bool, bool]], Lattice]] = staticmethod(cubic)
+
     kind: Literal["cubic"]
     """The cubic lattice."""
     size: Size3 | None = None
@@ -198,12 +196,7 @@ class CubicSpec(Section):
         Raises:
             KeyProblem: no such lattice exists.
         """
-        if self.supercell is not None:
-            edges = self.supercell
-            return _built(lambda: supercell_cluster(CUBIC, edges), "supercell", [list(row) for row in edges])
-        assert self.size is not None
-        size, periodic = self.size, (self.periodic,) * 3 if isinstance(self.periodic, bool) else self.periodic
-        return _built(lambda: cubic(size, periodic), "size", list(size))
+        return _cluster(self)
 
 
 class GraphSpec(Section):
@@ -252,6 +245,17 @@ def _check_shape(spec: ShapedT) -> ShapedT:
     if spec.supercell is not None and spec.periodic is not True:
         raise KeyProblem("lattice.periodic", spec.periodic, "a cluster given by a supercell is periodic: must be true")
     return spec
+
+
+def _cluster(spec: _PlaneSpec | CubicSpec) -> Lattice:
+    """The cluster of a supercell or of a size."""
+    unit_cell, edges, size = spec.unit_cell, spec.supercell, spec.size
+    if edges is not None:
+        return _built(lambda: supercell_cluster(unit_cell, edges), "supercell", [list(row) for row in edges])
+    assert size is not None, "one of them is given"
+    periodic = (spec.periodic,) * len(size) if isinstance(spec.periodic, bool) else spec.periodic
+    builder: Callable[..., Lattice] = type(spec).builder
+    return _built(lambda: builder(size, periodic), "size", list(size))
 
 
 def _built(build: Callable[[], Lattice], key: str, value: object) -> Lattice:
