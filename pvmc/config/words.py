@@ -25,6 +25,12 @@ def allowed_values(field: FieldInfo) -> str:
 
 
 def type_in_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
+    """Values of a type, within limits, in words.
+
+    Args:
+        annotation: of a key, such as ``int`` or ``list[float]``.
+        limits: what pydantic keeps beside it, such as ``Ge(1)``.
+    """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if said := [item.text for item in limits if isinstance(item, InWords)]:
         return said[0]
@@ -64,6 +70,7 @@ def _limits_in_words(limits: Iterable[Any]) -> str:
 
 
 def table_in_words(sections: Sequence[type[Section]]) -> str:
+    """A table that is one of several sections, in words: by its tag, or by its keys where there is one section."""
     for tag in ("kind", "model"):
         words = [word for section in sections for word in tag_words(section, tag)]
         if words:
@@ -73,6 +80,7 @@ def table_in_words(sections: Sequence[type[Section]]) -> str:
 
 
 def tag_words(section: type[Section], tag: str) -> Sequence[str]:
+    """The words that the tag of a section may be; empty where it has no such tag."""
     field = section.model_fields.get(tag)
     words = literal_words(field.annotation) if field else []
     return [*words, section.open_tag] if field and section.open_tag else words

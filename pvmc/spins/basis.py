@@ -54,7 +54,7 @@ class Basis:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all 2^N configurations are members."""
+        """True where all 2^N configurations are members."""
         return len(self) == 2**self.n_sites
 
     def index(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
