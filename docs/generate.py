@@ -1,4 +1,4 @@
-"""Writes what is generated from the source: docs/cli.md, docs/config.md, docs/hdf5.md, and the job scripts of jobs/.
+"""Writes what is generated: docs/cli.md, docs/config.md, docs/hdf5.md, docs/layers.svg, and the scripts of jobs/.
 
 python docs/generate.py           write them
 python docs/generate.py --check   write nothing; exit code 1 when a page is out of date
@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from picture import picture
 from pydantic.fields import FieldInfo
 
 from pvmc import errors
@@ -22,8 +23,8 @@ from pvmc.io.schema import schema_markdown
 from pvmc.tasks.submission import Array, Script, alphas, render, seeds
 from pvmc.vmc.job import JobConfig
 
-DOCS = Path(__file__).resolve().parent
-JOBS = DOCS.parent / "jobs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS, JOBS = ROOT / "docs", ROOT / "jobs"
 
 CONFIG_HEAD = """\
 # The input file
@@ -41,6 +42,7 @@ def pages() -> dict[Path, str]:
     """The generated pages: path -> text."""
     return {
         DOCS / "config.md": config_markdown(),
+        DOCS / "layers.svg": picture((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")),
         DOCS / "cli.md": cli_markdown(),
         DOCS / "hdf5.md": schema_markdown(),
         JOBS / "run.sbatch": job_script("run.sbatch"),

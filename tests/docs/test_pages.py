@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [
     *sorted(path for path in DOCS.rglob("*.md") if "generated" not in path.parts),
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "findings/README.md")),
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "findings/README.md")),
 ]
 WIDTH = 160
 CODE = re.compile(r"^( *)```.*?^\1```|`[^`]*`", flags=re.MULTILINE | re.DOTALL)
@@ -70,3 +71,14 @@ def test_the_index_leads_to_every_page() -> None:
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     linked = {(DOCS / name).resolve() for name in re.findall(r"\]\(([^)#:]+\.md)\)", index)}
     assert {page for page in PAGES if page.is_relative_to(DOCS)} - linked == {DOCS / "index.md"}
+
+
+def test_the_picture_has_what_the_architecture_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    picture = importlib.import_module("picture")
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    drawn = re.findall(r"<text[^>]*>([^<]*)", picture.picture(text))
+    packages = [name for layer in picture.layers(text) for name in layer]
+    assert {"errors", "cli"} <= set(packages)
+    assert set(drawn) >= {*packages, *picture.stations(text)}
+    assert len(drawn) == len(packages) + len(picture.stations(text)) + 3  # two headings, and "next iteration"
