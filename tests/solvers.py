@@ -40,7 +40,7 @@ REGULARISATIONS: dict[str, dict[str, float]] = {
     "offset": {"offset": 0.3},
     "all three": {"shift": 5e-3, "floor": 1e-3, "offset": 0.05},
 }
-"""Lambda; uniform ones are those that the kernel is made for from factors."""
+"""Lambda; the Gram matrix is made from factors for uniform ones."""
 
 
 def solver(name: str, regularisation: str, **keys: Any) -> Reconfiguration:

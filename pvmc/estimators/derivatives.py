@@ -1,4 +1,4 @@
-"""The log-derivatives of a chunk of configurations: what is needed of the matrix O, whichever way it is kept.
+"""The log-derivatives O of a chunk of configurations, kept as a matrix or as factors, and products with them.
 
 O_k of the chunk's configurations is K by n numbers.  Where the ansatz offers factors, O[j p + i] = B_j A_i as for the
 weights between two layers, q + p numbers take the place of q p, and products with O become products of small matrices.
@@ -18,7 +18,7 @@ from pvmc.numerics.kernels import kernel
 
 
 class Vector:
-    """v, (K,): what O is multiplied by, real for real parameters.  Its parts are taken once, not for each chunk."""
+    """A vector v, (K,), that O is multiplied by, real for real parameters; its parts are made once for all chunks."""
 
     def __init__(self, numbers: Numbers):
         self.numbers = np.ascontiguousarray(numbers)
@@ -44,7 +44,7 @@ class Derivatives(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of O: float64 or complex128."""
+        """dtype of O: float64 or complex128."""
         ...
 
     def times(self, vector: Vector) -> Numbers:
@@ -74,7 +74,7 @@ class Derivatives(Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """O as it stands.
+    """O as a matrix.
 
     Attributes:
         array: float64 or complex128 (K, n), C-contiguous.
@@ -89,13 +89,14 @@ class Stored:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of O."""
+        """dtype of O."""
         return self.array.dtype
 
     def times(self, vector: Vector) -> Numbers:
         """sum_k O_kn v_k, (n,)."""
         if np.iscomplexobj(self.array) and not vector.is_complex:
             # Real and imaginary parts stand next to each other: half the work of complex numbers.
+            # (K,) x (K, 2n) -> (2n,)
             product: Numbers = (vector.numbers @ self.array.view(np.float64)).view(np.complex128)
             return product
         return np.asarray(vector.numbers @ self.array)
@@ -103,8 +104,10 @@ class Stored:
     def adjoint(self, values: Numbers, *, real: bool) -> Iterator[Floats]:
         """sum_n O_kn* u_n of all k."""
         if np.iscomplexobj(self.array) and real:
+            # Re(O* u) = Re O Re u + Im O Im u: (K, 2n) x (2n,) -> (K,)
             yield (self.array.view(np.float64) @ values.astype(np.complex128).view(np.float64))[None]
         elif np.iscomplexobj(self.array):
+            # O* u = (O u*)*: (K, n) x (n,) -> (K,)
             product = self.array @ values.conj()
             yield np.stack([product.real, -product.imag])
         else:
@@ -148,7 +151,7 @@ class Factored:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of O."""
+        """dtype of O."""
         return np.result_type(*(rows.dtype for block in self.blocks for rows in block))
 
     @cached_property
@@ -162,10 +165,13 @@ class Factored:
         for (outer, *inner), planes in zip(self.blocks, self._planes, strict=True):
             part = slice(start, start + len(outer) * (len(inner[0]) if inner else 1))
             start = part.stop
+            # V = v of this block as (q, p): sum_ji V_ji B_jn A_in
             if inner and np.iscomplexobj(inner[0]):
+                # (q, p) x (p, n) -> (q, n), times B, summed over q
                 product = (vector.numbers[part].reshape(len(outer), -1) @ inner[0]) * outer
                 total += _parts(product.sum(axis=0))
             elif inner:
+                # Real A: real and imaginary parts of V below each other, (2q, p) x (p, n) -> (2q, n)
                 stacked = vector.planes(part).reshape(-1, len(inner[0]))
                 add_contracted(planes, (stacked @ inner[0]).reshape(-1, *outer.shape), total)
             else:
@@ -188,6 +194,7 @@ class Factored:
                     [products[0, :, 0] + products[1, :, 1], products[0, :, 1] - products[1, :, 0]][:n_planes]
                 )
                 continue
+            # sum_n B_jn* A_in* u_n: (q, n) x (n, p) -> (q, p)
             if np.iscomplexobj(inner[0]):
                 product = (outer.conj() * values) @ inner[0].conj().T
                 yield _parts(product.reshape(-1))[:n_planes]
@@ -198,6 +205,7 @@ class Factored:
 
     def sums(self, weights: Floats) -> Numbers:
         """sum_n w_n O_kn, (K,)."""
+        # sum_n w_n B_jn A_in: (q, n) x (n, p) -> (q, p)
         parts = [
             _product(outer * weights, inner[0].T).reshape(-1) if inner else outer @ weights
             for outer, *inner in self.blocks
@@ -208,6 +216,7 @@ class Factored:
         """sum_n w_n |O_kn|^2, float64 (K,)."""
         parts = []
         for outer, *inner in self.blocks:
+            # sum_n w_n |B_jn|^2 |A_in|^2: (q, n) x (n, p) -> (q, p)
             left = _squared(outer) * weights
             parts.append((left @ _squared(inner[0]).T).reshape(-1) if inner else left.sum(axis=1))
         return np.concatenate(parts)

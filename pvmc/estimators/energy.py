@@ -154,8 +154,8 @@ def energy_statistics(
 
 
 def _weighted_sums(centred: Numbers, weights: Floats, n_blocks: int) -> tuple[Floats, Floats]:
-    """Of each block: what :func:`walker_sums` makes of w e, but for sum w |e|^2 in its first column, float64
-    (n_blocks, 6); sum w and sum w^2, (n_blocks, 2)."""
+    """Sums of each block: :func:`walker_sums` of w e, but with sum w |e|^2 in its first column, float64 (n_blocks, 6);
+    and sum w and sum w^2, (n_blocks, 2)."""
     counted = np.where(weights > 0, centred, 0.0)
     scaled = np.ascontiguousarray(counted.real * weights)
     sums = walker_sums(scaled, np.zeros_like(scaled), n_blocks)

@@ -1,4 +1,4 @@
-"""Per-configuration estimators of a rank: local energies and log-derivatives, and their moments so far."""
+"""Estimators of a rank, configuration by configuration: local energies and log-derivatives."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Kept:
 
     Attributes:
         derivatives: O of each chunk.
-        order: where the energies of their configurations stand in ``Estimates.energies`` (flat), int64 (n_local,).
-        real_parameters: whether theta is real.
+        order: positions of their configurations in ``Estimates.energies`` (flat), int64 (n_local,).
+        real_parameters: theta is real.
     """
 
     derivatives: Sequence[Derivatives]
@@ -42,7 +42,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Estimates:
-    """What one rank measured on its configurations in one iteration.
+    """Estimates of one rank from its configurations of one iteration.
 
     Attributes:
         energies: local energies, float64 or complex128 (n_draws, n_walkers); a column is a Markov chain.
@@ -55,8 +55,8 @@ class Estimates:
         seconds: wall time of each phase.
         kept: the log-derivatives, where they are kept.
         spins: the configurations, int8 (n_blocks, n_draws, N, L), where they are kept.
-        is_exact: whether the weights are those of all configurations there are, without statistical error.
-        is_smeared: whether the configurations were drawn from a smeared |psi|^2.
+        is_exact: the weights are those of all configurations there are, without statistical error.
+        is_smeared: the configurations were drawn from a smeared |psi|^2.
     """
 
     energies: Numbers
@@ -74,7 +74,7 @@ class Estimates:
 
     @property
     def exact_sums(self) -> bool:
-        """Whether sums have the same bits at any number of ranks."""
+        """True where sums have the same bits at any number of ranks."""
         return self.matrix is None or self.matrix.exact
 
 
@@ -86,6 +86,7 @@ def local_energy(
     float64 when both the Hamiltonian and psi are real, complex128 otherwise; units of the Hamiltonian.
     Carleo & Troyer, Science 355, 602 (2017), supplementary text.
     """
+    # H_{s s'} and psi(s') / psi(s) for s' = s flipped on X, (n_flips, L) each
     amplitudes = operator.amplitudes(spins)
     ratios = psi.ratios(spins, lookup, operator.flips, amplitudes != 0)
     return operator.diagonal(spins) + np.einsum("kl,kl->l", amplitudes, ratios)
@@ -111,7 +112,7 @@ def estimate(
         psi: the wave function that they belong to.
         n_parameters: K.
         comm: the ranks.
-        real_parameters: whether theta is real.
+        real_parameters: theta is real.
         exact_sums: moments with the same bits at any number of ranks; those of kept rows always have.
         keep_rows: the log-derivatives are kept (in factors where psi offers them), and no moments are made.
         keep_spins: the configurations are kept.
@@ -122,9 +123,11 @@ def estimate(
     walk = Walk(draws, operator, psi, n_parameters, keep_spins=keep_spins)
     n_chunks = len(walk.starts) * draws.n_blocks
     n_samples, all_chunks = comm.sum(np.array([walk.energies.size, n_chunks], dtype=np.int64)).tolist()
+    # w, (n_blocks, n_draws, L), with a sum over all ranks of n_samples
     weights = None
     if draws.log_weights is not None:
         weights, n_samples = _normalised(draws.log_weights, comm)
+    # O kept chunk by chunk, or S and F summed up chunk by chunk
     matrix = kept = None
     if keep_rows:
         kept = Kept(list(walk.derivatives()), walk.order(), real_parameters)
@@ -183,7 +186,7 @@ class Walk:
         self.weights = np.empty((draws.n_blocks, draws.n_draws, draws.width) if draws.smear else 0)
 
     def order(self) -> Integers:
-        """Where the configurations of the chunks stand in ``energies`` (flat), int64 (n_local,)."""
+        """Positions of the configurations of the chunks in ``energies`` (flat), int64 (n_local,)."""
         position = np.arange(self.energies.size).reshape(self.energies.shape)
         return np.ascontiguousarray(position.transpose(1, 0, 2).reshape(-1))
 
@@ -195,6 +198,7 @@ class Walk:
         for place, spins, lookup, energies, hidden in self._measured(clock):
             if place.n not in memory:
                 memory[place.n] = np.empty((k + 2, place.n), dtype=self._psi.dtype)
+            # x = (1, O_1 ... O_K, E_loc), (K + 2, n): this draw's L columns
             rows = memory[place.n]
             rows[0, place.columns], rows[k + 1, place.columns] = 1.0, energies.real if is_real else energies
             clock.lap("local_energies")
@@ -238,6 +242,7 @@ class Walk:
         width, smear = self._draws.width, self._draws.smear
         for block, draw, spins, lookup in self._draws:
             clock.lap("sampling")
+            # The chunk holds the draws start ... stop - 1 of the block; this one its columns, L wide.
             start = draw - draw % self._step
             stop = min(start + self._step, self._draws.n_draws)
             columns = slice((draw - start) * width, (draw - start + 1) * width)
@@ -254,7 +259,7 @@ class Walk:
 
 
 class _Place(NamedTuple):
-    """Where a draw stands in its chunk: the chunk's block, draws and size, and the draw's columns."""
+    """Place of a draw in its chunk: the chunk's block, draws and size, and the draw's columns."""
 
     block: int
     draws: slice

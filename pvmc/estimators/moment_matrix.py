@@ -152,7 +152,7 @@ class MomentMatrix:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the sum: float64 or complex128."""
+        """dtype of the sum: float64 or complex128."""
         return np.dtype(np.float64 if self._is_real else np.complex128)
 
     def add(self, rows: Numbers, weights: Floats | None = None) -> None:

@@ -20,13 +20,14 @@ from pvmc.wavefunctions.base import Ansatz, WaveFunction
 
 @dataclass(frozen=True)
 class ReweightedChange:
-    """What configurations drawn at one theta say of another.
+    """The energy at theta' by configurations drawn at theta.
 
     Attributes:
         change: of the energy, E(theta') - E(theta), both from the same configurations, so that most of their noise
             cancels.
         effective_part: <w>^2 / <w^2> over |psi|^2 of the weights w = |psi'/psi|^2, (sum w)^2 / (n sum w^2) for samples
-            that weigh the same: 1 where both states are the same, and else less; what is far below 1/2 says little.
+            that weigh the same: 1 where both states are the same, and less otherwise; far below 1/2 the change is not
+            reliable.
     """
 
     change: float

@@ -1,4 +1,4 @@
-"""The centred rows of one iteration, shared out over the ranks: what solvers use that never form S.
+"""The centred rows of one iteration, shared out over the ranks: for solvers that never form S.
 
 With n configurations of weights w, X_nk = sqrt(w_n/n) (O_k(s_n) - <O_k>) and e_n = sqrt(w_n/n) (E_loc(s_n) - <E>), so
 that S = X^dagger X and F = X^dagger e (for real parameters their real parts).  Each rank holds the rows of its own
@@ -50,7 +50,7 @@ class Rows:
         energies: e of this rank, float64 or complex128 (n_local,).
         offset: what is still to be subtracted from the chunks' O, (K,): <O>, or 0 where it has been.
         mean: <O>, (K,).
-        real_parameters: whether theta is real.
+        real_parameters: theta is real.
         comm: the ranks.
 
     Configurations are counted over all ranks in the order of the blocks, which does not depend on the number of ranks;
@@ -67,27 +67,31 @@ class Rows:
             energies: E_loc - <E>, (n_local,), in the order of the chunks.
             weights: float64 (n_local,), their sum over all ranks is 1; rows of weight 0 are set to 0.
             comm: the ranks.
-            real: whether theta is real.
+            real: theta is real.
 
         Raises:
             NumericalError: a log-derivative is not finite; on every rank.
         """
         self.comm, self.real_parameters = comm, real
+        # O of configurations of weight 0 may be NaN: set to 0.
         stops = np.cumsum([part.n_configurations for part in derivatives])
         parts = list(zip(derivatives, np.split(weights, stops[:-1]), strict=True))
         for part, weight in parts:
             part.clear(weight == 0)
+        # <O_k> = sum_n w_n O_kn, (K, n) x (n,) -> (K,), over all ranks
         with np.errstate(invalid="ignore", over="ignore"):
             self.mean = self._summed([part.sums(weight) for part, weight in parts])
         with on_every_rank():
             if not np.all(np.isfinite(self.mean)):
                 raise NumericalError("a log-derivative is not finite: psi left the range of numbers")
+        # Plain rows are centred in place, O - <O>; of factors <O> is subtracted from products, as ``offset``.
         self.offset = self.mean.copy()
         if all(isinstance(part, Stored) for part in derivatives):
             for part in derivatives:
                 part.rows()[:] -= self.mean[:, None]
             self.offset[:] = 0.0
         self.chunks = [RowChunk(part, np.sqrt(weight)) for part, weight in parts]
+        # sum_n w_n |O_kn - c_k|^2, (K,), and e = sqrt(w) (E_loc - <E>), (n_local,)
         self._squares = self._summed([part.squares(weight) for part, weight in parts])
         self.energies: Numbers = np.where(weights > 0, energies, 0.0) * np.sqrt(weights)
 
@@ -98,7 +102,7 @@ class Rows:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of theta: float64 or complex128."""
+        """dtype of theta: float64 or complex128."""
         return np.dtype(np.float64 if self.real_parameters else np.complex128)
 
     @cached_property
@@ -113,7 +117,7 @@ class Rows:
 
     @property
     def rounding(self) -> Floats:
-        """Below this S_kk is nothing but rounding, float64 (K,)."""
+        """Bound on S_kk where it is nothing but rounding, float64 (K,)."""
         return np.maximum(ROUNDING * np.abs(self.offset) ** 2, (ROUNDING * np.abs(self.mean)) ** 2)
 
     @cached_property
@@ -135,6 +139,7 @@ class Rows:
 
     def times(self, vector: Numbers) -> Numbers:
         """X v of this rank's configurations, (n_local,)."""
+        # sqrt(w_n) (sum_k O_kn v_k - sum_k <O_k> v_k), (n, K) x (K,) -> (n,) for each chunk
         offset, prepared = self.offset @ vector, Vector(vector)
         return np.concatenate([chunk.root * (chunk.derivatives.times(prepared) - offset) for chunk in self.chunks])
 
@@ -147,6 +152,7 @@ class Rows:
         """
         # A power of 2 for the norm, so that the scale of each k is made only once.
         total = BoundedSum(self._scale * math.ldexp(1.0, -math.frexp(max(largest_norm, SMALLEST))[1]))
+        # Per chunk sum_n O_kn* sqrt(w_n) u_n, (K, n) x (n,) -> (K,), and sum_n sqrt(w_n) u_n, as integers.
         for chunk, own in zip(self.chunks, self.split(values), strict=True):
             part, start = chunk.root * own, 0
             for planes in chunk.derivatives.adjoint(part, real=self.real_parameters):
@@ -164,6 +170,7 @@ class Rows:
             if not self.real_parameters:
                 product[part].imag = sums[start + size : start + 2 * size]
             start += self._n_planes * size
+        # X^dagger u = sum_n O_kn* sqrt(w_n) u_n - <O_k>* sum_n sqrt(w_n) u_n
         if np.any(self.offset):
             shift = self.offset.conj() * complex(sums[-2], sums[-1])
             product -= shift.real if self.real_parameters else shift

@@ -81,7 +81,7 @@ class Hidden:
 
 @dataclass(frozen=True)
 class SmearedValues:
-    """What is known of the configurations of a draw.
+    """Local energies and weights of the configurations of a draw.
 
     Attributes:
         energies: E_loc, float64 or complex128 (L,).
@@ -158,7 +158,7 @@ def _from_scratch(
 # The leak test --------------------------------------------------------------------------------------------------------
 
 EPSILON = 0.5
-"""eps of the leak test: half of the configurations are moved, for all that is looked for is where moves lead."""
+"""eps of the leak test: half of the configurations are moved, as what is tested is where moves lead."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class LeakTest:
         return cls(smear_of(sampler, operator), sampler.power, sampler.seed, sampler.width, interval)
 
     def is_due(self, iteration: int) -> bool:
-        """Whether an iteration, counted from 0, ends with a test."""
+        """True where an iteration, counted from 0, ends with a test."""
         return (iteration + 1) % self.interval == 0
 
     def __call__(self, walkers: Walkers, psi: WaveFunction, iteration: int, comm: Communicator) -> Leak:
@@ -235,7 +235,7 @@ def smear_of(sampler: Sampler, operator: Operator) -> Smear:
 
 @dataclass(frozen=True)
 class Look:
-    """What the walkers of a block show at one time.
+    """Sums over the walkers of a block at one time.
 
     Attributes:
         sums: of each walker, float64 (QUANTITIES, L): 1, real and imaginary part of E - c, and |E - c|^2 where it is;

@@ -31,7 +31,7 @@ def ising_chain_energy(n_sites: int, coupling: float, field: npt.ArrayLike, peri
         n_sites: number of spins N; at least 3 on a ring, 2 on an open chain.
         coupling: J, in units of sigma.sigma; positive is ferromagnetic.
         field: h, in the same unit as J; one number, or on an open chain also one for each site.
-        periodic: whether site N - 1 couples to site 0.
+        periodic: site N - 1 couples to site 0.
 
     Returns:
         The total energy, in the unit of J and h.
@@ -60,7 +60,7 @@ def cluster_ising_chain_energy(n_sites: int, coupling: float, ising: float, fiel
         coupling: K, in units of sigma.sigma.
         ising: lambda, in the same unit.
         field: h, in the same unit.
-        periodic: whether the sums close round the ring; otherwise they keep the terms whose sites all exist.
+        periodic: the sums close round the ring; otherwise they keep the terms whose sites all exist.
 
     Raises:
         InputError: too few sites.

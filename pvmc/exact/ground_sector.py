@@ -50,7 +50,7 @@ EXCITED = "unless an excited state is wanted"
 
 @dataclass(frozen=True)
 class GroundSector:
-    """Where the lowest level lies.
+    """The magnetisations that hold the lowest level.
 
     Attributes:
         magnetizations: the values of sum_i s_i that are known to hold it, by ascending modulus, positive ones first.

@@ -37,7 +37,7 @@ def sector_basis(group: Symmetries, basis: Basis) -> sparse.csc_array:
 
 
 def is_within_reach(n_sites: int, group: Symmetries, magnetization: int | None, largest: int) -> bool:
-    """Whether the states of N spins with the characters of a group are diagonalised; see :func:`sector_reference`."""
+    """True where the states of N spins with a group's characters are diagonalised; see :func:`sector_reference`."""
     size = dimension(n_sites, magnetization)
     return n_sites <= MAX_SITES and size <= largest and size * len(group.signs) <= LARGEST_WORK
 

@@ -77,7 +77,7 @@ def gradient(
         rows: which rows, the same on every rank; each rank works on its share.
         weights: of these rows, summing to one.
         n_parameters: K.
-        real_parameters: whether theta is real.
+        real_parameters: theta is real.
         comm: the ranks.
 
     Raises:

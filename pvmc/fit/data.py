@@ -21,7 +21,7 @@ SMALLEST_AMPLITUDE = 1e-12
 
 @dataclass(frozen=True)
 class DataSet:
-    """What an ansatz is fitted to.
+    """Configurations and the target amplitudes that an ansatz is fitted to.
 
     Attributes:
         spins: int8 (N, D).

@@ -33,7 +33,7 @@ class FitSpec(Section):
     azimuth: float = 0.0
     """with target = "product": azimuth of every spin in units of pi"""
     staggered: bool = False
-    """with target = "product": whether the spins of the second sublattice point the opposite way"""
+    """with target = "product": the spins of the second sublattice point the opposite way"""
     weights: Literal["target", "uniform"] = "target"
     """how configurations count in the cost: in proportion to |target|^2, or all alike"""
     samples: int = Field(default=8192, ge=2)
@@ -67,7 +67,7 @@ class FitSpec(Section):
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """Where the fit stands after an epoch; epoch 0 is the start.
+    """The state of the fit after an epoch; epoch 0 is the start.
 
     Attributes:
         epoch: number of epochs done.

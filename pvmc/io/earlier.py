@@ -1,4 +1,4 @@
-"""What an earlier run or fit has left: the rows that a run keeps as it goes on, parameters that another starts from."""
+"""Results of an earlier run or fit: the rows that a resumed run keeps, and parameters that another one starts from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Earlier:
 
     @property
     def trials(self) -> list[StartTrial]:
-        """Of a run of several starts, its trials as far as they are over."""
+        """The trials of a run of several starts, as far as they are over."""
         return [trial.again() for trial in self.run.trials]
 
     @property

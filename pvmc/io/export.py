@@ -28,7 +28,7 @@ from pvmc.io.storage import reason
 Array = NDArray[Any]
 
 ENDINGS = {"csv": "", "npz": ".npz", "netcdf": ".nc"}
-"""What is put to the name of an export of each format; CSV makes a directory of tables."""
+"""Ending of the name of an export in each format; CSV makes a directory of tables."""
 
 TABLES = ("series.csv", "parameters.csv", "measurements.csv")
 """Names in the directory of CSV tables."""
@@ -133,7 +133,7 @@ def _measurement_rows(measurement: Measurement) -> Iterable[Sequence[Any]]:
 
 
 def _place(measurement: Measurement, dim: str, index: int) -> str:
-    """Where on an axis a number belongs: the components of a vector, the sites of a region, or else its index."""
+    """Place of a number on an axis: the components of a vector, the sites of a region, or else its index."""
     if dim == "region" and "region_sites" in measurement.coordinates:
         return " ".join(map(str, np.flatnonzero(measurement.coordinates["region_sites"][index])))
     if dim not in measurement.coordinates:

@@ -119,7 +119,7 @@ class FitWriter:
 
 @dataclass(frozen=True)
 class Fit:
-    """What a fit has written up to the moment of reading.
+    """The results of a fit up to the moment of reading.
 
     Attributes:
         path: the file.
@@ -142,18 +142,18 @@ class Fit:
 
     @property
     def measurements(self) -> list[Measurement]:
-        """What ``pvmc measure`` found at these parameters, by number; read from the file at each look."""
+        """The measurements of ``pvmc measure`` at these parameters, by number; read from the file at each access."""
         return read_measurements(self.path, "a fit of pvmc")
 
 
 def fit_file(path: str | os.PathLike[str]) -> Path:
-    """Where the file of a fit is, given its directory or the file itself (which need not exist)."""
+    """The path of the file of a fit, given its directory or the file itself (which need not exist)."""
     location = Path(path)
     return location if location.name == FILE_NAME else location / FILE_NAME
 
 
 def is_fit(path: str | os.PathLike[str]) -> bool:
-    """Whether a directory or file is that of a fit."""
+    """True where a directory or file is that of a fit."""
     return fit_file(path).is_file()
 
 

@@ -35,7 +35,7 @@ _PATIENCE = 2.0
 
 
 def read_hdf5(path: Path, extract: Callable[[h5py.File], T], what: str) -> T:
-    """What ``extract`` gets out of an HDF5 file, which another process may be writing in SWMR mode.
+    """Read with ``extract`` from an HDF5 file, which another process may be writing in SWMR mode.
 
     Args:
         path: the file.
@@ -175,7 +175,7 @@ def _as_closed(head: bytes, length: int) -> bytes:
 
 
 def _flagged(head: bytes) -> bool:
-    """Whether a superblock (version 2 or 3) says that a writer has not closed the file."""
+    """True where a superblock (version 2 or 3) says that a writer has not closed the file."""
     return len(head) >= 12 and head[8] in (2, 3) and head[11] != 0
 
 

@@ -27,7 +27,7 @@ from pvmc.io.schema import (
 )
 
 _INDICES_BYTES, _INDEX_BYTES = 1 << 16, 64
-"""Of HDF5's indices of chunks: to begin with, and for each chunk."""
+"""Bytes of HDF5's indices of chunks: to begin with, and for each chunk."""
 
 ParameterBlocks = Mapping[str, tuple[slice, tuple[int, ...]]]
 """Named parts of the flat parameter vector: name -> (slice, shape)."""
@@ -36,7 +36,7 @@ _SEAM = 10.0
 """Largest gap in seconds between two sessions of one process: the file is laid out anew in between."""
 
 RETRIED = "retried"
-"""How a session ended whose numbers went bad: the run went back some iterations and tried again."""
+"""Outcome of a session that ended with a numerical failure: the run went back some iterations and tried again."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Session:
         return replace(self, outcome="killed") if self.outcome == "running" else self
 
     def continues(self, former: Session) -> bool:
-        """Whether it is of the same process as the one before it: a run that went back a few iterations has two."""
+        """True where it is of the same process as the one before it: a run that went back a few iterations has two."""
         same = (self.host, self.pid, self.ranks) == (former.host, former.pid, former.ranks)
         gap = (datetime.fromisoformat(self.started) - datetime.fromisoformat(former.started)).total_seconds()
         return same and abs(gap - former.seconds) < _SEAM
@@ -92,12 +92,12 @@ class StartTrial:
 
     @property
     def over(self) -> bool:
-        """Whether its energy is known, if only as infinite."""
+        """True where its energy is known, if only as infinite."""
         return not math.isnan(self.energy)
 
     @property
     def bad(self) -> bool:
-        """Whether its numbers went bad."""
+        """True where it ended with a numerical failure."""
         return self.energy == math.inf
 
     def per_site(self, n_sites: int) -> StartTrial:

@@ -50,7 +50,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one call of ``pvmc measure`` found.
+    """The results of one call of ``pvmc measure``.
 
     Attributes:
         number: its number, from 1.

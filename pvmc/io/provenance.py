@@ -1,4 +1,4 @@
-"""What produced a run: versions, source revision, machine.  No user name, no environment variables."""
+"""Provenance of a run: versions, source revision, machine.  No user name, no environment variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GIT_SECONDS = 5.0
 
 
 def collect(mpi_library: str = "") -> dict[str, str | int]:
-    """Where and with what this process runs, as attributes of the results file.
+    """Software and machine of this process, as attributes of the results file.
 
     Never raises: what cannot be found out is an empty string.
 

@@ -60,7 +60,7 @@ class RBMWeights:
 
     @property
     def is_real(self) -> bool:
-        """Whether no parameter has an imaginary part."""
+        """True where no parameter has an imaginary part."""
         return not any(np.any(np.imag(part)) for part in (self.visible_bias, self.hidden_bias, self.kernel))
 
     def filters(self, permutations: NDArray[np.int64]) -> tuple[Numbers, Numbers] | None:

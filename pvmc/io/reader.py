@@ -26,7 +26,7 @@ from pvmc.io.storage import process_alive
 from pvmc.statistics.thresholds import QUIET_ITERATIONS, QUIET_SECONDS, error_scale
 
 RESULTS = "a results file of pvmc"
-"""What the file should be, in messages."""
+"""Name of the kind of file, in messages."""
 
 _NEEDED = {"pvmc_version", "created", "config", "host", "pid", "ranks", "n_sites", "n_parameters", "n_iterations"}
 _NEEDED |= {"energy_units"}
@@ -34,7 +34,7 @@ _NEEDED |= {"energy_units"}
 
 @dataclass(frozen=True)
 class Run:
-    """What a run has written up to the moment of reading.
+    """The results of a run up to the moment of reading.
 
     Attributes:
         path: the results file.
@@ -117,7 +117,7 @@ class Run:
 
     @property
     def error_scale(self) -> float | None:
-        """What errors of the total energy are relative to, :func:`pvmc.statistics.error_scale`; None where no exact
+        """Scale of relative errors of the total energy, :func:`pvmc.statistics.error_scale`; None where no exact
         energy is known, or no scale."""
         return None if self.reference_energy is None else error_scale(self.reference_energy, self.radius) or None
 
@@ -133,7 +133,7 @@ class Run:
 
     @property
     def retries(self) -> int:
-        """How often the numbers went bad and the run went back; 0 in files of versions that did not say so."""
+        """Number of times that the run went back after a numerical failure; 0 in files of versions that did not say."""
         return sum(session.outcome == RETRIED for session in self.sessions)
 
     def saved_iterations(self) -> NDArray[np.int64]:
@@ -169,7 +169,7 @@ class Run:
 
     @property
     def measurements(self) -> list[Measurement]:
-        """What ``pvmc measure`` found at parameters of this run, by number; read from the file at each look."""
+        """The results of ``pvmc measure`` at parameters of this run, by number; read from the file at each access."""
         return read_measurements(self.path, RESULTS)
 
     def last_checkpoint(self) -> CheckpointFile | None:
@@ -182,7 +182,7 @@ class Run:
         return found[0] if found else None
 
     def status(self) -> str:
-        """How the run is doing now: "running", "finished", "stopped", "failed" or "dead".
+        """The status of the run now: "running", "finished", "stopped", "failed" or "dead".
 
         Dead is a run that says running, but whose process is gone.  On this host the process is looked up; on
         another one, the run counts as dead when the file has not changed for 5 minutes and 10 of its iterations.
@@ -301,7 +301,7 @@ def _sessions(file: h5py.File) -> tuple[Session, ...]:
 
 
 def _trials(file: h5py.File) -> tuple[StartTrial, ...]:
-    """What a run of several starts has tried; nothing in the file of any other."""
+    """The trials of a run of several starts; none in the file of any other."""
     if "starts" not in file:
         return ()
     # The energies first: a row whose energy is a number is complete, also in what is read after it.

@@ -24,7 +24,7 @@ THETA_CHUNK_BYTES = 1 << 16
 """A chunk of saved parameters holds as many whole vectors as fit in this, at least one."""
 
 STATUSES = ("running", "finished", "stopped", "failed")
-"""What ``/state/status`` may say.  A reader adds "dead": says running, but its process is gone."""
+"""Values of ``/state/status``.  A reader adds "dead": says running, but its process is gone."""
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ MEASUREMENT_COORDINATES = (
     Coordinate("region_size", ("region",), "int64", "1", "number of sites of region A"),
     Coordinate("region_sites", ("region", "site"), "int8", "1", "1 for the sites of A, else 0"),
 )
-"""What the places along the axes of a measurement are; a is the distance of nearest neighbours."""
+"""Coordinates along the axes of a measurement; a is the distance of nearest neighbours."""
 
 
 def axis_scale(axis: str) -> str:

@@ -46,7 +46,7 @@ def reason(error: Exception) -> str:
 
 
 def temporary_path(path: Path) -> Path:
-    """Where this process prepares the file ``path``: hidden, beside it, so that a rename puts it in place."""
+    """The path where this process prepares the file ``path``: hidden, beside it, so that a rename puts it in place."""
     return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
 
 
@@ -94,7 +94,7 @@ def reserve(descriptor: int, start: int, size: int) -> None:
 
 
 def process_alive(pid: int, since: float) -> bool:
-    """Whether the process that had this number at a moment is still there; a later one with the same number is not it.
+    """True where the process that had this number at a moment still exists; a later one with the number is not it.
 
     Args:
         pid: its number.
@@ -116,7 +116,7 @@ def process_alive(pid: int, since: float) -> bool:
 
 
 def _process_fields(pid: int) -> list[str]:
-    """What the system tells of a process, from its state on; empty where it does not."""
+    """Fields of /proc/PID/stat from the state on; empty where there are none."""
     try:
         # The command's name before the state is in brackets, and may contain anything.
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -125,7 +125,7 @@ def _process_fields(pid: int) -> list[str]:
 
 
 def _process_start(fields: list[str]) -> float | None:
-    """When a process began (seconds of Unix time); None where the system does not tell."""
+    """The time at which a process began (seconds of Unix time); None where the system does not tell."""
     try:
         boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
         return float(boot.split()[1]) + float(fields[19]) / os.sysconf("SC_CLK_TCK")
@@ -166,7 +166,7 @@ def locked(directory: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def _made(directory: Path) -> bool:
-    """Makes the directory; whether it was missing."""
+    """Make the directory; True where it was missing."""
     try:
         directory.mkdir(parents=True)
     except FileExistsError:
@@ -204,7 +204,7 @@ def _lock(descriptor: int, path: Path) -> str:
 
 
 def _without_lock(descriptor: int, path: Path, error: OSError) -> str:
-    """What to say where locks do not work; the name in the file still tells of a run on the same host."""
+    """The warning where locks do not work; the name in the file still tells of a run on the same host."""
     holder = _holder(descriptor)
     if holder is not None:
         host, pid = holder
@@ -235,7 +235,7 @@ def _write_holder(descriptor: int) -> None:
 
 
 def _still_named(descriptor: int, path: Path) -> bool:
-    """Whether the open file is the one that has the name now."""
+    """True where the open file is the one that has the name now."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -28,7 +28,7 @@ LARGEST_COUNT = 2**31 - 1
 """Largest count in one MPI call: a C int in every MPI before version 4."""
 
 AWAKE_SECONDS = 3e-4
-"""How long a waiting rank looks for messages without sleeping: longer than a small collective takes."""
+"""Seconds that a waiting rank looks for messages without sleeping: longer than a small collective takes."""
 
 _ORDERED = (np.dtype(np.float64), np.dtype(np.int64))
 _SUMMED = (*_ORDERED, np.dtype(np.complex128))

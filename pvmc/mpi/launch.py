@@ -1,4 +1,4 @@
-"""Starting: which launcher began this process, and the world of ranks that it belongs to."""
+"""The launcher that started this process, the world of ranks that it belongs to, and the terminal behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pvmc.mpi.communicator import Communicator, MpiCommunicator, SerialCommunica
 
 @dataclass(frozen=True)
 class Launcher:
-    """What the program that started this process says of itself in the environment.
+    """The program that started this process, as the environment tells.
 
     Attributes:
         name: the program, in words.
@@ -110,14 +110,14 @@ def _require_common_language(started_by: Launcher, mpi: Any) -> None:
 
 
 def speaks_with(description: str, environment: Mapping[str, str], several: bool) -> bool:
-    """Whether a library may hear of the processes that a launcher has started; false where it certainly does not.
+    """True where a library may see the processes that a launcher has started; False where it certainly does not.
 
     Open MPI speaks PMIx alone since version 5, and MPICH as most have it speaks PMI-1 and PMI-2 alone.
 
     Args:
         description: what the library says of itself, all lines.
         environment: of this process, as the launcher has set it.
-        several: whether the launcher says that it started several processes.  One alone needs no launcher's help from
+        several: the launcher says that it started several processes.  One alone needs no launcher's help from
             Open MPI.
     """
     if found := re.match(r"Open MPI v(\d+)\.", description):
@@ -207,7 +207,7 @@ def describe_mpi() -> dict[str, str]:
 
 
 def on_terminal(stream: TextIO) -> bool:
-    """Whether what a process writes to a stream of its own ends on a terminal.
+    """True where the output of a process to a stream of its own ends on a terminal.
 
     Open MPI gives each rank a terminal of its own, also where all of them go to a file: then that of the launcher, the
     parent process, counts.  Where it cannot be seen, as on another node, there is none.

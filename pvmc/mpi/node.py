@@ -15,7 +15,7 @@ from pvmc.mpi.communicator import Communicator
 
 @dataclass(frozen=True)
 class Node:
-    """What the ranks of a job that run on one machine have together.
+    """Resources that the ranks of a job on one machine share.
 
     Attributes:
         rank: this rank's number among them, from 0.

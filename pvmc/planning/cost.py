@@ -1,7 +1,7 @@
-"""What an iteration of stochastic reconfiguration needs of each solver: memory and time of the linear problem.
+"""Memory and time that each solver needs for the linear problem of an iteration, and the choice among the solvers.
 
     dense    S = X^dagger X, K x K, summed over ranks; rank 0 factorises it
-    minsr    the kernel X X^dagger, n x n, each rank with K / P of the parameters; rank 0 factorises it
+    minsr    the Gram matrix T = X X^dagger, n x n, each rank with K / P of the parameters; rank 0 factorises it
              (Chen & Heyl, Nat. Phys. 20, 1476 (2024); Rende et al., Commun. Phys. 7, 260 (2024))
     krylov   conjugate gradients with v -> X^dagger (X v) on rows that stay where they were sampled
              (Neuscamman, Umrigar & Chan, Phys. Rev. B 85, 045103 (2012))
@@ -24,22 +24,22 @@ SolverName: TypeAlias = Literal["dense", "minsr", "krylov"]
 SOLVERS: tuple[SolverName, ...] = get_args(SolverName)
 
 ITERATIONS = 150
-"""Of the conjugate gradients; 50 to 300 are typical."""
+"""Iterations of conjugate gradients; 50 to 300 are typical."""
 
 KRYLOV_VECTORS = 10
 """Vectors of K numbers that conjugate gradients hold, and move through the memory in an iteration."""
 
 PASSES = 9
-"""Of a matrix through the memory besides its factorisation: unpacked, scaled, multiplied by x.  Measured."""
+"""Passes of a matrix through the memory besides its factorisation: unpacked, scaled, multiplied by x.  Measured."""
 
 PACKED_TERMS = 512
 """Terms of the products that are rounded to integers at a time."""
 
 PIECE = 256
-"""Parameters whose columns a rank holds at a time while it makes the kernel."""
+"""Parameters whose columns a rank holds at a time while it makes T."""
 
 TRIANGLE_SPEED = 0.8
-"""Of rank-k updates and of Cholesky, which make one triangle only, relative to that of general products.  Measured."""
+"""Speed of rank-k updates and of Cholesky, which make one triangle, relative to general products.  Measured."""
 
 DENSE_LARGEST = 2000
 """Parameters up to which the dense solver is preferred: it is exact, and an iteration takes less than a second."""
@@ -60,7 +60,7 @@ class LinearMemory:
 
     Attributes:
         derivatives: log-derivatives or their factors; with the dense solver, a chunk's and its copy.
-        matrix: S or the kernel, the integers that are summed, and what they are made from; or the vectors of conjugate
+        matrix: S or T, the integers that are summed, and what they are made from; or the vectors of conjugate
             gradients.
         peak: what is there at the same time.
     """
@@ -72,7 +72,7 @@ class LinearMemory:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of an iteration's linear problem.
+    """Cost of an iteration's linear problem.
 
     Attributes:
         memory: bytes of the largest rank.
@@ -88,12 +88,12 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """Of all together."""
+        """Seconds of all together."""
         return self.products + self.solve + self.messages
 
 
 def cost(sizes: Sizes, solver: SolverName, ranks: int, rates: Rates = TYPICAL) -> Cost:
-    """What a solver costs on a number of ranks."""
+    """The cost of a solver on a number of ranks."""
     products, solve, messages = {"dense": _dense, "minsr": _minsr, "krylov": _krylov}[solver](sizes, ranks, rates)
     return Cost(linear_memory(sizes, solver, ranks).peak, products, solve, messages)
 
@@ -132,19 +132,19 @@ def _krylov_memory(sizes: Sizes, ranks: int) -> tuple[int, int]:
 def _minsr_memory(sizes: Sizes, ranks: int) -> tuple[int, int]:
     """Numbers that are kept of O, and bytes of the rest on the root."""
     share, triangle = sizes.share(ranks), sizes.n_rows**2 * sizes.item // 2
-    if _kernel_from_factors(sizes):
+    if _gram_from_factors(sizes):
         factor_rows = sizes.factor_rows or 0
-        # The factors of all configurations too.  The kernel and its tiles' triangle from all ranks; this rank's tiles,
+        # The factors of all configurations too.  T and its tiles' triangle from all ranks; this rank's tiles,
         # side by side, and as they are sent.
         return (share + sizes.n_samples) * factor_rows, 3 * triangle + 3 * triangle // ranks
     # Columns of some parameters: as sent, as received, and in one array.
     columns = 3 * min(PIECE, sizes.n_parameters) * sizes.n_samples * sizes.derivative_item
-    # The kernel, or a product that is added to it, and its packed sums.
+    # T, or a product that is added to it, and its packed sums.
     return share * sizes.n_parameters, columns + 3 * triangle
 
 
-def _kernel_from_factors(sizes: Sizes) -> bool:
-    """Whether the kernel is an element-wise product of small Gram matrices, which a penalty of each O_k spoils."""
+def _gram_from_factors(sizes: Sizes) -> bool:
+    """True where T is an element-wise product of small Gram matrices, which needs the same penalty for each O_k."""
     return sizes.factor_rows is not None and sizes.uniform_penalty
 
 
@@ -159,9 +159,9 @@ def _minsr(sizes: Sizes, ranks: int, rates: Rates) -> tuple[float, float, float]
     n, network = sizes.n_rows, rates.network
     messages = network.reduction(_packed(n, sizes), ranks) + network.broadcast(n * sizes.item, ranks)
     messages += network.reduction(sizes.n_parameters * sizes.item, ranks)  # x = X^dagger y
-    if _kernel_from_factors(sizes):
+    if _gram_from_factors(sizes):
         own = sizes.share(ranks) * (sizes.factor_rows or 0) * sizes.derivative_item
-        products = _factored_kernel(sizes, ranks, rates)
+        products = _factored_gram(sizes, ranks, rates)
         messages += network.broadcast(ranks * own, ranks)  # all factors to all ranks
     else:
         products = _gram(n, -(-sizes.n_parameters // ranks), sizes, rates)
@@ -169,7 +169,7 @@ def _minsr(sizes: Sizes, ranks: int, rates: Rates) -> tuple[float, float, float]
     return products + _product_with_vector(sizes, ranks, rates), _root(n, sizes, rates), messages
 
 
-def _factored_kernel(sizes: Sizes, ranks: int, rates: Rates) -> float:
+def _factored_gram(sizes: Sizes, ranks: int, rates: Rates) -> float:
     """Seconds for X X^dagger; where it is stacked, X X^T is needed too for the real and imaginary parts."""
     per_element = 4 * (1 + sizes.stacked) if sizes.is_complex or sizes.stacked else 1
     n, is_complex = sizes.n_samples, sizes.derivative_item == 16
@@ -280,5 +280,5 @@ def _advantage(sizes: Sizes, solver: SolverName) -> str:
     if solver == "minsr":
         return f"minsr solves a {n} x {n} system instead of {k} x {k}"
     if solver == "krylov":
-        return f"krylov needs only products with O, neither the {k} x {k} matrix S nor the {n} x {n} kernel"
+        return f"krylov needs only products with O, neither the {k} x {k} matrix S nor the {n} x {n} Gram matrix"
     return f"dense solves the {k} x {k} system directly"

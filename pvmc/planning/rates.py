@@ -1,4 +1,4 @@
-"""How fast a core computes, and how long messages between ranks take (the model of docs/reports/scaling.md)."""
+"""The speed of a core and of messages between ranks (the model of docs/reports/scaling.md)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ CLUSTER = Network(
 
 @dataclass(frozen=True)
 class Rates:
-    """What a rank does in a second.
+    """Operations and bytes of a rank in a second.
 
     Attributes:
         real_flops: floating-point operations in a product of real matrices; a multiplication and an addition are two.
@@ -102,7 +102,7 @@ class Rates:
     network: Network = field(default=CLUSTER)
 
     def flops(self, *, is_complex: bool) -> float:
-        """Of products of complex or real matrices."""
+        """Operations in a second, in products of complex or real matrices."""
         return self.complex_flops if is_complex else self.real_flops
 
 
@@ -113,7 +113,7 @@ PRODUCT_SIZE = 320
 """Rows of the matrices that are multiplied: large enough for the full speed, 3 to 6 ms for a complex product."""
 
 STREAM_BYTES = 2**26
-"""Of the array that is read: larger than what caches give to one core."""
+"""Bytes of the array that is read: larger than the share of the caches that one core has."""
 
 
 def measure_rates(network: Network = CLUSTER) -> Rates:

@@ -1,4 +1,4 @@
-"""The sizes of a problem of stochastic reconfiguration, of which its cost is made."""
+"""The sizes of a problem of stochastic reconfiguration, which determine its cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pvmc.wavefunctions.base import Ansatz
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the cost of (S + Lambda) x = F depends on.
+    """Sizes that determine the cost of (S + Lambda) x = F.
 
     Attributes:
         n_parameters: K.
@@ -40,7 +40,7 @@ class Sizes:
 
     @classmethod
     def of(cls, ansatz: Ansatz, sampler: Sampler, *, uniform_penalty: bool) -> Sizes:
-        """Those of a wave function and a sampler; any parameters tell the type of ln psi.
+        """The sizes of a wave function and a sampler; any parameters tell the type of ln psi.
 
         An ansatz whose log-derivatives are products of factors says of how many numbers in ``factor_rows``.
         """
@@ -62,7 +62,7 @@ class Sizes:
 
     @property
     def item(self) -> int:
-        """Bytes of a parameter, and of an element of S or of the kernel."""
+        """Bytes of a parameter, and of an element of S or of T = X X^dagger."""
         return 16 if self.is_complex else 8
 
     @property
@@ -72,7 +72,7 @@ class Sizes:
 
     @property
     def n_rows(self) -> int:
-        """n, rows of the kernel X X^dagger."""
+        """n, rows of the Gram matrix T = X X^dagger."""
         return 2 * self.n_samples if self.stacked else self.n_samples
 
     @property

@@ -19,7 +19,7 @@ from pvmc.numerics.kernels import kernel
 from pvmc.numerics.triangles import TriangleSum
 
 SNR_POWER = 6
-"""How sharply the filter of noise sets in (Schmitt & Heyl)."""
+"""Exponent of the filter of noise (Schmitt & Heyl)."""
 
 LARGE = 1500
 """Parameters from which the matrix is factorised in single precision and the solution refined: half the time."""
@@ -31,12 +31,12 @@ REFINED = 1e-11
 """Largest relative residual of a refined solution.  Corrections go on beyond it as long as they help."""
 
 SMALLEST_SIGNAL = 1e30
-"""Ratio of noise to signal beyond which it does not matter."""
+"""Largest ratio of noise to signal in the filter; its power is still a number."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How well F is known.
+    """The statistical error of F.
 
     Attributes:
         covariance: of the summands of F over configurations, (K, K), lower triangle.
@@ -82,8 +82,10 @@ class DenseSystem:
 
     def solve(self, penalty: Floats, active: Booleans, centre: Numbers | None, start: Numbers | None) -> Numbers:
         """x by a factorisation of S + Lambda, scaled to a unit diagonal of S."""
+        # S with a unit diagonal: (K', K') of the K' active directions, d_k = 1 / sqrt(S_kk)
         scale = 1.0 / np.sqrt(self.variances[active])
         kept = self.tensor if active.all() else np.asfortranarray(self.tensor[np.ix_(active, active)])
+        # x = c + d (d S d + d Lambda d)^-1 d (F - S c)
         right = self.force if centre is None else self.force - self.metric_times(centre)[0]
         direction = np.zeros_like(self.force) if centre is None else centre.astype(self.force.dtype)
         scaled = Scaled(kept, scale, penalty[active] * scale**2)
@@ -102,7 +104,7 @@ class SpectralSystem(DenseSystem):
 
     Attributes:
         cutoff: eigenvalues below cutoff times the largest are dropped.
-        noise: how well F is known: components along eigenvectors that are smaller than their noise are damped (Schmitt
+        noise: the error of F: components along eigenvectors that are smaller than their error are damped (Schmitt
             & Heyl, Phys. Rev. Lett. 125, 100503 (2020)); None: they are all taken.
     """
 
@@ -114,6 +116,7 @@ class SpectralSystem(DenseSystem):
             values, vectors = scipy.linalg.eigh(scaled.matrix(right.dtype), lower=True)
         except (scipy.linalg.LinAlgError, ValueError) as error:
             raise NumericalError(f"the eigenvalues of S cannot be found: {error}") from None
+        # Components of F along the eigenvectors that are kept: (K', j)^dagger x (K',) -> (j,)
         large = values > self.cutoff * values[-1]
         along = vectors[:, large].conj().T @ right
         if self.noise is not None:
@@ -123,6 +126,7 @@ class SpectralSystem(DenseSystem):
 
 def _filter(noise: Noise, active: Booleans, vectors: Numbers, along: Numbers) -> Floats:
     """1 / (1 + (threshold / snr)^6) of each component ``along`` of F; ``vectors`` in units of the parameters."""
+    # error_j^2 = v_j^dagger C v_j / n, (K', K') x (K', j) -> (j,)
     covariance = np.asfortranarray(noise.covariance[np.ix_(active, active)])
     spread = np.einsum("kj,kj->j", vectors.conj(), _matrix_product(covariance, vectors)).real
     error = np.sqrt(np.maximum(spread, 0.0) / noise.n_samples)
@@ -180,7 +184,7 @@ def scale_triangle(lower: Numbers, scale: Floats, scaled: Numbers) -> None:
 
 
 def cholesky_solution(lower: Numbers, right: Numbers) -> Numbers:
-    """The solution; the matrix is overwritten by its factor."""
+    """The solution of A x = b by Cholesky; A, (n, n) lower triangle in Fortran order, is overwritten by its factor."""
     functions: Any = get_lapack_funcs(("potrf", "potrs"), (lower,))
     factorise, solve = functions
     factor, failed_at = factorise(lower, lower=1, clean=0, overwrite_a=1)
@@ -198,6 +202,7 @@ def refined_solution(scaled: Scaled, right: Numbers) -> Numbers | None:
     Each correction leaves about 1e-7 times the condition number of the residual; None where that does not do (then
     double precision must).  Langou et al., SC'06, doi:10.1145/1188455.1188573.
     """
+    # Factorise in single precision.
     single: Any = np.complex64 if np.iscomplexobj(right) else np.float32
     matrix = scaled.matrix(single)
     functions: Any = get_lapack_funcs(("potrf", "potrs"), (matrix,))
@@ -205,6 +210,7 @@ def refined_solution(scaled: Scaled, right: Numbers) -> Numbers | None:
     factor, failed_at = factorise(matrix, lower=1, clean=0, overwrite_a=1)
     if failed_at:
         return None
+    # y <- y + A_single^-1 (b - A y) until the residual stops falling.
     solution, residual = np.zeros_like(right), right
     sizes = [float(np.linalg.norm(right))]
     for _ in range(REFINEMENTS):
@@ -236,10 +242,12 @@ def force_covariance(rows: Rows) -> Numbers:
     f_n = n X_n* e_n, for real parameters its real part; n is the number of configurations.  Independent ones are
     assumed: F has the covariance C / n.
     """
+    # Scale of the integer sums from the diagonal sum_n |f_n|^2 / n, (K,).
     n = int(rows.comm.sum(np.array([len(rows.energies)], dtype=np.int64))[0])
     squares = ExactSum(rows.n_parameters, rows.square_unit)
     for piece in _summands(rows, n):
         squares.add(np.asarray((np.abs(piece) ** 2).sum(axis=1)))
+    # sum_n f_n* f_n^T / n, (K, n) x (n, K) -> (K, K), less F* F^T
     total = _summed(rows, _summands(rows, n), squares.total(rows.comm))
     if total.size:
         total -= np.tril(np.outer(rows.force, rows.force.conj()))

@@ -19,16 +19,16 @@ from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Step
 
 
 class Optimizer(Protocol):
-    """Keeps what it remembers of the gradients before.
+    """An optimiser with a memory of earlier gradients.
 
     Attributes:
-        memory: all of it, arrays of numbers by name; another optimiser that is given it goes on in its place.
+        memory: all of it, arrays by name; another optimiser that is given it continues in its place.
     """
 
     memory: dict[str, Floats]
 
     def change(self, gradient: Floats, rate: float) -> Floats:
-        """What to add to the parameters.
+        """The change of the parameters, float64 (n,).
 
         Args:
             gradient: of the cost, float64 (n,).
@@ -41,11 +41,11 @@ class SteepestDescent:
     """-rate times the gradient; with samples or minibatches, stochastic gradient descent."""
 
     def __init__(self) -> None:
-        """Remembers nothing."""
+        """Start without memory."""
         self.memory: dict[str, Floats] = {}
 
     def change(self, gradient: Floats, rate: float) -> Floats:
-        """What to add to the parameters."""
+        """The change of the parameters."""
         return -rate * gradient
 
 
@@ -53,12 +53,12 @@ class Momentum:
     """-rate v with v <- m v + gradient (Polyak, USSR Comput. Math. Math. Phys. 4, 1 (1964))."""
 
     def __init__(self, momentum: float, n_parameters: int):
-        """Starts at rest; ``momentum`` is m."""
+        """Start with v = 0; ``momentum`` is m."""
         self.momentum = momentum
         self.memory = {"velocity": np.zeros(n_parameters)}
 
     def change(self, gradient: Floats, rate: float) -> Floats:
-        """What to add to the parameters."""
+        """The change of the parameters."""
         velocity = self.momentum * self.memory["velocity"] + gradient
         self.memory = {"velocity": velocity}
         return -rate * velocity
@@ -71,12 +71,12 @@ class Adam:
     SMALLEST = 1e-8  # epsilon, here relative to the largest sqrt(v): energies may have any unit
 
     def __init__(self, mean_decay: float, n_parameters: int):
-        """Starts without memory; ``mean_decay`` is beta_1."""
+        """Start with means of 0; ``mean_decay`` is beta_1."""
         self.mean_decay = mean_decay
         self.memory = {"mean": np.zeros(n_parameters), "square": np.zeros(n_parameters), "steps": np.zeros(1)}
 
     def change(self, gradient: Floats, rate: float) -> Floats:
-        """What to add to the parameters."""
+        """The change of the parameters."""
         mean, square, steps = (self.memory[name] for name in ("mean", "square", "steps"))
         mean = mean + (1.0 - self.mean_decay) * (gradient - mean)
         square = square + (1.0 - self.SQUARE_DECAY) * (gradient**2 - square)
@@ -90,7 +90,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """theta <- theta - gamma times F, or times what momentum or Adam make of it.
+    """theta <- theta - gamma times F, or times the mean of F by momentum or Adam.
 
     The gradient of the energy is 2 F; the factor is left to gamma.
 
@@ -111,7 +111,7 @@ class GradientDescent:
         *,
         memory: Memory = NOTHING,
     ) -> Step:
-        """Collective. The step; ``direction`` is what takes the place of S^-1 F."""
+        """Collective. The step; ``direction`` stands in the place of S^-1 F."""
         assert moments.rows is not None, "the rows are kept"
         force = np.ascontiguousarray(moments.rows.force)
         with on_every_rank():

@@ -13,10 +13,10 @@ from pvmc.estimators.rows import Rows
 from pvmc.numerics.arrays import Booleans, Floats, Numbers
 
 MOST_RESTARTS = 3
-"""Times that a solver goes on whose true residual is larger than the one that it reckons with."""
+"""Times that a solver is started again where its true residual is larger than that of its recurrences."""
 
 SMALLEST_TOLERANCE = 1e-15
-"""Below it there is only rounding."""
+"""Smallest relative tolerance that scipy is asked for; below it there is only rounding."""
 
 
 class KrylovSpec(Section):
@@ -38,7 +38,7 @@ class KrylovSystem:
 
     Args:
         rows: X and e.
-        spec: which solver, and when it stops.
+        spec: iterative method, tolerance and number of iterations.
     """
 
     def __init__(self, rows: Rows, spec: KrylovSpec):
@@ -54,13 +54,17 @@ class KrylovSystem:
 
     def solve(self, penalty: Floats, active: Booleans, centre: Numbers | None, start: Numbers | None) -> Numbers:
         """Collective. x to the tolerance, or as good as the iterations allow."""
+        # D^(-1/2), (K,), of the preconditioner D; 0 for frozen directions, which stay out of the iteration.
         scale = np.where(active, 1.0 / np.sqrt(np.where(active, self._diagonal(penalty), 1.0)), 0.0)
 
+        # A = D^(-1/2) (S + Lambda) D^(-1/2), (K,) -> (K,)
         def matrix(vector: Numbers) -> Numbers:
             unscaled = scale * vector
             return np.asarray(scale * (self.metric_times(unscaled)[0] + penalty * unscaled))
 
+        # (S + Lambda) (x - c) = F - S c
         right = self.force if centre is None else self.force - self.metric_times(centre)[0]
+        # y = D^(1/2) x of the last step as the start
         guess = None
         if start is not None and centre is None:
             guess = np.where(active, start / np.where(active, scale, 1.0), 0.0)
@@ -68,7 +72,7 @@ class KrylovSystem:
         return solution if centre is None else centre + solution
 
     def _diagonal(self, penalty: Floats) -> Floats:
-        """What is divided by.
+        """The diagonal of the preconditioner, float64 (K,).
 
         With fewer samples than parameters most of the space is left to Lambda alone: divided by Lambda it stays apart
         from the directions that S knows, and takes no iterations.  Else it is the diagonal of S + Lambda.
@@ -77,10 +81,10 @@ class KrylovSystem:
         return penalty if is_wide else self.variances + penalty
 
     def _to_tolerance(self, matrix: Callable[[Numbers], Numbers], right: Numbers, guess: Numbers | None) -> Numbers:
-        """The solution of A y = b, judged by its true residual: rounding lets the recurrences drift from it."""
+        """The solution of A y = b to the tolerance of its true residual, which recurrences lose by rounding."""
         solution = np.zeros_like(right) if guess is None else guess
         target = self._spec.tolerance * float(np.linalg.norm(right))
-        # Half of it is asked for, so that the true residual does not fail by a little.
+        # Ask for half of it, so that the true residual is not above it by a little.
         asked = 0.5 * target
         self.iterations = 0
         for restart in range(MOST_RESTARTS + 1):
@@ -89,7 +93,7 @@ class KrylovSystem:
             if norm <= target or left <= 0:
                 break
             if restart > 0:
-                # MINRES measures residuals in units of |A| |y|, not of |b|: ask for more by what it fell short.
+                # MINRES measures residuals in units of |A| |y|, not of |b|: ask for as much more as it fell short.
                 asked *= 0.5 * target / norm
             solution = solution + self._correction(matrix, residual, max(asked / norm, SMALLEST_TOLERANCE), left)
         return solution

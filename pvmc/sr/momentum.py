@@ -1,4 +1,4 @@
-"""Momentum for stochastic reconfiguration: what is known of the steps before enters the linear problem."""
+"""Momentum of stochastic reconfiguration: earlier directions enter the linear problem."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def centre(spec: MomentumSpec | None, memory: Memory) -> Numbers | None:
 
 
 def weights(spec: MomentumSpec | None, memory: Memory) -> Floats | None:
-    """What the shift of MARCH is relative to, float64 (K,) of mean 1; None without it, or in its first steps.
+    """Weights that the shift of MARCH is relative to, float64 (K,) of mean 1; None without it or in its first steps.
 
     Gu et al., arXiv:2507.02644: Lambda in proportion to the root of v, a running mean of |x_p - x_(p-1)|^2 of each
     parameter.  A hundredth of the mean of v is added to each, so that parameters that rest are not free to run away.
@@ -47,7 +47,7 @@ def weights(spec: MomentumSpec | None, memory: Memory) -> Floats | None:
 
 
 def memory_of_direction(spec: MomentumSpec | None, memory: Memory, direction: Numbers) -> dict[str, Numbers]:
-    """What the next step is to know of this one's direction."""
+    """The memory of this direction for the next step."""
     if spec is None:
         return {}
     found: dict[str, Numbers] = {"direction": direction}

@@ -22,10 +22,10 @@ from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Step, capped_lear
 from pvmc.sr.system import LinearSystem, Requirements, Solution, solved
 
 SEARCHED = (0.5, 1.0, 2.0)
-"""Factors of gamma that a line search looks at."""
+"""Factors of gamma that a line search compares."""
 
 TRUSTED = 0.5
-"""Part of the samples that must still count for an energy by reweighting to be believed."""
+"""Effective part of the samples below which an energy by reweighting is not used."""
 
 DAMPED_FLOOR = 1e-4
 """With a relative shift of 0, damping raises sr.floor in its place: to this times (shift_factor - 1), in units of the
@@ -33,7 +33,7 @@ largest S_kk, or to shift_factor times the floor where that is larger.  It is th
 
 RATE_RANGE = 2.0**-6, 2.0**6
 SHIFT_RANGE = 1e-3, 1e6
-"""What adapted factors of gamma and lambda are kept within."""
+"""Ranges of the adapted factors of gamma and lambda."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Reconfiguration:
 
     Attributes:
         spec: the section [sr].
-        linear: what solves the linear problem.
+        linear: solver of the linear problem.
     """
 
     spec: SRSpec
@@ -50,17 +50,17 @@ class Reconfiguration:
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether the rows are asked for, in place of S and F."""
+        """True where the rows are needed, in place of S and F."""
         return self.linear != "dense" or self.spec.snr is not None
 
     @property
     def keeps_spins(self) -> bool:
-        """Whether the energy of other parameters on the same configurations is asked for."""
+        """True where the energy of other parameters on the same configurations is needed."""
         return self.spec.line_search or self.spec.adapt_shift
 
     @property
     def is_second_order(self) -> bool:
-        """Whether a step is made of two (Heun)."""
+        """True where a step is made of two (Heun)."""
         return self.spec.integrator == "heun"
 
     def solve(
@@ -107,7 +107,7 @@ class Reconfiguration:
         return replace(step, force_norm=first.force_norm, n_frozen=first.n_frozen, shift=first.shift)
 
     def _requirements(self, iteration: int, damping: Damping, memory: Memory) -> Requirements:
-        """What is asked of the linear problem."""
+        """Requirements on the solution in an iteration: schedules, times damping and adapted factors."""
         spec, shift, floor = self.spec, self.spec.shift(iteration), self.spec.floor(iteration)
         if shift == 0.0:  # no factor raises it; Lambda keeps its form, the same for all parameters
             floor = max(floor * damping.shift_factor, DAMPED_FLOOR * (damping.shift_factor - 1.0))
@@ -163,7 +163,7 @@ class Reconfiguration:
         return on_all(lambda: solved(system, required))
 
     def _dense(self, moments: Moments, comm: Communicator) -> Callable[[], DenseSystem]:
-        """Collective where rows are kept. What makes the system, on the root."""
+        """Collective where rows are kept. The system as a function that makes it, to be called on the root."""
         spec, rows = self.spec, moments.rows
         if rows is None:
             parts = moments.tensor, moments.force, moments.derivative_mean
@@ -232,7 +232,7 @@ def _within(value: float, limits: tuple[float, float]) -> float:
 
 
 def on_all(function: Callable[[], Solution]) -> Solution:
-    """Collective. What all ranks compute alike: so is its failure."""
+    """Collective. The solution that all ranks compute alike; a failure is collective too."""
     try:
         return function()
     except NumericalError as error:
@@ -241,13 +241,13 @@ def on_all(function: Callable[[], Solution]) -> Solution:
 
 
 REPORTED = ("residual", "n_frozen", "force_norm", "norm", "shift", "slope", "distance")
-"""What rank 0 says of its solution."""
+"""Numbers of the solution that rank 0 sends after x."""
 
 
 def on_root_alone(
     system: Callable[[], LinearSystem], required: Requirements, moments: Moments, comm: Communicator
 ) -> Solution:
-    """Collective. The solution by rank 0, on every rank: one message, what is known of x behind x."""
+    """Collective. The solution by rank 0, on every rank: one message with x and then the numbers of REPORTED."""
     found = comm.on_root(lambda: solved(system(), required))
     message = np.zeros(moments.n_parameters * moments.dtype.itemsize // 8 + len(REPORTED))
     direction, report = message[: -len(REPORTED)].view(moments.dtype), message[-len(REPORTED) :]

@@ -17,7 +17,7 @@ AUTOMATIC_RATE = {"reconfiguration": 0.025, "sgd": 7.5e-4, "momentum": 1.25e-4}
 """Learning rates where none is given, times the largest coefficient of a Pauli string (docs/reports/study.md)."""
 
 ADAM_RATE = 3e-3
-"""That of Adam, whose steps have the size of gamma, whatever the units of the energy."""
+"""Learning rate of Adam, whose steps have the size of gamma in any units of the energy."""
 
 _OF_RECONFIGURATION = (
     "solver",
@@ -57,13 +57,13 @@ class Schedule(Section):
 
 
 class SRSpec(Section):
-    """How the parameters follow the imaginary-time flow: theta <- theta - gamma (S + Lambda)^-1 F."""
+    """The step of the parameters along the imaginary-time flow: theta <- theta - gamma (S + Lambda)^-1 F."""
 
     method: Literal["reconfiguration", "sgd", "momentum", "adam"] = "reconfiguration"
     """reconfiguration; or without S, for comparison: sgd, momentum, adam"""
     solver: Literal["auto", "dense", "krylov", "minsr"] = "auto"
-    """dense: S as a matrix; krylov: products with S, which is never formed; minsr: the kernel of the samples in place
-    of S; auto: the one that is fastest for these sizes (pvmc validate says which, and why)"""
+    """dense: S as a matrix; krylov: products with S, which is never formed; minsr: the Gram matrix of the
+    samples in place of S; auto: the one that is fastest for these sizes (pvmc validate says which, and why)"""
     learning_rate: Schedule | None = None
     """gamma, in units of 1/energy: a number, or { initial, decay, minimum } for max(initial decay^p, minimum); default:
     0.025 over the largest coefficient of a Pauli string in the Hamiltonian (0.1 / J for J S.S), less for methods that
@@ -169,12 +169,12 @@ class SRSpec(Section):
 
     @property
     def has_uniform_penalty(self) -> bool:
-        """Whether Lambda is the same number for each parameter in every step."""
+        """True where Lambda is the same number for each parameter in every step."""
         is_relative = self.shift.initial > 0.0 or self.shift.minimum > 0.0 or self.largest_condition is not None
         return not is_relative
 
     def remembered(self, linear: SolverName) -> int:
-        """Vectors of K numbers that are remembered from step to step, at the most."""
+        """Largest number of vectors of K numbers in the memory."""
         if self.method != "reconfiguration":
             return {"sgd": 0, "momentum": 1, "adam": 2}[self.method]
         return (0 if self.momentum is None else 2) + (linear == "krylov")

@@ -1,4 +1,4 @@
-"""What an iteration of an optimiser makes of S and F: a step, and what is to be remembered for the next one."""
+"""The step that a solver makes of S and F, the memory that it leaves for the next one, and limits of steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pvmc.estimators import Moments
 from pvmc.mpi import Communicator
 
 Memory: TypeAlias = Mapping[str, npt.NDArray[Any]]
-"""What is remembered from step to step, by name: numbers that are the same bytes on every rank."""
+"""Arrays that are kept from step to step, by name; the same bytes on every rank."""
 
 NOTHING: Memory = {}
 
@@ -31,8 +31,8 @@ class Step:
         n_frozen: directions with S_kk = 0, which do not change psi and were left alone.
         force_norm: |F|.
         angle: gamma sqrt(x^dagger S x), by which the step turns the state, in radians.
-        memory: what the next step is to know.
-        solver_iterations: of an iterative solver; 0 for the others.
+        memory: arrays for the next step.
+        solver_iterations: iterations of an iterative solver; 0 for the others.
     """
 
     direction: npt.NDArray[Any]
@@ -72,21 +72,21 @@ NO_DAMPING = ConstantDamping()
 
 
 class Solver(Protocol):
-    """What turns the moments of an iteration into a step."""
+    """An optimiser: from the moments of an iteration to the step of the parameters."""
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether it asks for the rows that S and F are made of, in place of S and F."""
+        """True where it needs the rows that S and F are made of, in place of S and F."""
         ...
 
     @property
     def keeps_spins(self) -> bool:
-        """Whether it asks for the energy of other parameters on the same configurations."""
+        """True where it needs the energy of other parameters on the same configurations."""
         ...
 
     @property
     def is_second_order(self) -> bool:
-        """Whether a step is made of two, the second one by :meth:`corrected`."""
+        """True where a step is made of two, the second one by :meth:`corrected`."""
         ...
 
     def solve(
@@ -104,17 +104,17 @@ class Solver(Protocol):
     def corrected(
         self, first: Step, moments: Moments, iteration: int, comm: Communicator, damping: Damping, memory: Memory
     ) -> Step:
-        """Collective. The step in place of a first one, by the moments at the end of that."""
+        """Collective. The second-order step, from a first one and the moments at its end."""
         ...
 
 
 def number(memory: Memory, name: str, default: float) -> float:
-    """A single number that is remembered."""
+    """A single number of the memory."""
     return float(memory[name][0]) if name in memory else default
 
 
 def remembered(value: float) -> npt.NDArray[np.float64]:
-    """A single number, to be remembered."""
+    """A single number as an array of the memory."""
     return np.array([value])
 
 
@@ -135,7 +135,7 @@ def capped_learning_rate(learning_rate: float, norm: float, largest: float) -> f
 
 
 def energy_rose(before: float, error_before: float, after: float, error_after: float, n_sigmas: float = 5.0) -> bool:
-    """Whether a step is to be taken back: the energy rose by more than the errors explain.
+    """True where a step is to be taken back: the energy rose by more than the errors explain.
 
     The errors of the two samples count as independent.  An energy after the step that is not finite rose.
 

@@ -1,4 +1,4 @@
-"""The regularised linear problem (S + Lambda) x = F, whichever way S is kept, and its checked solution.
+"""The regularised linear problem (S + Lambda) x = F, in whatever form S is kept, and its checked solution.
 
 Lambda is diagonal.  With a centre c the problem is to minimise |X x - e|^2 + (x - c)^dagger Lambda (x - c), that is
 (S + Lambda)(x - c) = F - S c: how momentum enters (SPRING, see :mod:`pvmc.sr.momentum`).
@@ -16,14 +16,14 @@ from pvmc.errors import NumericalError
 from pvmc.numerics.arrays import Booleans, Floats, Numbers
 
 LARGER_SHIFTS = (1.0, 10.0, 100.0, 1000.0)
-"""Factors of the shift that are tried until the step keeps to the largest angle."""
+"""Factors of the shift that are tried until the step is not longer than the largest angle."""
 
 POWER_STEPS = 16
 """Power iterations for the largest eigenvalue of S: a bound on the condition number need not be sharp."""
 
 
 class LinearSystem(Protocol):
-    """S and F, and a way to solve with them."""
+    """S and F of an iteration, and a way to solve (S + Lambda) x = F."""
 
     @property
     def variances(self) -> Floats:
@@ -32,7 +32,7 @@ class LinearSystem(Protocol):
 
     @property
     def rounding(self) -> Floats:
-        """What S_kk does not exceed where it is nothing but rounding, float64 (K,)."""
+        """Bound on S_kk where it is nothing but rounding, float64 (K,)."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class LinearSystem(Protocol):
 
 @dataclass(frozen=True)
 class Requirements:
-    """What is asked of a system.
+    """Requirements on the solution: Lambda, limits of the step, and the centre of momentum.
 
     Attributes:
         shift: lambda, added to the diagonal in units of S_kk (or of ``weights``).
@@ -97,7 +97,7 @@ class Requirements:
 
 @dataclass(frozen=True)
 class Solution:
-    """x and what is known of it; the same bytes on every rank.
+    """x and its diagnostics; the same bytes on every rank.
 
     Attributes:
         direction: x, (K,).
@@ -132,14 +132,18 @@ def solved(system: LinearSystem, required: Requirements) -> Solution:
     Raises:
         NumericalError: S or F is not finite, or there is no finite solution.
     """
+    # S_kk and F, float64 (K,) and (K,)
     variances, force = system.variances, system.force
     if not (np.all(np.isfinite(variances)) and np.all(np.isfinite(force))):
         raise NumericalError("S or F is not finite: psi left the range of numbers; lower sr.learning_rate")
+    # Directions with S_kk above rounding.
     smallest = np.finfo(float).eps ** 2 * float(np.max(variances, initial=0.0))
     active: Booleans = variances > np.maximum(smallest, system.rounding)
+    # lambda >= largest eigenvalue of S / largest condition number, in the scaling of a unit diagonal
     if math.isfinite(required.largest_condition):
         least = largest_eigenvalue(system, active) / required.largest_condition
         required = replace(required, shift=max(required.shift, least))
+    # Raise lambda until gamma sqrt(x^dagger S x) <= largest angle.
     for factor in LARGER_SHIFTS:
         shift = factor * required.shift
         solution = _once(system, replace(required, shift=shift), active)
@@ -149,16 +153,18 @@ def solved(system: LinearSystem, required: Requirements) -> Solution:
 
 
 def _once(system: LinearSystem, required: Requirements, active: Booleans) -> Solution:
-    """The solution with this shift."""
+    """The solution with the shift as required."""
     variances, force = system.variances, system.force
     n_frozen = len(active) - int(active.sum())
     if not active.any():
         return Solution(np.zeros_like(force), n_frozen, 0.0, float(np.linalg.norm(force)), 0.0, required.shift, 0.0)
+    # x for Lambda = penalty, (K,)
     penalty = required.penalty(variances)
     centre = None if required.centre is None else np.where(active, required.centre, 0.0)
     direction = system.solve(penalty, active, centre, required.start)
     if not np.all(np.isfinite(direction)):
         raise NumericalError("the SR system has no finite solution; raise sr.shift or lower sr.learning_rate")
+    # Residual r = (S + Lambda) x - Lambda c - F, every k divided by sqrt(S_kk)
     product, square = system.metric_times(direction)
     left = product + penalty * (direction if centre is None else direction - centre)
     scale = 1.0 / np.sqrt(variances[active])
@@ -178,7 +184,7 @@ def _once(system: LinearSystem, required: Requirements, active: Booleans) -> Sol
 
 
 def largest_eigenvalue(system: LinearSystem, active: Booleans) -> float:
-    """Of S scaled to a unit diagonal, from below, by power iteration (each step a product with S)."""
+    """Largest eigenvalue of S scaled to a unit diagonal, from below, by power iteration with products with S."""
     scale = np.where(active, 1.0 / np.sqrt(np.where(active, system.variances, 1.0)), 0.0)
     # Not orthogonal to the eigenvector: phases that no symmetry shares.
     vector = (scale > 0) * np.cos(1.0 + np.arange(len(scale), dtype=np.float64)).astype(system.force.dtype)

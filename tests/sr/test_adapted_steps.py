@@ -101,7 +101,8 @@ def test_wave_functions_may_offer_ln_psi_and_look_up_in_one_go(problem: Problem,
     other: Any = OnePartAtATime(problem.rbm)
     shift = random_shift(problem, 0.1, rng)
     assert hasattr(problem.rbm.at(problem.theta), "log_psi_and_lookup")
-    assert Reweighting(trial._batch, problem.theta, other, problem.operator, COMM).change(shift) == trial.change(shift)
+    again = Reweighting(trial._estimates, problem.theta, other, problem.operator, COMM)
+    assert again.change(shift) == trial.change(shift)
 
 
 def test_a_state_far_from_the_configurations(problem: Problem) -> None:
@@ -144,7 +145,7 @@ def test_changes_of_the_energy_from_samples(problem: Problem, rng: np.random.Gen
     changes = np.array([trial.change(shift).change for trial in trials])
     expected = problem.energy(problem.theta + shift) - problem.energy(problem.theta)
     assert mean_p(changes[None], np.array([expected])) > 1e-3
-    energies = np.array([trial._batch.energies.real.mean() for trial in trials])
+    energies = np.array([trial._estimates.energies.real.mean() for trial in trials])
     assert abs(expected) > changes.std() / math.sqrt(60)
     assert changes.std() < 0.3 * energies.std() * math.sqrt(2.0)
 
@@ -153,7 +154,7 @@ def test_the_part_of_samples_that_counts(problem: Problem, rng: np.random.Genera
     """(sum w)^2 / (n sum w^2) of w = |psi'/psi|^2, configuration by configuration."""
     shift = random_shift(problem, 0.3, rng)
     trial = drawn(problem, 1024, rng)
-    spins = trial._batch.spins
+    spins = trial._estimates.spins
     assert spins is not None
     flat = spins.transpose(2, 0, 1, 3).reshape(spins.shape[2], -1)
     before, after = (problem.rbm.at(t).log_psi(flat) for t in (problem.theta, problem.theta + shift))
