@@ -400,12 +400,13 @@ def test_extended_kernels_agree_with_plain_products_at_ordinary_weights(dtype: A
     state, spins = rbm_state(dtype)
     n_planes = 2 if dtype == np.complex128 else 1
     offsets, sites = np.array([0, 1, 3, 7]), np.concatenate(SETS)
-    wanted = np.ones((3, WIDTH), bool)
-    slow, plain = np.empty((3, WIDTH, n_planes)), np.empty((3, WIDTH, n_planes))
+    wanted = np.random.default_rng(3).random((3, WIDTH)) < 0.8
+    slow, plain = np.full((3, WIDTH, n_planes), np.nan), np.full((3, WIDTH, n_planes), np.nan)
     extended.ratios(*state._extended_arguments(spins), offsets, sites, wanted, slow)
     tables = (state._table, state._visible_planes, state._growth, state._largest_growth)
     assert kernels.ratios(*tables, spins, state.lookup(spins), offsets, sites, wanted, plain)
     np.testing.assert_allclose(slow @ [1, 1j][:n_planes], plain @ [1, 1j][:n_planes], rtol=1e-13)
+    assert not slow[~wanted].any() and not plain[~wanted].any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

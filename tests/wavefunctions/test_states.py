@@ -302,3 +302,23 @@ def test_the_contract_sees_wrong_ratios_and_look_ups() -> None:
     names = [check.name for check in failed(check_ansatz(ansatz))]
     assert "ratios against ln psi, sets of 1 to 4 sites" in names
     assert "walk and look-up after Metropolis steps" in names
+
+
+def test_the_contract_counts_the_walkers_that_end_elsewhere() -> None:
+    ansatz = make("jastrow", np.float64)
+    original = ansatz.at
+
+    def at(theta: Any) -> Any:
+        state = original(theta)
+
+        def metropolis(spins: Any, *arguments: Any) -> Any:
+            accepted = type(state).metropolis(state, spins, *arguments)
+            spins[1, [0, 3]] *= -1
+            return accepted
+
+        state.metropolis = metropolis
+        return state
+
+    ansatz.at = at  # type: ignore[method-assign]
+    notes = [check.note for check in failed(check_ansatz(ansatz)) if "Metropolis" in check.name]
+    assert notes and all(note.startswith("2 of ") for note in notes)
