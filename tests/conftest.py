@@ -1,7 +1,7 @@
 """What all tests share: one thread per process, fixed seeds, and the choice between serial and MPI runs.
 
-Tests marked ``mpi`` run only where PVMC_TEST_RANKS says how many ranks the mpiexec around pytest has (``make test``
-does it for 1, 2, 3 and 4); a plain ``pytest`` leaves them out and says so.
+Tests marked ``mpi`` run only where PVMC_TEST_RANKS says how many ranks the mpiexec around pytest has (four in ``make
+test``); a plain ``pytest`` leaves them out and says so.
 """
 
 # ruff: noqa: E402  (the number of threads is set before numpy is imported)
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.mpi import Communicator, MpiCommunicator, SerialCommunicator, launcher, world
+from pvmc.mpi import launcher
 
 SEED = 20170210
 
@@ -52,19 +52,7 @@ _LEFT_OUT = pytest.StashKey[int]()
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str:
     count = config.stash.get(_LEFT_OUT, 0)
-    return f"{count} tests need MPI: PVMC_TEST_RANKS=2 mpiexec -n 2 python -m pytest -m mpi tests/mpi" if count else ""
-
-
-@pytest.fixture(scope="session")
-def comm() -> Communicator:
-    """All ranks of the mpiexec around pytest, as many as PVMC_TEST_RANKS says; without it this process alone."""
-    ranks = expected_ranks()
-    if ranks is None:
-        return SerialCommunicator()
-    communicator = world()
-    assert isinstance(communicator, MpiCommunicator), f"PVMC_TEST_RANKS={ranks}, but MPI cannot be loaded"
-    assert communicator.size == ranks, f"PVMC_TEST_RANKS={ranks}, but MPI has {communicator.size} ranks"
-    return communicator
+    return f"{count} tests need MPI: PVMC_TEST_RANKS=4 mpiexec -n 4 python -m pytest -m mpi tests/mpi" if count else ""
 
 
 @pytest.fixture

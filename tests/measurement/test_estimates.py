@@ -23,10 +23,9 @@ from pvmc.sampler import Enumeration
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
-from tests.helpers import all_pass, two_sided
+from tests.helpers import all_pass, repeats, slow_but, two_sided
 
 LEVEL = 1e-3
-REPEATS = 40
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "fixed magnetization": ({"kind": "chain", "length": 8}, {"model": "heisenberg"}, {}),
@@ -40,7 +39,7 @@ ITERATIONS = {"fixed magnetization": 30, "long memory": 5, "two dimensions": 5}
 """The V-score divides by E^2: its error is linear where E is many errors away from zero, as after 30 iterations."""
 
 
-def measured(case: str, directory: Path) -> tuple[dict[str, Estimate], list[Measurement]]:
+def measured(case: str, directory: Path, n_seeds: int) -> tuple[dict[str, Estimate], list[Measurement]]:
     """The same parameters: estimates by enumeration, and measurements by sampling with many seeds."""
     lattice, hamiltonian, sampler = CASES[case]
     tables: dict[str, Any] = {
@@ -53,7 +52,7 @@ def measured(case: str, directory: Path) -> tuple[dict[str, Estimate], list[Meas
     serial = SerialCommunicator()
     job = build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
     assert run(RunRequest(job, "", directory / "run"), serial) == 0
-    for seed in range(REPEATS):
+    for seed in range(n_seeds):
         assert measure(MeasureRequest(directory / "run", samples=2048, seed=seed), serial) == 0
     found = open_run(directory / "run")
     tables["sampler"] = {"kind": "exact"}
@@ -78,26 +77,28 @@ def points(found: Sequence[Measurement], name: str) -> tuple[Any, Any]:
     return values, np.array([np.atleast_1d(one.estimates[name].error) for one in found])
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_values_are_unbiased_and_errors_as_large_as_the_scatter(case: str, tmp_path: Path) -> None:
+@pytest.mark.statistical
+@repeats(10, 40)
+@pytest.mark.parametrize("case", slow_but(["long memory"], CASES))
+def test_values_are_unbiased_and_errors_as_large_as_the_scatter(case: str, tmp_path: Path, repeats: int) -> None:
     """Of every point over many seeds: the mean is the exact one (Student's t), and the scatter of the values is that
     which the errors say (their mean square; chi-square), neither larger nor smaller.
 
     Values over their own errors would not do: where few walkers are in a rare sector, value and error go together.
     """
-    exact, found = measured(case, tmp_path)
+    exact, found = measured(case, tmp_path, repeats)
     p_values = []
     for name, estimate in exact.items():
         values, errors = points(found, name)
         expected = np.atleast_1d(estimate.value)
         certain = np.all(errors < 1e-13, axis=0)
-        np.testing.assert_allclose(values[:, certain], np.tile(expected[certain], (REPEATS, 1)), atol=1e-12)
+        np.testing.assert_allclose(values[:, certain], np.tile(expected[certain], (repeats, 1)), atol=1e-12)
         values, errors, expected = values[:, ~certain], errors[:, ~certain], expected[~certain]
         scatter = values.std(axis=0, ddof=1)
-        t = (values.mean(axis=0) - expected) / scatter * np.sqrt(REPEATS)
-        p_values += [two_sided(float(stats.t.cdf(x, REPEATS - 1))) for x in t]
+        t = (values.mean(axis=0) - expected) / scatter * np.sqrt(repeats)
+        p_values += [two_sided(float(stats.t.cdf(x, repeats - 1))) for x in t]
         ratio = scatter**2 / np.mean(errors**2, axis=0)
-        p_values += [two_sided(float(stats.chi2.cdf((REPEATS - 1) * x, REPEATS - 1))) for x in ratio]
+        p_values += [two_sided(float(stats.chi2.cdf((repeats - 1) * x, repeats - 1))) for x in ratio]
     assert len(p_values) > 60
     assert all_pass(p_values, LEVEL)
     if case == "long memory":

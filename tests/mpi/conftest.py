@@ -1,4 +1,9 @@
-"""How pytest behaves on several ranks: rank 0 speaks, a failure anywhere ends all, a deadlock shows every stack."""
+"""How pytest behaves on several ranks: rank 0 speaks, a failure anywhere ends all, a deadlock shows every stack.
+
+One mpiexec serves tests on fewer ranks too: ``comm`` is then a communicator of the first of them.  A test runs on the
+numbers of ranks in its mark ``ranks``, on three (which share blocks unevenly) without one; on all other numbers it is
+marked ``slow``.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +15,61 @@ from collections.abc import Iterator
 import pytest
 
 from pvmc.errors import InputError
-from pvmc.mpi import Communicator, launcher, world
+from pvmc.mpi import Communicator, MpiCommunicator, launcher, world
+from tests.conftest import expected_ranks
 
 DEADLOCK_SECONDS = float(os.environ.get("PVMC_TEST_DEADLOCK_SECONDS", "120"))
 _STDERR = pytest.StashKey[int]()
 
 
+DEFAULT_RANKS = (3,)
+WAIT_SECONDS = 0.005
+"""How long a rank that a test does not need sleeps between two looks for the next test."""
+
+
 def _on_ranks() -> bool:
-    return bool(os.environ.get("PVMC_TEST_RANKS"))
+    return expected_ranks() is not None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    world_size = expected_ranks()
+    if "comm" not in metafunc.fixturenames or world_size is None:
+        return
+    marker = metafunc.definition.get_closest_marker("ranks")
+    wanted = {min(size, world_size) for size in (marker.args if marker else DEFAULT_RANKS)}
+    sizes = [
+        pytest.param(size, id=f"{size}-ranks", marks=[] if size in wanted else [pytest.mark.slow])
+        for size in range(1, world_size + 1)
+    ]
+    metafunc.parametrize("comm", sizes, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def groups() -> dict[int, MpiCommunicator | None]:
+    """Communicators of the first 1, 2, ... ranks of the mpiexec; None where this rank is not among them."""
+    everyone = world()
+    assert isinstance(everyone, MpiCommunicator), f"PVMC_TEST_RANKS={expected_ranks()}, but MPI cannot be loaded"
+    size, rank = everyone.size, everyone.rank
+    assert size == expected_ranks(), f"PVMC_TEST_RANKS={expected_ranks()}, but MPI has {size} ranks"
+    from mpi4py import MPI
+
+    parts = {number: MPI.COMM_WORLD.Split(rank >= number, rank) for number in range(1, size + 1)}
+    return {number: MpiCommunicator(MPI, part) if rank < number else None for number, part in parts.items()}
+
+
+@pytest.fixture
+def comm(request: pytest.FixtureRequest, groups: dict[int, MpiCommunicator | None]) -> Communicator:
+    """The first ranks of the mpiexec around pytest, as many as the test wants.  All ranks begin a test together; the
+    others leave it out."""
+    from mpi4py import MPI
+
+    here = MPI.COMM_WORLD.Ibarrier()
+    while not here.Test():
+        time.sleep(WAIT_SECONDS)
+    found = groups[request.param]
+    if found is None:
+        pytest.skip(f"on {request.param} ranks")
+    return found
 
 
 @pytest.hookimpl(trylast=True)  # after the terminal reporter is there
@@ -30,10 +82,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.unregister(name="terminalreporter")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _right_number_of_ranks(request: pytest.FixtureRequest) -> None:
-    if _on_ranks():
-        request.getfixturevalue("comm")
+@pytest.fixture
+def n_ranks(request: pytest.FixtureRequest) -> int:
+    """The number of ranks that this test is to run on."""
+    return int(request.node.callspec.params["comm"])
 
 
 @pytest.hookimpl(wrapper=True)

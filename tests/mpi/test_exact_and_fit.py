@@ -19,7 +19,7 @@ from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.run import initial_parameters, initial_state
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.ranks(2)]
 
 
 def make_job(**sections: dict[str, Any]) -> Job:

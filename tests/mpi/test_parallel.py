@@ -21,7 +21,7 @@ from pvmc.mpi import (
     run_main,
 )
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]
 
 SHAPE = (3, 5)
 PIECE = 7  # elements or bytes in one MPI call, where arrays are to travel in several
@@ -51,7 +51,8 @@ def in_pieces(comm: Communicator) -> tuple[MpiCommunicator, dict[str, int]]:
     """The same ranks with tiny pieces, and the counts of MPI calls."""
     from mpi4py import MPI
 
-    counting = Counting(MPI.COMM_WORLD)
+    assert isinstance(comm, MpiCommunicator)
+    counting = Counting(comm._comm)
     return MpiCommunicator(MPI, counting, largest_count=PIECE), counting.calls
 
 
@@ -66,17 +67,17 @@ def of_all(comm: Communicator, dtype: type, shape: tuple[int, ...] = SHAPE) -> n
     return np.stack([of_rank(rank, dtype, shape) for rank in range(comm.size)])
 
 
-def test_there_are_as_many_processes_as_ranks(comm: Communicator) -> None:
+def test_there_are_as_many_processes_as_ranks(comm: Communicator, n_ranks: int) -> None:
     processes = comm.gather(np.array([os.getpid()]))
     ranks = comm.gather(np.array([comm.rank]))
     if comm.rank == 0:
         assert processes is not None and ranks is not None
-        assert len(set(processes.tolist())) == int(os.environ["PVMC_TEST_RANKS"])
-        assert ranks.tolist() == list(range(int(os.environ["PVMC_TEST_RANKS"])))
+        assert len(set(processes.tolist())) == n_ranks
+        assert ranks.tolist() == list(range(n_ranks))
     else:
         assert processes is None and ranks is None
     # 1, 11, 111, 1111: every rank counted once.
-    assert comm.sum(10**comm.rank) == int("1" * int(os.environ["PVMC_TEST_RANKS"]))
+    assert comm.sum(10**comm.rank) == int("1" * n_ranks)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.int64])

@@ -16,7 +16,7 @@ from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, start
 from pvmc.wavefunctions import WaveFunction
 from tests.helpers import random_rbm
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]
 
 RING, N_BLOCKS, WIDTH = chain(6), 7, 8
 OPERATOR = Operator.from_pauli_sum(transverse_field_ising(6, RING.bonds(), 1.0, 0.7), 6)

@@ -17,7 +17,7 @@ from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import initial_state, run
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]
 
 N_BLOCKS = 4
 ITERATIONS = 5

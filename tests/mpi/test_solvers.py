@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from typing import Any
 
 import numpy as np
@@ -40,8 +39,8 @@ def uneven(fields: str, **options: Any) -> Problem:
 
 
 @pytest.fixture(autouse=True)
-def _on_as_many_ranks_as_said(comm: Communicator) -> None:
-    assert comm.size == int(os.environ["PVMC_TEST_RANKS"]) <= N_BLOCKS
+def _on_as_many_ranks_as_said(comm: Communicator, n_ranks: int) -> None:
+    assert comm.size == n_ranks <= N_BLOCKS
 
 
 def fingerprint(step: Step) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from pvmc.vmc.signals import Signals
 from pvmc.vmc.stop import StopReason, StopWatcher
 from pvmc.vmc.stuck_walkers import WalkerWatch
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]
 
 ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
 N = 12
@@ -28,9 +28,9 @@ WHEN = 5
 
 
 @pytest.fixture(autouse=True)
-def _real_ranks(comm: Communicator) -> None:
+def _real_ranks(comm: Communicator, n_ranks: int) -> None:
     """All that follows would pass in separate worlds of one rank."""
-    assert isinstance(comm, MpiCommunicator) and comm.size == int(os.environ["PVMC_TEST_RANKS"])
+    assert isinstance(comm, MpiCommunicator) and comm.size == n_ranks
     processes = comm.gather(np.array([os.getpid()]))
     assert comm.rank > 0 or (processes is not None and len(set(processes.tolist())) == comm.size)
 

@@ -16,7 +16,7 @@ from pvmc.sampler import Metropolis, Moves, MoveWeights, start
 from pvmc.wavefunctions import WaveFunction
 from tests.helpers import random_rbm
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]
 
 RING, N_BLOCKS, WIDTH = chain(6), 7, 8
 SAMPLER = Metropolis(Moves.build(MoveWeights(flip=1.0), RING), 3, n_draws=5, sweep=6, burn_in=5, discard=1)

@@ -13,7 +13,7 @@ from pvmc.tasks.validation import validate_physics
 from pvmc.tasks.validation.system import LARGEST
 from pvmc.vmc.job import Job, JobConfig, RawInput, build_job
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.ranks(2)]
 
 
 def make(length: int) -> Job:

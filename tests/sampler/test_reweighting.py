@@ -6,6 +6,7 @@ each (Bonferroni within a test).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.helpers import (
     labels_of,
     mean_p,
     random_rbm,
+    slow_but,
     state_vector,
     two_sided,
 )
@@ -49,6 +51,7 @@ OPERATOR = Operator.from_pauli_sum(transverse_field_ising(N_SITES, RING.bonds(),
 POWERS = (1.0, 1.5)
 
 power = pytest.mark.parametrize("power", POWERS)
+quick_power = pytest.mark.parametrize("power", slow_but([1.5], POWERS))
 
 
 def sampler(power: float, *, weights: dict[str, float] | None = None, seed: int = 1, **settings: Any) -> Metropolis:
@@ -103,7 +106,7 @@ def statistics_of(samples: Samples, psi: WaveFunction) -> EnergyStatistics:
 
 
 @pytest.mark.statistical
-@power
+@quick_power
 @pytest.mark.parametrize("weights", [{"flip": 1.0}, {"flip": 1.0, "global_flip": 0.2, "translation": 0.2}], ids=str)
 def test_draws_follow_the_power(
     state: tuple[WaveFunction, EnumeratedMoments], power: float, weights: dict[str, float]
@@ -149,7 +152,7 @@ def test_weights_and_look_ups_belong_to_the_configurations(
 
 
 @pytest.mark.statistical
-@power
+@quick_power
 def test_weighted_energy_force_and_tensor_have_their_exact_means(
     state: tuple[WaveFunction, EnumeratedMoments], power: float
 ) -> None:
@@ -180,7 +183,7 @@ def test_weighted_energy_force_and_tensor_have_their_exact_means(
 
 
 @pytest.mark.statistical
-@power
+@quick_power
 def test_effective_samples_are_those_of_the_distribution(
     state: tuple[WaveFunction, EnumeratedMoments], power: float
 ) -> None:
@@ -198,17 +201,13 @@ def test_effective_samples_are_those_of_the_distribution(
 
 
 @pytest.fixture(scope="module")
-def runs(state: tuple[WaveFunction, EnumeratedMoments]) -> dict[float, list[EnergyStatistics]]:
-    """400 short runs of each power: 16 draws of 32 walkers, so few proposals apart that they are correlated."""
+def runs(state: tuple[WaveFunction, EnumeratedMoments]) -> Callable[[float], list[EnergyStatistics]]:
+    """400 short runs of a power: 16 draws of 32 walkers, so few proposals apart that they are correlated."""
     psi, _ = state
     settings = {"n_draws": 16, "sweep": 2, "burn_in": 200}
-    return {
-        p: [
-            statistics_of(advance(sampler(p, seed=seed, **settings), start_of(seed), psi, 0)[1], psi)
-            for seed in range(400)
-        ]
-        for p in POWERS
-    }
+    return lambda p: [
+        statistics_of(advance(sampler(p, seed=seed, **settings), start_of(seed), psi, 0)[1], psi) for seed in range(400)
+    ]
 
 
 def start_of(seed: int) -> Walkers:
@@ -216,12 +215,12 @@ def start_of(seed: int) -> Walkers:
 
 
 @pytest.mark.statistical
-@power
+@quick_power
 def test_claimed_errors_cover_the_exact_energy(
-    state: tuple[WaveFunction, EnumeratedMoments], runs: dict[float, list[EnergyStatistics]], power: float
+    state: tuple[WaveFunction, EnumeratedMoments], runs: Callable[[float], list[EnergyStatistics]], power: float
 ) -> None:
     """As often as Student's distribution of 32 means says; the scatter of the runs is what they claim."""
-    exact, results = state[1].energy.mean.real, runs[power]
+    exact, results = state[1].energy.mean.real, runs(power)
     assert np.mean([result.autocorrelation_time for result in results]) > 1.5, "no correlation to be seen through"
     deviations = np.array([result.mean.real - exact for result in results])
     errors = np.array([result.error for result in results])

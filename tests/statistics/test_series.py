@@ -29,7 +29,7 @@ from pvmc.statistics import (
     rank_normalised_r_hat,
     split_r_hat,
 )
-from tests.helpers import binomial_p, two_sided
+from tests.helpers import binomial_p, repeats, slow_but, two_sided
 
 pytestmark = pytest.mark.statistical
 
@@ -59,6 +59,7 @@ def score_p(values: Floats, expected: float) -> float:
 
 CASES = [(0.0, 1, 2000, 2000), (-0.4, 1, 2000, 2000), (0.5, 1, 4000, 2000), (0.9, 1, 20_000, 1000)]
 CASES += [(0.9, 4, 5000, 1000), (0.98, 1, 80_000, 300), (0.99, 8, 20_000, 200)]
+QUICK = [(-0.4, 1, 2000, 2000), (0.99, 8, 20_000, 200)]
 """rho, chains, entries of each, and how many such series: at least 800 times tau, up to tau = 199."""
 
 
@@ -70,7 +71,7 @@ def results(rho: float, n_chains: int, n: int, repeats: int) -> list[tuple[Autoc
     return [(autocorrelation(chains), binning(chains)) for chains in series]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", slow_but(QUICK, CASES), ids=str)
 @pytest.mark.parametrize("method", [0, 1], ids=["gamma", "binning"])
 def test_one_sigma_covers_the_truth_68_times_in_100(case: tuple[float, int, int, int], method: int) -> None:
     found = [pair[method] for pair in results(*case)]
@@ -81,14 +82,14 @@ def test_one_sigma_covers_the_truth_68_times_in_100(case: tuple[float, int, int,
     assert np.mean([result.converged for result in found]) > 0.99
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if abs(case[0]) >= 0.4], ids=str)
+@pytest.mark.parametrize("case", slow_but(QUICK, [case for case in CASES if abs(case[0]) >= 0.4]), ids=str)
 def test_errors_that_ignore_correlations_would_fail(case: tuple[float, int, int, int]) -> None:
     found = [pair[1] for pair in results(*case)]
     covered = sum(abs(result.mean) < result.errors[0] for result in found)
     assert binomial_p(covered, len(found), ONE_SIGMA) < 1e-6
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", slow_but(QUICK, CASES), ids=str)
 @pytest.mark.parametrize("method", [0, 1], ids=["gamma", "binning"])
 def test_errors_scatter_about_the_exact_one_as_they_say(case: tuple[float, int, int, int], method: int) -> None:
     """The bias that the choice of window or bin leaves is below half of the uncertainty that an error claims."""
@@ -99,7 +100,7 @@ def test_errors_scatter_about_the_exact_one_as_they_say(case: tuple[float, int, 
     assert 0.8 < errors.std() / claimed < 1.2
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case[0] >= 0.0], ids=str)
+@pytest.mark.parametrize("case", slow_but(QUICK, [case for case in CASES if case[0] >= 0.0]), ids=str)
 def test_times_are_those_of_the_process(case: tuple[float, int, int, int]) -> None:
     """The bias is below a fifth of what one estimate claims as its error, and they scatter by what they claim."""
     rho = case[0]
@@ -122,10 +123,11 @@ def test_errors_of_many_short_chains_are_those_of_whole_chains() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 8, 64])
-def test_the_error_of_each_bin_size_is_that_of_ar1(size: int) -> None:
+@repeats(200, 800)
+def test_the_error_of_each_bin_size_is_that_of_ar1(size: int, repeats: int) -> None:
     """error(B)^2 = B Var(mean of B) / n, with the exact variance of a mean of B entries."""
     rng = np.random.default_rng(3)
-    found = [binning(autoregressive(rng, 0.8, 1, 4096)) for _ in range(800)]
+    found = [binning(autoregressive(rng, 0.8, 1, 4096)) for _ in range(repeats)]
     index = int(np.log2(size))
     squares = np.array([result.errors[index] ** 2 for result in found])
     # Bins scatter about the common mean: what it has taken is the variance of the mean of all.
@@ -145,10 +147,11 @@ def test_sample_sizes_are_n_over_tau(rho: float) -> None:
 
 
 @pytest.mark.parametrize("r_hat", [split_r_hat, rank_normalised_r_hat])
-def test_r_hat_is_one_for_chains_that_agree_and_not_otherwise(r_hat: Callable[[Floats], float]) -> None:
+@repeats(30, 100)
+def test_r_hat_is_one_for_chains_that_agree_and_not_otherwise(r_hat: Callable[[Floats], float], repeats: int) -> None:
     """Levels of variance v between chains of variance 1: R^2 = 1 + v."""
     rng = np.random.default_rng(5)
-    agreeing = np.array([r_hat(rng.standard_normal((100, 500))) for _ in range(100)])
+    agreeing = np.array([r_hat(rng.standard_normal((100, 500))) for _ in range(repeats)])
     assert np.all(agreeing < 1.01)
     levels = rng.permutation(np.repeat([-0.5, 0.5], 50))[:, None]
     assert r_hat(levels + rng.standard_normal((100, 500))) == pytest.approx(np.sqrt(1.25), rel=0.01)
@@ -180,11 +183,12 @@ def test_the_jackknife_removes_the_bias_of_exp_of_a_mean() -> None:
     assert score_p(corrected, others) > LEVEL
 
 
+@repeats(150, 500)
 @pytest.mark.parametrize("rho", [0.0, 0.9])
-def test_errors_of_ratios_cover_the_truth(rho: float) -> None:
+def test_errors_of_ratios_cover_the_truth(rho: float, repeats: int) -> None:
     """A ratio of two correlated means of correlated series, with blocks chosen by itself."""
     rng = np.random.default_rng([8, int(10 * rho)])
-    covered, repeats = 0, 500
+    covered = 0
     for _ in range(repeats):
         x, y = autoregressive(rng, rho, 2, 20_000)
         result = jackknife(lambda a, b: a / b, 2.0 + x + y, 4.0 + y)
@@ -208,14 +212,15 @@ def test_lines_have_the_errors_that_they_claim() -> None:
     assert two_sided(stats.kstest([fit.p_value for fit in fits], stats.uniform.cdf).pvalue) > LEVEL
 
 
-def test_the_jackknife_over_runs_has_its_exact_mean_and_errs_to_the_safe_side() -> None:
+@repeats(1000, 4000)
+def test_the_jackknife_over_runs_has_its_exact_mean_and_errs_to_the_safe_side(repeats: int) -> None:
     """Intercepts without one run are linear in y, so that the mean of error^2 is exact: above the true variance.
 
     Here the runs scatter by 10 times the errors that their energies have, which only the jackknife sees.
     """
     rng = np.random.default_rng(10)
     x, scatter = np.array([0.1, 0.15, 0.3, 0.35, 0.5, 0.7, 0.8, 1.0]), 0.1
-    found = [extrapolation(x, 1.0 + 0.5 * x + scatter * rng.standard_normal(8), 0.01) for _ in range(4000)]
+    found = [extrapolation(x, 1.0 + 0.5 * x + scatter * rng.standard_normal(8), 0.01) for _ in range(repeats)]
 
     def row(kept: npt.NDArray[np.bool_]) -> Floats:
         design = np.stack([np.ones(8), x], axis=1) * kept[:, None]
@@ -233,12 +238,13 @@ def test_the_jackknife_over_runs_has_its_exact_mean_and_errs_to_the_safe_side() 
 # Equilibration --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.8])
-def test_what_is_left_after_a_relaxation_covers_the_truth(rho: float) -> None:
+@repeats(40, 200)
+@pytest.mark.parametrize("rho", slow_but([0.8], [0.0, 0.8]))
+def test_what_is_left_after_a_relaxation_covers_the_truth(rho: float, repeats: int) -> None:
     """The whole series is wrong by many errors; what is left has its mean within one error 68 times in 100."""
     rng = np.random.default_rng([11, int(10 * rho)])
     relaxation = 1000.0 * np.exp(-np.arange(4000) / 40.0)
-    covered, repeats, kept, biased = 0, 200, [], 0
+    covered, kept, biased = 0, [], 0
     for _ in range(repeats):
         series = autoregressive(rng, rho, 1, 4000)[0] + relaxation
         start = equilibration(series)
@@ -251,18 +257,20 @@ def test_what_is_left_after_a_relaxation_covers_the_truth(rho: float) -> None:
     assert np.median(kept) > 3000
 
 
-def test_stationary_series_are_mostly_kept() -> None:
+@repeats(15, 60)
+def test_stationary_series_are_mostly_kept(repeats: int) -> None:
     rng = np.random.default_rng(12)
     for rho in (0.0, 0.8):
-        starts = [equilibration(autoregressive(rng, rho, 1, 2000)) for _ in range(60)]
+        starts = [equilibration(autoregressive(rng, rho, 1, 2000)) for _ in range(repeats)]
         assert np.median(starts) < 100
         assert np.mean(starts) < 300
 
 
-def test_drifts_of_stationary_series_are_rare() -> None:
+@repeats(1000, 2000)
+def test_drifts_of_stationary_series_are_rare(repeats: int) -> None:
     """The largest of 4 correlated Gaussian scores: above 2 more often than one (4.6 %), and less often than four."""
     rng = np.random.default_rng(13)
-    drifts = np.array([drift(autoregressive(rng, 0.5, 1, 4000)) for _ in range(2000)])
+    drifts = np.array([drift(autoregressive(rng, 0.5, 1, 4000)) for _ in range(repeats)])
     for limit in (2.0, 3.0):
         one = 2.0 * stats.norm.sf(limit)
         exceeding = int(np.count_nonzero(drifts > limit))
