@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pvmc.cli import main as pvmc
 from pvmc.io.reader import open_run
-from pvmc.results.symptom import judged
+from pvmc.results.judged import judged
 from pvmc.results.symptoms import symptoms
 from pvmc.statistics.thresholds import LARGEST_LEAK
 from pvmc.vmc.job import load_job

@@ -27,7 +27,7 @@ from pvmc.io.reader import open_run
 from pvmc.measurement.command import measure
 from pvmc.measurement.request import MeasureRequest
 from pvmc.mpi import SerialCommunicator, limit_threads
-from pvmc.results.symptom import judged
+from pvmc.results.judged import judged
 from pvmc.results.symptoms import symptoms
 from pvmc.vmc.job import JobConfig, build_job
 from pvmc.vmc.recorder import RunRequest

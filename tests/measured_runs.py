@@ -15,7 +15,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.io.reader import open_run
 from pvmc.lattice import Lattice
 from pvmc.lattice.unit_cell import minimum_image
-from pvmc.results.system import system_of
+from pvmc.results.stored_system import system_of
 from tests.helpers import compiled_matrix, configurations
 
 Floats = npt.NDArray[np.float64]

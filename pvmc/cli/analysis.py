@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pvmc.figures.drawing import Drawing
     from pvmc.io.reader import Run
-    from pvmc.results.several import LeftOut
+    from pvmc.results.result import LeftOut
 
 FIGURES = (
     *("convergence", "error-alpha", "features", "correlations", "structure-factor", "variance", "diagnostics"),
@@ -153,7 +153,7 @@ def _watch(options: argparse.Namespace) -> int:
 
 def plot(options: argparse.Namespace) -> int:
     """``pvmc plot``."""
-    from pvmc.figures import fit_plots
+    from pvmc.figures.convergence_plot import fit_convergence
     from pvmc.figures.drawing import save_drawing
     from pvmc.io.fit_file import is_fit, open_fit
 
@@ -165,7 +165,7 @@ def plot(options: argparse.Namespace) -> int:
         raise InputError(f"--kind {options.kind} is of runs, not of fits")
     if of_fits:
         fits = [open_fit(path) for path in options.runs]
-        for path in fit_plots.fit_convergence(fits, options.output or fits[0].path.parent / "fit", options.format):
+        for path in fit_convergence(fits, options.output or fits[0].path.parent / "fit", options.format):
             print(f"wrote {path}")
         return 0
     drawing, runs, left_out = _drawing_of_usable(options.runs, options.kind)
@@ -180,8 +180,7 @@ def _drawing_of_usable(paths: Sequence[Path], kind: str) -> tuple[Drawing, list[
     Raises:
         InputError, StorageError: none can be drawn, or each can but not all together.
     """
-    from pvmc.results.result import result_of
-    from pvmc.results.several import usable
+    from pvmc.results.result import result_of, usable
 
     runs, _, left_out = usable(paths, lambda run: None)
     try:
@@ -197,7 +196,7 @@ def _drawing_of_usable(paths: Sequence[Path], kind: str) -> tuple[Drawing, list[
 
 def _say_left_out(left_out: Sequence[LeftOut]) -> int:
     """Name the runs that were left out on stderr, which leaves a table on stdout as it is; the exit code."""
-    from pvmc.results.several import exit_code
+    from pvmc.results.result import exit_code
     from pvmc.vmc.recorder import warn
 
     for one in left_out:
@@ -211,7 +210,7 @@ def _drawing(runs: Sequence[Run], kind: str) -> Drawing:
 
     if kind != "spectrum":
         return KINDS[kind](runs)
-    from pvmc.figures.spectrum_plot import spectrum_drawing
+    from pvmc.figures.diagnostics import spectrum_drawing
     from pvmc.tasks.spectrum import spectrum
 
     return spectrum_drawing(runs, {str(run.path): spectrum(run) for run in runs})
@@ -220,10 +219,8 @@ def _drawing(runs: Sequence[Run], kind: str) -> Drawing:
 def analyze(options: argparse.Namespace) -> int:
     """``pvmc analyze``."""
     from pvmc.results import varbench
-    from pvmc.results.extrapolation import extrapolate
-    from pvmc.results.result import result_of
+    from pvmc.results.result import extrapolate, result_of, usable
     from pvmc.results.result_table import FORMATS
-    from pvmc.results.several import usable
 
     if options.output is not None and not options.extrapolate:
         raise InputError("--output is for the figure of --extrapolate")
@@ -244,8 +241,8 @@ def _draw_extrapolation(runs: Sequence[Run], options: argparse.Namespace) -> Non
     """The figure; the names of its files go to stderr, which leaves the table on stdout as it is."""
     import sys
 
+    from pvmc.figures.accuracy import variance_drawing
     from pvmc.figures.drawing import save_drawing
-    from pvmc.figures.variance_plot import variance_drawing
 
     output = options.output or runs[0].path.parent / "variance"
     for path in save_drawing(variance_drawing(runs), output, ("png", "pdf")):
@@ -255,8 +252,7 @@ def _draw_extrapolation(runs: Sequence[Run], options: argparse.Namespace) -> Non
 def report(options: argparse.Namespace) -> int:
     """``pvmc report``."""
     from pvmc.report.report import write_report
-    from pvmc.results.result import result_of
-    from pvmc.results.several import usable
+    from pvmc.results.result import result_of, usable
 
     runs, _, left_out = usable(options.runs, result_of)
     output = options.output or runs[0].path.parent / "report.html"

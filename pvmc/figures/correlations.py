@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
-from pvmc.figures.labels import labelled, letters
+from pvmc.figures.style import labelled, letters
 from pvmc.io.reader import Run
 from pvmc.results.measured import last_with
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
-from pvmc.figures.labels import labelled
+from pvmc.figures.style import labelled
 from pvmc.io.reader import Run
 from pvmc.results.measured import finished
 

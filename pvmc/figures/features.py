@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
-from pvmc.figures.layout import layout
+from pvmc.figures.placement import layout
 from pvmc.io.reader import Run
 from pvmc.lattice import Lattice
-from pvmc.results.system import system_of
+from pvmc.results.stored_system import system_of
 
 MOST = 16
 """Most filters that are shown, those of largest norm."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pvmc.errors import InputError
+from pvmc.figures.accuracy import error_alpha_drawing, variance_drawing
+from pvmc.figures.convergence_plot import convergence_drawing
 from pvmc.figures.correlations import correlations_drawing
-from pvmc.figures.diagnostics import diagnostics_drawing
+from pvmc.figures.diagnostics import diagnostics_drawing, timing_drawing
 from pvmc.figures.drawing import Drawing
 from pvmc.figures.entanglement_plot import entanglement_drawing
-from pvmc.figures.error_alpha import error_alpha_drawing
 from pvmc.figures.features import features_drawing
-from pvmc.figures.plots import convergence_drawing
 from pvmc.figures.structure_factor import structure_factor_drawing
-from pvmc.figures.timing import timing_drawing
-from pvmc.figures.variance_plot import variance_drawing
 from pvmc.io.reader import Run
 
 

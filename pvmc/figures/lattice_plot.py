@@ -24,7 +24,7 @@ from PIL import Image
 
 from pvmc.errors import InputError, StorageError
 from pvmc.figures import style
-from pvmc.figures.layout import Layout, layout
+from pvmc.figures.placement import Layout, layout
 from pvmc.lattice import Lattice, LatticeError
 
 NUMBERED_SITES = 64

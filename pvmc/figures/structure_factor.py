@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
-from pvmc.figures.labels import labelled
+from pvmc.figures.style import labelled
 from pvmc.figures.zone_maps import ZoneMap, multiple_of_pi, zone_maps
 from pvmc.io.reader import Run
 from pvmc.lattice import Lattice
 from pvmc.results.measured import Values, last_with
-from pvmc.results.system import system_of
+from pvmc.results.stored_system import system_of
 
 Floats = NDArray[np.float64]
 

@@ -30,8 +30,8 @@ from pvmc.measurement.request import Plan
 from pvmc.measurement.tally import Findings, Tally, restore_states, saved_states
 from pvmc.mpi import Communicator, block_range
 from pvmc.numerics.arrays import Floats
-from pvmc.results.measured_warnings import outlier
-from pvmc.results.symptom import judged
+from pvmc.results.judged import judged
+from pvmc.results.measured import outlier
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
 from pvmc.statistics.thresholds import LARGEST_R_HAT
 from pvmc.vmc.checkpoint_policy import CheckpointPolicy

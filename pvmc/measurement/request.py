@@ -18,7 +18,7 @@ from pvmc.io.earlier import SavedParameters
 from pvmc.io.measurement import Measurement, following
 from pvmc.io.reader import open_run
 from pvmc.measurement.frozen import IGNORED, read_state
-from pvmc.results.best import best_iteration
+from pvmc.results.judged import best_iteration
 
 SEED_LIMIT = 2**63
 

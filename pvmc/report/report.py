@@ -16,13 +16,11 @@ from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.report import page
 from pvmc.results.digits import short, with_error
-from pvmc.results.extrapolation import extrapolate
-from pvmc.results.identity import groups
-from pvmc.results.leak import leak_text
 from pvmc.results.measured import finished
-from pvmc.results.result import Result, result_of
+from pvmc.results.result import Result, extrapolate, result_of
 from pvmc.results.result_table import HEAD, cells, extrapolation_text
-from pvmc.results.system import model_name
+from pvmc.results.sampling_symptoms import leak_text
+from pvmc.results.stored_system import groups, model_name
 
 UNKNOWN_LEVEL = (
     "No exact energy{} is known.  A small variance says that a state is close to an eigenstate, not to which one: an "

@@ -1,8 +1,9 @@
-"""Numbers with their errors, as they are printed."""
+"""Numbers as they are printed, with their errors, and their names in what is written for other programs."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 SIGNIFICANT = 15
 """Significant digits that a double-precision number has for certain; what is beyond is not printed."""
@@ -68,3 +69,31 @@ def plain(value: float, error: float, fewest: int = 8) -> str:
 def short(value: float | int | None, form: str = ".3g") -> str:
     """A number in a few digits; "-" for what is not known."""
     return "-" if value is None or not math.isfinite(value) else format(value, form)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in words short enough for a column: 42s, 3m20s, 5h04m, 2d07h; "-" for what is no time."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return "-"
+    whole = round(seconds)
+    for larger, smaller, large_name, small_name in ((86400, 3600, "d", "h"), (3600, 60, "h", "m"), (60, 1, "m", "s")):
+        if whole >= larger:
+            return f"{whole // larger}{large_name}{whole % larger // smaller:02d}{small_name}"
+    return f"{whole}s"
+
+
+PER_SITE = ("energy", "exact", "error_scale", "variance", "variance_smeared", "leak")
+"""Numbers that analyses hold per site, while run.h5 holds those of the whole system: their names outside say which."""
+
+
+def unambiguous(name: str) -> str:
+    """The name of a number for other programs: "energy" is "energy_per_site", its error "energy_per_site_error"."""
+    stem = name.removesuffix("_error")
+    if stem not in PER_SITE:
+        return name
+    return f"{'exact_energy' if stem == 'exact' else stem}_per_site{'_error' if stem != name else ''}"
+
+
+def renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values by their names for other programs."""
+    return {unambiguous(name): value for name, value in values.items()}

@@ -18,9 +18,9 @@ import numpy as np
 
 from pvmc.io.layout import StartTrial, kept
 from pvmc.io.schema import FILE_NAME
-from pvmc.results.leak import leak_found
-from pvmc.results.public_names import renamed
-from pvmc.results.symptom import Symptom, judged
+from pvmc.results.digits import renamed
+from pvmc.results.judged import Symptom, judged
+from pvmc.results.sampling_symptoms import leak_found
 from pvmc.results.symptoms import symptoms
 from pvmc.statistics.thresholds import QUIET_SECONDS
 

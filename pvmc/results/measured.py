@@ -1,8 +1,10 @@
-"""The measurements that figures and tables show."""
+"""The measurements of a run that figures and tables show, and warnings about them."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,106 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import Run
+from pvmc.results.digits import plain
+from pvmc.results.judged import Judged, Symptom
+from pvmc.results.sampling_symptoms import LeakFound
+from pvmc.statistics.autocorrelation import independent_samples
+from pvmc.statistics.mean import robust_scatter
+from pvmc.statistics.thresholds import (
+    FEWEST_JUDGED,
+    FEWEST_PER_MEASUREMENT,
+    LARGEST_R_HAT,
+    OUTLIER_DEVIATIONS,
+    rounding_of,
+)
+
+
+def measured_warnings(part: Judged) -> Iterator[Symptom]:
+    """What is wrong with the measurements of a run; nothing of those whose attributes are missing.
+
+    Raises:
+        StorageError: the file cannot be read any more.
+    """
+    for one in part.run.measurements:
+        for text in (*_warnings(one, part.run.n_sites), *outlier(part, one)):
+            yield Symptom("measurement", f"measurement {one.number}: {text}")
+
+
+def outlier(part: Judged, measurement: Measurement) -> Iterator[str]:
+    """Parameters of a settled part of a run whose measured energy lies far above the part's mean."""
+    energy, iteration = measurement.estimates.get("energy"), measurement.attributes.get("iteration")
+    run, rows = part.run, part.plateau.rows
+    if (
+        energy is None
+        or not part.plateau.settled
+        or part.plateau.n < FEWEST_JUDGED
+        or not isinstance(iteration, int | np.integer)
+    ):
+        return
+    if iteration < run.iteration[rows[0]] or run.attributes.get("energy_units") != energy.units:
+        return
+    value, error = float(energy.value) / run.n_sites, float(energy.error) / run.n_sites
+    scatter = robust_scatter(run.energy_per_site[rows])
+    typical = math.hypot(scatter, error, part.plateau.error) + rounding_of(part.plateau.value, run.radius / run.n_sites)
+    if value > part.plateau.value + OUTLIER_DEVIATIONS * typical:
+        text = f"its parameters, of iteration {iteration}, are an outlier: E/N is {plain(value, error)}, and"
+        mean = plain(part.plateau.value, part.plateau.error)
+        yield f"{text} {mean} on average over the settled iterations; measure with --iteration best"
+
+
+def _warnings(measurement: Measurement, n_sites: int) -> Iterator[str]:
+    attributes = measurement.attributes
+    samples = int(attributes.get("n_samples", 0))
+    if attributes.get("status", "finished") != "finished":
+        yield f"not at its end after {samples} samples: it runs, or was stopped and goes on with pvmc measure --resume"
+    if _is_counted(measurement):
+        if zeros := str(attributes.get("forced_to_zero", "")).strip():
+            yield zeros
+        return
+    yield from _disagreement(attributes)
+    tau = attributes.get("autocorrelation_time")
+    independent = independent_samples(samples, tau if isinstance(tau, int | float) else None)
+    if independent < FEWEST_PER_MEASUREMENT:
+        yield f"{independent:.0f} independent samples (tau {tau:.2g}): its errors are themselves not known to 10 %"
+    yield from _leak(measurement, n_sites)
+    if zeros := str(attributes.get("forced_to_zero", "")).strip():
+        yield zeros
+    if names := str(attributes.get("unreliable", "")).strip():
+        yield f"errors that are not to be trusted: {names}"
+
+
+def _leak(measurement: Measurement, n_sites: int) -> Iterator[str]:
+    """Variance that the walkers do not see; nothing of files of earlier versions."""
+    found = measurement.estimates
+    if not {"variance", "v_score", "variance_smeared", "leak"} <= found.keys():
+        return
+    variance, score = float(found["variance"].value), float(found["v_score"].value)
+    leak = LeakFound.of(
+        float(found["variance_smeared"].value), float(found["leak"].value), float(found["leak"].error), score, variance
+    )
+    if leak.is_large:
+        yield leak.text(n_sites)
+
+
+def _disagreement(attributes: dict[str, Any]) -> Iterator[str]:
+    """R-hat of the observable for which it is largest, where the file says so, or else that of the energy."""
+    found = [("the energy", attributes.get("r_hat"))]
+    found.append((str(attributes.get("largest_r_hat_of") or "an observable"), attributes.get("largest_r_hat")))
+    known = [(value, name) for name, value in found if _is_number(value)]
+    r_hat, name = max(known, default=(1.0, ""), key=lambda pair: pair[0])
+    if r_hat > LARGEST_R_HAT:
+        yield f"R-hat {r_hat:.3f} of {name}: the walkers do not agree; measure longer, or with moves that reach farther"
+
+
+def _is_counted(measurement: Measurement) -> bool:
+    """Whether all configurations were counted, each with its weight: then nothing was sampled."""
+    energy = measurement.estimates.get("energy")
+    return energy is not None and float(energy.error) == 0.0
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not math.isnan(value)
+
 
 COMPONENTS = ("xx", "yy", "zz")
 """Pairs of spin components of correlations and structure factors."""

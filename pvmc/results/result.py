@@ -1,18 +1,30 @@
-"""What came out of a run, as numbers: one row of the tables of ``pvmc analyze`` and ``pvmc report``."""
+"""Results of runs as numbers: a row of the tables of ``pvmc analyze`` and ``pvmc report``; extrapolations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from pvmc.errors import InputError
-from pvmc.io.reader import Run
-from pvmc.results.identity import system_text
-from pvmc.results.leak import leak_found
+import numpy as np
+from numpy.typing import NDArray
+
+from pvmc.errors import InputError, PvmcError
+from pvmc.io.fit_file import is_fit
+from pvmc.io.reader import Run, open_run
+from pvmc.results.judged import judged
 from pvmc.results.plateau import is_imported
-from pvmc.results.symptom import judged
+from pvmc.results.sampling_symptoms import leak_found
+from pvmc.results.stored_system import differences, model_name, system_text
 from pvmc.results.symptoms import symptoms
-from pvmc.results.system import model_name
+from pvmc.statistics import extrapolation, linear_fit
+from pvmc.statistics.thresholds import ROUNDING
+
+Floats = NDArray[np.float64]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class Result:
         name: of the run's directory.
         path: the results file.
         model: model, lattice and size.
-        system: all that defines what is solved (:func:`pvmc.results.identity.system_text`).
+        system: all that defines what is solved (:func:`pvmc.results.stored_system.system_text`).
         state: as :meth:`pvmc.io.reader.Run.status` says.
         n_sites: N.
         alpha: density of hidden units, where the ansatz has one.
@@ -142,3 +154,128 @@ def _unfinished(run: Run, state: str) -> Iterator[str]:
     if state != "finished":
         done, planned = len(run.iteration), int(run.attributes["n_iterations"])
         yield f"{state} after {done}{f' of {planned}' if planned >= done else ''} iterations"
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """E / N = energy + slope * Var / N.
+
+    Attributes:
+        energy: at zero variance, per site.
+        error: its standard error, the larger of the next two.
+        propagated: what the statistical errors of the energies make of it.
+        jackknife: what the scatter of the points about the line makes of it; None for two runs.
+        slope: of the line, in 1/units.
+        n: number of runs.
+    """
+
+    energy: float
+    error: float
+    propagated: float
+    jackknife: float | None
+    slope: float
+    n: int
+
+
+def extrapolate(results: Sequence[Result]) -> Extrapolation:
+    """A straight line through the energies against the variances, weighted by the errors of the energies.
+
+    Close to an eigenstate E - E_0 is proportional to the variance (S. Sorella, Phys. Rev. B 64, 024512 (2001); Y. Kwon,
+    D. M. Ceperley and R. M. Martin, Phys. Rev. B 58, 6800 (1998)).  The jackknife leaves out one run at a time, so that
+    it holds what the points scatter about the line; of few runs it can be small by chance, and the error is then what
+    the errors of the energies propagate to.  The line itself is an assumption that neither tests.
+
+    Raises:
+        InputError: fewer than two runs, runs of several systems, or equal variances.
+    """
+    _require_one_system(results)
+    energies = np.array([result.energy for result in results])
+    variances = np.array([np.nan if result.variance is None else result.variance for result in results])
+    errors = np.array([result.energy_error for result in results])
+    if not np.isfinite(variances).all() or np.ptp(variances) <= ROUNDING * np.abs(variances).max():
+        raise InputError("no extrapolation: the variances are equal or not known")
+    return fitted(variances, energies, errors)
+
+
+def fitted(variances: Floats, energies: Floats, errors: Floats) -> Extrapolation:
+    """The line through points (n,) with these errors of the energies; n >= 2, with two distinct variances.
+
+    Points without an error (all of them, or some) are given the smallest of the others.
+    """
+    known = errors[errors > 0]
+    weighing = np.where(errors > 0, errors, known.min() if known.size else 1.0)
+    fit, n = linear_fit(variances, energies, weighing), len(energies)
+    propagated = fit.intercept_error if known.size else 0.0
+    if n < 3 or any(np.ptp(np.delete(variances, run)) == 0 for run in range(n)):
+        return Extrapolation(fit.intercept, propagated, propagated, None, fit.slope, n)
+    jackknife = extrapolation(variances, energies, weighing).error
+    return Extrapolation(fit.intercept, max(jackknife, propagated), propagated, jackknife, fit.slope, n)
+
+
+def _require_one_system(results: Sequence[Result]) -> None:
+    if len(results) < 2:
+        raise InputError("an extrapolation to zero variance needs at least two runs, with different variances")
+    if found := differences(results):
+        raise InputError(f"an extrapolation to zero variance is of one system; these runs differ in {'; '.join(found)}")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that cannot be used.
+
+    Attributes:
+        path: as it was given.
+        message: why.
+        exit_code: of the error.
+    """
+
+    path: str
+    message: str
+    exit_code: int
+
+    def text(self) -> str:
+        """One line."""
+        return self.message if self.path in self.message else f"{self.path}: {self.message}"
+
+
+def usable(
+    paths: Sequence[str | os.PathLike[str]], use: Callable[[Run], T]
+) -> tuple[list[Run], list[T], list[LeftOut]]:
+    """The runs that can be opened and used, what the use gave, and the others.
+
+    Args:
+        paths: directories or files of runs.
+        use: what each must be good for; an error that it raises leaves the run out.
+
+    Raises:
+        InputError, StorageError: of the first run, where none can be used.
+    """
+    runs: list[Run] = []
+    values: list[T] = []
+    errors: list[tuple[str, PvmcError]] = []
+    for path in paths:
+        try:
+            run = _opened(Path(path))
+            value = use(run)
+        except PvmcError as error:
+            errors.append((str(path), error))
+            continue
+        runs.append(run)
+        values.append(value)
+    if errors and not runs:
+        raise errors[0][1]
+    return runs, values, [LeftOut(path, str(error), error.exit_code) for path, error in errors]
+
+
+def _opened(path: Path) -> Run:
+    try:
+        return open_run(path)
+    except InputError:
+        if is_fit(path):
+            raise InputError(f"{path}: is a fit, not a run; pvmc plot and pvmc status read it") from None
+        raise
+
+
+def exit_code(left_out: Sequence[LeftOut]) -> int:
+    """That of the first that was left out, else 0: as ``pvmc status`` has it."""
+    return left_out[0].exit_code if left_out else 0

@@ -10,10 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pvmc.results.digits import short, with_error
-from pvmc.results.extrapolation import Extrapolation
-from pvmc.results.public_names import renamed, unambiguous
-from pvmc.results.result import Result
+from pvmc.results.digits import renamed, short, unambiguous, with_error
+from pvmc.results.result import Extrapolation, Result
 
 HEAD = (
     *("run", "model", "alpha", "K", "E/N", "rel. error", "var/N", "V-score", "iterations", "samples", "total"),

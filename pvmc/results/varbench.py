@@ -15,7 +15,7 @@ from pvmc.errors import InputError
 from pvmc.io.reader import Run
 from pvmc.results.measured import finished
 from pvmc.results.plateau import plateau_of
-from pvmc.results.system import System, system_of
+from pvmc.results.stored_system import System, system_of
 
 COLUMNS = ("Energy", "Sigma", "Energy Variance", "DOF", "Einf", "Method", "Reference")
 """Columns of its tables.  The reference is one to the literature or to code, left to be filled in."""

@@ -1,13 +1,19 @@
 """Statistics of correlated series: errors, autocorrelation times, agreement of chains, functions of means, fits."""
 
-from pvmc.statistics.autocorrelation import Autocorrelation, autocorrelation, autocovariance
+from pvmc.statistics.autocorrelation import (
+    Autocorrelation,
+    autocorrelation,
+    autocovariance,
+    bulk_sample_size,
+    effective_sample_size,
+    tail_sample_size,
+)
 from pvmc.statistics.binning import Binning, binning
 from pvmc.statistics.chains import rank_normalised_r_hat, split_r_hat
 from pvmc.statistics.equilibration import drift, equilibration
 from pvmc.statistics.jackknife import Jackknife, jackknife
 from pvmc.statistics.linear_fit import Extrapolation, LinearFit, extrapolation, linear_fit
 from pvmc.statistics.mean import Mean, mean
-from pvmc.statistics.sample_size import bulk_sample_size, effective_sample_size, tail_sample_size
 
 __all__ = [
     "Autocorrelation",

@@ -30,7 +30,7 @@ from pvmc.mpi import (
 )
 from pvmc.planning.cost import cost
 from pvmc.planning.rates import Rates
-from pvmc.results.summary import duration
+from pvmc.results.digits import duration
 from pvmc.sampler import Metropolis, Sampler
 from pvmc.vmc import loop as driver
 from pvmc.vmc.compile import compile_kernels, start_compiler

@@ -12,7 +12,7 @@ from pvmc.errors import InputError
 from pvmc.estimators import Moments, estimate, reduce_moments
 from pvmc.io.reader import Run
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
-from pvmc.results.system import run_input
+from pvmc.results.stored_system import run_input
 from pvmc.vmc.job import Job, JobConfig, build_job
 
 SECTIONS = ("lattice", "hamiltonian", "ansatz", "sampler")

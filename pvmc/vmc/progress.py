@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pvmc.mpi import on_terminal
-from pvmc.results.summary import duration
+from pvmc.results.digits import duration
 from pvmc.statistics.thresholds import error_scale
 
 if TYPE_CHECKING:

@@ -162,7 +162,7 @@ def test_the_walk_allows_what_the_order_allows() -> None:
         "pvmc.lattice": "from pvmc.config import Section\nimport numpy",
         "pvmc.config": "",
         "pvmc.cli": "from pvmc import __version__\nfrom pvmc.lattice import chain",
-        "pvmc.figures.plots": "import matplotlib",
+        "pvmc.figures.convergence_plot": "import matplotlib",
         "pvmc.spins.flips": "import io",
         "pvmc.io.results": "",
         "pvmc.sampler.moves": "from .walkers import Walkers",

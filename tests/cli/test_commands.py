@@ -18,7 +18,7 @@ import pvmc
 from pvmc.cli import main
 from pvmc.io.reader import Run, open_run
 from pvmc.results.facts import run_facts
-from pvmc.results.summary import status_text
+from pvmc.results.status import status_text
 from pvmc.tasks.bench import PHASES
 
 ITERATIONS = 12

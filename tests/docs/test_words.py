@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pvmc.cli import _parser
-from pvmc.results import result_table, status_table, summary
+from pvmc.results import result_table, status
 from pvmc.vmc.job import load_job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,9 +22,9 @@ COMMANDS = [
 
 
 def test_columns_and_labels_are_in_the_glossary() -> None:
-    labels = re.findall(r'yield "(.+?)", ', Path(str(summary.__file__)).read_text(encoding="utf-8"))
+    labels = re.findall(r'yield "(.+?)", ', Path(str(status.__file__)).read_text(encoding="utf-8"))
     assert "variance/N" in labels
-    words = {*result_table.HEAD, *status_table.HEAD, *labels}
+    words = {*result_table.HEAD, *status.HEAD, *labels}
     assert sorted(word for word in words if f"`{word}`" not in GLOSSARY) == []
 
 

@@ -17,10 +17,10 @@ from pvmc.io.reader import Run
 from pvmc.mpi import SerialCommunicator
 from pvmc.report.report import _leak
 from pvmc.results.facts import RunFacts, run_facts
-from pvmc.results.leak import leak_found
+from pvmc.results.judged import judged
 from pvmc.results.result import result_of
-from pvmc.results.summary import status_text
-from pvmc.results.symptom import judged
+from pvmc.results.sampling_symptoms import leak_found
+from pvmc.results.status import status_text
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.recorder import series

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from matplotlib.path import Path
 
-from pvmc.figures.brillouin import images_inside, mesh_vectors, reciprocal, special_points, wigner_seitz
+from pvmc.figures.zone_maps import images_inside, mesh_vectors, reciprocal, special_points, wigner_seitz
 from pvmc.lattice import Lattice
 from pvmc.lattice.builders import honeycomb, kagome, rectangle, supercell_cluster, triangular
 from pvmc.lattice.unit_cell import SQUARE

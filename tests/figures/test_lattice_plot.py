@@ -13,7 +13,7 @@ from matplotlib.patches import FancyArrowPatch, Polygon
 
 from pvmc.errors import InputError, StorageError
 from pvmc.figures.lattice_plot import NUMBERED_SITES, draw, lattice_figure
-from pvmc.figures.layout import arranged, circle, layout
+from pvmc.figures.placement import arranged, circle, layout
 from pvmc.lattice import (
     TRIANGULAR,
     Lattice,

@@ -14,7 +14,7 @@ from pvmc.cli import main
 from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.exact import Basis, sparse_matrix
-from pvmc.figures.fit_plots import fit_figure
+from pvmc.figures.convergence_plot import fit_figure
 from pvmc.io.earlier import read_parameters
 from pvmc.io.fit_file import FitWriter, open_fit
 from pvmc.io.reader import open_run

@@ -21,8 +21,8 @@ from pvmc.hamiltonians.rotation import chosen_turn
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic, mean_amplitude, removing_signs
 from pvmc.lattice import Lattice, chain, graph, honeycomb, rectangle, triangular
 from pvmc.measurement.frame import frame_signs
-from pvmc.results.sign_symptoms import is_positive, positive_state
-from pvmc.results.symptom import Judged
+from pvmc.results.judged import Judged
+from pvmc.results.symptoms import is_positive, positive_state
 from pvmc.spins.flips import FlipSets
 from pvmc.vmc import resume as resumption
 from pvmc.vmc.job import Job, JobConfig, build_job, load_job

@@ -11,7 +11,7 @@ import pytest
 from pvmc.cli.inputs import EXAMPLE_MODELS
 from pvmc.config import KeyProblem, to_toml
 from pvmc.errors import InputError
-from pvmc.figures.layout import circle, layout
+from pvmc.figures.placement import circle, layout
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z, lowering, raising
 from pvmc.hamiltonians.geometry import bonds_by_direction
 from pvmc.hamiltonians.heisenberg import XXZSpec

@@ -10,7 +10,7 @@ import pytest
 from pvmc.errors import InputError
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import open_run
-from pvmc.results.best import best_iteration
+from pvmc.results.judged import best_iteration
 from pvmc.results.result import result_of
 from tests.results.test_result import Known, run
 from tests.results.test_status import GOOD, new

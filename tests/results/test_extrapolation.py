@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError
-from pvmc.results.extrapolation import extrapolate, fitted
-from pvmc.results.result import Result
+from pvmc.results.result import Result, extrapolate, fitted
 
 
 def result(energy: float, variance: float | None, error: float = 1e-3, **others: object) -> Result:

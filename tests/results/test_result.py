@@ -17,7 +17,7 @@ from pvmc.io.reader import Run
 from pvmc.io.schema import ITERATION, SERIES
 from pvmc.results.facts import as_json, run_facts
 from pvmc.results.result import Result, result_of
-from pvmc.results.summary import status_text
+from pvmc.results.status import status_text
 
 EXACT = -3.6510934089371743
 

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from pvmc.results.digits import plain, short, with_error
-from pvmc.results.extrapolation import Extrapolation
+from pvmc.results.result import Extrapolation
 from pvmc.results.result_table import as_csv, as_json, as_latex, latex_number, latex_text, table
 from tests.results.test_extrapolation import result
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from pvmc.errors import InputError
-from pvmc.results.series import relative_error, running_mean
+from pvmc.figures.convergence_plot import relative_error
 from pvmc.statistics import autocorrelation, binning, mean
 from pvmc.statistics.binning import bin_sizes
+from pvmc.statistics.mean import running_mean
 from tests.helpers import binomial_p
 
 LEVEL = 1e-3

@@ -10,11 +10,10 @@ import pytest
 
 from pvmc.cli import main
 from pvmc.errors import InputError
-from pvmc.figures.error_alpha import error_alpha_drawing
-from pvmc.results.extrapolation import extrapolate
-from pvmc.results.identity import differences, groups
-from pvmc.results.result import result_of
-from pvmc.results.summary import status_text
+from pvmc.figures.accuracy import error_alpha_drawing
+from pvmc.results.result import extrapolate, result_of
+from pvmc.results.status import status_text
+from pvmc.results.stored_system import differences, groups
 from tests.results.test_status import GOOD, facts_of, fill, new
 
 RING = {

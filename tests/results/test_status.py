@@ -19,8 +19,7 @@ from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.layout import Session, merged
 from pvmc.io.results import ResultsWriter
 from pvmc.results.facts import RunFacts, as_json, read_facts
-from pvmc.results.status import exit_code, read_all, shown
-from pvmc.results.summary import status_text
+from pvmc.results.status import exit_code, read_all, shown, status_text
 
 BLOCKS = {"weights": (slice(0, 3), (3,))}
 GOOD = {"energy_error": 0.01, "variance": 0.1, "update_norm": 0.1, "r_hat": 1.01, "acceptance": 0.4, "seconds": 2.0}

@@ -33,9 +33,9 @@ from pvmc.statistics import (
     split_r_hat,
     tail_sample_size,
 )
+from pvmc.statistics.autocorrelation import independent_samples
 from pvmc.statistics.chains import r_hat
 from pvmc.statistics.mean import robust_scatter
-from pvmc.statistics.sample_size import independent_samples
 from pvmc.statistics.thresholds import r_hat_limit
 
 SHAPES = [(1, 501), (4, 1000), (6, 37), (64, 16)]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pvmc.results.summary import duration
+from pvmc.results.digits import duration
 from pvmc.vmc import progress
 
 N_SITES = 10

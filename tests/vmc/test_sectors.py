@@ -37,8 +37,8 @@ from pvmc.hamiltonians.pairs import (
 from pvmc.hamiltonians.signs import is_stoquastic
 from pvmc.io.reader import Run, open_run
 from pvmc.lattice import ChainSpec, LatticeSpec
-from pvmc.results.sector_symptoms import above_product, wrong_sector
-from pvmc.results.symptom import Judged, judged
+from pvmc.results.judged import Judged, judged
+from pvmc.results.symptoms import above_product, wrong_sector
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.sectors import exact_answer, sector_of
 from pvmc.wavefunctions.symmetry import claimed_symmetry

@@ -19,8 +19,7 @@ from pvmc.io.layout import StartTrial, kept
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.results.facts import RunFacts, as_json, read_facts
-from pvmc.results.status_table import status_table
-from pvmc.results.summary import status_text
+from pvmc.results.status import status_table, status_text
 from pvmc.sampler import Metropolis
 from pvmc.vmc.job import Job, JobConfig, build_job, with_seed
 from pvmc.vmc.starts import cost_in_words, finished

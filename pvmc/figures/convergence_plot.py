@@ -1,7 +1,4 @@
-"""How runs converge.  It imports matplotlib: import it where a figure is made, not before.
-
-Figures are built without pyplot, so there is no global state and no display is needed.
-"""
+"""Convergence of runs, the energy against the iteration, and of fits, the cost against the epoch."""
 
 from __future__ import annotations
 
@@ -17,15 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import AutoMinorLocator, MaxNLocator, NullFormatter
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing, save
-from pvmc.figures.labels import error_label, labelled, plain_numbers, unit_label
+from pvmc.figures.style import error_label, labelled, plain_numbers, unit_label
+from pvmc.io.fit_file import Fit
 from pvmc.io.reader import Run
 from pvmc.results.plateau import plateau_of
-from pvmc.results.series import relative_error, running_mean
+from pvmc.statistics.mean import running_mean
 
 _HEIGHT = 64 * style.MM
 _LEGEND: dict[str, Any] = {
@@ -110,6 +108,18 @@ def convergence_drawing(runs: Sequence[Run]) -> Drawing:
         "exact energy per site": [run.reference_energy_per_site for run in ordered for _ in run.iteration],
     }
     return Drawing(figure, columns)
+
+
+def relative_error(energy: ArrayLike, reference: float, scale: float | None = None) -> NDArray[np.float64]:
+    """|E - E_ref| / scale, of the shape of ``energy``; the scale is |E_ref| unless another is given.
+
+    Raises:
+        InputError: the scale is zero.
+    """
+    scale = abs(reference) if scale is None else scale
+    if scale == 0.0:
+        raise InputError("no relative error: the reference energy is zero")
+    return np.abs(np.asarray(energy, dtype=np.float64) - reference) / scale
 
 
 def zoom_limits(runs: Sequence[Run]) -> tuple[float, float]:
@@ -240,3 +250,47 @@ def _require_comparable(runs: Sequence[Run]) -> None:
     units = {run.energy_units for run in runs}
     if len(units) > 1:
         raise InputError(f"the runs are in different units of energy: {', '.join(sorted(units))}")
+
+
+_HEIGHT = 64 * style.MM
+
+
+def fit_convergence(
+    fits: Sequence[Fit], output: str | os.PathLike[str], formats: Sequence[str] = ("png", "pdf")
+) -> list[Path]:
+    """Draws :func:`fit_figure` into files, one per format.
+
+    Raises:
+        InputError: see :func:`fit_figure`.
+        StorageError: a file cannot be written.
+    """
+    return save(fit_figure(fits), output, formats)
+
+
+def fit_figure(fits: Sequence[Fit]) -> Figure:
+    """(a) the cost and (b) the infidelity 1 - F against the epoch, on logarithmic axes, one curve per fit.
+
+    The start is drawn at epoch 0.5, since a logarithmic axis has no 0.
+
+    Raises:
+        InputError: no fits.
+    """
+    if not fits:
+        raise InputError("no fits to plot")
+    with matplotlib.rc_context(style.RC):
+        figure = Figure(figsize=(style.PAGE_WIDTH, _HEIGHT), layout="constrained")
+        axes = figure.subplots(1, 2)
+        labels = (r"Cost, $\frac{1}{2}\langle|\ln\psi-\ln\phi|^2\rangle$", r"Infidelity, $1 - F$")
+        for axis, name, label, letter in zip(axes, ("cost", "infidelity"), labels, "ab", strict=True):
+            for index, fit in enumerate(fits):
+                colour, dashes = style.curve(index)
+                values = np.where(fit.series[name] > 0, fit.series[name], np.nan)
+                title = fit.name.lstrip("_").replace("$", r"\$")
+                axis.plot(np.maximum(fit.series["epoch"], 0.5), values, color=colour, dashes=dashes, label=title)
+            axis.set_xscale("log")
+            axis.set_yscale("log")
+            axis.set_xlabel("Epoch")
+            axis.set_ylabel(label)
+            axis.text(0.97, 0.96, f"({letter})", transform=axis.transAxes, ha="right", va="top")
+        axes[0].legend(loc="lower left")
+    return figure

@@ -1,4 +1,4 @@
-"""A sign that a run's numbers are not to be trusted, and the part of a run that is judged."""
+"""The last part of a run, which warnings judge, and what is wrong with it: symptoms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pvmc.errors import InputError
 from pvmc.io.reader import Run
 from pvmc.results.plateau import Plateau, plateau_of
 from pvmc.statistics.thresholds import CONSTANT_ENERGY, FEWEST_JUDGED
@@ -95,3 +96,28 @@ def judged(run: Run) -> Judged:
 
 Signs = Callable[[Judged], Iterator[Symptom]]
 """One kind of symptom: those of a part of a run, usually none or one."""
+
+
+def best_iteration(run: Run) -> int:
+    """The iteration with saved parameters, among the settled ones, after which the variance was smallest.
+
+    The row of an iteration is of the parameters before its step, so that those saved after iteration p are judged by
+    row p + 1.  The variance tells states of one level apart far better than the energy: its error is a part of itself.
+
+    Raises:
+        InputError: no parameters were saved within the settled iterations, but for those after the last one.
+    """
+    part = judged(run)
+    variances = {int(run.iteration[row]): float(run.series["variance"][row]) for row in part.plateau.rows}
+    found = {
+        int(saved): variances[int(saved) + 1]
+        for saved in run.saved_iterations()
+        if np.isfinite(variances.get(int(saved) + 1, np.nan))
+    }
+    if not found:
+        first = int(run.iteration[part.plateau.rows[0]]) if len(part.plateau.rows) else 0
+        raise InputError(
+            f"--iteration best: {run.path} has no saved parameters between iteration {first}, from which on it is "
+            "averaged, and the last but one; a smaller run.save_every saves more"
+        )
+    return min(found, key=lambda iteration: found[iteration])

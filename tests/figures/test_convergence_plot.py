@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from pvmc.errors import InputError, StorageError
 from pvmc.figures import style
-from pvmc.figures.plots import convergence, convergence_figure, zoom_limits
+from pvmc.figures.convergence_plot import convergence, convergence_figure, zoom_limits
 from pvmc.io.reader import Run
 
 N_SITES = 40
@@ -197,5 +197,5 @@ def test_runs_that_cannot_be_drawn_are_refused(tmp_path: Path) -> None:
 
 
 def test_no_pyplot() -> None:
-    check = "import sys, pvmc.figures.plots; print('matplotlib.pyplot' in sys.modules)"
+    check = "import sys, pvmc.figures.convergence_plot; print('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "False\n"

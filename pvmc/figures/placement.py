@@ -1,4 +1,4 @@
-"""Where the sites of a lattice stand on paper."""
+"""Positions of the sites of a lattice on paper."""
 
 from __future__ import annotations
 
