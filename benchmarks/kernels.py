@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 
 from pvmc.numerics.kernels import kernel
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import RBM, hidden_units
-from pvmc.wavefunctions.rbm import RBMState
+from pvmc.wavefunctions import RBM
+from pvmc.wavefunctions.rbm import RBMState, hidden_units
 
 FLOPS = {("ratios", 1): 4, ("ratios", 2): 16, ("update", 1): 7, ("update", 2): 30}
 FLOPS |= {("products", planes): FLOPS["ratios", planes] for planes in (1, 2)}

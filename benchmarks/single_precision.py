@@ -2,7 +2,7 @@
 
     python benchmarks/single_precision.py
 
-The kernels of pvmc/wavefunctions/hidden_units.py beside copies of them in float32, on one core, 64 walkers; and the
+The kernels of pvmc/wavefunctions/rbm/hidden_units.py beside copies of them in float32, on one core, 64 walkers; and the
 gain of a whole iteration, by the share that these kernels have in it.  pvmc has no such option: this says whether it
 should."""
 
@@ -39,7 +39,7 @@ from threadpoolctl import threadpool_limits
 
 from pvmc.numerics.kernels import kernel
 from pvmc.numerics.special import aligned_empty
-from pvmc.wavefunctions import hidden_units
+from pvmc.wavefunctions.rbm import hidden_units
 
 WIDTH = 64
 HIDDEN = (160, 320)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pvmc.sampler.base import Draw, Draws, Sampler, Samples, Walk, advance
 from pvmc.sampler.enumeration import Enumeration
 from pvmc.sampler.growth import Growth, GrowthSpec
 from pvmc.sampler.metropolis import FROZEN_STAGE, SECOND_FROZEN_STAGE, Metropolis
 from pvmc.sampler.moves import Moves, MoveWeights
-from pvmc.sampler.samples import Draw, Draws, Sampler, Samples, Walk, advance
 from pvmc.sampler.smear import Smear
 from pvmc.sampler.spec import ExactSpec, MetropolisSpec, SamplerSpec
 from pvmc.sampler.tempering import Tempering, TemperingSpec

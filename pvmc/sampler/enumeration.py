@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.mpi import Communicator
-from pvmc.sampler.samples import Draw, Walk
+from pvmc.sampler.base import Draw, Walk
 from pvmc.sampler.walkers import Walkers
 from pvmc.spins.basis import Basis
 from pvmc.wavefunctions.base import WaveFunction
@@ -69,7 +69,7 @@ class Enumeration:
 
 
 class EnumerationWalk(Walk):
-    """All configurations of a rank's blocks, see :class:`pvmc.sampler.samples.Draws`; nothing is proposed."""
+    """All configurations of a rank's blocks, see :class:`pvmc.sampler.base.Draws`; nothing is proposed."""
 
     n_draws = 1
     is_exact = True

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Spins
 from pvmc.numerics.random import Stream, generator
+from pvmc.sampler.base import Draw, Walk
 from pvmc.sampler.growth import Growth
 from pvmc.sampler.moves import Moves
 from pvmc.sampler.reweighted import ReweightedWalk
-from pvmc.sampler.samples import Draw, Walk
 from pvmc.sampler.smear import Smear, SmearedWalk
 from pvmc.sampler.tempering import Tempering
 from pvmc.sampler.walkers import Ensemble, Walkers
@@ -231,7 +231,7 @@ class Metropolis:
 
 
 class MetropolisWalk(Walk):
-    """The draws of an iteration from |psi|^p, see :class:`pvmc.sampler.samples.Draws`.
+    """The draws of an iteration from |psi|^p, see :class:`pvmc.sampler.base.Draws`.
 
     The random numbers of a block depend on (seed, block, iteration, stage) alone, so that neither the number of ranks
     nor a restart changes a chain.

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pvmc.sampler.samples import Draw, Walk
+from pvmc.sampler.base import Draw, Walk
 from pvmc.sampler.walkers import Walkers
 from pvmc.wavefunctions.base import WaveFunction
 
 
 class ReweightedWalk(Walk):
-    """Draws from |psi|^p with the weights |psi|^(2-p), see :class:`pvmc.sampler.samples.Draws`.
+    """Draws from |psi|^p with the weights |psi|^(2-p), see :class:`pvmc.sampler.base.Draws`.
 
     Weights have to be normalised over all draws before anything is averaged with them.  So all are drawn at once and
     their configurations are kept; to walk over them makes only their look-ups anew.

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from pvmc.hamiltonians import Operator
 from pvmc.numerics.arrays import Booleans, Spins
 from pvmc.numerics.random import Stream, generator
-from pvmc.sampler.samples import Draw, Walk
+from pvmc.sampler.base import Draw, Walk
 from pvmc.sampler.walkers import Walkers
 from pvmc.spins.basis import Basis
 from pvmc.wavefunctions.base import WaveFunction
@@ -95,7 +95,7 @@ class Smear:
 
 
 class SmearedWalk(Walk):
-    """The draws of a walk over |psi|^2, smeared, see :class:`pvmc.sampler.samples.Draws`.
+    """The draws of a walk over |psi|^2, smeared, see :class:`pvmc.sampler.base.Draws`.
 
     Args:
         walk: the draws from |psi|^2.

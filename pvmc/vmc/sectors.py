@@ -24,7 +24,7 @@ from pvmc.hamiltonians.pairs import is_rotation_invariant
 from pvmc.sampler import MetropolisSpec
 from pvmc.vmc.job import Job, build_job
 from pvmc.wavefunctions import Projected
-from pvmc.wavefunctions.quantum_numbers import order
+from pvmc.wavefunctions.projection.quantum_numbers import order
 from pvmc.wavefunctions.symmetry import SymmetryGroup, claimed_symmetry
 
 VALIDATED_DIMENSION = 50_000

@@ -18,7 +18,7 @@ from pvmc.wavefunctions.base import Ansatz, Blocks, Factors
 from pvmc.wavefunctions.composite import Composite, Part
 from pvmc.wavefunctions.factors import factor_rows_of, factors_of
 from pvmc.wavefunctions.fallback import require_finite
-from pvmc.wavefunctions.quantum_numbers import Lattice
+from pvmc.wavefunctions.projection.quantum_numbers import Lattice
 from pvmc.wavefunctions.section import AnsatzSection, refuse_start
 from pvmc.wavefunctions.symmetry import SymmetryGroup, claimed_symmetry
 

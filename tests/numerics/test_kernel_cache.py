@@ -90,7 +90,7 @@ def test_a_changed_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> No
     environment.pop("PVMC_CACHE_DIR", None)
 
     def softplus() -> float:
-        program = "from pvmc.wavefunctions.activations import softplus_of; print(softplus_of(1.0))"
+        program = "from pvmc.wavefunctions.feedforward.activations import softplus_of; print(softplus_of(1.0))"
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
         return float(done.stdout)

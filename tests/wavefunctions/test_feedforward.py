@@ -16,7 +16,7 @@ from pvmc.lattice import chain
 from pvmc.spins.flips import FlipSets
 from pvmc.vmc.job import JobConfig, load_job
 from pvmc.wavefunctions import RBM, AnsatzSpec, FeedForward, FeedForwardSpec, WaveFunction
-from pvmc.wavefunctions.activations import Activation, activate, derivative
+from pvmc.wavefunctions.feedforward.activations import Activation, activate, derivative
 
 Numbers = npt.NDArray[Any]
 Spins = npt.NDArray[np.int8]

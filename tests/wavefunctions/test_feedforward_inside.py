@@ -14,7 +14,7 @@ from pvmc.wavefunctions.base import Ansatz
 from pvmc.wavefunctions.composite import move
 from pvmc.wavefunctions.contract import _OnlyLogPsi, check_ansatz, failed, table
 from pvmc.wavefunctions.feedforward import FeedForward
-from pvmc.wavefunctions.quantum_numbers import QuantumNumbers
+from pvmc.wavefunctions.projection.quantum_numbers import QuantumNumbers
 
 RING = chain(6)
 FLIPS = FlipSets.from_lists([[i] for i in range(6)] + [[i, (i + 1) % 6] for i in range(6)] + [[0, 2, 3, 5]])

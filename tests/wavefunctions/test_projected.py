@@ -12,7 +12,7 @@ from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import RBM, Jastrow, Projected
 from pvmc.wavefunctions.contract import _OnlyLogPsi, check_ansatz, failed, table
 from pvmc.wavefunctions.fallback import FormulaAnsatz
-from pvmc.wavefunctions.quantum_numbers import QuantumNumberError, QuantumNumbers, isometries, mirror
+from pvmc.wavefunctions.projection.quantum_numbers import QuantumNumberError, QuantumNumbers, isometries, mirror
 from pvmc.wavefunctions.symmetry import NoRepresentation, SymmetryGroup
 from tests.helpers import configurations, state_vector
 

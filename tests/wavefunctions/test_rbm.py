@@ -12,8 +12,8 @@ from pvmc.config import KeyProblem, meaning, section_classes
 from pvmc.errors import NumericalError
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import RBM, AnsatzSpec, RBMSpec, WaveFunction, reference
-from pvmc.wavefunctions import kernels as fast
 from pvmc.wavefunctions.rbm import RBMState
+from pvmc.wavefunctions.rbm import patterns as fast
 
 N_SITES, WIDTH = 6, 8
 DTYPES = [np.float64, np.complex128]

@@ -18,8 +18,8 @@ from pvmc.numerics.special import (
     tanh_in_place,
 )
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import correlation, extended, hidden_units, kernels, reference
-from pvmc.wavefunctions.rbm import RBM, RBMState
+from pvmc.wavefunctions import image_sums, reference
+from pvmc.wavefunctions.rbm import RBM, RBMState, extended, hidden_units, patterns
 
 WIDTH = 5  # no multiple of a vector
 DTYPES = [np.float64, np.complex128]
@@ -233,7 +233,7 @@ def test_compose_rows(dtype: Any, sites: Any) -> None:
     state, spins = rbm_state(dtype)
     rows = hidden_units.new_pattern(state._table.shape[2], 7)
     for lane in range(WIDTH):
-        kernels.compose_rows(state._table, spins, sites, lane, rows)
+        patterns.compose_rows(state._table, spins, sites, lane, rows)
         shift = 2 * state.weights[:, sites] @ spins[sites, lane]
         np.testing.assert_allclose(joined(rows[0, :, :7]), np.cosh(shift), rtol=1e-14)
         np.testing.assert_allclose(joined(rows[1, :, :7]), np.sinh(shift), rtol=1e-13, atol=1e-15)
@@ -247,7 +247,7 @@ def test_relative_signs(sites: Any) -> None:
     _, spins = rbm_state(np.float64)
     sign = np.empty(WIDTH)
     for lane in range(WIDTH):
-        kernels.relative_signs(spins, sites, lane, sign)
+        patterns.relative_signs(spins, sites, lane, sign)
         part = spins[sites]
         same = (part == part[:, lane : lane + 1]).all(axis=0)
         opposite = (part == -part[:, lane : lane + 1]).all(axis=0)
@@ -330,11 +330,11 @@ def test_the_gap_is_the_distance_from_saturation(dtype: Any) -> None:
     [
         (1, 6, 2, 1),
         (3, 6, 2, 7),
-        (8, 6, 1, correlation.LANES),
-        (8, 4, 3, 2 * correlation.LANES + 5),
+        (8, 6, 1, image_sums.LANES),
+        (8, 4, 3, 2 * image_sums.LANES + 5),
         (5, 1, 3, 33),
-        (4, correlation.SITES, 1, 2),
-        (7, 2 * correlation.SITES + 3, 4, correlation.LANES + 1),
+        (4, image_sums.SITES, 1, 2),
+        (7, 2 * image_sums.SITES + 3, 4, image_sums.LANES + 1),
     ],
 )
 def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: int, width: int) -> None:
@@ -348,7 +348,7 @@ def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: i
     large = np.full((n_features * n_sites + 1, 2, width + 1), 7.0, dtype=dtype)  # writing beside ``out`` would show
     out = large[:-1, 1, :-1]
     view = large.view(np.float64).reshape(*large.shape, -1)[:-1, 1, :-1]
-    correlation.feature_derivatives(np.concatenate(list(planes(tanh))), spins.astype(float), permutations, view)
+    image_sums.feature_derivatives(np.concatenate(list(planes(tanh))), spins.astype(float), permutations, view)
     np.testing.assert_allclose(out, reference.feature_derivatives(tanh, permutations, spins), rtol=1e-13, atol=1e-14)
     out[:] = 7.0
     np.testing.assert_array_equal(large, 7.0)
@@ -358,16 +358,16 @@ def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: i
 def test_feature_derivatives_depend_on_no_other_walker(dtype: Any) -> None:
     """The same bits in blocks of any width and at any place, also as columns of a larger array."""
     rng = np.random.default_rng(6)
-    n_planes, width = (2 if dtype == np.complex128 else 1), 3 * correlation.LANES + 2
+    n_planes, width = (2 if dtype == np.complex128 else 1), 3 * image_sums.LANES + 2
     permutations = np.array([rng.permutation(11) for _ in range(7)])
     spins, lookup = rng.choice([-1.0, 1.0], size=(11, width)), rng.normal(size=(n_planes * 3 * 7, width))
     whole = np.empty((3 * 11, width, n_planes))
-    correlation.feature_derivatives(lookup, spins, permutations, whole)
-    for start, stop in ((0, 1), (1, 4), (5, 5 + correlation.LANES), (3, width), (width - 1, width)):
+    image_sums.feature_derivatives(lookup, spins, permutations, whole)
+    for start, stop in ((0, 1), (1, 4), (5, 5 + image_sums.LANES), (3, width), (width - 1, width)):
         for copied in (True, False):
             part = lookup[:, start:stop], spins[:, start:stop]
             alone = np.empty((3 * 11, stop - start, n_planes))
-            correlation.feature_derivatives(*(x.copy() if copied else x for x in part), permutations, alone)
+            image_sums.feature_derivatives(*(x.copy() if copied else x for x in part), permutations, alone)
             np.testing.assert_array_equal(alone, whole[:, start:stop])
 
 
@@ -404,7 +404,7 @@ def test_extended_kernels_agree_with_plain_products_at_ordinary_weights(dtype: A
     slow, plain = np.full((3, WIDTH, n_planes), np.nan), np.full((3, WIDTH, n_planes), np.nan)
     extended.ratios(*state._extended_arguments(spins), offsets, sites, wanted, slow)
     tables = (state._table, state._visible_planes, state._growth, state._largest_growth)
-    assert kernels.ratios(*tables, spins, state.lookup(spins), offsets, sites, wanted, plain)
+    assert patterns.ratios(*tables, spins, state.lookup(spins), offsets, sites, wanted, plain)
     np.testing.assert_allclose(slow @ [1, 1j][:n_planes], plain @ [1, 1j][:n_planes], rtol=1e-13)
     assert not slow[~wanted].any() and not plain[~wanted].any()
 

@@ -27,10 +27,11 @@ from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
 from pvmc.numerics.special import LARGEST_ANGLE
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import correlation, dense_kernels
-from pvmc.wavefunctions.activations import Activation, activate, derivative
+from pvmc.wavefunctions import image_sums
 from pvmc.wavefunctions.base import Blocks, Factors
 from pvmc.wavefunctions.factors import outer, outer_rows
+from pvmc.wavefunctions.feedforward import layers as dense_layers
+from pvmc.wavefunctions.feedforward.activations import Activation, activate, derivative
 from pvmc.wavefunctions.permutations import checked, inverted
 from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
 
@@ -207,7 +208,7 @@ class FeedForwardState:
     """A feed-forward net at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     The look-up is z^1 of all images by planes, (n_planes M_1 |G|, L), image minor, then ln psi by planes.  A flip
-    changes z^1 by a rank-1 update; the later layers are run anew (:mod:`pvmc.wavefunctions.dense_kernels`).
+    changes z^1 by a rank-1 update; the later layers are run anew (:mod:`pvmc.wavefunctions.feedforward.layers`).
     """
 
     def __init__(self, ansatz: FeedForward, theta: Numbers):
@@ -228,7 +229,7 @@ class FeedForwardState:
         self._transposed = [_plane_matrix(matrix.T) for matrix, _ in layers[1:]]
         self._net = self._packed(layers[1:])
 
-    def _packed(self, layers: Sequence[tuple[Numbers, Numbers]]) -> dense_kernels.Net:
+    def _packed(self, layers: Sequence[tuple[Numbers, Numbers]]) -> dense_layers.Net:
         """The later layers as the kernels take them."""
         matrices = [_plane_matrix(weights) for weights, _ in layers]
         biases = [stacked_planes(values) for _, values in layers]
@@ -262,7 +263,7 @@ class FeedForwardState:
         np.matmul(self._first.T, spins.astype(np.float64), out=angles)
         angles += self._first_biases
         work = np.empty((2, self._net[-1] * self._order * width))
-        dense_kernels.evaluate(self._net, self._images(angles), work, lookup[n_angles:])
+        dense_layers.evaluate(self._net, self._images(angles), work, lookup[n_angles:])
         return lookup
 
     def log_psi(self, spins: Spins) -> Numbers:
@@ -273,7 +274,7 @@ class FeedForwardState:
         """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
         out = np.empty(wanted.shape, dtype=self.dtype)
         target = plane_view(out, self.ansatz.n_output_planes)
-        dense_kernels.ratios(self._net, spins, lookup, flips.offsets, flips.sites, wanted, target)
+        dense_layers.ratios(self._net, spins, lookup, flips.offsets, flips.sites, wanted, target)
         return out
 
     def metropolis(
@@ -288,14 +289,14 @@ class FeedForwardState:
         """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
         arguments = (flips.offsets, flips.sites, conserving, chosen, uniforms, accepted)
-        dense_kernels.metropolis(self._net, spins, lookup, *arguments)
+        dense_layers.metropolis(self._net, spins, lookup, *arguments)
         return accepted
 
     def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
         """Flip the sites in the accepting walkers; spins and look-up are updated."""
         walkers = np.flatnonzero(accept)
         if len(walkers):
-            dense_kernels.move(self._net, spins, lookup, sites, walkers)
+            dense_layers.move(self._net, spins, lookup, sites, walkers)
 
     def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
         """O_k, (K, L), by backpropagation: O_{W^l} = Delta^l (a^{l-1})^T, O_{b^l} = Delta^l, summed over the images.
@@ -313,13 +314,13 @@ class FeedForwardState:
             target = plane_view(out[ansatz.parameter_blocks[f"weights_{layer}"][0]], ansatz.n_output_planes)
             if layer == 1:
                 flat = delta.reshape(-1, width)
-                correlation.feature_derivatives(flat, spins.astype(np.float64), ansatz.permutations, target)
+                image_sums.feature_derivatives(flat, spins.astype(np.float64), ansatz.permutations, target)
             else:
                 below = values[layer - 2].reshape(ansatz.n_unit_planes, -1, self._order, width)
-                dense_kernels.weight_derivatives(delta, below, target)
+                dense_layers.weight_derivatives(delta, below, target)
             if f"biases_{layer}" in ansatz.parameter_blocks:
                 part = ansatz.parameter_blocks[f"biases_{layer}"][0]
-                dense_kernels.bias_derivatives(delta, plane_view(out[part], ansatz.n_output_planes))
+                dense_layers.bias_derivatives(delta, plane_view(out[part], ansatz.n_output_planes))
         return out
 
     @property
@@ -373,7 +374,7 @@ class FeedForwardState:
             deltas = [delta]
             for transposed, slope in zip(reversed(self._transposed), reversed(slopes), strict=True):
                 delta = transposed @ delta
-                dense_kernels.multiply(ansatz.n_unit_planes, slope, delta)
+                dense_layers.multiply(ansatz.n_unit_planes, slope, delta)
                 deltas.append(delta)
             passes.append(deltas[::-1])
         return [np.concatenate(parts) for parts in zip(*passes, strict=True)]

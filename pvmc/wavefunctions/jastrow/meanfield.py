@@ -17,10 +17,9 @@ from pydantic import Field
 
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import jastrow_kernels as kernels
 from pvmc.wavefunctions.base import Blocks
 from pvmc.wavefunctions.fallback import gaussian, require_finite
-from pvmc.wavefunctions.jastrow import orbit_sums, site_orbits
+from pvmc.wavefunctions.jastrow import changes, orbit_sums, site_orbits
 from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.wavefunctions.symmetry import SymmetryGroup
 
@@ -91,7 +90,7 @@ class MeanFieldState:
     def __init__(self, ansatz: MeanField, theta: Numbers):
         self.ansatz, self.dtype = ansatz, ansatz.dtype
         self.fields = theta[ansatz.orbits]
-        self._planes = kernels.to_planes(self.fields)
+        self._planes = changes.to_planes(self.fields)
 
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s) = sum_i a_i s_i, (L,)."""
@@ -105,8 +104,8 @@ class MeanFieldState:
     def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
         """psi(s')/psi(s) = exp(-2 sum_{i in X} a_i s_i), (n_flips, L), 0 where not wanted."""
         out = np.empty(wanted.shape, dtype=self.dtype)
-        view = kernels.plane_view(out)
-        kernels.field_ratios(self._planes, spins, flips.offsets, flips.sites, wanted, view)
+        view = changes.plane_view(out)
+        changes.field_ratios(self._planes, spins, flips.offsets, flips.sites, wanted, view)
         return out
 
     def metropolis(
@@ -120,7 +119,7 @@ class MeanFieldState:
     ) -> Integers:
         """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        kernels.field_metropolis(
+        changes.field_metropolis(
             self._planes[0], spins, flips.offsets, flips.sites, conserving, chosen, uniforms, accepted
         )
         return accepted

@@ -1,7 +1,7 @@
 """Compiled Metropolis steps of a projected RBM: all terms of the sum over the group in one loop.
 
 Term g sees the configuration g s, (g s)_i = sign s[perm[i]], and keeps T = tanh theta of it and ln [chi(g)* psi(g s)].
-A proposal costs |G| products over hidden units.  Shapes, besides those of :mod:`pvmc.wavefunctions.kernels`:
+A proposal costs |G| products over hidden units.  Shapes, besides those of :mod:`pvmc.wavefunctions.rbm.patterns`:
 
     moved   (|G|, N, L)               g s, int8
     lookup  (|G|, n_planes * M, L)    T of every term
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
-from pvmc.wavefunctions import hidden_units, kernels
+from pvmc.wavefunctions.rbm import hidden_units, patterns
 
 
 @kernel
@@ -76,7 +76,7 @@ def metropolis(
     """Metropolis steps until all are done or plain products can no longer be trusted.
 
     Args:
-        table, visible, growth, largest: as in :func:`pvmc.wavefunctions.kernels.metropolis`.
+        table, visible, growth, largest: as in :func:`pvmc.wavefunctions.rbm.patterns.metropolis`.
         spins, moved, lookup, logs: the walkers; all updated.
         offsets, own_sites: the sets as the walkers see them.
         sites: the sets as the terms see them.
@@ -102,12 +102,12 @@ def metropolis(
     done, fine = 0, True
     while done < len(chosen) and fine:
         first, last = offsets[chosen[done]], offsets[chosen[done] + 1]
-        kernels.propose(spins, own_sites[first:last], conserving[chosen[done]], allowed)
+        patterns.propose(spins, own_sites[first:last], conserving[chosen[done]], allowed)
         for g in range(n_terms):
             members = sites[g, first:last]
-            fine = fine and kernels.is_bounded(growth, largest, members)
+            fine = fine and patterns.is_bounded(growth, largest, members)
             pending[:] = allowed
-            kernels.set_ratios(table, visible, moved[g], tanh[g], members, pending, rows, sign, ratios[g])
+            patterns.set_ratios(table, visible, moved[g], tanh[g], members, pending, rows, sign, ratios[g])
         if not (fine and accept_walkers(logs, ratios, uniforms[done], allowed, accept, changed)):
             break
         done += 1
@@ -116,7 +116,7 @@ def metropolis(
         for g in range(n_terms):
             pending[:] = accept
             members = sites[g, first:last]
-            fine = kernels.move_walkers(table, moved[g], tanh[g], members, pending, rows, sign) and fine
+            fine = patterns.move_walkers(table, moved[g], tanh[g], members, pending, rows, sign) and fine
             for walker in range(width):
                 if accept[walker]:
                     logs[0, g, walker], logs[1, g, walker] = changed[0, g, walker], changed[1, g, walker]

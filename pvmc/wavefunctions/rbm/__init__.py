@@ -24,10 +24,12 @@ from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
 from pvmc.numerics.special import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import correlation, dense_kernels, extended, kernels
+from pvmc.wavefunctions import image_sums
 from pvmc.wavefunctions.base import Blocks, Factors
 from pvmc.wavefunctions.factors import is_shorter, outer
+from pvmc.wavefunctions.feedforward import layers
 from pvmc.wavefunctions.permutations import checked, inverted
+from pvmc.wavefunctions.rbm import extended, patterns
 from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
 
 LARGEST_NUMBER = 1e18
@@ -165,7 +167,7 @@ class RBM:
         """The wave function at theta, (K,) of ``dtype``.
 
         Raises:
-            NumericalError: theta is not finite, or |theta_fg| can leave the range of the kernels.
+            NumericalError: theta is not finite, or |theta_fg| can leave the range of the patterns.
         """
         return RBMState(self, theta)
 
@@ -174,8 +176,8 @@ class RBMState:
     """An RBM at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     The look-up is T = tanh theta: (M, L) for real weights; for complex ones the real plane on the imaginary plane,
-    (2M, L).  Ratios and Metropolis steps are products over hidden units (:mod:`pvmc.wavefunctions.kernels`); walkers or
-    flips for which these would lose digits or overflow are handed to :mod:`pvmc.wavefunctions.extended`.
+    (2M, L).  Ratios and Metropolis steps are products over hidden units (:mod:`pvmc.wavefunctions.rbm.patterns`);
+    walkers or flips for which these would lose digits or overflow go to :mod:`pvmc.wavefunctions.rbm.extended`.
 
     Attributes:
         weights: W, (M, N); W[(f, g), i] = w_f,inverse_g(i).
@@ -207,7 +209,7 @@ class RBMState:
         self._growth = 2.0 * (np.abs(self.weights.real).sum(axis=0) + np.abs(self.visible_biases.real))
         # Whatever is flipped, ln |psi| of a walker changes by no more than this.
         total = angles.sum() + 2.0 * np.abs(self.visible_biases.real).sum()
-        self._largest_growth = np.inf if total <= kernels.LARGEST_LOG_RATIO else kernels.LARGEST_LOG_RATIO
+        self._largest_growth = np.inf if total <= patterns.LARGEST_LOG_RATIO else patterns.LARGEST_LOG_RATIO
 
     def _require_representable(self) -> Floats:
         """Bounds on |Re theta_j| over all configurations, (M,); NumericalError when they are too large."""
@@ -262,7 +264,7 @@ class RBMState:
     def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
         """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
         out = np.empty(wanted.shape, dtype=self.dtype)
-        done = kernels.ratios(
+        done = patterns.ratios(
             self._table,
             self._visible_planes,
             self._growth,
@@ -302,7 +304,7 @@ class RBMState:
     ) -> Integers:
         """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        done, fine = kernels.metropolis(
+        done, fine = patterns.metropolis(
             self._table,
             self._visible_planes,
             self._growth,
@@ -331,7 +333,7 @@ class RBMState:
 
     def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
         """Flip the sites in the accepting walkers; spins and look-up are updated."""
-        fine = kernels.move(self._table, spins, lookup, sites, accept)
+        fine = patterns.move(self._table, spins, lookup, sites, accept)
         if not fine or not np.all(np.isfinite(lookup)):
             lookup[:] = self.lookup(spins)
 
@@ -345,14 +347,14 @@ class RBMState:
             if name == "visible_bias":
                 out[part] = (ansatz.orbits == np.arange(ansatz.orbits.max() + 1)[:, None]) @ spins.astype(np.float64)
             elif name == "hidden_bias":
-                dense_kernels.bias_derivatives(tanh, plane_view(out[part], self._n_planes))
+                layers.bias_derivatives(tanh, plane_view(out[part], self._n_planes))
             elif len(ansatz.permutations) == 1:
                 target = out[part].reshape(ansatz.n_hidden, ansatz.n_sites, width)
                 images = spins.astype(np.float64)[ansatz.permutations[0]]
                 np.multiply(joined_planes(lookup, self._n_planes)[:, None], images, out=target)
             else:
                 target = plane_view(out[part], self._n_planes)
-                correlation.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
+                image_sums.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
         return out
 
     @property

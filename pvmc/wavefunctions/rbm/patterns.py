@@ -7,7 +7,7 @@ Flipping the spins of a set X changes theta_j by -D_j, D_j = 2 sum_{i in X} s_i 
 
 All walkers of a block (the last axis, "lanes") try the same set.  Walkers with the same spins on it up to a common sign
 share C, and S up to that sign: a **pattern**.  C and S of a pattern are composed from the rows exp(+-2 W_i) of its
-sites, and used by all its walkers, one after the other (:mod:`pvmc.wavefunctions.hidden_units`).
+sites, and used by all its walkers, one after the other (:mod:`pvmc.wavefunctions.rbm.hidden_units`).
 
 Numbers are kept in **planes** of float64: one for real weights; two, real and imaginary, for complex ones.  Shapes:
 
@@ -18,7 +18,7 @@ Numbers are kept in **planes** of float64: one for real weights; two, real and i
     rows     (3, n_planes, size)     C, S and -S of one pattern
 
 Plain products are exact to rounding while T is not saturated and no product can overflow (``growth`` bounds its
-logarithm); where that fails the kernels refuse, and :mod:`pvmc.wavefunctions.extended` takes over.
+logarithm); where that fails the kernels refuse, and :mod:`pvmc.wavefunctions.rbm.extended` takes over.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import numpy as np
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import inlined, kernel
 from pvmc.numerics.simd import LANES, lanes_below, load, splat, store
-from pvmc.wavefunctions.hidden_units import (
+from pvmc.wavefunctions.rbm.hidden_units import (
     VectorPair,
     complex_product,
     is_saturated,

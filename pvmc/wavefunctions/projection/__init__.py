@@ -20,11 +20,11 @@ import numpy as np
 from pvmc.config import KeyProblem, inside_key
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import projected_kernels, quantum_numbers
 from pvmc.wavefunctions.base import Ansatz, Blocks
 from pvmc.wavefunctions.composite import Composite, Part
 from pvmc.wavefunctions.fallback import exponential
-from pvmc.wavefunctions.quantum_numbers import QuantumNumberError, QuantumNumbers
+from pvmc.wavefunctions.projection import images, quantum_numbers
+from pvmc.wavefunctions.projection.quantum_numbers import QuantumNumberError, QuantumNumbers
 from pvmc.wavefunctions.rbm import RBMState
 from pvmc.wavefunctions.section import AnsatzSection, refuse_start
 from pvmc.wavefunctions.symmetry import NoRepresentation, SymmetryGroup, claimed_symmetry
@@ -204,7 +204,7 @@ class ProjectedState(Composite):
         if not isinstance(self.inner, RBMState):
             return super().metropolis(spins, lookup, flips, conserving, chosen, uniforms)
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        done, fine = projected_kernels.metropolis(
+        done, fine = images.metropolis(
             *self.inner.kernel_tables,
             spins,
             np.array([part.spins(spins) for part in self.parts]),

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import jastrow_kernels as kernels
 from pvmc.wavefunctions.base import Blocks
 from pvmc.wavefunctions.fallback import gaussian, require_finite
+from pvmc.wavefunctions.jastrow import changes
 from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
 from pvmc.wavefunctions.symmetry import SymmetryGroup
 
@@ -143,8 +143,8 @@ class JastrowState:
         self.fields = np.zeros(ansatz.n_sites, dtype=self.dtype)
         if "one_body" in ansatz.parameter_blocks:
             self.fields = theta[ansatz.parameter_blocks["one_body"][0]][ansatz.orbits]
-        self._pair_planes = kernels.to_planes(self.pairs)
-        self._field_planes = kernels.to_planes(self.fields)
+        self._pair_planes = changes.to_planes(self.pairs)
+        self._field_planes = changes.to_planes(self.fields)
 
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s), (L,)."""
@@ -160,8 +160,8 @@ class JastrowState:
     def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
         """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
         out = np.empty(wanted.shape, dtype=self.dtype)
-        view = kernels.plane_view(out)
-        kernels.pair_ratios(self._pair_planes, lookup, spins, flips.offsets, flips.sites, wanted, view)
+        view = changes.plane_view(out)
+        changes.pair_ratios(self._pair_planes, lookup, spins, flips.offsets, flips.sites, wanted, view)
         return out
 
     def metropolis(
@@ -175,14 +175,14 @@ class JastrowState:
     ) -> Integers:
         """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
         accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        kernels.pair_metropolis(
+        changes.pair_metropolis(
             self._pair_planes, lookup, spins, flips.offsets, flips.sites, conserving, chosen, uniforms, accepted
         )
         return accepted
 
     def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
         """Flip the sites in the accepting walkers; spins and look-up are updated."""
-        kernels.pair_update(self._pair_planes, lookup, spins, sites, accept, np.empty(spins.shape[1]))
+        changes.pair_update(self._pair_planes, lookup, spins, sites, accept, np.empty(spins.shape[1]))
 
     def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
         """O_k, (K, L): O_a = sum of the orbit's spins, O_v = sum of s_i s_j over the orbit's pairs i < j."""
@@ -193,6 +193,6 @@ class JastrowState:
             out[ansatz.parameter_blocks["one_body"][0]] = orbit_sums(ansatz.orbits, spins)
         part, (n_pairs,) = ansatz.parameter_blocks["pair"]
         sums = np.empty((n_pairs, spins.shape[1]))
-        kernels.pair_sums(ansatz.pair_orbits, spins, sums)
+        changes.pair_sums(ansatz.pair_orbits, spins, sums)
         out[part] = sums
         return out

@@ -8,8 +8,8 @@ lose no digits however large theta is (for real weights no term cancels).  Produ
 stay inside the range of float64 are divided by the power of two below them, which is counted.  Good for |Re theta| <=
 ``LARGEST_ANGLE``.
 
-Patterns, queues and planes are those of :mod:`pvmc.wavefunctions.kernels`, hidden units go by vectors as in
-:mod:`pvmc.wavefunctions.hidden_units`.  Shapes, with ``size`` the number of hidden units filled up to a multiple of
+Patterns, queues and planes are those of :mod:`pvmc.wavefunctions.rbm.patterns`, hidden units go by vectors as in
+:mod:`pvmc.wavefunctions.rbm.hidden_units`.  Shapes, with ``size`` the number of hidden units filled up to a multiple of
 LANES:
     rows     (2, n_planes, size)       exp(-D) and exp(D) of one pattern; filled up with 1
     walkers  (L, 2 n_planes, size)     p and q of all walkers; filled up with 1 and 0
@@ -38,8 +38,8 @@ from pvmc.numerics.simd import (
     total_count,
 )
 from pvmc.numerics.special import aligned_zeros, exponential, from_bits, sine_cosine_products
-from pvmc.wavefunctions.hidden_units import complex_product, complex_total, filled_up, read_lookup, real_total, tile
-from pvmc.wavefunctions.kernels import line_up, pattern_exponentials, propose, relative_signs
+from pvmc.wavefunctions.rbm.hidden_units import complex_product, complex_total, filled_up, read_lookup, real_total, tile
+from pvmc.wavefunctions.rbm.patterns import line_up, pattern_exponentials, propose, relative_signs
 
 VectorPair: TypeAlias = Any
 """Real and imaginary part."""
@@ -307,7 +307,7 @@ def ratios(
     """psi(s')/psi(s) of every set and walker, 0 where not wanted.
 
     Args:
-        table: exp(+-2 W), as in :mod:`pvmc.wavefunctions.kernels`.
+        table: exp(+-2 W), as in :mod:`pvmc.wavefunctions.rbm.patterns`.
         visible: 2 a by planes, (N, n_planes).
         reach: (N,), the largest 2 |Re W| of each site.
         spins: int8 (N, L).
@@ -356,7 +356,7 @@ def metropolis(
 ) -> None:
     """Metropolis steps; updates spins and counts ``accepted`` up.
 
-    Arguments as in :func:`ratios` and :func:`pvmc.wavefunctions.kernels.metropolis`.
+    Arguments as in :func:`ratios` and :func:`pvmc.wavefunctions.rbm.patterns.metropolis`.
     """
     n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
     walkers, rows = new_walkers(planes, n_planes), new_pattern(n_planes, n_hidden)

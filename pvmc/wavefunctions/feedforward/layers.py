@@ -25,8 +25,8 @@ import numpy as np
 
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
-from pvmc.wavefunctions.activations import activate
-from pvmc.wavefunctions.kernels import propose
+from pvmc.wavefunctions.feedforward.activations import activate
+from pvmc.wavefunctions.rbm.patterns import propose
 
 Net: TypeAlias = tuple[Floats, Integers, Floats, Floats, int, int, int]
 """first, layers, weights, biases, n_planes, G, widest: rows of the largest later layer or hidden one."""
