@@ -29,7 +29,7 @@ from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers
 from pvmc.numerics.exact_sums import add_rounded, sum_of_blocks
 from pvmc.numerics.kernels import kernel
-from pvmc.numerics.packed import add_product, zeros
+from pvmc.numerics.triangles import add_product, zeros
 
 BITS = 62
 """Bits of the int64 sums that may be used; one is the sign, one is room for rounding."""

@@ -8,10 +8,11 @@ ranks gives the same result, with an error below that of a floating-point sum.
 from __future__ import annotations
 
 import math
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers
 from pvmc.numerics.kernels import kernel
 
@@ -29,6 +30,22 @@ ALL_LIMBS = 52
 ALL_EXPONENT = 984
 """The quanta of the few numbers of a block (:func:`sum_of_blocks`) are 2^984, 2^944, ..., 2^-1056: all of float64, so
 that energies in any unit, and their fourth powers, are summed without a message that asks how large they are."""
+
+
+class Ranks(Protocol):
+    """The ranks of a job, as far as sums need them: a :class:`pvmc.mpi.Communicator` is one."""
+
+    def sum(self, array: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Collective.  Elementwise sum over the ranks, on every rank."""
+        ...
+
+    def sum_to_root(self, array: npt.ArrayLike) -> npt.NDArray[Any] | None:
+        """Collective.  The same on rank 0 alone; None elsewhere."""
+        ...
+
+    def max(self, array: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Collective.  Elementwise maximum over the ranks, on every rank."""
+        ...
 
 
 @kernel
@@ -68,7 +85,7 @@ def joined(limbs: Integers, exponent: int) -> Floats:
     return total
 
 
-def sum_of_blocks(partials: Floats, comm: Communicator, exact: bool) -> Floats:
+def sum_of_blocks(partials: Floats, comm: Ranks, exact: bool) -> Floats:
     """Collective. Sum over the blocks of all ranks.
 
     Args:
@@ -90,7 +107,7 @@ UNIT_BITS = 2 * LIMB_BITS
 """Units are powers of 2 with exponents that are multiples of this: numbers of order 2^-40 to 2^40 have the unit 1."""
 
 
-def common_units(partials: Floats, comm: Communicator) -> Floats:
+def common_units(partials: Floats, comm: Ranks) -> Floats:
     """Collective. Powers of 2 near the largest modulus in each column over all ranks, float64 (m,); 1 where all are 0.
 
     Summands of long vectors that are much larger or smaller than 1, such as energies in joule, would not fit into their
@@ -124,7 +141,7 @@ class ExactSum:
         """Add a vector, float64 (size,)."""
         cut(values.reshape(1, -1) / self._unit, self._limbs, LARGEST_EXPONENT)
 
-    def total(self, comm: Communicator) -> Floats:
+    def total(self, comm: Ranks) -> Floats:
         """Collective. The sum over all ranks, float64 (size,); NaN where a summand is NaN or not below 1e30 units."""
         return np.asarray(joined(comm.sum(self._limbs), LARGEST_EXPONENT) * self._unit)
 
@@ -145,7 +162,7 @@ class BoundedSum:
         part = slice(start, start + len(values))
         add_rounded(values, self._scale[part], self._sums[part])
 
-    def total(self, comm: Communicator) -> Floats:
+    def total(self, comm: Ranks) -> Floats:
         """Collective. The sum over all ranks, float64 (size,)."""
         return np.asarray(comm.sum(self._sums) / self._scale)
 

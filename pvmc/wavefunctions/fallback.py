@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pvmc.errors import InputError, NumericalError
-from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, first_planes, joined_planes
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Blocks
 
@@ -40,20 +40,6 @@ def log_ratio(after: Numbers, before: Numbers) -> Numbers:
     with np.errstate(invalid="ignore"):
         change: Numbers = after - before
     return np.where(np.isneginf(np.real(before)), np.inf, change)
-
-
-def to_planes(values: Numbers) -> Floats:
-    """Real on imaginary parts, float64 (2, L); for real values the parts alone, (1, L)."""
-    return np.array([values.real, values.imag]) if np.iscomplexobj(values) else np.array([values], dtype=np.float64)
-
-
-def from_planes(planes: Floats) -> Numbers:
-    """The inverse of :func:`to_planes`."""
-    if len(planes) == 1:
-        return planes[0]
-    joined = np.empty(planes.shape[1:], dtype=np.complex128)
-    joined.real, joined.imag = planes
-    return joined
 
 
 def flip_columns(spins: Spins, flips: FlipSets, rows: Integers, lanes: Integers) -> Spins:
@@ -101,14 +87,14 @@ class Batched:
 
     def lookup(self, spins: Spins) -> Floats:
         """ln psi(s) by planes."""
-        return to_planes(np.asarray(self.log_psi(spins), dtype=self.dtype))
+        return first_planes(np.asarray(self.log_psi(spins), dtype=self.dtype))
 
     def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
         """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
         out = np.zeros(wanted.shape, dtype=self.dtype)
         rows, lanes = np.nonzero(wanted)
         after = flipped_log_psi(self.log_psi, spins, flips, rows, lanes, self.batch)
-        out[rows, lanes] = exponential(log_ratio(after, from_planes(lookup)[lanes]))
+        out[rows, lanes] = exponential(log_ratio(after, joined_planes(lookup, len(lookup))[0, lanes]))
         return out
 
     def metropolis(
@@ -125,11 +111,11 @@ class Batched:
         for k, uniform in zip(chosen, uniforms, strict=True):
             lanes = np.flatnonzero(may_flip(spins, flips[k], bool(conserving[k])))
             after = flipped_log_psi(self.log_psi, spins, flips, np.full(len(lanes), k), lanes, self.batch)
-            change = log_ratio(after, from_planes(lookup)[lanes])
+            change = log_ratio(after, joined_planes(lookup, len(lookup))[0, lanes])
             accept = uniform[lanes] < np.exp(np.minimum(2.0 * np.real(change), 0.0))
             moved = lanes[accept]
             spins[np.ix_(flips[k], moved)] *= -1
-            lookup[:, moved] = to_planes(after[accept].astype(self.dtype, copy=False))
+            lookup[:, moved] = first_planes(after[accept].astype(self.dtype, copy=False))
             accepted[moved] += 1
         return accepted
 

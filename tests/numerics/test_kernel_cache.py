@@ -80,10 +80,11 @@ def test_a_changed_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> No
     numba alone keeps the old value: the file of softplus is as it was.
     """
     copy = tmp_path / "pvmc"
-    for name in ("numerics/kernels.py", "numerics/arrays.py", "numerics/special.py", "wavefunctions/activations.py"):
+    activations = "wavefunctions/feedforward/activations.py"
+    for name in ("numerics/kernels.py", "numerics/arrays.py", "numerics/special.py", activations):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PACKAGE / name, copy / name)
-    for package in (copy, copy / "numerics", copy / "wavefunctions"):
+    for package in (copy, copy / "numerics", copy / "wavefunctions", copy / "wavefunctions/feedforward"):
         (package / "__init__.py").touch()  # all the rest of pvmc is not needed
     special = copy / "numerics" / "special.py"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "chosen")}

@@ -23,8 +23,17 @@ from pydantic import Field
 
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
-from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
-from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
+from pvmc.numerics.arrays import (
+    Booleans,
+    Floats,
+    Integers,
+    Numbers,
+    Spins,
+    count_planes,
+    joined_planes,
+    plane_view,
+    stacked_planes,
+)
 from pvmc.numerics.special import LARGEST_ANGLE
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import image_sums
@@ -273,7 +282,7 @@ class FeedForwardState:
     def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
         """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
         out = np.empty(wanted.shape, dtype=self.dtype)
-        target = plane_view(out, self.ansatz.n_output_planes)
+        target = plane_view(out)
         dense_layers.ratios(self._net, spins, lookup, flips.offsets, flips.sites, wanted, target)
         return out
 
@@ -311,7 +320,7 @@ class FeedForwardState:
         for layer in range(1, ansatz.n_layers + 1):
             shape = (ansatz.n_output_planes, ansatz.widths[layer], self._order, width)
             delta = deltas[layer - 1].reshape(shape)
-            target = plane_view(out[ansatz.parameter_blocks[f"weights_{layer}"][0]], ansatz.n_output_planes)
+            target = plane_view(out[ansatz.parameter_blocks[f"weights_{layer}"][0]])
             if layer == 1:
                 flat = delta.reshape(-1, width)
                 image_sums.feature_derivatives(flat, spins.astype(np.float64), ansatz.permutations, target)
@@ -320,7 +329,7 @@ class FeedForwardState:
                 dense_layers.weight_derivatives(delta, below, target)
             if f"biases_{layer}" in ansatz.parameter_blocks:
                 part = ansatz.parameter_blocks[f"biases_{layer}"][0]
-                dense_layers.bias_derivatives(delta, plane_view(out[part], ansatz.n_output_planes))
+                dense_layers.bias_derivatives(delta, plane_view(out[part]))
         return out
 
     @property

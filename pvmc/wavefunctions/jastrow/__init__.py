@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, first_planes, plane_view
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Blocks
 from pvmc.wavefunctions.fallback import gaussian, require_finite
@@ -143,8 +143,8 @@ class JastrowState:
         self.fields = np.zeros(ansatz.n_sites, dtype=self.dtype)
         if "one_body" in ansatz.parameter_blocks:
             self.fields = theta[ansatz.parameter_blocks["one_body"][0]][ansatz.orbits]
-        self._pair_planes = changes.to_planes(self.pairs)
-        self._field_planes = changes.to_planes(self.fields)
+        self._pair_planes = first_planes(self.pairs)
+        self._field_planes = first_planes(self.fields)
 
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s), (L,)."""
@@ -160,7 +160,7 @@ class JastrowState:
     def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
         """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
         out = np.empty(wanted.shape, dtype=self.dtype)
-        view = changes.plane_view(out)
+        view = plane_view(out)
         changes.pair_ratios(self._pair_planes, lookup, spins, flips.offsets, flips.sites, wanted, view)
         return out
 

@@ -17,20 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
-
-
-def to_planes(values: Numbers) -> Floats:
-    """Real on imaginary plane along a new first axis, C-contiguous float64."""
-    parts = [values.real, values.imag] if np.iscomplexobj(values) else [values]
-    return np.array(parts, dtype=np.float64)
-
-
-def plane_view(values: Numbers) -> Floats:
-    """An (n, L) array as float64 (n, L, n_planes), sharing memory."""
-    view: Floats = values.view(np.float64).reshape(*values.shape, values.dtype.itemsize // 8)
-    return view
 
 
 @kernel

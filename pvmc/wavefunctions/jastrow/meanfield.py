@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, first_planes, plane_view
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Blocks
 from pvmc.wavefunctions.fallback import gaussian, require_finite
@@ -90,7 +90,7 @@ class MeanFieldState:
     def __init__(self, ansatz: MeanField, theta: Numbers):
         self.ansatz, self.dtype = ansatz, ansatz.dtype
         self.fields = theta[ansatz.orbits]
-        self._planes = changes.to_planes(self.fields)
+        self._planes = first_planes(self.fields)
 
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s) = sum_i a_i s_i, (L,)."""
@@ -104,7 +104,7 @@ class MeanFieldState:
     def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
         """psi(s')/psi(s) = exp(-2 sum_{i in X} a_i s_i), (n_flips, L), 0 where not wanted."""
         out = np.empty(wanted.shape, dtype=self.dtype)
-        view = changes.plane_view(out)
+        view = plane_view(out)
         changes.field_ratios(self._planes, spins, flips.offsets, flips.sites, wanted, view)
         return out
 

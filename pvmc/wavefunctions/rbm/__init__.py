@@ -20,8 +20,17 @@ from pydantic import Field
 
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
-from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
-from pvmc.numerics.planes import joined_planes, plane_view, stacked_planes
+from pvmc.numerics.arrays import (
+    Booleans,
+    Floats,
+    Integers,
+    Numbers,
+    Spins,
+    count_planes,
+    joined_planes,
+    plane_view,
+    stacked_planes,
+)
 from pvmc.numerics.special import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import image_sums
@@ -274,14 +283,14 @@ class RBMState:
             flips.offsets,
             flips.sites,
             wanted,
-            plane_view(out, self._n_planes),
+            plane_view(out),
         )
         return out if done else self._extended_ratios(spins, flips, wanted)
 
     def _extended_ratios(self, spins: Spins, flips: FlipSets, wanted: Booleans) -> Numbers:
         out = np.empty(wanted.shape, dtype=self.dtype)
         arguments = self._extended_arguments(spins)
-        extended.ratios(*arguments, flips.offsets, flips.sites, wanted, plane_view(out, self._n_planes))
+        extended.ratios(*arguments, flips.offsets, flips.sites, wanted, plane_view(out))
         return out
 
     def _extended_arguments(self, spins: Spins) -> tuple[Floats, Floats, Floats, Spins, Floats]:
@@ -347,13 +356,13 @@ class RBMState:
             if name == "visible_bias":
                 out[part] = (ansatz.orbits == np.arange(ansatz.orbits.max() + 1)[:, None]) @ spins.astype(np.float64)
             elif name == "hidden_bias":
-                layers.bias_derivatives(tanh, plane_view(out[part], self._n_planes))
+                layers.bias_derivatives(tanh, plane_view(out[part]))
             elif len(ansatz.permutations) == 1:
                 target = out[part].reshape(ansatz.n_hidden, ansatz.n_sites, width)
                 images = spins.astype(np.float64)[ansatz.permutations[0]]
                 np.multiply(joined_planes(lookup, self._n_planes)[:, None], images, out=target)
             else:
-                target = plane_view(out[part], self._n_planes)
+                target = plane_view(out[part])
                 image_sums.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
         return out
 

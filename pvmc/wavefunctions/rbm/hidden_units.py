@@ -2,8 +2,8 @@
 
 The change by a flip is derived in :mod:`pvmc.wavefunctions.rbm.patterns`, where these are called.  Hidden units go by
 vectors of LANES (:mod:`pvmc.numerics.simd`), so that each walker costs only what it needs: no ratio where nothing is
-proposed, no update where a proposal is rejected.  Rows are filled up to a multiple of LANES with units of T = 0, C = 1, S = 0,
-which change nothing.  Shapes, with ``size`` the filled-up number of hidden units:
+proposed, no update where a proposal is rejected.  Rows are filled up to a multiple of LANES with units of T = 0, C = 1,
+S = 0, which change nothing.  Shapes, with ``size`` the filled-up number of hidden units:
 
     rows   (3, n_planes, size)    C, S and -S of one pattern
     way    1 for a walker whose spins on the flipped set are those of the pattern, 2 for the opposite ones: which S
