@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvmc.sampler.base import Draw, Draws, Sampler, Samples, Walk, advance
+from pvmc.sampler.base import Draw, Draws, Ensemble, Sampler, Samples, Walk, Walkers, advance, start
 from pvmc.sampler.enumeration import Enumeration
 from pvmc.sampler.growth import Growth, GrowthSpec
 from pvmc.sampler.metropolis import FROZEN_STAGE, SECOND_FROZEN_STAGE, Metropolis
@@ -10,7 +10,6 @@ from pvmc.sampler.moves import Moves, MoveWeights
 from pvmc.sampler.smear import Smear
 from pvmc.sampler.spec import ExactSpec, MetropolisSpec, SamplerSpec
 from pvmc.sampler.tempering import Tempering, TemperingSpec
-from pvmc.sampler.walkers import Ensemble, Walkers, start
 
 __all__ = [
     "FROZEN_STAGE",

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.mpi import Communicator
-from pvmc.sampler.base import Draw, Walk
-from pvmc.sampler.walkers import Walkers
+from pvmc.sampler.base import Draw, Walk, Walkers
 from pvmc.spins.basis import Basis
 from pvmc.wavefunctions.base import WaveFunction
 

@@ -12,13 +12,12 @@ import numpy.typing as npt
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Spins
 from pvmc.numerics.random import Stream, generator
-from pvmc.sampler.base import Draw, Walk
+from pvmc.sampler.base import Draw, Ensemble, Walk, Walkers
 from pvmc.sampler.growth import Growth
 from pvmc.sampler.moves import Moves
-from pvmc.sampler.reweighted import ReweightedWalk
-from pvmc.sampler.smear import Smear, SmearedWalk
+from pvmc.sampler.smear import Smear
 from pvmc.sampler.tempering import Tempering
-from pvmc.sampler.walkers import Ensemble, Walkers
+from pvmc.sampler.weighted import ReweightedWalk, SmearedWalk
 from pvmc.wavefunctions.base import WaveFunction
 
 STAGES = (Stream.SWEEPS, Stream.SECOND_SWEEPS, Stream.MEASUREMENT, Stream.SECOND_MEASUREMENT)

@@ -14,7 +14,6 @@ needs psi at its neighbours, which the local energy needs as well: :mod:`pvmc.es
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +22,7 @@ import numpy.typing as npt
 
 from pvmc.hamiltonians import Operator
 from pvmc.numerics.arrays import Booleans, Spins
-from pvmc.numerics.random import Stream, generator
-from pvmc.sampler.base import Draw, Walk
-from pvmc.sampler.walkers import Walkers
 from pvmc.spins.basis import Basis
-from pvmc.wavefunctions.base import WaveFunction
 from pvmc.wavefunctions.fallback import flip_columns
 
 
@@ -92,60 +87,3 @@ class Smear:
             images[flips[k]] *= -1
             total += probabilities[np.where(allowed[k], basis.index(basis.labels_of(images)), np.arange(len(basis)))]
         return (1.0 - self.part) * probabilities + self.part / len(flips) * total
-
-
-class SmearedWalk(Walk):
-    """The draws of a walk over |psi|^2, smeared, see :class:`pvmc.sampler.base.Draws`.
-
-    Args:
-        walk: the draws from |psi|^2.
-        psi: the wave function.
-        smear: how they are smeared.
-        seed: of the random numbers, which are a function of (seed, stream, block, iteration).
-        stream: what they are for.
-        iteration: number of the iteration.
-    """
-
-    log_weights = None
-    is_exact = False
-
-    def __init__(self, walk: Walk, psi: WaveFunction, smear: Smear, seed: int, stream: Stream, iteration: int):
-        self._walk, self._psi = walk, psi
-        self._seed, self._stream, self._iteration = seed, stream, iteration
-        self.smear = self._smear = smear
-        self.n_blocks, self.n_draws, self.width = walk.n_blocks, walk.n_draws, walk.width
-        self._first_block = walk.walkers.first_block
-
-    @property
-    def walkers(self) -> Walkers:
-        """Where the walkers are in the end: where they were before the last draw was smeared."""
-        return self._walk.walkers
-
-    @property
-    def accepted(self) -> int:  # type: ignore[override]
-        """Accepted proposals of the chains."""
-        return self._walk.accepted
-
-    @property
-    def proposed(self) -> int:  # type: ignore[override]
-        """Proposals of the chains."""
-        return self._walk.proposed
-
-    def __iter__(self) -> Iterator[Draw]:
-        rng = None
-        for block, draw, spins, lookup in self._walk:
-            if draw == 0 or rng is None:
-                number = self._first_block + block
-                rng = generator(self._seed, self._stream, block=number, iteration=self._iteration)
-            moved, changed = self._smear.moved(spins, rng)
-            yield Draw(block, draw, moved, updated_lookup(self._psi, moved, lookup, changed))
-
-
-def updated_lookup(
-    psi: WaveFunction, spins: Spins, lookup: npt.NDArray[np.float64], changed: Booleans
-) -> npt.NDArray[np.float64]:
-    """The look-up of configurations, (Q, L), from one in which those that changed are out of date; a new array."""
-    lookup = lookup.copy()
-    if changed.any():
-        lookup[:, changed] = psi.lookup(np.ascontiguousarray(spins[:, changed]))
-    return lookup

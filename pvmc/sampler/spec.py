@@ -11,14 +11,13 @@ from pvmc.config import KeyProblem, Section, check_all, raise_all
 from pvmc.exact.ground_sector import automatic_magnetization
 from pvmc.hamiltonians import Operator
 from pvmc.lattice import Lattice, LatticeError
+from pvmc.sampler.base import Ensemble
 from pvmc.sampler.enumeration import Enumeration
 from pvmc.sampler.growth import GrowthSpec
 from pvmc.sampler.metropolis import Metropolis
-from pvmc.sampler.moves import Moves, MoveWeights
-from pvmc.sampler.reach import Reach, reach
+from pvmc.sampler.moves import Moves, MoveWeights, Reach, reach
 from pvmc.sampler.smear import Smear
 from pvmc.sampler.tempering import TemperingSpec
-from pvmc.sampler.walkers import Ensemble
 from pvmc.spins.basis import MAX_SITES, Basis
 
 

@@ -165,7 +165,7 @@ def test_the_walk_allows_what_the_order_allows() -> None:
         "pvmc.figures.convergence_plot": "import matplotlib",
         "pvmc.spins.flips": "import io",
         "pvmc.io.results": "",
-        "pvmc.sampler.moves": "from .walkers import Walkers",
-        "pvmc.sampler.walkers": "",
+        "pvmc.sampler.moves": "from .base import Walkers",
+        "pvmc.sampler.base": "",
     }
     assert problems(fine, architecture()) == []

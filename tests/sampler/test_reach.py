@@ -12,9 +12,8 @@ from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.lattice import Lattice, chain, graph
 from pvmc.mpi import SerialCommunicator
-from pvmc.sampler import reach as module
-from pvmc.sampler.moves import Moves, MoveWeights
-from pvmc.sampler.reach import reach
+from pvmc.sampler import moves as module
+from pvmc.sampler.moves import Moves, MoveWeights, reach
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.notes import notes
 

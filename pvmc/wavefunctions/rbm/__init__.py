@@ -26,7 +26,6 @@ from pvmc.numerics.arrays import (
     Integers,
     Numbers,
     Spins,
-    count_planes,
     joined_planes,
     plane_view,
     stacked_planes,
