@@ -19,7 +19,7 @@ from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Draws
 from pvmc.wavefunctions.base import Factors, WaveFunction
-from pvmc.wavefunctions.factors import factors_of
+from pvmc.wavefunctions.log_derivatives import factors_of
 
 CHUNK_COLUMNS = 512
 """Configurations in a chunk: draws of one block, enough for a fast product and few enough for the cache."""

@@ -15,14 +15,12 @@ from numba import types
 from numba.extending import intrinsic
 
 from pvmc.numerics.arrays import Floats, Integers, Numbers
-from pvmc.numerics.kernels import kernel
-
-"""float64 or complex128."""
+from pvmc.numerics.kernels import inlined, kernel
 
 SATURATED = 20.0
 """tanh x is 1 to the last bit from here."""
 
-LARGEST_ANGLE = 2.0**20
+LARGEST_IMAGINARY_PART = 2.0**20
 """Up to this |Im theta| the reduction by multiples of pi/2 is exact to rounding."""
 
 # Adding ROUNDER to |x| < 2^51 leaves the integer nearest to x in the lowest bits of the sum.
@@ -37,8 +35,8 @@ HALF_PI_2 = 6.07710050630396597660e-11
 HALF_PI_3 = 2.02226624879595063154e-21
 
 RUN = 8
-"""Factors 1 + e^(-2 theta) between two looks at the size of their product.  No float64 up to LARGEST_ANGLE is closer
-to a zero of cosh than 6e-19, and the product of 8 such factors is still a normal number."""
+"""Factors 1 + e^(-2 theta) between two looks at the size of their product.  No float64 up to LARGEST_IMAGINARY_PART is
+closer to a zero of cosh than 6e-19, and the product of 8 such factors is still a normal number."""
 
 EXPONENT_BIAS = 1023
 """Added to the exponent in the bits of a float64."""
@@ -151,17 +149,22 @@ def sine_cosine_products(y: float) -> tuple[float, float]:
     return (-product if odd else product), (sine * sine if odd else cosine * cosine)
 
 
+@inlined
+def tanh_of(x: float) -> float:
+    """tanh x."""
+    size = abs(x)
+    fall = expm1(-2.0 * (size if size < SATURATED else SATURATED))
+    result = -fall / (2.0 + fall)
+    return result if x > 0.0 else -result
+
+
 @kernel
 def tanh_real(x: Floats) -> None:
     """Replace x, float64 (M, L), by tanh x."""
     for j in range(x.shape[0]):
         row = x[j]
         for lane in range(x.shape[1]):
-            value = row[lane]
-            size = abs(value)
-            fall = expm1(-2.0 * (size if size < SATURATED else SATURATED))
-            result = -fall / (2.0 + fall)
-            row[lane] = result if value > 0.0 else -result
+            row[lane] = tanh_of(row[lane])
 
 
 @kernel
@@ -258,7 +261,7 @@ def sum_log_two_cosh(theta: Floats, n_planes: int) -> Numbers:
     It is finite always, since no zero of cosh is a float64.
 
     Args:
-        theta: float64 (n_planes * M, L), real plane on imaginary plane, |Im theta| <= LARGEST_ANGLE.
+        theta: float64 (n_planes * M, L), real plane on imaginary plane, |Im theta| <= LARGEST_IMAGINARY_PART.
         n_planes: 1 or 2.
     """
     shape = n_planes, theta.shape[1]

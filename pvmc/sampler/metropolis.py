@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.mpi import Communicator
+from pvmc.numerics.accept import accepting_change
 from pvmc.numerics.arrays import Floats, Spins
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler.base import Draw, Ensemble, Walk, Walkers
@@ -281,9 +282,8 @@ def _first(array: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
 
 def _offer(psi: WaveFunction, spins: Spins, lookup: Floats, image: Spins, uniforms: Floats) -> npt.NDArray[np.bool_]:
     """One Metropolis step to given configurations, by psi itself; spins and lookup change in place.  Accepted, (L,)."""
-    gain = 2.0 * (psi.log_psi(image).real - psi.log_psi(spins).real)
-    accept = uniforms < np.exp(np.minimum(gain, 0.0))
+    accept = accepting_change(uniforms, psi.log_psi(image).real - psi.log_psi(spins).real)
     if accept.any():
         np.copyto(spins, image, where=accept)
         lookup[:] = psi.lookup(spins)
-    return np.asarray(accept)
+    return accept

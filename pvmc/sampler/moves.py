@@ -197,7 +197,7 @@ class Moves:
         made = {name: KINDS[name](lattice, operator) for name in chosen}
         flips = {name: kind for name, kind in made.items() if isinstance(kind, Flips)}
         maps = {name: kind for name, kind in made.items() if isinstance(kind, Maps)}
-        ordered = {**flips, **maps}  # sets come before maps
+        ordered: dict[str, Flips | Maps] = {**flips, **maps}  # sets come before maps
         lengths = [len(kind) for kind in ordered.values()]
         total = sum(chosen.values())
         no_maps = np.empty((0, lattice.n_sites), dtype=np.int64)

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from pvmc.config import Section
+from pvmc.numerics.accept import accepting
 from pvmc.numerics.arrays import Floats, Spins
 from pvmc.wavefunctions.base import WaveFunction
 
@@ -78,7 +79,7 @@ class Tempering:
             cold = slice(r * width, (r + 1) * width)
             hot = slice((r + 1) * width, (r + 2) * width)
             gain = (self.betas[r] - self.betas[r + 1]) * (logarithm[hot] - logarithm[cold])
-            swapped = np.flatnonzero(uniforms[r] < np.exp(np.minimum(gain, 0.0)))
+            swapped = np.flatnonzero(accepting(uniforms[r], np.exp(np.minimum(gain, 0.0))))
             here, there = swapped + cold.start, swapped + hot.start
             for array in (spins, lookup, logarithm[None]):
                 array[:, here], array[:, there] = array[:, there], array[:, here]

@@ -23,7 +23,7 @@ from pvmc.vmc.convergence import ConvergenceSpec
 from pvmc.vmc.limits import TimeSpec
 from pvmc.wavefunctions import AnsatzSpec, ProductSpec, ProjectedSpec
 from pvmc.wavefunctions.base import Ansatz
-from pvmc.wavefunctions.section import symmetry_problem
+from pvmc.wavefunctions.shared import symmetry_problem
 
 SEED_LIMIT = 2**63
 """Seeds are smaller."""

@@ -7,11 +7,11 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Discriminator, Field, Tag
 
 from pvmc.wavefunctions.base import Ansatz, WaveFunction
+from pvmc.wavefunctions.composite import Product, ProductSpec
 from pvmc.wavefunctions.feedforward import FeedForward, FeedForwardSpec
 from pvmc.wavefunctions.jastrow import Jastrow, JastrowSpec
 from pvmc.wavefunctions.jastrow.meanfield import MeanField, MeanFieldSpec
 from pvmc.wavefunctions.own import OwnSpec, is_own
-from pvmc.wavefunctions.product import Product, ProductSpec
 from pvmc.wavefunctions.projection import Projected, ProjectedSpec
 from pvmc.wavefunctions.rbm import RBM, RBMSpec
 

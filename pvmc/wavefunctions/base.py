@@ -1,4 +1,4 @@
-"""What the rest of pvmc asks of a variational wave function.
+"""Interface between variational wave functions and the rest of pvmc.
 
 An :class:`Ansatz` is a family of wave functions psi_theta(s); :meth:`Ansatz.at` picks one member.  An ansatz knows
 spins and sets of flipped spins, never a Hamiltonian, a sampler or a communicator.
@@ -12,7 +12,8 @@ A wave function may offer more, which is no part of the protocols below and is a
   products where weights form dense matrices.  It is offered where that is shorter; a property ``has_factors`` that is
   False takes the offer back.  The ansatz then has ``factor_rows``, the number of rows of all B and A together, by which
   memory is predicted before there are configurations; None where nothing is offered
-(:mod:`pvmc.wavefunctions.factors`). - ``amplitude_derivatives(spins, log_scale) -> (K, L)``: d psi / d theta_k /
+  (:mod:`pvmc.wavefunctions.log_derivatives`).
+- ``amplitude_derivatives(spins, log_scale) -> (K, L)``: d psi / d theta_k /
   exp(log_scale), log_scale float64 (L,), of configurations where psi vanishes exactly, and O_k is no number.  Smeared
   draws (:mod:`pvmc.estimators.smeared`) reach them; a wave function without it has no gradient there.
 """

@@ -16,8 +16,8 @@ import numpy as np
 from pvmc.numerics.arrays import Numbers, Spins
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Ansatz, Factors, WaveFunction
-from pvmc.wavefunctions.factors import factor_rows_of, factors_of, multiplied_out, n_rows
 from pvmc.wavefunctions.fallback import Batched
+from pvmc.wavefunctions.log_derivatives import factor_rows_of, factors_of, multiplied_out, n_rows
 from pvmc.wavefunctions.symmetry import claimed_symmetry
 
 WIDTH = 16

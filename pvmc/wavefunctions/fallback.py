@@ -13,10 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pvmc.errors import InputError, NumericalError
+from pvmc.errors import InputError
+from pvmc.numerics.accept import accepting_change, propose
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, first_planes, joined_planes
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Blocks
+from pvmc.wavefunctions.shared import Proposals, State, gaussian, require_finite
 
 BATCH = 4096
 """Configurations whose ln psi is asked for at once."""
@@ -66,19 +68,17 @@ def flipped_log_psi(
 
 def may_flip(spins: Spins, sites: Integers, conserving: bool) -> Booleans:
     """Walkers that may flip the set: all, or those whose spins on it sum to zero; bool (L,)."""
-    if not conserving:
-        return np.ones(spins.shape[1], dtype=np.bool_)
-    allowed: Booleans = spins[sites].sum(axis=0, dtype=np.int64) == 0
+    allowed = np.empty(spins.shape[1], dtype=np.bool_)
+    propose(spins, sites, conserving, allowed)
     return allowed
 
 
-class Batched:
+class Batched(State):
     """Base of wave functions that give only ``dtype``, ``log_psi`` and ``log_derivatives``.
 
     The look-up is ln psi: its real part, and for complex psi its imaginary part below, float64 (1 or 2, L).
     """
 
-    dtype: np.dtype[Any]
     batch: int = BATCH
 
     def log_psi(self, spins: Spins) -> Numbers:
@@ -97,27 +97,18 @@ class Batched:
         out[rows, lanes] = exponential(log_ratio(after, joined_planes(lookup, len(lookup))[0, lanes]))
         return out
 
-    def metropolis(
-        self,
-        spins: Spins,
-        lookup: Floats,
-        flips: FlipSets,
-        conserving: Booleans,
-        chosen: Integers,
-        uniforms: Floats,
-    ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
-        accepted = np.zeros(spins.shape[1], dtype=np.int64)
+    def step(self, spins: Spins, lookup: Floats, proposals: Proposals, accepted: Integers) -> None:
+        """Metropolis steps by ln psi from scratch of the walkers that may flip."""
+        flips, conserving, chosen, uniforms = proposals
         for k, uniform in zip(chosen, uniforms, strict=True):
             lanes = np.flatnonzero(may_flip(spins, flips[k], bool(conserving[k])))
             after = flipped_log_psi(self.log_psi, spins, flips, np.full(len(lanes), k), lanes, self.batch)
             change = log_ratio(after, joined_planes(lookup, len(lookup))[0, lanes])
-            accept = uniform[lanes] < np.exp(np.minimum(2.0 * np.real(change), 0.0))
+            accept = accepting_change(uniform[lanes], np.real(change))
             moved = lanes[accept]
             spins[np.ix_(flips[k], moved)] *= -1
             lookup[:, moved] = first_planes(after[accept].astype(self.dtype, copy=False))
             accepted[moved] += 1
-        return accepted
 
     def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
         """Flip the sites in the accepting walkers; spins and look-up are updated."""
@@ -197,41 +188,23 @@ class FormulaState(Batched):
     """A :class:`Formula` at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`."""
 
     def __init__(self, ansatz: FormulaAnsatz, theta: Numbers):
-        self.formula, self.dtype = ansatz.formula, ansatz.psi_dtype
+        self.formula, self.dtype, self.n_parameters = ansatz.formula, ansatz.psi_dtype, ansatz.n_parameters
         self.theta = theta.copy()
 
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s), (L,)."""
         return self._checked("log_psi", self.formula.log_psi(self.theta, spins), (spins.shape[1],), "(L,)")
 
-    def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
+    def fill_derivatives(self, spins: Spins, lookup: Floats, out: Numbers) -> None:
         """O_k, (K, L)."""
-        if out is None:
-            out = np.empty((len(self.theta), spins.shape[1]), dtype=self.dtype)
         derivatives = self.formula.log_derivatives(self.theta, spins)
         out[:] = self._checked("log_derivatives", derivatives, out.shape, "(K, L)")
-        return out
 
     def _checked(self, name: str, values: Any, shape: tuple[int, ...], meaning: str) -> Numbers:
-        """What a method of the formula gives, of the dtype of ln psi; numpy would stretch another shape to fit."""
+        """The result of a method of the formula, of the dtype of ln psi; numpy would stretch another shape to fit."""
         found = np.asarray(values)
         if found.shape != shape:
             raise InputError(f"{name}(theta, spins) gives the shape {found.shape}, must be {meaning} = {shape}")
         if np.iscomplexobj(found) and self.dtype == np.float64:
             raise InputError(f"{name}(theta, spins) gives complex numbers; with psi_dtype float64 they must be real")
         return found.astype(self.dtype, copy=False)
-
-
-def gaussian(rng: np.random.Generator, n_parameters: int, dtype: np.dtype[Any], scale: float) -> Numbers:
-    """Independent Gaussians of standard deviation ``scale``, real and imaginary parts each; (K,)."""
-    theta = np.empty(n_parameters, dtype=dtype)
-    theta.view(np.float64)[:] = rng.normal(scale=scale, size=theta.view(np.float64).shape)
-    return theta
-
-
-def require_finite(theta: Numbers, n_parameters: int, dtype: np.dtype[Any]) -> None:
-    """Raise ValueError where theta has another shape or dtype, NumericalError where it is not finite."""
-    if theta.shape != (n_parameters,) or theta.dtype != dtype:
-        raise ValueError(f"theta must be {dtype} ({n_parameters},), got {theta.dtype} {theta.shape}")
-    if not np.all(np.isfinite(theta)):
-        raise NumericalError("the parameters of the wave function are not finite")

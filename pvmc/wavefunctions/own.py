@@ -24,7 +24,7 @@ from pvmc.config import KeyProblem
 from pvmc.errors import PvmcError
 from pvmc.wavefunctions.base import Ansatz
 from pvmc.wavefunctions.fallback import FormulaAnsatz
-from pvmc.wavefunctions.section import AnsatzSection, Lattice
+from pvmc.wavefunctions.shared import AnsatzSection, Lattice
 
 GROUP = "pvmc.ansatz"
 """The group of entry points under which packages offer wave functions."""
@@ -132,7 +132,7 @@ class OwnSpec(AnsatzSection):
 
 
 def is_own(kind: object) -> bool:
-    """Whether a ``kind`` names a user's class: it has a colon, or is the name of an entry point."""
+    """True where a ``kind`` names a user's class: it has a colon, or is the name of an entry point."""
     return isinstance(kind, str) and (":" in kind or bool(entry_points(group=GROUP, name=kind)))
 
 

@@ -2,6 +2,7 @@
 
 An element g permutes the sites and may flip all spins, (g s)_i = sign[g] s[perm[g, i]].  The symmetry of a wave
 function is the statement  psi(g s) = chi(g) psi(s)  with characters chi(g), |chi| = 1 and chi(g h) = chi(g) chi(h).
+Groups without signs and characters are rows of permutations, of which large lattices have gigabytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.numerics.arrays import Integers, Spins
+from pvmc.numerics.arrays import Floats, Integers, Spins
+from pvmc.numerics.kernels import kernel
 
 CHARACTER_TOLERANCE = 1e-9
 """Characters that differ by more are different."""
@@ -155,3 +157,66 @@ def claimed_symmetry(ansatz: Any) -> SymmetryGroup | None:
 
 def _complex_text(value: complex) -> str:
     return f"{value.real:.3g}" if abs(value.imag) < CHARACTER_TOLERANCE else f"{value:.3g}"
+
+
+# Rows of permutations -------------------------------------------------------------------------------------------------
+
+
+def checked(permutations: Integers) -> Integers:
+    """The rows, int64 (n, N); one that is no permutation of 0 ... N - 1 raises a ValueError."""
+    rows = np.ascontiguousarray(permutations, dtype=np.int64)
+    if not _are_permutations(rows):
+        raise ValueError("every row of the symmetry group must be a permutation of the sites")
+    return rows
+
+
+def inverted(permutations: Integers) -> Integers:
+    """The inverse permutations, int64 (n, N)."""
+    inverses = np.empty_like(permutations)
+    _invert(permutations, inverses)
+    return inverses
+
+
+@kernel
+def _are_permutations(rows: Integers) -> bool:
+    n_sites = rows.shape[1]
+    last = np.full(n_sites, -1, np.int64)  # the last row that each site was seen in
+    for row in range(rows.shape[0]):
+        for i in range(n_sites):
+            site = rows[row, i]
+            if site < 0 or site >= n_sites or last[site] == row:
+                return False
+            last[site] = row
+    return True
+
+
+@kernel
+def _invert(rows: Integers, inverses: Integers) -> None:
+    for row in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            inverses[row, rows[row, i]] = i
+
+
+def site_orbits(permutations: Integers) -> Integers:
+    """The index of every site's orbit under a group of permutations (|G|, N); int64 (N,)."""
+    _, orbits = np.unique(permutations.min(axis=0), return_inverse=True)
+    return orbits.astype(np.int64)
+
+
+def pair_orbits(permutations: Integers) -> Integers:
+    """The index of the orbit of every unordered pair of distinct sites; int64 (N, N), symmetric, -1 on the diagonal."""
+    n_sites = permutations.shape[1]
+    lowest = np.full((n_sites, n_sites), n_sites**2, dtype=np.int64)
+    for permutation in permutations:
+        image = permutation[:, None] * n_sites + permutation
+        np.minimum(lowest, np.minimum(image, image.T), out=lowest)
+    distinct = ~np.eye(n_sites, dtype=np.bool_)
+    orbits = np.full((n_sites, n_sites), -1, dtype=np.int64)
+    _, orbits[distinct] = np.unique(lowest[distinct], return_inverse=True)
+    return orbits
+
+
+def orbit_sums(orbits: Integers, spins: Spins) -> Floats:
+    """The sum of the spins of every orbit of sites, (n_orbits, L)."""
+    members = orbits == np.arange(orbits.max() + 1)[:, None]
+    return members.astype(np.float64) @ spins.astype(np.float64)

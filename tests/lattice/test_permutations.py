@@ -10,7 +10,7 @@ import pytest
 from pvmc.lattice import Lattice, chain, cubic, honeycomb, rectangle
 from pvmc.lattice.permutations import closure
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions.permutations import checked, inverted
+from pvmc.wavefunctions.symmetry import checked, inverted
 
 
 def products(generators: list[tuple[int, ...]], n_sites: int) -> list[tuple[int, ...]]:

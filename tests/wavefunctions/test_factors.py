@@ -12,8 +12,8 @@ import pytest
 from pvmc.lattice import chain
 from pvmc.wavefunctions import RBM, Ansatz, FeedForward, Jastrow, MeanField, Product, Projected
 from pvmc.wavefunctions.contract import Check, check_ansatz, failed, table
-from pvmc.wavefunctions.factors import factor_rows_of, factors_of, multiplied_out, n_rows, outer, outer_rows
 from pvmc.wavefunctions.fallback import FormulaAnsatz
+from pvmc.wavefunctions.log_derivatives import factor_rows_of, factors_of, multiplied_out, n_rows, outer, outer_rows
 
 N_SITES, WIDTH = 6, 9
 CLAUSE = "factors agree with log-derivatives"

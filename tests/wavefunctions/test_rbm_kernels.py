@@ -10,7 +10,7 @@ import pytest
 from pvmc.numerics import simd
 from pvmc.numerics.kernels import kernel
 from pvmc.numerics.special import (
-    LARGEST_ANGLE,
+    LARGEST_IMAGINARY_PART,
     expm1,
     exponential,
     sine_cosine_products,
@@ -18,7 +18,7 @@ from pvmc.numerics.special import (
     tanh_in_place,
 )
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import image_sums, reference
+from pvmc.wavefunctions import log_derivatives, reference
 from pvmc.wavefunctions.rbm import RBM, RBMState, extended, hidden_units, patterns
 
 WIDTH = 5  # no multiple of a vector
@@ -158,7 +158,9 @@ def test_complex_log_two_cosh() -> None:
 def test_log_two_cosh_at_the_angles_closest_to_a_zero(x: float) -> None:
     """The float64 next to each odd multiple of pi/2 that the reduction is made for: finite at all of them."""
     half_pi = 0.25 * LONG_TWO_PI
-    y = np.append(np.arange(1, int(LARGEST_ANGLE / half_pi) + 1, 2) * half_pi, 45.553093477052).astype(np.float64)
+    y = np.append(np.arange(1, int(LARGEST_IMAGINARY_PART / half_pi) + 1, 2) * half_pi, 45.553093477052).astype(
+        np.float64
+    )
     assert np.cos(y.astype(np.longdouble)).min() < 1e-18, "29 pi/2 has a neighbour very close by"
     assert_log_two_cosh(np.full((1, len(y)), x), y[None], 1e-15)
 
@@ -330,11 +332,11 @@ def test_the_gap_is_the_distance_from_saturation(dtype: Any) -> None:
     [
         (1, 6, 2, 1),
         (3, 6, 2, 7),
-        (8, 6, 1, image_sums.LANES),
-        (8, 4, 3, 2 * image_sums.LANES + 5),
+        (8, 6, 1, log_derivatives.LANES),
+        (8, 4, 3, 2 * log_derivatives.LANES + 5),
         (5, 1, 3, 33),
-        (4, image_sums.SITES, 1, 2),
-        (7, 2 * image_sums.SITES + 3, 4, image_sums.LANES + 1),
+        (4, log_derivatives.SITES, 1, 2),
+        (7, 2 * log_derivatives.SITES + 3, 4, log_derivatives.LANES + 1),
     ],
 )
 def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: int, width: int) -> None:
@@ -348,7 +350,7 @@ def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: i
     large = np.full((n_features * n_sites + 1, 2, width + 1), 7.0, dtype=dtype)  # writing beside ``out`` would show
     out = large[:-1, 1, :-1]
     view = large.view(np.float64).reshape(*large.shape, -1)[:-1, 1, :-1]
-    image_sums.feature_derivatives(np.concatenate(list(planes(tanh))), spins.astype(float), permutations, view)
+    log_derivatives.feature_derivatives(np.concatenate(list(planes(tanh))), spins.astype(float), permutations, view)
     np.testing.assert_allclose(out, reference.feature_derivatives(tanh, permutations, spins), rtol=1e-13, atol=1e-14)
     out[:] = 7.0
     np.testing.assert_array_equal(large, 7.0)
@@ -358,16 +360,16 @@ def test_feature_derivatives(dtype: Any, order: int, n_sites: int, n_features: i
 def test_feature_derivatives_depend_on_no_other_walker(dtype: Any) -> None:
     """The same bits in blocks of any width and at any place, also as columns of a larger array."""
     rng = np.random.default_rng(6)
-    n_planes, width = (2 if dtype == np.complex128 else 1), 3 * image_sums.LANES + 2
+    n_planes, width = (2 if dtype == np.complex128 else 1), 3 * log_derivatives.LANES + 2
     permutations = np.array([rng.permutation(11) for _ in range(7)])
     spins, lookup = rng.choice([-1.0, 1.0], size=(11, width)), rng.normal(size=(n_planes * 3 * 7, width))
     whole = np.empty((3 * 11, width, n_planes))
-    image_sums.feature_derivatives(lookup, spins, permutations, whole)
-    for start, stop in ((0, 1), (1, 4), (5, 5 + image_sums.LANES), (3, width), (width - 1, width)):
+    log_derivatives.feature_derivatives(lookup, spins, permutations, whole)
+    for start, stop in ((0, 1), (1, 4), (5, 5 + log_derivatives.LANES), (3, width), (width - 1, width)):
         for copied in (True, False):
             part = lookup[:, start:stop], spins[:, start:stop]
             alone = np.empty((3 * 11, stop - start, n_planes))
-            image_sums.feature_derivatives(*(x.copy() if copied else x for x in part), permutations, alone)
+            log_derivatives.feature_derivatives(*(x.copy() if copied else x for x in part), permutations, alone)
             np.testing.assert_array_equal(alone, whole[:, start:stop])
 
 

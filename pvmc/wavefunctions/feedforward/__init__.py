@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
-from math import prod
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
@@ -23,25 +22,30 @@ from pydantic import Field
 
 from pvmc.config import KeyProblem
 from pvmc.errors import NumericalError
-from pvmc.numerics.arrays import (
-    Booleans,
-    Floats,
-    Integers,
-    Numbers,
-    Spins,
-    joined_planes,
-    plane_view,
-    stacked_planes,
-)
-from pvmc.numerics.special import LARGEST_ANGLE
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, joined_planes, plane_view, stacked_planes
+from pvmc.numerics.special import LARGEST_IMAGINARY_PART
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import image_sums
-from pvmc.wavefunctions.base import Blocks, Factors
-from pvmc.wavefunctions.factors import outer, outer_rows
+from pvmc.wavefunctions.base import Factors
 from pvmc.wavefunctions.feedforward import layers as dense_layers
 from pvmc.wavefunctions.feedforward.activations import Activation, activate, derivative
-from pvmc.wavefunctions.permutations import checked, inverted
-from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
+from pvmc.wavefunctions.log_derivatives import (
+    bias_derivatives,
+    feature_derivatives,
+    outer,
+    outer_rows,
+    weight_derivatives,
+)
+from pvmc.wavefunctions.shared import (
+    AnsatzSection,
+    Lattice,
+    NamedParameters,
+    Proposals,
+    State,
+    gaussian,
+    require_finite,
+    symmetry_permutations,
+)
+from pvmc.wavefunctions.symmetry import checked, inverted
 
 WeightKind: TypeAlias = Literal["complex", "real", "amplitude_phase"]
 ActivationName: TypeAlias = Literal["lncosh", "tanh", "sigmoid", "softplus", "linear"]
@@ -95,7 +99,7 @@ class FeedForwardSpec(AnsatzSection):
         )
 
 
-class FeedForward:
+class FeedForward(NamedParameters):
     """A feed-forward net as an :class:`pvmc.wavefunctions.base.Ansatz`.
 
     theta is [W^1, b^1, W^2, b^2, ..., W^L], W^l by rows (the units of layer l); see ``parameter_blocks``.
@@ -128,15 +132,18 @@ class FeedForward:
         if not widths or min(widths) < 1 or len(activations) != len(widths):
             raise ValueError(f"hidden layers need units and activations, got widths {widths}, {activations}")
         self.permutations = checked(permutations)
-        self.n_sites = self.permutations.shape[1]
-        self.dtype = np.dtype(np.complex128 if weights == "complex" else np.float64)
+        n_sites = self.permutations.shape[1]
         self.n_unit_planes = 2 if weights == "complex" else 1
         self.n_output_planes = 1 if weights == "real" else 2
-        self.widths = (self.n_sites, *widths, 2 if weights == "amplitude_phase" else 1)
+        self.widths = (n_sites, *widths, 2 if weights == "amplitude_phase" else 1)
         self.activations = tuple(Activation[name] for name in activations)
-        self.initialization, self.init_scale = initialization, init_scale
-        self.parameter_blocks = self._blocks(bias, output_bias)
-        self.n_parameters = max(part.stop for part, _ in self.parameter_blocks.values())
+        self.initialization = initialization
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer in range(1, self.n_layers + 1):
+            shapes[f"weights_{layer}"] = (self.widths[layer], self.widths[layer - 1])
+            if output_bias if layer == self.n_layers else bias:
+                shapes[f"biases_{layer}"] = (self.widths[layer],)
+        super().__init__(n_sites, np.complex128 if weights == "complex" else np.float64, shapes, init_scale)
 
     @cached_property
     def inverses(self) -> npt.NDArray[np.int64]:
@@ -172,31 +179,16 @@ class FeedForward:
         rows = biases + sum(outer_rows(above, below) for below, above in layers)
         return rows if len(self.permutations) == 1 and rows < self.n_parameters else None
 
-    def _blocks(self, bias: bool, output_bias: bool) -> Blocks:
-        shapes: dict[str, tuple[int, ...]] = {}
-        for layer in range(1, self.n_layers + 1):
-            shapes[f"weights_{layer}"] = (self.widths[layer], self.widths[layer - 1])
-            if output_bias if layer == self.n_layers else bias:
-                shapes[f"biases_{layer}"] = (self.widths[layer],)
-        blocks, start = {}, 0
-        for name, shape in shapes.items():
-            size = prod(shape)
-            blocks[name] = (slice(start, start + size), shape)
-            start += size
-        return blocks
-
     def layer(self, theta: Numbers, number: int) -> tuple[Numbers, Numbers]:
         """W^l and b^l (zero if there is none) of a layer, counted from 1."""
-        part, shape = self.parameter_blocks[f"weights_{number}"]
         biases = np.zeros(self.widths[number], dtype=theta.dtype)
         if f"biases_{number}" in self.parameter_blocks:
-            biases[:] = theta[self.parameter_blocks[f"biases_{number}"][0]]
-        return theta[part].reshape(shape), biases
+            biases[:] = self.block(theta, f"biases_{number}")
+        return self.block(theta, f"weights_{number}"), biases
 
     def initial_parameters(self, rng: np.random.Generator) -> Numbers:
         """Independent Gaussians of mean 0, (K,); E|.|^2 is the same for weights and biases of a layer."""
-        theta = np.empty(self.n_parameters, dtype=self.dtype)
-        theta.view(np.float64)[:] = rng.normal(size=theta.view(np.float64).shape)
+        theta = gaussian(rng, self.n_parameters, self.dtype, 1.0)
         for name, (part, _) in self.parameter_blocks.items():
             n_out, n_in = self.parameter_blocks[f"weights_{name.rpartition('_')[2]}"][1]
             units = {"lecun": n_in**-0.5, "glorot": (2.0 / (n_in + n_out)) ** 0.5, "gaussian": 1.0}
@@ -212,7 +204,7 @@ class FeedForward:
         return FeedForwardState(self, theta)
 
 
-class FeedForwardState:
+class FeedForwardState(State):
     """A feed-forward net at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     The look-up is z^1 of all images by planes, (n_planes M_1 |G|, L), image minor, then ln psi by planes.  A flip
@@ -220,12 +212,8 @@ class FeedForwardState:
     """
 
     def __init__(self, ansatz: FeedForward, theta: Numbers):
-        if theta.shape != (ansatz.n_parameters,) or theta.dtype != ansatz.dtype:
-            expected = f"{ansatz.dtype} ({ansatz.n_parameters},)"
-            raise ValueError(f"theta must be {expected}, got {theta.dtype} {theta.shape}")
-        if not np.all(np.isfinite(theta)):
-            raise NumericalError("the parameters of the net are not finite")
-        self.ansatz = ansatz
+        require_finite(theta, ansatz.n_parameters, ansatz.dtype, "net")
+        self.ansatz, self.n_parameters = ansatz, ansatz.n_parameters
         self.dtype = np.dtype(np.float64 if ansatz.n_output_planes == 1 else np.complex128)
         layers = [ansatz.layer(theta, number) for number in range(1, ansatz.n_layers + 1)]
         _require_representable(layers)
@@ -278,27 +266,13 @@ class FeedForwardState:
         """ln psi(s), (L,); the phase modulo 2 pi."""
         return joined_planes(self.lookup(spins)[self.ansatz.n_angles :], self.ansatz.n_output_planes)[0]
 
-    def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
-        """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
-        out = np.empty(wanted.shape, dtype=self.dtype)
-        target = plane_view(out)
-        dense_layers.ratios(self._net, spins, lookup, flips.offsets, flips.sites, wanted, target)
-        return out
+    def fill_ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans, out: Floats) -> None:
+        """The later layers of every flipped configuration."""
+        dense_layers.ratios(self._net, spins, lookup, flips.offsets, flips.sites, wanted, out)
 
-    def metropolis(
-        self,
-        spins: Spins,
-        lookup: Floats,
-        flips: FlipSets,
-        conserving: Booleans,
-        chosen: Integers,
-        uniforms: Floats,
-    ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
-        accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        arguments = (flips.offsets, flips.sites, conserving, chosen, uniforms, accepted)
-        dense_layers.metropolis(self._net, spins, lookup, *arguments)
-        return accepted
+    def step(self, spins: Spins, lookup: Floats, proposals: Proposals, accepted: Integers) -> None:
+        """Metropolis steps by the kernel."""
+        dense_layers.metropolis(self._net, spins, lookup, *proposals.arrays, accepted)
 
     def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
         """Flip the sites in the accepting walkers; spins and look-up are updated."""
@@ -306,34 +280,32 @@ class FeedForwardState:
         if len(walkers):
             dense_layers.move(self._net, spins, lookup, sites, walkers)
 
-    def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
-        """O_k, (K, L), by backpropagation: O_{W^l} = Delta^l (a^{l-1})^T, O_{b^l} = Delta^l, summed over the images.
+    def fill_derivatives(self, spins: Spins, lookup: Floats, out: Numbers) -> None:
+        """Backpropagation: O_{W^l} = Delta^l (a^{l-1})^T, O_{b^l} = Delta^l, summed over the images.
 
         Two outputs (amplitude and phase) take two passes, which give the real and the imaginary part of O_k.
         """
         ansatz, width = self.ansatz, spins.shape[1]
-        if out is None:
-            out = np.empty((ansatz.n_parameters, width), dtype=self.dtype)
         values, slopes = self._forward(lookup[: ansatz.n_angles])
         deltas = self._backward(slopes)
         for layer in range(1, ansatz.n_layers + 1):
-            shape = (ansatz.n_output_planes, ansatz.widths[layer], self._order, width)
-            delta = deltas[layer - 1].reshape(shape)
+            # Delta^l: (P, M_l, |G|, L)
+            delta = deltas[layer - 1].reshape(ansatz.n_output_planes, ansatz.widths[layer], self._order, width)
             target = plane_view(out[ansatz.parameter_blocks[f"weights_{layer}"][0]])
             if layer == 1:
+                # the images of the spins in place of a^0: (P M_1 |G|, L) x (N, L) -> (M_1 N, L, P)
                 flat = delta.reshape(-1, width)
-                image_sums.feature_derivatives(flat, spins.astype(np.float64), ansatz.permutations, target)
+                feature_derivatives(flat, spins.astype(np.float64), ansatz.permutations, target)
             else:
+                # a^{l-1}: (n_planes, M_{l-1}, |G|, L)
                 below = values[layer - 2].reshape(ansatz.n_unit_planes, -1, self._order, width)
-                dense_layers.weight_derivatives(delta, below, target)
+                weight_derivatives(delta, below, target)
             if f"biases_{layer}" in ansatz.parameter_blocks:
-                part = ansatz.parameter_blocks[f"biases_{layer}"][0]
-                dense_layers.bias_derivatives(delta, plane_view(out[part]))
-        return out
+                bias_derivatives(delta, plane_view(out[ansatz.parameter_blocks[f"biases_{layer}"][0]]))
 
     @property
     def has_factors(self) -> bool:
-        """Whether the log-derivatives are shorter as factors."""
+        """True where the log-derivatives are shorter as factors."""
         return self.ansatz.factor_rows is not None
 
     def derivative_factors(self, spins: Spins, lookup: Floats) -> Factors:
@@ -399,8 +371,9 @@ def _require_representable(layers: Sequence[tuple[Numbers, Numbers]]) -> None:
     """NumericalError where a unit's |W| + |b| is beyond what the activations resolve, or values could overflow."""
     for number, (weights, biases) in enumerate(layers, start=1):
         bounds = np.abs(weights).sum(axis=1) + np.abs(biases)
-        if bounds.max() > LARGEST_ANGLE:
+        limit = LARGEST_IMAGINARY_PART
+        if bounds.max() > limit:
             raise NumericalError(
                 f"the weights of the net are too large: those of unit {bounds.argmax()} of layer {number} add up to "
-                f"{bounds.max():.4g}, the limit is {LARGEST_ANGLE:.4g}; use smaller steps or a lower ansatz.init_scale"
+                f"{bounds.max():.4g}, the limit is {limit:.4g}; use smaller steps or a lower ansatz.init_scale"
             )

@@ -25,7 +25,17 @@ import numpy as np
 
 from pvmc.numerics.arrays import Floats
 from pvmc.numerics.kernels import inlined, kernel
-from pvmc.numerics.special import LN2_HIGH, LN2_LOW, SATURATED, bits_of, expm1, from_bits, sine_cosine_products
+from pvmc.numerics.special import (
+    LN2,
+    LN2_HIGH,
+    LN2_LOW,
+    SATURATED,
+    bits_of,
+    expm1,
+    from_bits,
+    sine_cosine_products,
+    tanh_of,
+)
 
 Pair: TypeAlias = tuple[float, float]
 """Real and imaginary part."""
@@ -43,7 +53,6 @@ class Activation(IntEnum):
 
 LINEAR, TANH, SIGMOID, LNCOSH, SOFTPLUS = (int(name) for name in Activation)
 
-LN2 = float(np.log(2.0))
 PI_4 = float(np.pi / 4)
 TAN_PI_8 = float(np.sqrt(2.0) - 1.0)
 ROOT_HALF_BITS = 0x3FE6A09E667F3BCD  # of sqrt(1/2)
@@ -117,15 +126,6 @@ def angle_right(x: float, y: float) -> float:
     angle = r + r * square * above / below + (PI_4 if middle else 0.0)
     angle = 2.0 * PI_4 - angle if steep else angle
     return angle if y >= 0.0 else -angle
-
-
-@inlined
-def tanh_of(x: float) -> float:
-    """tanh x."""
-    size = abs(x)
-    fall = expm1(-2.0 * (size if size < SATURATED else SATURATED))
-    result = -fall / (2.0 + fall)
-    return result if x > 0.0 else -result
 
 
 @inlined

@@ -23,10 +23,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from pvmc.numerics.accept import accepts_change, flip, propose
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
 from pvmc.wavefunctions.feedforward.activations import activate
-from pvmc.wavefunctions.rbm.patterns import propose
 
 Net: TypeAlias = tuple[Floats, Integers, Floats, Floats, int, int, int]
 """first, layers, weights, biases, n_planes, G, widest: rows of the largest later layer or hidden one."""
@@ -34,7 +34,7 @@ Net: TypeAlias = tuple[Floats, Integers, Floats, Floats, int, int, int]
 CHUNK_BYTES = 2**18
 """About how much of z^1 is worked on at once, so that it stays in the cache."""
 
-LARGEST_EXPONENT = 800.0
+LARGEST_EXPONENT_ARGUMENT = 800.0
 """Beyond this exp gives inf, or 0, anyway."""
 
 
@@ -144,7 +144,7 @@ def ratios(
 def store_ratio(lookup: Floats, n_angles: int, walker: int, log_psi: Floats, column: int, out: Floats) -> None:
     """exp(ln psi' - ln psi) by planes into ``out``[walker], (L, P)."""
     growth = log_psi[0, column] - lookup[n_angles, walker]
-    size = math.exp(min(growth, LARGEST_EXPONENT))
+    size = math.exp(min(growth, LARGEST_EXPONENT_ARGUMENT))
     out[walker, 0] = size
     if log_psi.shape[0] == 2:
         phase = log_psi[1, column] - lookup[n_angles + 1, walker]
@@ -197,8 +197,7 @@ def metropolis(
         n_accepted = 0
         for column in range(n_pending):
             walker = walkers[column]
-            growth = 2.0 * (values[0, column] - lookup[n_angles, walker])
-            if uniforms[t, walker] < math.exp(min(growth, 0.0)):
+            if accepts_change(uniforms[t, walker], values[0, column] - lookup[n_angles, walker]):
                 columns[n_accepted] = column
                 n_accepted += 1
         accept(spins, lookup, members, angles, values, walkers, columns[:n_accepted], accepted)
@@ -233,7 +232,7 @@ def accept(
     columns: Integers,
     accepted: Integers,
 ) -> None:
-    """Carry out the moves of some columns: z^1 and ln psi become the look-up, the spins are turned over."""
+    """Carry out the moves of some columns: z^1 and ln psi become the look-up, the spins are flipped."""
     n_angles = len(angles)
     for q in range(n_angles):
         for column in columns:
@@ -243,8 +242,7 @@ def accept(
             lookup[n_angles + plane, walkers[column]] = log_psi[plane, column]
     for column in columns:
         accepted[walkers[column]] += 1
-        for site in sites:
-            spins[site, walkers[column]] = -spins[site, walkers[column]]
+        flip(spins, sites, walkers[column])
 
 
 # Backpropagation ------------------------------------------------------------------------------------------------------
@@ -265,62 +263,3 @@ def multiply(n_planes: int, factor: Floats, values: Floats) -> None:
                 real = a[column] * x[column] - b[column] * y[column]
                 y[column] = a[column] * y[column] + b[column] * x[column]
                 x[column] = real
-
-
-@kernel
-def bias_derivatives(deltas: Floats, out: Floats) -> None:
-    """O_{b_j} = sum over the images of Delta_j.
-
-    Args:
-        deltas: float64 (P, M, G, L), by the planes of ln psi.
-        out: float64 (M, L, P), written.
-    """
-    n_planes, n_rows, order, width = deltas.shape
-    total = np.empty(width)
-    for j in range(n_rows):
-        for plane in range(n_planes):
-            total[:] = 0.0
-            for image in range(order):
-                row = deltas[plane, j, image]
-                for walker in range(width):
-                    total[walker] += row[walker]
-            for walker in range(width):
-                out[j, walker, plane] = total[walker]
-
-
-@kernel
-def weight_derivatives(deltas: Floats, values: Floats, out: Floats) -> None:
-    """O_{W_ji} = sum over the images of Delta_j a_i: the outer products of all walkers.
-
-    Args:
-        deltas: float64 (P, M, G, L), Delta of a layer by the planes of ln psi.
-        values: float64 (A, M', G, L), a of the layer below: one plane for real weights, two for complex ones.
-        out: float64 (M * M', L, P), written.
-    """
-    n_planes, n_rows, order, width = deltas.shape
-    n_below = values.shape[1]
-    real, imaginary = np.empty(width), np.empty(width)
-    for j in range(n_rows):
-        for i in range(n_below):
-            target = out[j * n_below + i]
-            if values.shape[0] == 1:
-                for plane in range(n_planes):
-                    real[:] = 0.0
-                    for image in range(order):
-                        d, a = deltas[plane, j, image], values[0, i, image]
-                        for walker in range(width):
-                            real[walker] += d[walker] * a[walker]
-                    for walker in range(width):
-                        target[walker, plane] = real[walker]
-            else:
-                real[:] = 0.0
-                imaginary[:] = 0.0
-                for image in range(order):
-                    x, y = deltas[0, j, image], deltas[1, j, image]
-                    a, b = values[0, i, image], values[1, i, image]
-                    for walker in range(width):
-                        real[walker] += x[walker] * a[walker] - y[walker] * b[walker]
-                        imaginary[walker] += x[walker] * b[walker] + y[walker] * a[walker]
-                for walker in range(width):
-                    target[walker, 0] = real[walker]
-                    target[walker, 1] = imaginary[walker]

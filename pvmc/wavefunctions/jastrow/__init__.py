@@ -16,38 +16,19 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, first_planes, plane_view
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, count_planes, first_planes
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions.base import Blocks
-from pvmc.wavefunctions.fallback import gaussian, require_finite
 from pvmc.wavefunctions.jastrow import changes
-from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
-from pvmc.wavefunctions.symmetry import SymmetryGroup
-
-
-def site_orbits(permutations: Integers) -> Integers:
-    """The index of every site's orbit under a group of permutations (|G|, N); int64 (N,)."""
-    _, orbits = np.unique(permutations.min(axis=0), return_inverse=True)
-    return orbits.astype(np.int64)
-
-
-def pair_orbits(permutations: Integers) -> Integers:
-    """The index of the orbit of every unordered pair of distinct sites; int64 (N, N), symmetric, -1 on the diagonal."""
-    n_sites = permutations.shape[1]
-    lowest = np.full((n_sites, n_sites), n_sites**2, dtype=np.int64)
-    for permutation in permutations:
-        image = permutation[:, None] * n_sites + permutation
-        np.minimum(lowest, np.minimum(image, image.T), out=lowest)
-    distinct = ~np.eye(n_sites, dtype=np.bool_)
-    orbits = np.full((n_sites, n_sites), -1, dtype=np.int64)
-    _, orbits[distinct] = np.unique(lowest[distinct], return_inverse=True)
-    return orbits
-
-
-def orbit_sums(orbits: Integers, spins: Spins) -> Floats:
-    """The sum of the spins of every orbit of sites, (n_orbits, L)."""
-    members = orbits == np.arange(orbits.max() + 1)[:, None]
-    return members.astype(np.float64) @ spins.astype(np.float64)
+from pvmc.wavefunctions.shared import (
+    AnsatzSection,
+    Lattice,
+    NamedParameters,
+    Proposals,
+    State,
+    require_finite,
+    symmetry_permutations,
+)
+from pvmc.wavefunctions.symmetry import SymmetryGroup, orbit_sums, pair_orbits, site_orbits
 
 
 class JastrowSpec(AnsatzSection):
@@ -76,7 +57,7 @@ class JastrowSpec(AnsatzSection):
         )
 
 
-class Jastrow:
+class Jastrow(NamedParameters):
     """The Jastrow factor as an :class:`pvmc.wavefunctions.base.Ansatz`; theta is [a (if there is a one-body term), v].
 
     Attributes:
@@ -94,33 +75,22 @@ class Jastrow:
         init_scale: float = 0.05,
     ):
         """A Jastrow factor with the symmetry group ``permutations``, int64 (|G|, N), N >= 2."""
-        self.dtype = np.dtype(dtype)
-        self.n_sites = permutations.shape[1]
         self.orbits, self.pair_orbits = site_orbits(permutations), pair_orbits(permutations)
-        n_fields, n_pairs = int(self.orbits.max()) + 1 if one_body else 0, int(self.pair_orbits.max()) + 1
-        blocks: dict[str, tuple[slice, tuple[int, ...]]] = {}
-        if one_body:
-            blocks["one_body"] = (slice(0, n_fields), (n_fields,))
-        blocks["pair"] = (slice(n_fields, n_fields + n_pairs), (n_pairs,))
-        self.parameter_blocks: Blocks = blocks
-        self.n_parameters = n_fields + n_pairs
-        self.init_scale = init_scale
+        shapes: dict[str, tuple[int, ...]] = {"one_body": (int(self.orbits.max()) + 1,)} if one_body else {}
+        shapes["pair"] = (int(self.pair_orbits.max()) + 1,)
+        super().__init__(permutations.shape[1], dtype, shapes, init_scale)
         group = SymmetryGroup.of_permutations(permutations)
         self.symmetry_group = group if one_body else group.with_spin_flip()
 
     @property
     def lookup_size(self) -> int:
         """Q: J_i of every site, by planes."""
-        return self.n_sites * self.dtype.itemsize // 8
+        return self.n_sites * count_planes(self.dtype)
 
     @property
     def table_bytes(self) -> int:
         """Memory of v_ij, as numbers and as planes."""
         return 2 * self.n_sites**2 * self.dtype.itemsize
-
-    def initial_parameters(self, rng: np.random.Generator) -> Numbers:
-        """Independent Gaussians of standard deviation ``init_scale`` (0: psi = 1); (K,)."""
-        return gaussian(rng, self.n_parameters, self.dtype, self.init_scale)
 
     def at(self, theta: Numbers) -> JastrowState:
         """The wave function at theta, (K,) of ``dtype``; raises NumericalError where theta is not finite."""
@@ -128,7 +98,7 @@ class Jastrow:
         return JastrowState(self, theta)
 
 
-class JastrowState:
+class JastrowState(State):
     """A Jastrow factor at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     Attributes:
@@ -137,12 +107,12 @@ class JastrowState:
     """
 
     def __init__(self, ansatz: Jastrow, theta: Numbers):
-        self.ansatz, self.dtype = ansatz, ansatz.dtype
-        strengths = np.append(theta[ansatz.parameter_blocks["pair"][0]], 0.0)  # the last one: of orbit -1
+        self.ansatz, self.dtype, self.n_parameters = ansatz, ansatz.dtype, ansatz.n_parameters
+        strengths = np.append(ansatz.block(theta, "pair"), 0.0)  # the last one: of orbit -1
         self.pairs = np.ascontiguousarray(strengths[ansatz.pair_orbits])
         self.fields = np.zeros(ansatz.n_sites, dtype=self.dtype)
         if "one_body" in ansatz.parameter_blocks:
-            self.fields = theta[ansatz.parameter_blocks["one_body"][0]][ansatz.orbits]
+            self.fields = ansatz.block(theta, "one_body")[ansatz.orbits]
         self._pair_planes = first_planes(self.pairs)
         self._field_planes = first_planes(self.fields)
 
@@ -157,42 +127,24 @@ class JastrowState:
         value = np.matmul(self._pair_planes, spins.astype(np.float64)) + self._field_planes[:, :, None]
         return value.reshape(-1, spins.shape[1])
 
-    def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
-        """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
-        out = np.empty(wanted.shape, dtype=self.dtype)
-        view = plane_view(out)
-        changes.pair_ratios(self._pair_planes, lookup, spins, flips.offsets, flips.sites, wanted, view)
-        return out
+    def fill_ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans, out: Floats) -> None:
+        """psi(s')/psi(s) in O(|X|^2) operations."""
+        changes.pair_ratios(self._pair_planes, lookup, spins, flips.offsets, flips.sites, wanted, out)
 
-    def metropolis(
-        self,
-        spins: Spins,
-        lookup: Floats,
-        flips: FlipSets,
-        conserving: Booleans,
-        chosen: Integers,
-        uniforms: Floats,
-    ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
-        accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        changes.pair_metropolis(
-            self._pair_planes, lookup, spins, flips.offsets, flips.sites, conserving, chosen, uniforms, accepted
-        )
-        return accepted
+    def step(self, spins: Spins, lookup: Floats, proposals: Proposals, accepted: Integers) -> None:
+        """Metropolis steps by the kernel."""
+        changes.pair_metropolis(self._pair_planes, lookup, spins, *proposals.arrays, accepted)
 
     def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
         """Flip the sites in the accepting walkers; spins and look-up are updated."""
         changes.pair_update(self._pair_planes, lookup, spins, sites, accept, np.empty(spins.shape[1]))
 
-    def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
-        """O_k, (K, L): O_a = sum of the orbit's spins, O_v = sum of s_i s_j over the orbit's pairs i < j."""
+    def fill_derivatives(self, spins: Spins, lookup: Floats, out: Numbers) -> None:
+        """O_a = sum of the orbit's spins, O_v = sum of s_i s_j over the orbit's pairs i < j."""
         ansatz = self.ansatz
-        if out is None:
-            out = np.empty((ansatz.n_parameters, spins.shape[1]), dtype=self.dtype)
         if "one_body" in ansatz.parameter_blocks:
             out[ansatz.parameter_blocks["one_body"][0]] = orbit_sums(ansatz.orbits, spins)
         part, (n_pairs,) = ansatz.parameter_blocks["pair"]
         sums = np.empty((n_pairs, spins.shape[1]))
         changes.pair_sums(ansatz.pair_orbits, spins, sums)
         out[part] = sums
-        return out

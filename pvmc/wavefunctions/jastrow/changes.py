@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pvmc.numerics.accept import accepts_change, flip, may_flip
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
 
@@ -31,16 +32,6 @@ def store_exponential(real: float, imaginary: float, target: Any) -> None:
         cosine, sine = math.cos(imaginary), math.sin(imaginary)
         target[0] = size * cosine if cosine != 0.0 else 0.0
         target[1] = size * sine if sine != 0.0 else 0.0
-
-
-@kernel
-def may_flip(spins: Spins, sites: Integers, conserving: bool, lane: int) -> bool:
-    """Whether the walker may flip the set: its spins on it sum to zero where that is asked for."""
-    total = 0
-    if conserving:
-        for m in range(len(sites)):
-            total += spins[sites[m], lane]
-    return total == 0
 
 
 @kernel
@@ -87,10 +78,9 @@ def field_metropolis(
         for lane in range(spins.shape[1]):
             if not may_flip(spins, members, conserving[k], lane):
                 continue
-            if uniforms[t, lane] < math.exp(2.0 * field_change(fields, spins, members, lane)):
+            if accepts_change(uniforms[t, lane], field_change(fields, spins, members, lane)):
                 accepted[lane] += 1
-                for m in range(len(members)):
-                    spins[members[m], lane] = -spins[members[m], lane]
+                flip(spins, members, lane)
 
 
 @kernel
@@ -186,8 +176,8 @@ def pair_metropolis(
         pair_changes(pairs[0], lookup[:n_sites], spins, members, change)
         any_accepted = False
         for lane in range(width):
-            accept[lane] = may_flip(spins, members, conserving[k], lane) and (
-                uniforms[t, lane] < math.exp(2.0 * change[lane])
+            accept[lane] = may_flip(spins, members, conserving[k], lane) and accepts_change(
+                uniforms[t, lane], change[lane]
             )
             accepted[lane] += accept[lane]
             any_accepted |= accept[lane]

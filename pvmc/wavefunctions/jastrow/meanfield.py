@@ -15,13 +15,19 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, first_planes, plane_view
+from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, first_planes
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions.base import Blocks
-from pvmc.wavefunctions.fallback import gaussian, require_finite
-from pvmc.wavefunctions.jastrow import changes, orbit_sums, site_orbits
-from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
-from pvmc.wavefunctions.symmetry import SymmetryGroup
+from pvmc.wavefunctions.jastrow import changes
+from pvmc.wavefunctions.shared import (
+    AnsatzSection,
+    Lattice,
+    NamedParameters,
+    Proposals,
+    State,
+    require_finite,
+    symmetry_permutations,
+)
+from pvmc.wavefunctions.symmetry import SymmetryGroup, orbit_sums, site_orbits
 
 
 class MeanFieldSpec(AnsatzSection):
@@ -45,7 +51,7 @@ class MeanFieldSpec(AnsatzSection):
         return MeanField(symmetry_permutations(self, lattice), dtype=dtype, init_scale=scale)
 
 
-class MeanField:
+class MeanField(NamedParameters):
     """The mean field as an :class:`pvmc.wavefunctions.base.Ansatz`; theta is [a], one per orbit of the sites.
 
     Attributes:
@@ -57,26 +63,14 @@ class MeanField:
 
     def __init__(self, permutations: npt.NDArray[np.int64], *, dtype: npt.DTypeLike, init_scale: float = 0.05):
         """A mean field with the symmetry group ``permutations``, int64 (|G|, N)."""
-        self.dtype = np.dtype(dtype)
-        self.n_sites = permutations.shape[1]
-        self.symmetry_group = SymmetryGroup.of_permutations(permutations)
         self.orbits = site_orbits(permutations)
-        self.n_parameters = int(self.orbits.max()) + 1
-        self.init_scale = init_scale
-
-    @property
-    def parameter_blocks(self) -> Blocks:
-        """One block: "one_body"."""
-        return {"one_body": (slice(0, self.n_parameters), (self.n_parameters,))}
+        super().__init__(permutations.shape[1], dtype, {"one_body": (int(self.orbits.max()) + 1,)}, init_scale)
+        self.symmetry_group = SymmetryGroup.of_permutations(permutations)
 
     @property
     def table_bytes(self) -> int:
         """Memory of a_i."""
         return self.n_sites * self.dtype.itemsize
-
-    def initial_parameters(self, rng: np.random.Generator) -> Numbers:
-        """Independent Gaussians of standard deviation ``init_scale`` (0: all spins along +x); (K,)."""
-        return gaussian(rng, self.n_parameters, self.dtype, self.init_scale)
 
     def at(self, theta: Numbers) -> MeanFieldState:
         """The wave function at theta, (K,) of ``dtype``; raises NumericalError where theta is not finite."""
@@ -84,11 +78,11 @@ class MeanField:
         return MeanFieldState(self, theta)
 
 
-class MeanFieldState:
+class MeanFieldState(State):
     """A mean field at fixed parameters: a :class:`pvmc.wavefunctions.base.WaveFunction` without look-up, Q = 0."""
 
     def __init__(self, ansatz: MeanField, theta: Numbers):
-        self.ansatz, self.dtype = ansatz, ansatz.dtype
+        self.ansatz, self.dtype, self.n_parameters = ansatz, ansatz.dtype, ansatz.n_parameters
         self.fields = theta[ansatz.orbits]
         self._planes = first_planes(self.fields)
 
@@ -101,36 +95,18 @@ class MeanFieldState:
         """Nothing, (0, L)."""
         return np.empty((0, spins.shape[1]))
 
-    def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
-        """psi(s')/psi(s) = exp(-2 sum_{i in X} a_i s_i), (n_flips, L), 0 where not wanted."""
-        out = np.empty(wanted.shape, dtype=self.dtype)
-        view = plane_view(out)
-        changes.field_ratios(self._planes, spins, flips.offsets, flips.sites, wanted, view)
-        return out
+    def fill_ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans, out: Floats) -> None:
+        """psi(s')/psi(s) = exp(-2 sum_{i in X} a_i s_i)."""
+        changes.field_ratios(self._planes, spins, flips.offsets, flips.sites, wanted, out)
 
-    def metropolis(
-        self,
-        spins: Spins,
-        lookup: Floats,
-        flips: FlipSets,
-        conserving: Booleans,
-        chosen: Integers,
-        uniforms: Floats,
-    ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
-        accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        changes.field_metropolis(
-            self._planes[0], spins, flips.offsets, flips.sites, conserving, chosen, uniforms, accepted
-        )
-        return accepted
+    def step(self, spins: Spins, lookup: Floats, proposals: Proposals, accepted: Integers) -> None:
+        """Metropolis steps by the kernel."""
+        changes.field_metropolis(self._planes[0], spins, *proposals.arrays, accepted)
 
     def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
         """Flip the sites in the accepting walkers."""
         spins[np.ix_(sites, np.flatnonzero(accept))] *= -1
 
-    def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
-        """O_a = sum of the orbit's spins, (K, L)."""
-        if out is None:
-            out = np.empty((self.ansatz.n_parameters, spins.shape[1]), dtype=self.dtype)
+    def fill_derivatives(self, spins: Spins, lookup: Floats, out: Numbers) -> None:
+        """O_a = sum of the orbit's spins."""
         out[:] = orbit_sums(self.ansatz.orbits, spins)
-        return out

@@ -19,14 +19,13 @@ import numpy as np
 
 from pvmc.config import KeyProblem, inside_key
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins
-from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Ansatz, Blocks
 from pvmc.wavefunctions.composite import Composite, Part
 from pvmc.wavefunctions.fallback import exponential
-from pvmc.wavefunctions.projection import images, quantum_numbers
+from pvmc.wavefunctions.projection import images
 from pvmc.wavefunctions.projection.quantum_numbers import QuantumNumberError, QuantumNumbers
 from pvmc.wavefunctions.rbm import RBMState
-from pvmc.wavefunctions.section import AnsatzSection, refuse_start
+from pvmc.wavefunctions.shared import AnsatzSection, Lattice, Proposals, refuse_start
 from pvmc.wavefunctions.symmetry import NoRepresentation, SymmetryGroup, claimed_symmetry
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class ProjectedSpec(AnsatzSection):
     inner: AnsatzSpec
     """The wave function that is projected, a table like this one; with symmetry = "none" as a rule"""
 
-    def build(self, lattice: quantum_numbers.Lattice) -> Projected:
+    def build(self, lattice: Lattice) -> Projected:
         """The projection on a lattice.
 
         Raises:
@@ -127,7 +126,7 @@ class ProjectedState(Composite):
     """
 
     def __init__(self, ansatz: Projected, theta: Numbers):
-        self.ansatz = ansatz
+        self.ansatz, self.n_parameters = ansatz, ansatz.n_parameters
         self.inner = ansatz.inner.at(theta)
         group, size = ansatz.symmetry_group, ansatz.inner.lookup_size
         self.n_terms = len(ansatz.cosets)
@@ -191,49 +190,34 @@ class ProjectedState(Composite):
             terms = self._terms(np.ascontiguousarray(spins[:, moved[~safe]]))
             real[:, moved[~safe]], imaginary[:, moved[~safe]] = terms.real, terms.imag
 
-    def metropolis(
-        self,
-        spins: Spins,
-        lookup: Floats,
-        flips: FlipSets,
-        conserving: Booleans,
-        chosen: Integers,
-        uniforms: Floats,
-    ) -> Integers:
-        """Metropolis steps on all walkers; compiled as a whole where the inner wave function is an RBM."""
-        if not isinstance(self.inner, RBMState):
-            return super().metropolis(spins, lookup, flips, conserving, chosen, uniforms)
-        accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        done, fine = images.metropolis(
-            *self.inner.kernel_tables,
-            spins,
-            np.array([part.spins(spins) for part in self.parts]),
-            lookup[: -2 * self.n_terms].reshape(self.n_terms, -1, spins.shape[1]),
-            lookup[-2 * self.n_terms :].reshape(2, self.n_terms, -1),
-            flips.offsets,
-            flips.sites,
-            np.array([part.flips(flips).sites for part in self.parts]),
-            conserving,
-            chosen,
-            uniforms,
-            accepted,
-        )
-        if done < len(chosen) or not fine:  # out of the range of plain products
-            lookup[:] = self.lookup(spins)
-        if done < len(chosen):
-            accepted += super().metropolis(spins, lookup, flips, conserving, chosen[done:], uniforms[done:])
-        return accepted
+    def step(self, spins: Spins, lookup: Floats, proposals: Proposals, accepted: Integers) -> None:
+        """Metropolis steps; compiled as a whole where the inner wave function is an RBM."""
+        done = 0
+        if isinstance(self.inner, RBMState):
+            flips = proposals.flips
+            done, fine = images.metropolis(
+                *self.inner.kernel_tables,
+                spins,
+                np.array([part.spins(spins) for part in self.parts]),
+                lookup[: -2 * self.n_terms].reshape(self.n_terms, -1, spins.shape[1]),
+                lookup[-2 * self.n_terms :].reshape(2, self.n_terms, -1),
+                flips.offsets,
+                flips.sites,
+                np.array([part.flips(flips).sites for part in self.parts]),
+                *proposals.arrays[2:],
+                accepted,
+            )
+            if done < len(proposals.chosen) or not fine:  # out of the range of plain products
+                lookup[:] = self.lookup(spins)
+        if done < len(proposals.chosen):
+            super().step(spins, lookup, proposals.after(done), accepted)
 
-    def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
-        """O_k = sum_g w_g O_k(g s), (K, L)."""
-        if out is None:
-            out = np.empty((self.ansatz.n_parameters, spins.shape[1]), dtype=self.dtype)
+    def fill_derivatives(self, spins: Spins, lookup: Floats, out: Numbers) -> None:
+        """O_k = sum_g w_g O_k(g s)."""
         out[:] = 0.0
-        weights = self._weights(lookup)
-        for part, weight in zip(self.parts, weights, strict=True):
+        for part, weight in zip(self.parts, self._weights(lookup), strict=True):
             own = self.inner.log_derivatives(part.spins(spins), lookup[part.rows])
             out += own * (weight.real if self.dtype == np.float64 else weight)
-        return out
 
 
 def _scaled_sum(terms: Numbers) -> tuple[Floats, Numbers]:

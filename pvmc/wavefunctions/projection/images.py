@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.numerics.accept import accepts, flip, propose
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import kernel
 from pvmc.wavefunctions.rbm import hidden_units, patterns
@@ -32,6 +33,7 @@ def accept_walkers(
         accept[walker] = False
         if not allowed[walker]:
             continue
+        # ln psi(g s') = ln psi(g s) + ln of its ratio, and the largest |psi(g .)| before and after
         top, new_top = -np.inf, -np.inf
         for g in range(n_terms):
             x, y = ratios[g, 0, walker], ratios[g, 1, walker]
@@ -41,17 +43,19 @@ def accept_walkers(
             changed[0, g, walker] = logs[0, g, walker] + 0.5 * np.log(square)
             changed[1, g, walker] = logs[1, g, walker] + np.arctan2(y, x)
             top, new_top = max(top, logs[0, g, walker]), max(new_top, changed[0, g, walker])
+        # psi_P(s) and psi_P(s') as sums of the |G| terms, each over its largest one
         before, after = 0j, 0j
         for g in range(n_terms):
             here, there = np.exp(logs[0, g, walker] - top), np.exp(changed[0, g, walker] - new_top)
             before += here * complex(np.cos(logs[1, g, walker]), np.sin(logs[1, g, walker]))
             after += there * complex(np.cos(changed[1, g, walker]), np.sin(changed[1, g, walker]))
+        # |psi_P(s')/psi_P(s)|^2
         weight_before = before.real * before.real + before.imag * before.imag
         weight_after = after.real * after.real + after.imag * after.imag
         if not weight_before > 0.0:
             return False
         weight = weight_after / weight_before * np.exp(2.0 * (new_top - top))
-        accept[walker] = uniforms[walker] < weight
+        accept[walker] = accepts(uniforms[walker], weight)
     return True
 
 
@@ -91,6 +95,7 @@ def metropolis(
     for g in range(n_terms):
         if hidden_units.is_saturated(lookup[g], n_planes):
             return 0, False
+    # T by walkers: (|G|, n_planes * M, L) -> (|G|, L, n_planes, size)
     rows, sign = hidden_units.new_pattern(n_planes, n_hidden), np.empty(width)
     walkers = hidden_units.new_walkers(n_terms * width, n_planes, n_hidden)
     tanh = walkers.reshape(n_terms, width, n_planes, walkers.shape[2])
@@ -102,7 +107,8 @@ def metropolis(
     done, fine = 0, True
     while done < len(chosen) and fine:
         first, last = offsets[chosen[done]], offsets[chosen[done] + 1]
-        patterns.propose(spins, own_sites[first:last], conserving[chosen[done]], allowed)
+        # ratios psi(g s')/psi(g s) of every term, of the walkers that may flip: (|G|, 2, L)
+        propose(spins, own_sites[first:last], conserving[chosen[done]], allowed)
         for g in range(n_terms):
             members = sites[g, first:last]
             fine = fine and patterns.is_bounded(growth, largest, members)
@@ -113,6 +119,7 @@ def metropolis(
         done += 1
         if not accept.any():
             continue
+        # T, g s and ln psi(g s) of the walkers that accept, term by term; then s itself
         for g in range(n_terms):
             pending[:] = accept
             members = sites[g, first:last]
@@ -123,8 +130,7 @@ def metropolis(
         for walker in range(width):
             if accept[walker]:
                 accepted[walker] += 1
-                for m in range(first, last):
-                    spins[own_sites[m], walker] = -spins[own_sites[m], walker]
+                flip(spins, own_sites[first:last], walker)
     for g in range(n_terms):
         hidden_units.write_lookup(tanh[g], lookup[g])
     return done, fine

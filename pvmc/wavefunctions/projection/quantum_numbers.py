@@ -19,14 +19,13 @@ sublattices has the character of the rotated state: (-1)^(N/2) times that of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from pvmc.numerics.arrays import Integers
+from pvmc.numerics.arrays import Floats, Integers
+from pvmc.wavefunctions.shared import Lattice
 from pvmc.wavefunctions.symmetry import Element, NoRepresentation, SymmetryGroup
 
 TOLERANCE = 1e-6
@@ -34,31 +33,6 @@ TOLERANCE = 1e-6
 
 IRREPS = {"trivial": (1, 1), "sign": (1, -1), "A1": (1, 1), "A2": (1, -1), "B1": (-1, 1), "B2": (-1, -1)}
 """Characters of the smallest rotation and of the mirror."""
-
-Positions = npt.NDArray[np.float64]
-
-
-class Lattice(Protocol):
-    """What quantum numbers need of a lattice."""
-
-    @property
-    def n_sites(self) -> int:
-        """N."""
-        ...
-
-    @property
-    def positions(self) -> Positions:
-        """Of the sites, (N, d)."""
-        ...
-
-    @property
-    def generators(self) -> Mapping[str, Integers]:
-        """Under "translation": one step along each periodic direction, (n_periodic, N)."""
-        ...
-
-    def group(self, name: str) -> Integers:
-        """Permutations of the named symmetry group, int64 (|G|, N)."""
-        ...
 
 
 class QuantumNumberError(ValueError):
@@ -75,7 +49,7 @@ class QuantumNumberError(ValueError):
 
 @dataclass(frozen=True)
 class QuantumNumbers:
-    """What a state is projected to; None leaves the symmetry alone.  See the top of this file."""
+    """The quantum numbers that a state is projected to; None leaves the symmetry alone.  See the top of this file."""
 
     momentum: Sequence[int] | None = None
     parity: int | None = None
@@ -137,14 +111,14 @@ def translations(lattice: Lattice, momentum: Sequence[int]) -> list[Element]:
 
 
 def order(permutation: Integers) -> int:
-    """How many times a permutation must be applied to give the identity."""
+    """The number of times that a permutation must be applied to give the identity."""
     power, count = permutation, 1
     while not np.array_equal(power, np.arange(len(permutation))):
         power, count = power[permutation], count + 1
     return count
 
 
-def isometries(lattice: Lattice) -> list[tuple[Integers, Positions]]:
+def isometries(lattice: Lattice) -> list[tuple[Integers, Floats]]:
     """The symmetries that are linear maps about the centre: permutation (N,) and matrix (d, d) of each."""
     centred = lattice.positions - lattice.positions.mean(axis=0)
     inverse = np.linalg.pinv(centred)

@@ -11,7 +11,7 @@ so that psi(g s) = psi(s).  The trivial group gives the plain RBM.  M = F |G| hi
 from __future__ import annotations
 
 from functools import cached_property
-from math import ceil, floor, prod
+from math import ceil, floor
 from typing import Literal
 
 import numpy as np
@@ -26,19 +26,26 @@ from pvmc.numerics.arrays import (
     Integers,
     Numbers,
     Spins,
+    count_planes,
     joined_planes,
     plane_view,
     stacked_planes,
 )
-from pvmc.numerics.special import LARGEST_ANGLE, aligned_empty, sum_log_two_cosh, tanh_in_place
+from pvmc.numerics.special import LARGEST_IMAGINARY_PART, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import image_sums
-from pvmc.wavefunctions.base import Blocks, Factors
-from pvmc.wavefunctions.factors import is_shorter, outer
-from pvmc.wavefunctions.feedforward import layers
-from pvmc.wavefunctions.permutations import checked, inverted
+from pvmc.wavefunctions.base import Factors
+from pvmc.wavefunctions.log_derivatives import bias_derivatives, feature_derivatives, is_shorter, outer
 from pvmc.wavefunctions.rbm import extended, patterns
-from pvmc.wavefunctions.section import AnsatzSection, Lattice, symmetry_permutations
+from pvmc.wavefunctions.shared import (
+    AnsatzSection,
+    Lattice,
+    NamedParameters,
+    Proposals,
+    State,
+    require_finite,
+    symmetry_permutations,
+)
+from pvmc.wavefunctions.symmetry import checked, inverted, orbit_sums, site_orbits
 
 LARGEST_NUMBER = 1e18
 """Of hidden units: beyond it their number is no integer of 64 bits."""
@@ -89,7 +96,7 @@ class RBMSpec(AnsatzSection):
         )
 
 
-class RBM:
+class RBM(NamedParameters):
     """The RBM as an :class:`pvmc.wavefunctions.base.Ansatz`.
 
     theta is [a (if there is a visible bias), b, w (F rows of N)]; see ``parameter_blocks``.
@@ -113,19 +120,18 @@ class RBM:
         Raises:
             ValueError: the dtype is neither float64 nor complex128, there is no feature, or a row is no permutation.
         """
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.dtype(np.float64), np.dtype(np.complex128)):
-            raise ValueError(f"parameters are float64 or complex128, not {self.dtype}")
+        if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.complex128)):
+            raise ValueError(f"parameters are float64 or complex128, not {np.dtype(dtype)}")
         self.permutations = checked(permutations)
-        order, self.n_sites = self.permutations.shape
+        order, n_sites = self.permutations.shape
         if n_features < 1:
             raise ValueError(f"an RBM needs at least one feature, got {n_features}")
         self.n_features = n_features
         self.n_hidden = n_features * order
-        self.init_scale = init_scale
-        _, self.orbits = np.unique(self.permutations.min(axis=0), return_inverse=True)
-        self.parameter_blocks = self._blocks(visible_bias)
-        self.n_parameters = max(part.stop for part, _ in self.parameter_blocks.values())
+        self.orbits = site_orbits(self.permutations)
+        shapes: dict[str, tuple[int, ...]] = {"visible_bias": (int(self.orbits.max()) + 1,)} if visible_bias else {}
+        shapes |= {"hidden_bias": (n_features,), "features": (n_features, n_sites)}
+        super().__init__(n_sites, dtype, shapes, init_scale)
 
     @cached_property
     def inverses(self) -> npt.NDArray[np.int64]:
@@ -135,7 +141,7 @@ class RBM:
     @property
     def lookup_size(self) -> int:
         """Q: tanh theta of every hidden unit, by planes."""
-        return self.n_hidden * self.dtype.itemsize // 8
+        return self.n_hidden * count_planes(self.dtype)
 
     @property
     def table_bytes(self) -> int:
@@ -150,27 +156,6 @@ class RBM:
         biases = self.n_parameters - self.n_hidden * self.n_sites
         return biases + self.n_hidden + self.n_sites
 
-    def _blocks(self, visible_bias: bool) -> Blocks:
-        shapes: dict[str, tuple[int, ...]] = {"visible_bias": (int(self.orbits.max()) + 1,)} if visible_bias else {}
-        shapes |= {"hidden_bias": (self.n_features,), "features": (self.n_features, self.n_sites)}
-        blocks, start = {}, 0
-        for name, shape in shapes.items():
-            size = prod(shape)
-            blocks[name] = (slice(start, start + size), shape)
-            start += size
-        return blocks
-
-    def block(self, theta: Numbers, name: str) -> Numbers:
-        """A named part of theta (or of any array with K as first axis), in its own shape."""
-        part, shape = self.parameter_blocks[name]
-        return theta[part].reshape(shape + theta.shape[1:])
-
-    def initial_parameters(self, rng: np.random.Generator) -> Numbers:
-        """Independent Gaussians of standard deviation ``init_scale``, real and imaginary parts each; (K,)."""
-        theta = np.empty(self.n_parameters, dtype=self.dtype)
-        theta.view(np.float64)[:] = rng.normal(scale=self.init_scale, size=theta.view(np.float64).shape)
-        return theta
-
     def at(self, theta: Numbers) -> RBMState:
         """The wave function at theta, (K,) of ``dtype``.
 
@@ -180,7 +165,7 @@ class RBM:
         return RBMState(self, theta)
 
 
-class RBMState:
+class RBMState(State):
     """An RBM at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     The look-up is T = tanh theta: (M, L) for real weights; for complex ones the real plane on the imaginary plane,
@@ -194,13 +179,8 @@ class RBMState:
     """
 
     def __init__(self, ansatz: RBM, theta: Numbers):
-        if theta.shape != (ansatz.n_parameters,) or theta.dtype != ansatz.dtype:
-            expected = f"{ansatz.dtype} ({ansatz.n_parameters},)"
-            raise ValueError(f"theta must be {expected}, got {theta.dtype} {theta.shape}")
-        if not np.all(np.isfinite(theta)):
-            raise NumericalError("the parameters of the RBM are not finite")
-        self.ansatz = ansatz
-        self.dtype = ansatz.dtype
+        require_finite(theta, ansatz.n_parameters, ansatz.dtype, "RBM")
+        self.ansatz, self.dtype, self.n_parameters = ansatz, ansatz.dtype, ansatz.n_parameters
         features = ansatz.block(theta, "features")
         order = len(ansatz.permutations)
         self.weights = np.ascontiguousarray(features[:, ansatz.inverses].reshape(-1, ansatz.n_sites))
@@ -209,7 +189,7 @@ class RBMState:
         if "visible_bias" in ansatz.parameter_blocks:
             self.visible_biases = ansatz.block(theta, "visible_bias")[ansatz.orbits]
         angles = self._require_representable()
-        self._n_planes = 2 if self.dtype == np.complex128 else 1
+        self._n_planes = count_planes(self.dtype)
         self._weight_planes = stacked_planes(self.weights)
         self._bias_planes = stacked_planes(self.hidden_biases[:, None])
         self._visible_planes = np.ascontiguousarray(stacked_planes(2.0 * self.visible_biases[None]).T)
@@ -223,7 +203,8 @@ class RBMState:
         """Bounds on |Re theta_j| over all configurations, (M,); NumericalError when they are too large."""
         parts = [(part(self.weights), part(self.hidden_biases)) for part in (np.real, np.imag)]
         real, imaginary = (np.abs(weights).sum(axis=1) + np.abs(biases) for weights, biases in parts)
-        for bounds, limit, name in ((real, extended.LARGEST_ANGLE, "Re"), (imaginary, LARGEST_ANGLE, "Im")):
+        limits = ((real, extended.LARGEST_REAL_PART, "Re"), (imaginary, LARGEST_IMAGINARY_PART, "Im"))
+        for bounds, limit, name in limits:
             if bounds.max() > limit:
                 raise NumericalError(
                     f"the weights of the RBM are too large: |{name} theta| of hidden unit {bounds.argmax()} can reach "
@@ -269,28 +250,11 @@ class RBMState:
         tanh_in_place(theta, self._n_planes)
         return value, theta
 
-    def ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans) -> Numbers:
-        """psi(s')/psi(s), (n_flips, L), 0 where not wanted; inf beyond the range of float64, never NaN."""
-        out = np.empty(wanted.shape, dtype=self.dtype)
-        done = patterns.ratios(
-            self._table,
-            self._visible_planes,
-            self._growth,
-            self._largest_growth,
-            spins,
-            lookup,
-            flips.offsets,
-            flips.sites,
-            wanted,
-            plane_view(out),
-        )
-        return out if done else self._extended_ratios(spins, flips, wanted)
-
-    def _extended_ratios(self, spins: Spins, flips: FlipSets, wanted: Booleans) -> Numbers:
-        out = np.empty(wanted.shape, dtype=self.dtype)
-        arguments = self._extended_arguments(spins)
-        extended.ratios(*arguments, flips.offsets, flips.sites, wanted, plane_view(out))
-        return out
+    def fill_ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans, out: Floats) -> None:
+        """Products over hidden units; all of them anew where some leave the range of plain products."""
+        sets = flips.offsets, flips.sites
+        if not patterns.ratios(*self.kernel_tables, spins, lookup, *sets, wanted, out):
+            extended.ratios(*self._extended_arguments(spins), *sets, wanted, out)
 
     def _extended_arguments(self, spins: Spins) -> tuple[Floats, Floats, Floats, Spins, Floats]:
         planes = extended.probabilities(self._angle_planes(spins), self._n_planes)
@@ -301,38 +265,13 @@ class RBMState:
         """The largest 2 |Re W| of each site, (N,)."""
         return np.asarray(2.0 * np.abs(self.weights.real).max(axis=0))
 
-    def metropolis(
-        self,
-        spins: Spins,
-        lookup: Floats,
-        flips: FlipSets,
-        conserving: Booleans,
-        chosen: Integers,
-        uniforms: Floats,
-    ) -> Integers:
-        """Metropolis steps on all walkers, see :meth:`pvmc.wavefunctions.base.WaveFunction.metropolis`."""
-        accepted = np.zeros(spins.shape[1], dtype=np.int64)
-        done, fine = patterns.metropolis(
-            self._table,
-            self._visible_planes,
-            self._growth,
-            self._largest_growth,
-            spins,
-            lookup,
-            flips.offsets,
-            flips.sites,
-            conserving,
-            chosen,
-            uniforms,
-            accepted,
-        )
-        if done < len(chosen):
-            arguments = self._extended_arguments(spins)
-            rest = (conserving, chosen[done:], uniforms[done:], accepted)
-            extended.metropolis(*arguments, flips.offsets, flips.sites, *rest)
-        if done < len(chosen) or not fine:
+    def step(self, spins: Spins, lookup: Floats, proposals: Proposals, accepted: Integers) -> None:
+        """Metropolis steps by plain products, and by the extended ones from where these cannot be trusted."""
+        done, fine = patterns.metropolis(*self.kernel_tables, spins, lookup, *proposals.arrays, accepted)
+        if done < len(proposals.chosen):
+            extended.metropolis(*self._extended_arguments(spins), *proposals.after(done).arrays, accepted)
+        if done < len(proposals.chosen) or not fine:
             lookup[:] = self.lookup(spins)
-        return accepted
 
     @property
     def kernel_tables(self) -> tuple[Floats, Floats, Floats, float]:
@@ -345,29 +284,26 @@ class RBMState:
         if not fine or not np.all(np.isfinite(lookup)):
             lookup[:] = self.lookup(spins)
 
-    def log_derivatives(self, spins: Spins, lookup: Floats, out: Numbers | None = None) -> Numbers:
-        """O_k, (K, L): O_a = sum of the orbit's spins, O_b = sum_g T_fg, O_w = sum_g T_fg s[perm[g, i]]."""
+    def fill_derivatives(self, spins: Spins, lookup: Floats, out: Numbers) -> None:
+        """O_a = sum of the orbit's spins, O_b = sum_g T_fg, O_w = sum_g T_fg s[perm[g, i]]."""
         ansatz, width = self.ansatz, spins.shape[1]
-        if out is None:
-            out = np.empty((ansatz.n_parameters, width), dtype=self.dtype)
-        tanh = lookup.reshape(self._n_planes, ansatz.n_features, -1, width)
+        tanh = lookup.reshape(self._n_planes, ansatz.n_features, -1, width)  # (n_planes, F, |G|, L)
         for name, (part, _) in ansatz.parameter_blocks.items():
             if name == "visible_bias":
-                out[part] = (ansatz.orbits == np.arange(ansatz.orbits.max() + 1)[:, None]) @ spins.astype(np.float64)
+                out[part] = orbit_sums(ansatz.orbits, spins)
             elif name == "hidden_bias":
-                layers.bias_derivatives(tanh, plane_view(out[part]))
+                bias_derivatives(tanh, plane_view(out[part]))
             elif len(ansatz.permutations) == 1:
+                # (M, 1, L) x (1, N, L) -> (M, N, L)
                 target = out[part].reshape(ansatz.n_hidden, ansatz.n_sites, width)
                 images = spins.astype(np.float64)[ansatz.permutations[0]]
                 np.multiply(joined_planes(lookup, self._n_planes)[:, None], images, out=target)
             else:
-                target = plane_view(out[part])
-                image_sums.feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, target)
-        return out
+                feature_derivatives(lookup, spins.astype(np.float64), ansatz.permutations, plane_view(out[part]))
 
     @property
     def has_factors(self) -> bool:
-        """Whether the log-derivatives are shorter as factors."""
+        """True where the log-derivatives are shorter as factors."""
         return self.ansatz.factor_rows is not None
 
     def derivative_factors(self, spins: Spins, lookup: Floats) -> Factors:

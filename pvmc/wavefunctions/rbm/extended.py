@@ -6,7 +6,7 @@ Instead of T = tanh theta a walker keeps both p = (1 + T)/2 and q = (1 - T)/2, e
 
 lose no digits however large theta is (for real weights no term cancels).  Products of as many factors as are sure to
 stay inside the range of float64 are divided by the power of two below them, which is counted.  Good for |Re theta| <=
-``LARGEST_ANGLE``.
+``LARGEST_REAL_PART``.
 
 Patterns, queues and planes are those of :mod:`pvmc.wavefunctions.rbm.patterns`, hidden units go by vectors as in
 :mod:`pvmc.wavefunctions.rbm.hidden_units`.  Shapes, with ``size`` the number of hidden units filled up to a multiple of
@@ -25,6 +25,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from pvmc.numerics.accept import accepts, flip, propose
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import inlined, kernel
 from pvmc.numerics.simd import (
@@ -37,24 +38,26 @@ from pvmc.numerics.simd import (
     store,
     total_count,
 )
-from pvmc.numerics.special import aligned_zeros, exponential, from_bits, sine_cosine_products
+from pvmc.numerics.special import (
+    EXPONENT_BIAS,
+    LN2,
+    aligned_zeros,
+    exponential,
+    from_bits,
+    sine_cosine_products,
+)
 from pvmc.wavefunctions.rbm.hidden_units import complex_product, complex_total, filled_up, read_lookup, real_total, tile
-from pvmc.wavefunctions.rbm.patterns import line_up, pattern_exponentials, propose, relative_signs
+from pvmc.wavefunctions.rbm.patterns import line_up, pattern_exponentials, relative_signs
 
 VectorPair: TypeAlias = Any
 """Real and imaginary part."""
 
-LARGEST_ANGLE = 300.0
+LARGEST_REAL_PART = 300.0
 """Largest |Re theta|.  exp(+-2 theta) and exp(+-D) then stay inside the range of float64, and factors within about
 2^(+-490)."""
 
 RUN = 256
 """Products, each of modulus 0.7 to 2 without its power of two, between two divisions of the product of all."""
-
-BIAS = 1023
-"""What the exponent in the bits of a float64 is above the exponent."""
-
-LN2 = 0.6931471805599453
 
 LARGEST_POWER = 1 << 20
 """Powers of two beyond it are those of 0 and of infinity anyway."""
@@ -174,7 +177,7 @@ def units_at_once(reach: Floats, sites: Integers) -> int:
 def powers_in(counts: Any, size: int, step: int) -> int:
     """The sum of the exponents counted in a ratio of so many hidden units."""
     steps = (size + step - 1) // step + (size + RUN * step - 1) // (RUN * step)
-    return total_count(counts) - BIAS * LANES * steps
+    return total_count(counts) - EXPONENT_BIAS * LANES * steps
 
 
 @inlined
@@ -258,8 +261,8 @@ def visible_exponent(visible: Floats, spins: Spins, sites: Integers, lane: int) 
 @kernel
 def unscaled(real: float, imaginary: float, power: int) -> tuple[float, float]:
     """(real + i imaginary) 2^power; inf or 0 in the parts that leave the range of float64, never NaN."""
-    if -BIAS < power <= BIAS:
-        scale = from_bits((power + BIAS) << 52)
+    if -EXPONENT_BIAS < power <= EXPONENT_BIAS:
+        scale = from_bits((power + EXPONENT_BIAS) << 52)
         return real * scale, imaginary * scale
     bounded = max(-LARGEST_POWER, min(LARGEST_POWER, power))
     return math.ldexp(real, bounded), math.ldexp(imaginary, bounded)
@@ -290,6 +293,34 @@ def pattern_ratios(
             pair, more = complex_ratio(rows, way, walkers, walker, step)
             value = complex_product(pair, (visible.real, visible.imag))
             out[0, walker], out[1, walker] = unscaled(value[0], value[1], more + int(power))
+
+
+@inlined
+def ratios_of_pattern(
+    table: Floats,
+    visible: Floats,
+    spins: Spins,
+    walkers: Floats,
+    sites: Integers,
+    lane: int,
+    pending: Booleans,
+    rows: Floats,
+    sign: Floats,
+    queue: Integers,
+    step: int,
+    out: Floats,
+) -> tuple[int, int]:
+    """As :func:`pvmc.wavefunctions.rbm.patterns.ratios_of_pattern`, from p and q; ``step`` of :func:`units_at_once`."""
+    # exp(-D) and exp(D): (2, n_planes, size), from |X| rows of exp(+-2 W)
+    compose_rows(table, spins, sites, lane, rows)
+    # who else has this pattern, and which way
+    relative_signs(spins, sites, lane, sign)
+    exponent = visible_exponent(visible, spins, sites, lane)
+    same, both = line_up(pending, sign, lane, queue)
+    # prod_j (p_j exp(-D_j) + q_j exp(D_j)) for these walkers, with the signs of D exchanged for those
+    pattern_ratios(rows, exponent, walkers, queue, 0, same, 1, step, out)
+    pattern_ratios(rows, exponent, walkers, queue, same, both, 2, step, out)
+    return same, both
 
 
 @kernel
@@ -327,14 +358,10 @@ def ratios(
             pending[walker] = wanted[k, walker]
             found[0, walker] = found[1, walker] = 0.0
         for lane in range(width):
-            if not pending[lane]:
-                continue
-            compose_rows(table, spins, members, lane, rows)
-            relative_signs(spins, members, lane, sign)
-            exponent = visible_exponent(visible, spins, members, lane)
-            same, both = line_up(pending, sign, lane, queue)
-            pattern_ratios(rows, exponent, walkers, queue, 0, same, 1, step, found)
-            pattern_ratios(rows, exponent, walkers, queue, same, both, 2, step, found)
+            if pending[lane]:
+                ratios_of_pattern(
+                    table, visible, spins, walkers, members, lane, pending, rows, sign, queue, step, found
+                )
         for walker in range(width):
             for plane in range(n_planes):
                 out[k, walker, plane] = found[plane, walker]
@@ -369,17 +396,13 @@ def metropolis(
         for lane in range(width):
             if not pending[lane]:
                 continue
-            compose_rows(table, spins, members, lane, rows)
-            relative_signs(spins, members, lane, sign)
-            exponent = visible_exponent(visible, spins, members, lane)
-            same, both = line_up(pending, sign, lane, queue)
-            pattern_ratios(rows, exponent, walkers, queue, 0, same, 1, step, found)
-            pattern_ratios(rows, exponent, walkers, queue, same, both, 2, step, found)
+            same, both = ratios_of_pattern(
+                table, visible, spins, walkers, members, lane, pending, rows, sign, queue, step, found
+            )
             for i in range(both):
                 walker = queue[i]
                 real, imaginary = found[0, walker], found[1, walker]
-                if uniforms[t, walker] < real * real + imaginary * imaginary:
+                if accepts(uniforms[t, walker], real * real + imaginary * imaginary):
                     accepted[walker] += 1
                     update(rows, 1 if i < same else 2, walkers, walker)
-                    for m in range(len(members)):
-                        spins[members[m], walker] = -spins[members[m], walker]
+                    flip(spins, members, walker)

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from pvmc.numerics.accept import accepts, flip, propose
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.numerics.kernels import inlined, kernel
 from pvmc.numerics.simd import LANES, lanes_below, load, splat, store
@@ -147,6 +148,46 @@ def pattern_ratios(
         out[0, b], out[1, b] = complex_product(other, factor)
 
 
+@inlined
+def ratios_of_pattern(
+    table: Floats,
+    visible: Floats,
+    spins: Spins,
+    tanh: Floats,
+    sites: Integers,
+    lane: int,
+    pending: Booleans,
+    rows: Floats,
+    sign: Floats,
+    factors: Floats,
+    queue: Integers,
+    out: Floats,
+) -> tuple[int, int]:
+    """Ratios of all pending walkers of the pattern of ``lane`` into ``out``, (2, L); they are not pending any more.
+
+    Args:
+        table, visible, spins, tanh, rows: see the top of this file; ``rows`` becomes C, S and -S of the pattern.
+        sites: the set X.
+        lane: the walker that defines the pattern.
+        pending: bool (L,), the walkers whose ratio is not known yet.
+        sign, factors, queue: scratch, (L,), (3, 2) and (L + 1,).
+        out: written.
+
+    Returns:
+        n and m, as of :func:`line_up`: the walkers are queue[:n] and, the other way, queue[n:m].
+    """
+    # C, S and -S: (3, n_planes, size), from |X| rows of exp(+-2 W)
+    compose_rows(table, spins, sites, lane, rows)
+    # who else has this pattern, and which way
+    relative_signs(spins, sites, lane, sign)
+    visible_factors(visible, spins, sites, lane, factors)
+    same, both = line_up(pending, sign, lane, queue)
+    # prod_j (C_j - T_j S_j) for these walkers, then prod_j (C_j + T_j S_j) for those
+    pattern_ratios(rows, factors, tanh, queue, 0, same, 1, out)
+    pattern_ratios(rows, factors, tanh, queue, same, both, 2, out)
+    return same, both
+
+
 @kernel
 def set_ratios(
     table: Floats,
@@ -164,19 +205,13 @@ def set_ratios(
     for walker in range(width):
         out[0, walker] = out[1, walker] = 0.0
     for lane in range(width):
-        if not pending[lane]:
-            continue
-        compose_rows(table, spins, sites, lane, rows)
-        relative_signs(spins, sites, lane, sign)
-        visible_factors(visible, spins, sites, lane, factors)
-        same, both = line_up(pending, sign, lane, queue)
-        pattern_ratios(rows, factors, tanh, queue, 0, same, 1, out)
-        pattern_ratios(rows, factors, tanh, queue, same, both, 2, out)
+        if pending[lane]:
+            ratios_of_pattern(table, visible, spins, tanh, sites, lane, pending, rows, sign, factors, queue, out)
 
 
 @kernel
 def is_bounded(growth: Floats, largest: float, sites: Integers) -> bool:
-    """Whether flipping the set changes ln |psi| by at most ``largest``."""
+    """True where flipping the set changes ln |psi| by at most ``largest``."""
     total = 0.0
     for m in range(len(sites)):
         total += growth[sites[m]]
@@ -212,6 +247,7 @@ def ratios(
     n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
     if is_saturated(lookup, n_planes):
         return False
+    # T by walkers: (n_planes * M, L) -> (L, n_planes, size)
     tanh = new_walkers(width, n_planes, n_hidden)
     read_lookup(lookup, tanh)
     rows = new_pattern(n_planes, n_hidden)
@@ -232,17 +268,6 @@ def ratios(
         if not largest_found < np.inf:
             return False
     return True
-
-
-@kernel
-def propose(spins: Spins, sites: Integers, conserving: bool, pending: Booleans) -> None:
-    """Mark the walkers that may flip the set: all, or those whose spins on it sum to zero."""
-    for walker in range(len(pending)):
-        total = 0
-        if conserving:
-            for m in range(len(sites)):
-                total += spins[sites[m], walker]
-        pending[walker] = total == 0
 
 
 @kernel
@@ -276,6 +301,7 @@ def metropolis(
     n_planes, n_hidden, width = table.shape[2], table.shape[3], spins.shape[1]
     if is_saturated(lookup, n_planes):
         return 0, False
+    # T by walkers: (n_planes * M, L) -> (L, n_planes, size)
     rows, tanh = new_pattern(n_planes, n_hidden), new_walkers(width, n_planes, n_hidden)
     read_lookup(lookup, tanh)
     sign, pending, factors = np.empty(width), np.empty(width, dtype=np.bool_), np.empty((3, 2))
@@ -286,25 +312,23 @@ def metropolis(
         members = sites[offsets[k] : offsets[k + 1]]
         if not is_bounded(growth, largest, members):
             break
+        # Every walker that may flip X, pattern by pattern: ratios, test, and T' of those that accept.
         propose(spins, members, conserving[k], pending)
         for lane in range(width):
             if not pending[lane]:
                 continue
-            compose_rows(table, spins, members, lane, rows)
-            relative_signs(spins, members, lane, sign)
-            visible_factors(visible, spins, members, lane, factors)
-            same, both = line_up(pending, sign, lane, queue)
-            pattern_ratios(rows, factors, tanh, queue, 0, same, 1, found)
-            pattern_ratios(rows, factors, tanh, queue, same, both, 2, found)
+            same, both = ratios_of_pattern(
+                table, visible, spins, tanh, members, lane, pending, rows, sign, factors, queue, found
+            )
             for i in range(both):
                 walker, way = queue[i], 1 if i < same else 2
                 real, imaginary = found[0, walker], found[1, walker]
-                # not (u >= weight): a walker that leaves a node of psi has an overflowing weight, be it inf or NaN.
-                if not uniforms[done, walker] >= real * real + imaginary * imaginary:
+                weight = real * real + imaginary * imaginary
+                # A walker that leaves a node of psi has an overflowing weight, be it inf or NaN.
+                if accepts(uniforms[done, walker], weight if weight == weight else np.inf):
                     accepted[walker] += 1
                     fine = update(rows, way, tanh, walker) and fine
-                    for m in range(len(members)):
-                        spins[members[m], walker] = -spins[members[m], walker]
+                    flip(spins, members, walker)
         done += 1
     write_lookup(tanh, lookup)
     return done, fine
@@ -336,6 +360,5 @@ def move_walkers(
             if pending[walker] and sign[walker] != 0.0:
                 pending[walker] = False
                 fine = update(rows, 1 if sign[walker] > 0.0 else 2, tanh, walker) and fine
-                for m in range(len(sites)):
-                    spins[sites[m], walker] = -spins[sites[m], walker]
+                flip(spins, sites, walker)
     return fine
