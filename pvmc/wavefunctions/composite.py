@@ -82,6 +82,8 @@ def move(psi: Any, spins: Spins, lookup: Floats, flips: FlipSets, k: int, accept
         psi.move(spins, lookup, flips[k], accept)
         return
     lanes = np.flatnonzero(accept)
+    if not len(lanes):
+        return
     own_spins, own_lookup = np.ascontiguousarray(spins[:, lanes]), np.ascontiguousarray(lookup[:, lanes])
     free, always = np.zeros(len(flips), dtype=np.bool_), np.full((1, len(lanes)), -1.0)
     psi.metropolis(own_spins, own_lookup, flips, free, np.array([k], dtype=np.int64), always)

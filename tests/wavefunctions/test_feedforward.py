@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ from pvmc.spins.flips import FlipSets
 from pvmc.vmc.job import JobConfig, load_job
 from pvmc.wavefunctions import RBM, AnsatzSpec, FeedForward, FeedForwardSpec, WaveFunction
 from pvmc.wavefunctions.feedforward.activations import Activation, activate, derivative
+from tests.wavefunctions.states import GROUPS, WIDTH, random_flips, random_spins
+from tests.wavefunctions.states import WEIGHTS as KINDS
+from tests.wavefunctions.states import net as ansatz_of
 
 Numbers = npt.NDArray[Any]
 Spins = npt.NDArray[np.int8]
 
-N_SITES, WIDTH = 6, 8
-KINDS = ["complex", "real", "amplitude_phase"]
-GROUPS = ["none", "translation", "space"]
 NAMES = [activation.name for activation in Activation]
 
 
@@ -42,19 +42,9 @@ FUNCTIONS: dict[str, Callable[[Numbers], Numbers]] = {
 }
 
 
-def net(
-    kind: Any,
-    symmetry: str = "none",
-    widths: Sequence[int] = (5, 4),
-    activations: Sequence[str] = ("lncosh", "tanh"),
-    *,
-    scale: float = 0.8,
-    seed: int = 1,
-    n_sites: int = N_SITES,
-    **options: Any,
-) -> tuple[FeedForward, Numbers]:
+def net(kind: Any, *structure: Any, seed: int = 1, **options: Any) -> tuple[FeedForward, Numbers]:
     """A net on a ring, and random parameters."""
-    ansatz = FeedForward(chain(n_sites).group(symmetry), widths, activations, weights=kind, init_scale=scale, **options)
+    ansatz = ansatz_of(kind, *structure, **options)
     return ansatz, ansatz.initial_parameters(np.random.default_rng(seed))
 
 
@@ -70,34 +60,6 @@ def plain_log_psi(ansatz: FeedForward, theta: Numbers, spins: Spins) -> Numbers:
                 values = FUNCTIONS[ansatz.activations[number - 1].name](values)
         total = total + (values[0] + 1j * values[1] if len(values) == 2 else values[0])
     return np.asarray(total)
-
-
-def plain_metropolis(
-    log_psi: Callable[[Spins], Numbers],
-    spins: Spins,
-    flips: FlipSets,
-    conserving: npt.NDArray[np.bool_],
-    chosen: npt.NDArray[np.int64],
-    uniforms: npt.NDArray[np.float64],
-) -> npt.NDArray[np.int64]:
-    accepted = np.zeros(spins.shape[1], dtype=np.int64)
-    for k, row in zip(chosen, uniforms, strict=True):
-        trial = spins.copy()
-        trial[flips[k]] *= -1
-        accept = row < np.exp(np.minimum(2.0 * (log_psi(trial) - log_psi(spins)).real, 0.0))
-        if conserving[k]:
-            accept &= spins[flips[k]].sum(axis=0) == 0
-        spins[:, accept] = trial[:, accept]
-        accepted += accept
-    return accepted
-
-
-def random_spins(rng: np.random.Generator, n_sites: int = N_SITES, width: int = WIDTH) -> Spins:
-    return rng.choice(np.array([-1, 1], dtype=np.int8), size=(n_sites, width))
-
-
-def random_flips(rng: np.random.Generator, n_sites: int = N_SITES, largest: int = 4) -> FlipSets:
-    return FlipSets.from_lists([rng.choice(n_sites, k, replace=False) for k in range(1, largest + 1) for _ in range(3)])
 
 
 def differences(ansatz: FeedForward, theta: Numbers, spins: Spins, direction: complex = 1.0) -> Numbers:
@@ -296,19 +258,6 @@ def test_log_derivatives_are_finite_differences(kind: str, widths: Any, activati
         assert np.abs(derivatives).max() > 0.1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_log_derivatives_into_a_slice(kind: str, rng: np.random.Generator) -> None:
-    ansatz, theta = net(kind, "translation")
-    state = ansatz.at(theta)
-    spins = random_spins(rng)
-    lookup = state.lookup(spins)
-    large = np.full((ansatz.n_parameters, 2, 3, WIDTH), 7.0, dtype=state.dtype)
-    target = large[:, 1, 2, :]
-    assert state.log_derivatives(spins, lookup, out=target) is target
-    np.testing.assert_array_equal(large[:, 1, 2], state.log_derivatives(spins, lookup))
-    assert np.all(large[:, 0] == 7.0) and np.all(large[:, 1, :2] == 7.0)
-
-
 # Look-ups, ratios, Metropolis -----------------------------------------------------------------------------------------
 
 
@@ -329,36 +278,6 @@ def test_ratios_are_differences_of_log_psi(kind: str, symmetry: str, rng: np.ran
         np.testing.assert_allclose(ratios[k, wanted[k]], expected[wanted[k]], rtol=1e-11)
     nothing = state.ratios(spins, state.lookup(spins), flips, np.zeros_like(wanted))
     assert not nothing.any()
-
-
-@pytest.mark.parametrize("symmetry", ["none", "translation"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_metropolis_decides_as_the_plain_one(kind: str, symmetry: str, rng: np.random.Generator) -> None:
-    """Step by step on the same uniforms, with sets of one to four sites, some of them conserving."""
-    ansatz, theta = net(kind, symmetry, scale=1.5)
-    state = ansatz.at(theta)
-    spins, flips = random_spins(rng), random_flips(rng)
-    conserving = rng.random(len(flips)) < 0.5
-    conserving[:3] = False
-    assert any(conserving[k] and len(flips[k]) % 2 == 0 for k in range(len(flips)))
-    chosen, uniforms = rng.integers(len(flips), size=200), rng.random((200, WIDTH))
-    lookup, copy, moves = state.lookup(spins), spins.copy(), 0
-    for t in range(len(chosen)):
-        one = slice(t, t + 1)
-        accepted = state.metropolis(spins, lookup, flips, conserving, chosen[one], uniforms[one])
-        plain = plain_metropolis(
-            lambda s: plain_log_psi(ansatz, theta, s), copy, flips, conserving, chosen[one], uniforms[one]
-        )
-        np.testing.assert_array_equal(accepted, plain)
-        np.testing.assert_array_equal(spins, copy)
-        moves += int(accepted.sum())
-    assert 50 < moves < 150 * WIDTH
-    fresh = state.lookup(spins)
-    np.testing.assert_allclose(lookup, fresh, rtol=0, atol=1e-12 * max(1, np.abs(fresh).max()))
-    many, again = state.lookup(copy), copy.copy()
-    state.metropolis(copy, many, flips, conserving, chosen, uniforms)
-    plain_metropolis(lambda s: plain_log_psi(ansatz, theta, s), again, flips, conserving, chosen, uniforms)
-    np.testing.assert_array_equal(copy, again)
 
 
 DRIFT_OF_1000_FLIPS = 2e-13

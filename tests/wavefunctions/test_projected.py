@@ -10,11 +10,10 @@ import pytest
 from pvmc.lattice import Lattice, chain, rectangle
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import RBM, Jastrow, Projected
-from pvmc.wavefunctions.contract import _OnlyLogPsi, check_ansatz, failed, table
-from pvmc.wavefunctions.fallback import FormulaAnsatz
 from pvmc.wavefunctions.projection.quantum_numbers import QuantumNumberError, QuantumNumbers, isometries, mirror
 from pvmc.wavefunctions.symmetry import NoRepresentation, SymmetryGroup
 from tests.helpers import configurations, state_vector
+from tests.wavefunctions.states import STATES, WEIGHTS, OnlyLogPsi, net, projected, random_spins, random_state
 
 RING, SQUARE = chain(6), rectangle((3, 3))
 NOWHERE = Lattice(np.empty((3, 0)), (np.array([[0, 1], [1, 2]]),))
@@ -117,45 +116,6 @@ def test_names_of_irreps() -> None:
     assert len(isometries(RING)) == 2 and np.array_equal(mirror(RING, "parity"), np.arange(6)[::-1])
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
-@pytest.mark.parametrize(
-    "numbers",
-    [
-        QuantumNumbers(momentum=[1]),
-        QuantumNumbers(momentum=[0], parity=1),
-        QuantumNumbers(momentum=[3], parity=-1, spin_flip=-1),
-    ],
-    ids=str,
-)
-def test_contract(numbers: QuantumNumbers, dtype: Any) -> None:
-    ansatz = Projected(plain_rbm(RING, dtype), numbers.group(RING))
-    checks = check_ansatz(ansatz)
-    assert not list(failed(checks)), table(checks)
-    positive = dtype is np.float64 and np.all(ansatz.symmetry_group.characters == 1)
-    state = ansatz.at(ansatz.initial_parameters(np.random.default_rng(0)))
-    assert state.dtype == (np.float64 if positive else np.complex128)
-
-
-def test_contract_with_other_inner_ansaetze() -> None:
-    group = QuantumNumbers(momentum=[2], spin_flip=-1).group(RING)
-    field = Jastrow(RING.group("none"), dtype=np.float64, one_body=True, init_scale=0.3)
-    for inner in (field, FormulaAnsatz(_Slope(), 6)):
-        checks = check_ansatz(Projected(inner, group))
-        assert not list(failed(checks)), table(checks)
-
-
-class _Slope:
-    """ln psi = sum theta_i s_i, as a formula with real parameters."""
-
-    n_parameters, dtype = 6, np.float64
-
-    def log_psi(self, theta: Any, spins: Any) -> Any:
-        return theta @ spins.astype(float)
-
-    def log_derivatives(self, theta: Any, spins: Any) -> Any:
-        return spins.astype(float)
-
-
 def test_symmetries_of_the_inner_ansatz_are_not_summed_again() -> None:
     inner = RBM(RING.group("translation"), 2, dtype=np.complex128, init_scale=0.3)
     group = QuantumNumbers(momentum=[0], parity=-1, spin_flip=-1).group(RING)
@@ -232,10 +192,10 @@ def test_walk_of_a_projected_rbm_is_that_of_log_psi(dtype: Any, scale: float) ->
     state = ansatz.at(ansatz.initial_parameters(np.random.default_rng(12)))
     rng = np.random.default_rng(13)
     spins = rng.choice(np.array([-1, 1], dtype=np.int8), size=(6, 24))
-    flips = FlipSets.from_lists([[i] for i in range(6)] + [[i, (i + 1) % 6] for i in range(6)] + [[0, 2, 3, 5]])
+    flips = FLIPS
     conserving = np.array([False] * 6 + [True] * 7)
     chosen, uniforms = rng.integers(0, 13, 60), rng.random((60, 24))
-    judge, expected = _OnlyLogPsi(state), spins.copy()
+    judge, expected = OnlyLogPsi(state), spins.copy()
     counted = judge.metropolis(expected, judge.lookup(expected), flips, conserving, chosen, uniforms)
     lookup = state.lookup(spins)
     accepted = state.metropolis(spins, lookup, flips, conserving, chosen, uniforms)
@@ -249,3 +209,30 @@ def test_walk_of_a_projected_rbm_is_that_of_log_psi(dtype: Any, scale: float) ->
         np.exp(own[-n : -n // 2] - fresh[-n : -n // 2].max(axis=0) + 1j * own[-n // 2 :]) for own in (lookup, fresh)
     ]
     np.testing.assert_allclose(terms[0], terms[1], atol=1e-8)
+
+
+FLIPS = FlipSets.from_lists([[i] for i in range(6)] + [[i, (i + 1) % 6] for i in range(6)] + [[0, 2, 3, 5]])
+
+
+def test_psi_is_real_where_all_characters_are_one() -> None:
+    for name, dtype in (("real rbm, even", np.float64), ("real rbm, odd", np.complex128)):
+        assert random_state(STATES[name]()).dtype == dtype
+    assert random_state(STATES["complex rbm, even"]()).dtype == np.complex128
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_ratios_of_the_whole_where_the_net_is_far_out_of_range(weights: Any) -> None:
+    """Nets whose logarithms differ by hundreds: ratios of the whole stay those of ln psi, never NaN.
+
+    With all characters 1 no configuration is an exact node, where a ratio would be one of rounding errors.
+    """
+    ansatz = projected(net(weights, "none", (5, 3)), momentum=[0], spin_flip=1)
+    theta = 200.0 * ansatz.initial_parameters(np.random.default_rng(7))
+    state = ansatz.at(theta)
+    spins = random_spins(np.random.default_rng(8), width=24)
+    wanted = np.ones((len(FLIPS), 24), dtype=np.bool_)
+    ratios = state.ratios(spins, state.lookup(spins), FLIPS, wanted)
+    expected = OnlyLogPsi(state).ratios(spins, OnlyLogPsi(state).lookup(spins), FLIPS, wanted)
+    assert not np.isnan(ratios).any()
+    assert np.ptp(state.log_psi(spins).real) > 100
+    np.testing.assert_allclose(ratios, expected, rtol=1e-7, atol=1e-12)

@@ -11,12 +11,11 @@ import pytest
 from pvmc.config import KeyProblem, meaning, section_classes
 from pvmc.errors import NumericalError
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import RBM, AnsatzSpec, RBMSpec, WaveFunction, reference
+from pvmc.wavefunctions import RBM, AnsatzSpec, RBMSpec
 from pvmc.wavefunctions.rbm import RBMState
 from pvmc.wavefunctions.rbm import patterns as fast
-
-N_SITES, WIDTH = 6, 8
-DTYPES = [np.float64, np.complex128]
+from tests.wavefunctions import plain_rbm as reference
+from tests.wavefunctions.states import DTYPES, N_SITES, WIDTH, random_flips, random_spins
 
 
 def translations(length: int) -> npt.NDArray[np.int64]:
@@ -30,14 +29,6 @@ def dihedral(length: int) -> npt.NDArray[np.int64]:
 
 
 GROUPS = {"plain": np.arange(N_SITES)[None], "translation": translations(N_SITES), "dihedral": dihedral(N_SITES)}
-
-
-def random_spins(rng: np.random.Generator, n_sites: int = N_SITES, width: int = WIDTH) -> npt.NDArray[np.int8]:
-    return rng.choice(np.array([-1, 1], dtype=np.int8), size=(n_sites, width))
-
-
-def random_flips(rng: np.random.Generator, n_sites: int = N_SITES, largest: int = 5) -> FlipSets:
-    return FlipSets.from_lists([rng.choice(n_sites, k, replace=False) for k in range(1, largest + 1) for _ in range(3)])
 
 
 def make(group: str, dtype: Any, visible: bool, scale: float = 0.3, seed: int = 1) -> tuple[RBM, Any, RBMState]:
@@ -78,27 +69,6 @@ def test_log_psi_and_look_up_in_one_go(case: tuple[RBM, Any, RBMState]) -> None:
         np.testing.assert_array_equal(both, alone)
 
 
-def test_log_psi_is_symmetric_under_the_group(case: tuple[RBM, Any, RBMState]) -> None:
-    rbm, _, state = case
-    spins = random_spins(np.random.default_rng(3))
-    psi = np.exp(state.log_psi(spins))
-    for permutation in rbm.permutations:
-        np.testing.assert_allclose(np.exp(state.log_psi(spins[permutation])), psi, rtol=1e-12)
-    if len(rbm.permutations) == 1:
-        assert np.abs(np.exp(state.log_psi(spins[::-1])) - psi).min() > 1e-6
-
-
-def test_ratios_are_differences_of_log_psi(case: tuple[RBM, Any, RBMState]) -> None:
-    _, _, state = case
-    rng = np.random.default_rng(4)
-    spins, flips = random_spins(rng), random_flips(rng)
-    wanted = rng.random((len(flips), WIDTH)) < 0.7
-    ratios = state.ratios(spins, state.lookup(spins), flips, wanted)
-    assert ratios.dtype == state.dtype
-    assert not ratios[~wanted].any() and wanted.any() and not wanted.all()
-    np.testing.assert_allclose(ratios, reference.ratios(*dense(state), spins, flips, wanted), rtol=2e-12)
-
-
 def test_ratios_of_a_few_sites_on_many_hidden_units() -> None:
     """Hidden units that are no multiple of the unrolling, pairs in both patterns, the flip of all spins."""
     rng = np.random.default_rng(5)
@@ -110,35 +80,6 @@ def test_ratios_of_a_few_sites_on_many_hidden_units() -> None:
         wanted = np.ones((4, 16), dtype=bool)
         expected = reference.ratios(*dense(state), spins, flips, wanted)
         np.testing.assert_allclose(state.ratios(spins, state.lookup(spins), flips, wanted), expected, rtol=1e-12)
-
-
-def test_log_derivatives_are_finite_differences(case: tuple[RBM, Any, RBMState]) -> None:
-    """Central differences along the real, and for complex parameters also along the imaginary axis (holomorphic)."""
-    rbm, theta, state = case
-    spins = random_spins(np.random.default_rng(6))
-    derivatives = state.log_derivatives(spins, state.lookup(spins))
-    assert derivatives.shape == (rbm.n_parameters, WIDTH) and derivatives.dtype == rbm.dtype
-    assert derivatives.flags.c_contiguous
-    step = 1e-5
-    for direction in (1.0, 1j) if rbm.dtype == np.complex128 else (1.0,):
-        for k in range(rbm.n_parameters):
-            shift = np.zeros_like(theta)
-            shift[k] = step * direction
-            change = rbm.at(theta + shift).log_psi(spins) - rbm.at(theta - shift).log_psi(spins)
-            if rbm.dtype == np.complex128:
-                change = change.real + 1j * np.angle(np.exp(1j * change.imag))
-            np.testing.assert_allclose(derivatives[k], change / (2 * step * direction), atol=2e-8)
-
-
-def test_log_derivatives_into_a_slice(case: tuple[RBM, Any, RBMState]) -> None:
-    rbm, _, state = case
-    spins = random_spins(np.random.default_rng(7))
-    lookup = state.lookup(spins)
-    large = np.full((rbm.n_parameters, 2, 3, WIDTH), 7.0, dtype=rbm.dtype)
-    target = large[:, 1, 2, :]
-    assert state.log_derivatives(spins, lookup, out=target) is target
-    np.testing.assert_array_equal(large[:, 1, 2], state.log_derivatives(spins, lookup))
-    assert np.all(large[:, 0] == 7.0) and np.all(large[:, 1, :2] == 7.0)
 
 
 def test_parameter_blocks_cover_theta_in_order() -> None:
@@ -168,40 +109,6 @@ def steps(
     rng: np.random.Generator, flips: FlipSets, n_steps: int, width: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     return rng.integers(len(flips), size=n_steps), rng.random((n_steps, width))
-
-
-def test_metropolis_decides_as_the_reference(case: tuple[RBM, Any, RBMState]) -> None:
-    """Step by step on the same uniforms, with sets of one to five sites, some of them conserving."""
-    _, _, state = case
-    rng = np.random.default_rng(9)
-    spins, flips = random_spins(rng), random_flips(rng)
-    conserving = rng.random(len(flips)) < 0.5
-    conserving[:3] = False
-    assert any(conserving[k] and len(flips[k]) % 2 == 0 for k in range(len(flips)))
-    chosen, uniforms = steps(rng, flips, 300, WIDTH)
-    lookup, copy, moves = state.lookup(spins), spins.copy(), 0
-    for t in range(len(chosen)):
-        one = slice(t, t + 1)
-        accepted = state.metropolis(spins, lookup, flips, conserving, chosen[one], uniforms[one])
-        expected = reference.metropolis(*dense(state), copy, flips, conserving, chosen[one], uniforms[one])
-        np.testing.assert_array_equal(accepted, expected)
-        np.testing.assert_array_equal(spins, copy)
-        moves += int(accepted.sum())
-    assert 50 < moves < 300 * WIDTH
-    fresh = state.lookup(spins)
-    np.testing.assert_allclose(lookup, fresh, rtol=0, atol=1e-12 * max(1, np.abs(fresh).max()))
-
-
-def test_conserving_pairs_keep_the_magnetisation() -> None:
-    _, _, state = make("translation", np.complex128, False)
-    rng = np.random.default_rng(10)
-    spins = random_spins(rng)
-    before, magnetisation = spins.copy(), spins.sum(axis=0)
-    flips = FlipSets.from_lists([[i, (i + 1) % N_SITES] for i in range(N_SITES)])
-    chosen, uniforms = steps(rng, flips, 200, WIDTH)
-    accepted = state.metropolis(spins, state.lookup(spins), flips, np.ones(len(flips), bool), chosen, uniforms)
-    np.testing.assert_array_equal(spins.sum(axis=0), magnetisation)
-    assert accepted.sum() > 100 and not np.array_equal(spins, before)
 
 
 DRIFT_OF_1000_SWEEPS = 2e-12  # ten times the measured one, 1.5e-13
@@ -409,8 +316,3 @@ def test_a_density_that_gives_no_whole_feature_is_refused(alpha: float, symmetry
 def test_every_key_of_the_section_is_described() -> None:
     assert RBMSpec in section_classes(AnsatzSpec)
     assert all(meaning(RBMSpec, name) for name in RBMSpec.model_fields)
-
-
-def test_the_state_is_a_wave_function() -> None:
-    state: WaveFunction = make("plain", np.float64, False)[2]
-    assert state.dtype == np.float64

@@ -18,8 +18,9 @@ from pvmc.numerics.special import (
     tanh_in_place,
 )
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import log_derivatives, reference
+from pvmc.wavefunctions import log_derivatives
 from pvmc.wavefunctions.rbm import RBM, RBMState, extended, hidden_units, patterns
+from tests.wavefunctions import plain_rbm as reference
 
 WIDTH = 5  # no multiple of a vector
 DTYPES = [np.float64, np.complex128]
