@@ -25,7 +25,7 @@ from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
 from pvmc.measurement.command import measure
-from pvmc.measurement.request import MeasureRequest
+from pvmc.measurement.plan import MeasureRequest
 from pvmc.mpi import SerialCommunicator, limit_threads
 from pvmc.results.judged import judged
 from pvmc.results.symptoms import symptoms

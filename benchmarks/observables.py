@@ -25,8 +25,8 @@ from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
 from pvmc.measurement.command import measure
-from pvmc.measurement.observables import choose
-from pvmc.measurement.request import MeasureRequest, directory_of
+from pvmc.measurement.plan import MeasureRequest, directory_of
+from pvmc.measurement.registry import choose
 from pvmc.mpi import SerialCommunicator
 from pvmc.vmc.job import Job, load_job
 from pvmc.vmc.recorder import RunRequest

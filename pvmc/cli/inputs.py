@@ -84,7 +84,7 @@ def new(options: argparse.Namespace) -> int:
 def validate(options: argparse.Namespace) -> int:
     """``pvmc validate``."""
     from pvmc.config import to_toml
-    from pvmc.measurement.memory import measuring_table
+    from pvmc.measurement.measuring_memory import measuring_table
     from pvmc.mpi import limit_threads
     from pvmc.planning.rates import measure_rates
     from pvmc.tasks.bench import iteration_table, time_block

@@ -148,7 +148,7 @@ def measure(options: argparse.Namespace) -> int:
     """Collective. ``pvmc measure``."""
     started = time.monotonic()
     from pvmc.measurement.command import measure as carry_out
-    from pvmc.measurement.request import MeasureRequest
+    from pvmc.measurement.plan import MeasureRequest
     from pvmc.mpi import world
 
     if options.time_limit is not None:

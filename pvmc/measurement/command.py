@@ -10,11 +10,11 @@ from pvmc.config import validate
 from pvmc.errors import on_every_rank
 from pvmc.measurement.frozen import frozen
 from pvmc.measurement.goal import Goal
-from pvmc.measurement.measuring import Measuring, the
-from pvmc.measurement.notebook import Notebook
-from pvmc.measurement.observables import choose, names_of
+from pvmc.measurement.measure import Measuring, the
 from pvmc.measurement.overlap import OVERLAP
-from pvmc.measurement.request import MeasureRequest
+from pvmc.measurement.plan import MeasureRequest
+from pvmc.measurement.recorder import Notebook
+from pvmc.measurement.registry import choose, names_of
 from pvmc.measurement.tallies import make_tallies, read_others, without_fidelities
 from pvmc.mpi import Communicator, limit_threads
 from pvmc.sampler import Enumeration

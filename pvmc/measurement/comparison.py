@@ -16,16 +16,16 @@ from pvmc.config import validate
 from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
-from pvmc.measurement.dense import LogPsi, dense_vector
 from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, Turned, fidelity
 from pvmc.measurement.frame import frame_signs
 from pvmc.measurement.frozen import FrozenState, first_walkers, frozen, walk
-from pvmc.measurement.tally import Findings, Tally, exact_estimate
+from pvmc.measurement.observable import Findings, Tally, exact_estimate
 from pvmc.mpi import Communicator
 from pvmc.sampler import SECOND_FROZEN_STAGE, Draw, MetropolisSpec, Walkers
 from pvmc.statistics.thresholds import LARGEST_NORM_DEVIATION
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.wavefunctions.base import WaveFunction
+from pvmc.wavefunctions.vectors import LogPsi, dense_vector
 
 FIDELITY = "fidelity:"
 """Begins the observable on the command line, ``fidelity:[NAME=]RUN[@ITERATION]``."""

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
+from pvmc.measurement.observable import Findings, Tally, exact_estimate
 from pvmc.measurement.renyi import Renyi2, region, renyi2_of_vector
-from pvmc.measurement.tally import Findings, Tally, exact_estimate
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Integers
 from pvmc.sampler import Draw

@@ -8,7 +8,7 @@ from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.energy import exact_statistics
 from pvmc.hamiltonians import Operator
-from pvmc.measurement.observables import Observables
+from pvmc.measurement.registry import Observables
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats
 from pvmc.numerics.exact_sums import sum_of_blocks

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.measurement.dense import LogPsi, batched_log_psi
 from pvmc.measurement.leave_one_out import Function, Totals, jackknife_variance, standard_error
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import Draw
 from pvmc.wavefunctions.fallback import exponential
+from pvmc.wavefunctions.vectors import LogPsi, batched_log_psi
 
 Combination = Callable[[Floats, Floats, float], Floats]
 """A function of the mean ratios of both sides, (3,) or (3, ...) each, and of the logarithm of their common scales."""

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from pvmc.hamiltonians import Operator
 from pvmc.io.measurement import Estimate
-from pvmc.measurement.observables import Observables
-from pvmc.measurement.values import OperatorValues
+from pvmc.measurement.operators import OperatorValues
+from pvmc.measurement.registry import Observables
 from pvmc.statistics.thresholds import FORBIDDEN_DEVIATIONS, LARGEST_FORBIDDEN
 from pvmc.vmc.job import Job
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pvmc.estimators import EnergyStatistics
-from pvmc.measurement.request import MeasureRequest
+from pvmc.measurement.plan import MeasureRequest
 from pvmc.statistics.thresholds import FEWEST_DRAWS
 
 DEFAULT_BATCHES = 100

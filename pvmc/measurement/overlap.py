@@ -14,14 +14,14 @@ from pvmc.exact.ground_space import ground_space
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
 from pvmc.hamiltonians import Operator
 from pvmc.io.measurement import Estimate
-from pvmc.measurement.dense import LogPsi, dense_vector
-from pvmc.measurement.tally import Findings, Tally, exact_estimate
+from pvmc.measurement.observable import Findings, Tally, exact_estimate
 from pvmc.mpi import Communicator
 from pvmc.vmc.job import Job
 from pvmc.vmc.recorder import warn
 from pvmc.vmc.sectors import sector_of
 from pvmc.wavefunctions import Projected
 from pvmc.wavefunctions.base import WaveFunction
+from pvmc.wavefunctions.vectors import LogPsi, dense_vector
 
 OVERLAP = "overlap"
 """The observable on the command line; name of the estimate."""

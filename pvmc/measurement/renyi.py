@@ -19,13 +19,13 @@ import numpy.typing as npt
 
 from pvmc.errors import InputError
 from pvmc.exact import Basis
-from pvmc.measurement.dense import LogPsi, amplitude_matrix, batched_log_psi
 from pvmc.measurement.leave_one_out import Function, Totals, jackknife_variance, standard_error
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import Draw
 from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
 from pvmc.wavefunctions.fallback import exponential
+from pvmc.wavefunctions.vectors import LogPsi, amplitude_matrix, batched_log_psi
 
 
 @dataclass(frozen=True)

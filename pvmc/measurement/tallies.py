@@ -9,9 +9,9 @@ from pvmc.errors import InputError
 from pvmc.measurement.comparison import FIDELITY, OtherState, compare
 from pvmc.measurement.entropies import RENYI, Entropies, parse_regions
 from pvmc.measurement.frozen import FrozenState, read_state
-from pvmc.measurement.leak import LeakTally
+from pvmc.measurement.observable import Tally
 from pvmc.measurement.overlap import OVERLAP, overlap_of
-from pvmc.measurement.tally import Tally
+from pvmc.measurement.smeared_variance import LeakTally
 from pvmc.mpi import Communicator, block_range
 from pvmc.vmc.job import Job
 from pvmc.vmc.recorder import warn

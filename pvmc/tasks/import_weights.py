@@ -22,11 +22,11 @@ from pvmc.io.results import ResultsWriter
 from pvmc.io.storage import locked
 from pvmc.io.weight_files import read_npz, read_wf
 from pvmc.lattice import LatticeError
-from pvmc.measurement.chains import Chains
 from pvmc.measurement.enumerated import enumerated
 from pvmc.measurement.frozen import first_walkers, frozen, walk
-from pvmc.measurement.observables import Observables
-from pvmc.measurement.request import SEED_LIMIT
+from pvmc.measurement.plan import SEED_LIMIT
+from pvmc.measurement.registry import Observables
+from pvmc.measurement.walker_sums import Chains
 from pvmc.mpi import Communicator, limit_threads
 from pvmc.numerics.arrays import Floats
 from pvmc.results.digits import plain

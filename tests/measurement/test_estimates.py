@@ -15,9 +15,9 @@ from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run, open_run
 from pvmc.measurement.command import measure
 from pvmc.measurement.enumerated import enumerated
-from pvmc.measurement.notebook import energy_estimates
-from pvmc.measurement.observables import choose, names_of
-from pvmc.measurement.request import MeasureRequest
+from pvmc.measurement.plan import MeasureRequest
+from pvmc.measurement.recorder import energy_estimates
+from pvmc.measurement.registry import choose, names_of
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration
 from pvmc.vmc.job import Job, JobConfig, build_job

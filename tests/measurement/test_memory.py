@@ -11,8 +11,8 @@ import pytest
 from pvmc.config import RawInput, validate
 from pvmc.errors import InputError
 from pvmc.measurement.command import measure
-from pvmc.measurement.memory import measuring_memory, measuring_table
-from pvmc.measurement.request import MeasureRequest
+from pvmc.measurement.measuring_memory import measuring_memory, measuring_table
+from pvmc.measurement.plan import MeasureRequest
 from pvmc.mpi import SerialCommunicator
 from pvmc.vmc.job import Job, JobConfig, build_job
 from pvmc.vmc.recorder import RunRequest

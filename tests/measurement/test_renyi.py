@@ -13,10 +13,10 @@ from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import Lattice, chain, rectangle
-from pvmc.measurement.dense import dense_vector
 from pvmc.measurement.renyi import Renyi2, region, renyi2_of_vector, swap_values, walker_pairs
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw
+from pvmc.wavefunctions.vectors import dense_vector
 from tests.helpers import Numbers, configurations, labels_of, random_rbm, state_vector
 from tests.table_state import TableState, full_vector, purity, random_state
 

@@ -16,11 +16,11 @@ from benchmarks.exact_points import exact_ground_state, exact_points
 from pvmc.config import RawInput
 from pvmc.estimators import local_energy
 from pvmc.exact import Basis
-from pvmc.measurement.chains import Chains
 from pvmc.measurement.frozen import walk
-from pvmc.measurement.observables import choose
+from pvmc.measurement.observable import saved_states
+from pvmc.measurement.registry import choose
 from pvmc.measurement.tallies import make_tallies
-from pvmc.measurement.tally import saved_states
+from pvmc.measurement.walker_sums import Chains
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import FROZEN_STAGE, Walkers
 from pvmc.vmc.job import Job, JobConfig, build_job

@@ -14,11 +14,11 @@ from scipy import stats
 
 from pvmc.exact import Basis
 from pvmc.lattice import chain
-from pvmc.measurement.dense import dense_vector
 from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, fidelity
 from pvmc.measurement.renyi import Renyi2, Renyi2Estimate
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Metropolis, Moves, MoveWeights, start
+from pvmc.wavefunctions.vectors import dense_vector
 from tests.helpers import Numbers, all_pass, binomial_p, random_rbm, two_sided
 from tests.table_state import TableState, full_vector, purity, random_state
 

@@ -15,8 +15,8 @@ from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Estimate
 from pvmc.io.reader import open_run
 from pvmc.measurement.command import measure
-from pvmc.measurement.observables import NAMES, choose, names_of
-from pvmc.measurement.request import MeasureRequest
+from pvmc.measurement.plan import MeasureRequest
+from pvmc.measurement.registry import NAMES, choose, names_of
 from pvmc.mpi import SerialCommunicator
 from pvmc.spins.flips import FlipSets
 from pvmc.vmc.job import Job, JobConfig, build_job

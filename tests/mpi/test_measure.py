@@ -19,8 +19,8 @@ from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
 from pvmc.io.storage import STOP_FILE
 from pvmc.measurement.command import measure
-from pvmc.measurement.observables import NAMES
-from pvmc.measurement.request import MeasureRequest
+from pvmc.measurement.plan import MeasureRequest
+from pvmc.measurement.registry import NAMES
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.vmc.job import JobConfig, build_job
 from pvmc.vmc.recorder import RunRequest

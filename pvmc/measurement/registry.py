@@ -19,9 +19,9 @@ from pvmc.lattice import Lattice, LatticeError
 from pvmc.measurement.comparison import FIDELITY
 from pvmc.measurement.entropies import RENYI
 from pvmc.measurement.frame import frame_signs
+from pvmc.measurement.operators import OperatorValues, PairValues, SiteValues
 from pvmc.measurement.overlap import OVERLAP, is_small
-from pvmc.measurement.pairs import Linear, PairOrbits
-from pvmc.measurement.values import OperatorValues, PairValues, SiteValues
+from pvmc.measurement.spin_correlations import Linear, PairOrbits
 from pvmc.numerics.arrays import Floats
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions.base import WaveFunction

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from pvmc.hamiltonians import Operator
-from pvmc.measurement.pairs import Linear, PairOrbits, add_to_orbits, products
+from pvmc.measurement.spin_correlations import Linear, PairOrbits, add_to_orbits, products
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Spins
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import WaveFunction

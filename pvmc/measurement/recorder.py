@@ -20,7 +20,7 @@ from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.reader import open_run
 from pvmc.io.schema import Quantity
 from pvmc.io.storage import locked
-from pvmc.measurement.request import MeasureRequest, Plan, make_plan
+from pvmc.measurement.plan import MeasureRequest, Plan, make_plan
 from pvmc.vmc.job import Job
 from pvmc.vmc.progress import Progress, Reporter, reporter
 from pvmc.vmc.recorder import warn
@@ -36,7 +36,7 @@ class Notebook:
         plan: what to measure.
 
     Raises:
-        InputError: another process has the directory, or see :func:`pvmc.measurement.request.make_plan`.
+        InputError: another process has the directory, or see :func:`pvmc.measurement.plan.make_plan`.
     """
 
     def __init__(self, request: MeasureRequest):

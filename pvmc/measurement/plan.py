@@ -32,7 +32,7 @@ class MeasureRequest:
 
     Attributes:
         path: directory or file of a run or a fit.
-        observables: see :func:`pvmc.measurement.observables.names_of`; none for all.
+        observables: see :func:`pvmc.measurement.registry.names_of`; none for all.
         samples: configurations to measure; with ``until_error`` the most.  None for the default.
         until_error: error of the energy per site at which to stop, in units of energy; None to measure ``samples``.
         iteration: whose parameters; None for the last saved ones, "best" for those of the settled iterations after

@@ -18,16 +18,15 @@ from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
 from pvmc.io.reader import open_run
 from pvmc.io.schema import FILE_NAME
-from pvmc.measurement.chains import Chains
-from pvmc.measurement.dense import dense_vector
 from pvmc.measurement.enumerated import enumerated
 from pvmc.measurement.forbidden import advice, forced_to_zero
 from pvmc.measurement.frozen import first_walkers, walk
 from pvmc.measurement.goal import Goal
-from pvmc.measurement.notebook import Notebook, energy_estimates, table
-from pvmc.measurement.observables import Observables
-from pvmc.measurement.request import Plan
-from pvmc.measurement.tally import Findings, Tally, restore_states, saved_states
+from pvmc.measurement.observable import Findings, Tally, restore_states, saved_states
+from pvmc.measurement.plan import Plan
+from pvmc.measurement.recorder import Notebook, energy_estimates, table
+from pvmc.measurement.registry import Observables
+from pvmc.measurement.walker_sums import Chains
 from pvmc.mpi import Communicator, block_range
 from pvmc.numerics.arrays import Floats
 from pvmc.results.judged import judged
@@ -40,6 +39,7 @@ from pvmc.vmc.job import Job
 from pvmc.vmc.recorder import warn
 from pvmc.vmc.stop import StopReason, StopWatcher
 from pvmc.wavefunctions.base import WaveFunction
+from pvmc.wavefunctions.vectors import dense_vector
 
 T = TypeVar("T")
 

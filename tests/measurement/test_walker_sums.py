@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pvmc.measurement.chains import Chains
+from pvmc.measurement.walker_sums import Chains
 
 BLOCKS, WIDTH, DRAWS = 2, 3, 50
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pvmc.measurement.frozen import frozen
-from pvmc.measurement.observables import names_of
-from pvmc.measurement.values import PAIRS_AT_ONCE
+from pvmc.measurement.operators import PAIRS_AT_ONCE
+from pvmc.measurement.registry import names_of
 from pvmc.mpi import block_range, bytes_in_words
 from pvmc.sampler import Enumeration
 from pvmc.vmc.job import Job

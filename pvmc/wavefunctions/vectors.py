@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.errors import NumericalError
-from pvmc.exact import Basis
 from pvmc.numerics.arrays import Integers, Numbers, Spins
+from pvmc.spins.basis import Basis
 from pvmc.wavefunctions.fallback import BATCH
 
 

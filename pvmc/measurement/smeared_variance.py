@@ -12,7 +12,7 @@ from pvmc.estimators.smeared import QUANTITIES, leak_of, look, smear_of
 from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
 from pvmc.io.schema import Quantity
-from pvmc.measurement.tally import Findings, Tally
+from pvmc.measurement.observable import Findings, Tally
 from pvmc.mpi import Communicator
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Draw
