@@ -24,7 +24,7 @@ from pvmc.config import RawInput, validate
 from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
-from pvmc.measurement.command import measure
+from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest
 from pvmc.mpi import SerialCommunicator, limit_threads
 from pvmc.results.judged import judged

@@ -24,7 +24,7 @@ from pvmc.errors import PvmcError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
-from pvmc.measurement.command import measure
+from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest, directory_of
 from pvmc.measurement.registry import choose
 from pvmc.mpi import SerialCommunicator

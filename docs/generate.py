@@ -1,4 +1,4 @@
-"""Writes what is generated: docs/cli.md, docs/config.md, docs/hdf5.md, docs/layers.svg, and the scripts of jobs/.
+"""Writes what is generated: docs/cli.md, config.md, hdf5.md, layers.svg, a part of measure.md, and the scripts of jobs/.
 
 python docs/generate.py           write them
 python docs/generate.py --check   write nothing; exit code 1 when a page is out of date
@@ -20,6 +20,7 @@ from pvmc import errors
 from pvmc.cli import _parser as parser
 from pvmc.config import Section, allowed_values, meaning, ordered_fields, section_classes, shown
 from pvmc.io.schema import schema_markdown
+from pvmc.measurement.registry import coordinates, dataset_rows, observable_rows
 from pvmc.tasks.submission import Array, Script, alphas, render, seeds
 from pvmc.vmc.job import JobConfig
 
@@ -44,11 +45,23 @@ def pages() -> dict[Path, str]:
         DOCS / "config.md": config_markdown(),
         DOCS / "layers.svg": picture((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")),
         DOCS / "cli.md": cli_markdown(),
-        DOCS / "hdf5.md": schema_markdown(),
+        DOCS / "hdf5.md": schema_markdown(dataset_rows(), coordinates()),
+        DOCS / "measure.md": with_observables((DOCS / "measure.md").read_text(encoding="utf-8")),
         JOBS / "run.sbatch": job_script("run.sbatch"),
         JOBS / "array_alpha.sbatch": job_script("array_alpha.sbatch", alphas("1,2,4")),
         JOBS / "array_seeds.sbatch": job_script("array_seeds.sbatch", seeds("1-8")),
     }
+
+
+def with_observables(page: str) -> str:
+    """docs/measure.md with its list of observables, between two comments, as their classes have it."""
+    before, begin, rest = page.partition("<!-- observables -->\n")
+    end = rest[rest.index("<!-- end of the observables -->") :]
+    items = [
+        _wrapped(re.sub(r"<(?=[a-zA-Z])", "&lt;", f"{names}: {text}") + (f"; drawn by {figure}" if figure else ""))
+        for names, text, figure in observable_rows()
+    ]
+    return before + begin + "\n".join(items) + "\n" + end
 
 
 def job_script(name: str, elements: Array | None = None) -> str:

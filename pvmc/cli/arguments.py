@@ -64,6 +64,24 @@ COMMANDS_MEANT = {
 """Names of the subcommands in other programs, or those that a user tries first."""
 
 
+class Later(str):
+    """A help text of argparse that is made when it is shown, from what takes long to import.
+
+    Args:
+        make: gives the text.
+    """
+
+    make: Callable[[], str]
+
+    def __new__(cls, make: Callable[[], str]) -> Later:
+        text = super().__new__(cls, "(made when it is shown)")
+        text.make = make
+        return text
+
+    def __mod__(self, values: Any) -> str:
+        return self.make()
+
+
 def add_command(  # type: ignore[no-untyped-def]
     subparsers, name: str, command: Command, summary: str, example: str, keeps_results: bool = False
 ) -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from pvmc.cli.arguments import (
+    Later,
     add_command,
     add_config,
     count,
@@ -114,9 +115,7 @@ def add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
         action="append",
         default=[],
         metavar="LIST",
-        help="some of energy, magnetization, correlations, structure_factor, staggered, renyi2, overlap; renyi2:REGION "
-        'such as "renyi2:0-3 8" or renyi2:lengths; fidelity:[NAME=]RUN[@ITERATION]; and operator:NAME=EXPRESSION such '
-        'as "operator:bond=0.25 Xi Xj; 0.25 Zi Zj"; with commas between; default: all but operators and fidelities',
+        help=Later(_observables),
     )
     parser.add_argument(
         "--samples", type=positive, metavar="N", help="configurations; default: 100 times sampler.samples"
@@ -144,11 +143,17 @@ def add_measure(subparsers) -> None:  # type: ignore[no-untyped-def]
     )
 
 
+def _observables() -> str:
+    from pvmc.measurement.registry import command_line_help
+
+    return command_line_help()
+
+
 def measure(options: argparse.Namespace) -> int:
     """Collective. ``pvmc measure``."""
     started = time.monotonic()
-    from pvmc.measurement.command import measure as carry_out
-    from pvmc.measurement.plan import MeasureRequest
+    from pvmc.measurement import MeasureRequest
+    from pvmc.measurement import measure as carry_out
     from pvmc.mpi import world
 
     if options.time_limit is not None:

@@ -133,9 +133,10 @@ def _measurement_rows(measurement: Measurement) -> Iterable[Sequence[Any]]:
 
 
 def _place(measurement: Measurement, dim: str, index: int) -> str:
-    """Place of a number on an axis: the components of a vector, the sites of a region, or else its index."""
-    if dim == "region" and "region_sites" in measurement.coordinates:
-        return " ".join(map(str, np.flatnonzero(measurement.coordinates["region_sites"][index])))
+    """Place of a number on an axis: the components of a vector, the members of a set, or else its index."""
+    for name, one in measurement.axes.items():
+        if one.axes[0] == dim and one.dtype == "int8":
+            return " ".join(map(str, np.flatnonzero(measurement.coordinates[name][index])))
     if dim not in measurement.coordinates:
         return str(index)
     return " ".join(f"{number:.15g}" for number in np.atleast_1d(measurement.coordinates[dim][index]).tolist())

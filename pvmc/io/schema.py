@@ -5,7 +5,7 @@ The writers create the files from it, the readers read by it, and docs/hdf5.md i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,16 +71,16 @@ class Coordinate:
     Attributes:
         name: name of the dataset.
         axes: names of its axes; the first is the one that it belongs to.
-        dtype: "float64", "int64" or "int8".
+        dtype: "float64", "int64", or "int8" where it is 1 for the members of a set and 0 for others.
         units: "1", or a power of "a", the distance of nearest neighbours.
-        description: what it is, in one phrase.
+        description: what it is, in one phrase; "" where it was read from a file.
     """
 
     name: str
     axes: tuple[str, ...]
-    dtype: Literal["float64", "int64", "int8"]
+    dtype: str
     units: str
-    description: str
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -269,39 +269,13 @@ MEASUREMENT_ATTRIBUTES = (
 )
 """Attributes of ``/measurements/NNNN`` that are always there."""
 
-MEASURED = (
-    ("energy", "", "energy", "mean local energy, of all sites"),
-    ("variance", "", "energy^2", "variance of the local energy"),
-    ("variance_smeared", "", "energy^2", "variance of H by smeared draws, also where psi vanishes and H psi does not"),
-    ("leak", "", "energy^2", "that less the variance by the local energies of the same walkers"),
-    ("v_score", "", "1", "n_sites * variance / (energy - E_inf)^2, E_inf = Tr H / 2^N"),
-    ("magnetization_x, _y, _z", "", "1", "mean of sigma over the sites"),
-    ("correlation_xx, _yy, _zz", "displacement", "1", "<sigma_0 sigma_r>, averaged over the lattice's translations"),
-    ("structure_factor_xx, _yy, _zz", "momentum", "1", "1/N sum_ij exp(i q (r_i - r_j)) <sigma_i sigma_j>"),
-    ("staggered_magnetization_squared", "", "1", "1/N^2 sum_ij e_i e_j <sigma_i . sigma_j>, e = +-1 on A and B"),
-    ("operator_NAME", "", "1", "an operator of the user's own"),
-    ("renyi2", "region", "1", "Renyi-2 entropy -ln Tr rho_A^2 of each region A, in nats"),
-    ("overlap", "", "1", "<psi|P|psi> with the projector P on the space of lowest energy"),
-    ("fidelity, fidelity_NAME", "", "1", "|<phi|psi>|^2 with the state of another run or fit"),
-)
-"""Name, axis, units and meaning of the datasets of a measurement; each has its standard error in NAME_error."""
 
-MEASUREMENT_COORDINATES = (
-    Coordinate("displacement", ("displacement", "component"), "float64", "a", "shortest vector from site 0 to site r"),
-    Coordinate("distance", ("displacement",), "float64", "a", "its length"),
-    Coordinate("momentum", ("momentum", "component"), "float64", "1/a", "wave vectors that periodic directions allow"),
-    Coordinate("region_size", ("region",), "int64", "1", "number of sites of region A"),
-    Coordinate("region_sites", ("region", "site"), "int8", "1", "1 for the sites of A, else 0"),
-)
-"""Coordinates along the axes of a measurement; a is the distance of nearest neighbours."""
-
-
-def axis_scale(axis: str) -> str:
+def axis_scale(axis: str, coordinates: Container[str]) -> str:
     """Name of the dimension scale of an axis of a measurement, which numbers its places: int64 0, 1, ...
 
     The name of the axis, unless that is a coordinate's: to xarray a dataset named like its axis is one-dimensional.
     """
-    return f"{axis}_number" if axis in {one.name for one in MEASUREMENT_COORDINATES} else axis
+    return f"{axis}_number" if axis in coordinates else axis
 
 
 SAMPLED_ATTRIBUTES = (
@@ -349,17 +323,25 @@ The digest is compared before anything else is read.  To h5py and h5dump the fil
 """
 
 
-def schema_markdown() -> str:
-    """The page docs/hdf5.md: every group, dataset and attribute of the results file and of checkpoints."""
+def schema_markdown(
+    measured: Sequence[tuple[str, tuple[str, ...], str, str, str]], coordinates: Sequence[Coordinate]
+) -> str:
+    """The page docs/hdf5.md: every group, dataset and attribute of the results file and of checkpoints.
+
+    Args:
+        measured: name, axes, units, observable and meaning of the datasets of a measurement.
+        coordinates: what the places along their axes are.
+    """
     series = [(q.name, q.dtype, q.units, q.description) for q in (ITERATION, *SERIES)]
     attributes = [(a.name, a.type.__name__, a.description) for a in ROOT_ATTRIBUTES]
     state = [(s.name, s.dtype, s.description) for s in STATE]
     sessions = [(s.name, s.dtype, s.description) for s in SESSIONS]
     starts = [(q.name, q.dtype, q.units, q.description) for q in STARTS]
     about = (*MEASUREMENT_ATTRIBUTES, *SAMPLED_ATTRIBUTES)
-    measured = [(a.name, a.type.__name__, a.description) for a in about]
-    estimates = [(name, axis and axis_scale(axis), *others) for name, axis, *others in MEASURED]
-    coordinates = [(c.name, _scales(c), c.dtype, c.units, c.description) for c in MEASUREMENT_COORDINATES]
+    of_group = [(a.name, a.type.__name__, a.description) for a in about]
+    taken = {c.name for c in coordinates}
+    estimates = [(name, _scales(axes, taken), *others) for name, axes, *others in measured]
+    places = [(c.name, _scales(c.axes, taken), c.dtype, c.units, c.description) for c in coordinates]
     always = [(a.name, a.type.__name__, a.description) for a in CHECKPOINT_ATTRIBUTES]
     parts = (
         _INTRODUCTION.format(file=FILE_NAME, version=SCHEMA_VERSION),
@@ -378,11 +360,11 @@ def schema_markdown() -> str:
         _table(("dataset", "type", "units", "meaning"), starts),
         "## /measurements: expectation values at saved parameters\n",
         _MEASUREMENTS,
-        _table(("dataset", "axis", "units", "meaning"), estimates),
+        _table(("dataset", "axis", "units", "observable", "meaning"), estimates),
         _COORDINATES,
-        _table(("dataset", "axes", "type", "units", "meaning"), coordinates),
+        _table(("dataset", "axes", "type", "units", "meaning"), places),
         "Attributes of the group:\n",
-        _table(("attribute", "type", "meaning"), measured),
+        _table(("attribute", "type", "meaning"), of_group),
         "## /reference: the exact ground-state energy\n",
         _REFERENCE,
         "## Attributes of the root\n",
@@ -395,8 +377,8 @@ def schema_markdown() -> str:
     return "\n".join(parts)
 
 
-def _scales(coordinate: Coordinate) -> str:
-    return ", ".join(map(axis_scale, coordinate.axes))
+def _scales(axes: Sequence[str], coordinates: Container[str]) -> str:
+    return ", ".join(axis_scale(axis, coordinates) for axis in axes)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.earlier import SavedParameters
 from pvmc.io.fit_file import fit_file, open_fit
-from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
 from pvmc.mpi import Communicator, block_range
 from pvmc.sampler import Enumeration, Metropolis, Sampler, Walk, Walkers
@@ -44,8 +42,8 @@ class FrozenState:
     walkers: npt.NDArray[np.int8] | None
 
 
-def read_state(path: Path, iteration: int | None) -> tuple[FrozenState, Sequence[Measurement]]:
-    """The state in a run or a fit after an iteration, None for the last one that was saved; its measurements.
+def read_state(path: Path, iteration: int | None) -> FrozenState:
+    """The state in a run or a fit after an iteration, None for the last one that was saved.
 
     Raises:
         InputError: no such run or parameters.
@@ -56,17 +54,17 @@ def read_state(path: Path, iteration: int | None) -> tuple[FrozenState, Sequence
         if iteration is not None:
             raise InputError(f"{fit.path} is a fit, which holds its last parameters alone: leave out the iteration")
         saved, iteration = SavedParameters(fit.path, fit.theta, fit.blocks), int(fit.series["epoch"][-1])
-        text, found = str(fit.attributes["config"]), fit.measurements
+        text = str(fit.attributes["config"])
     else:
         run = open_run(path)
         theta = run.parameters(-1 if iteration is None else iteration)
         saved = SavedParameters(run.path, theta, run.parameter_blocks())
         iteration = int(run.saved_iterations()[-1]) if iteration is None else iteration
-        text, found = run.config_text, run.measurements
+        text = run.config_text
     tables = stored_tables(text)
     tables["sampler"] = {key: value for key, value in tables.get("sampler", {}).items() if key not in IGNORED}
     tables.pop("fit", None)
-    return FrozenState(RawInput(tables, str(saved.path), stored=True), saved, iteration, _walkers(saved.path)), found
+    return FrozenState(RawInput(tables, str(saved.path), stored=True), saved, iteration, _walkers(saved.path))
 
 
 def frozen(sampler: Sampler, seed: int) -> Sampler:
@@ -77,7 +75,7 @@ def frozen(sampler: Sampler, seed: int) -> Sampler:
 
 
 def first_walkers(sampler: Sampler, left: npt.NDArray[np.int8] | None, comm: Communicator) -> Walkers:
-    """Collective.  Walkers where the run left them, if it had as many, else as at the start of a run.
+    """Collective. Walkers where the run left them, if it had as many, else as at the start of a run.
 
     Args:
         sampler: that of the measurement.

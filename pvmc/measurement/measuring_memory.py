@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pvmc.measurement.frozen import frozen
-from pvmc.measurement.operators import PAIRS_AT_ONCE
-from pvmc.measurement.registry import names_of
+from pvmc.measurement.observable import Tally
+from pvmc.measurement.registry import OBSERVABLES, local_values, names_of
+from pvmc.measurement.spin_correlations import PAIRS_AT_ONCE
 from pvmc.mpi import block_range, bytes_in_words
 from pvmc.sampler import Enumeration
 from pvmc.vmc.job import Job
@@ -54,8 +55,10 @@ def measuring_memory(job: Job, ranks: int) -> MeasuringMemory:
     n_momenta, n_pairs = len(lattice.momenta()), n_sites * (n_sites - 1) // 2
     translations = len(lattice.group("translation")) if "translation" in lattice.generators else 1
     n_orbits = -(-n_pairs // translations)
-    rows = 3 + 3 * n_sites + 3 * n_momenta + ("staggered" in names)
-    of_block = _sums_of_block(rows, width, entropy="renyi2" in names)
+    rows = local_values(names, job).size
+    # Local values and their squares, mean and scatter of the energy, and what the tallies keep.
+    of_block = 8 * rows * (width + 1) + 24 * width
+    of_block += sum(one.bytes_of_block(job) for one in OBSERVABLES if issubclass(one, Tally) and one.name in names)
     chunk = _PER_FLIP * min(n_pairs, PAIRS_AT_ONCE) * width
     return MeasuringMemory(
         samples=sampler.memory(n_blocks, n_sites, ansatz.lookup_size) + 33 * width * len(job.operator.flips),
@@ -65,11 +68,6 @@ def measuring_memory(job: Job, ranks: int) -> MeasuringMemory:
         root=COPIES_ON_ROOT * sampler.n_blocks * (of_block + width * n_sites),
         tables=ansatz.table_bytes,
     )
-
-
-def _sums_of_block(rows: int, width: int, *, entropy: bool) -> int:
-    """Bytes: local values and their squares, mean and scatter of the energy, leak test, Swap of pairs of walkers."""
-    return 8 * rows * (width + 1) + (24 + 64) * width + 24 * (width // 2) * entropy
 
 
 def measuring_table(job: Job, ranks: int | None = None) -> str:

@@ -1,26 +1,38 @@
-"""What a measurement is asked for, and what it begins with."""
+"""A measurement before its first draw: the request, what it starts from, and when it is over."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from pvmc.config import RawInput, overridden, stored_tables
 from pvmc.errors import InputError, StorageError
+from pvmc.estimators import EnergyStatistics
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
 from pvmc.io.earlier import SavedParameters
-from pvmc.io.measurement import Measurement, following
+from pvmc.io.measurement import Measurement, measurement_numbers, read_measurement
 from pvmc.io.reader import open_run
 from pvmc.measurement.frozen import IGNORED, read_state
 from pvmc.results.judged import best_iteration
+from pvmc.statistics.thresholds import FEWEST_DRAWS
 
 SEED_LIMIT = 2**63
+
+FILE = "a file of pvmc"
+"""What holds measurements, in messages."""
+
+DEFAULT_BATCHES = 100
+"""Batches of draws, each of ``sampler.samples`` configurations, unless told otherwise."""
+
+MOST_SAMPLES = 10_000_000
+"""Configurations after which a measurement until an error gives up, unless told otherwise."""
 
 FREE = ("run.time.", "run.checkpoint.", "run.threads_per_rank")
 """Keys that may be set beside those of the sampler, also where a measurement goes on: none changes a number."""
@@ -28,11 +40,11 @@ FREE = ("run.time.", "run.checkpoint.", "run.threads_per_rank")
 
 @dataclass(frozen=True)
 class MeasureRequest:
-    """What the user asked for.
+    """A measurement as the user asks for it.
 
     Attributes:
         path: directory or file of a run or a fit.
-        observables: see :func:`pvmc.measurement.registry.names_of`; none for all.
+        observables: see :data:`pvmc.measurement.registry.OBSERVABLES`; none for all.
         samples: configurations to measure; with ``until_error`` the most.  None for the default.
         until_error: error of the energy per site at which to stop, in units of energy; None to measure ``samples``.
         iteration: whose parameters; None for the last saved ones, "best" for those of the settled iterations after
@@ -56,7 +68,7 @@ class MeasureRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a measurement begins with; read by the root, the same on every rank.
+    """Start of a measurement: input, parameters and walkers, read by the root and the same on every rank.
 
     Attributes:
         file: where it is stored.
@@ -82,7 +94,7 @@ class Plan:
 
     @property
     def directory(self) -> Path:
-        """Where its checkpoints are."""
+        """The directory of its checkpoints."""
         return directory_of(self.file, self.number)
 
 
@@ -92,18 +104,19 @@ def directory_of(file: Path, number: int) -> Path:
 
 
 def make_plan(request: MeasureRequest) -> Plan:
-    """What to measure.  For the root alone.
+    """Read what a request asks for.  For the root alone.
 
     Raises:
         InputError: no such run or parameters, keys that a measurement does not have, or nothing to go on with.
         StorageError: a file cannot be read.
     """
     iteration = best_iteration(open_run(request.path)) if request.iteration == "best" else request.iteration
-    state, found = read_state(request.path, iteration)
+    state = read_state(request.path, iteration)
     saved, raw = state.saved, _overridden(state.raw, request)
+    numbers = measurement_numbers(saved.path, FILE)
     if request.resume:
-        return _resumed(request, raw, saved, found)
-    number = following(found)
+        return _resumed(request, raw, saved, numbers)
+    number = max(numbers, default=0) + 1
     seed = request.seed
     if seed is None:
         seed = (int(raw.tables.get("run", {}).get("seed", 1)) + number - 1) % SEED_LIMIT
@@ -129,16 +142,15 @@ def _kind(raw: RawInput) -> str:
     return str(raw.tables["sampler"].get("kind", "metropolis"))
 
 
-def _resumed(request: MeasureRequest, raw: RawInput, saved: SavedParameters, found: Sequence[Measurement]) -> Plan:
+def _resumed(request: MeasureRequest, raw: RawInput, saved: SavedParameters, numbers: Sequence[int]) -> Plan:
     given = {"--iteration": request.iteration, "--seed": request.seed, "--observables": request.observables or None}
     if extra := [name for name, value in given.items() if value is not None]:
         raise InputError(f"{extra[0]}: a measurement that goes on with --resume keeps its own: leave it out")
-    resumable = [one for one in found if latest_checkpoint(directory_of(saved.path, one.number))[0] is not None]
-    if not resumable:
+    checkpoints = ((number, latest_checkpoint(directory_of(saved.path, number))[0]) for number in reversed(numbers))
+    last, checkpoint = next(((number, one) for number, one in checkpoints if one is not None), (0, None))
+    if checkpoint is None:
         raise InputError(f"{saved.path}: holds no measurement to go on with; leave out --resume to start one")
-    before = resumable[-1]
-    checkpoint, _ = latest_checkpoint(directory_of(saved.path, before.number))
-    assert checkpoint is not None
+    before = read_measurement(saved.path, last, FILE)
     tables = stored_tables(checkpoint.config)
     free = {key: value for key, value in raw.tables.get("run", {}).items() if f"run.{key}".startswith(_FREE_TABLES)}
     tables["run"] = {**tables.get("run", {}), **free}
@@ -152,3 +164,32 @@ def _resumed(request: MeasureRequest, raw: RawInput, saved: SavedParameters, fou
 
 
 _FREE_TABLES = tuple(name.rstrip(".") for name in FREE)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """End of a measurement.
+
+    Attributes:
+        samples: configurations that were asked for, the most of them with ``until_error``.
+        batches: the most batches.
+        until_error: error of the energy per site; None for all batches.
+    """
+
+    samples: int
+    batches: int
+    until_error: float | None
+
+    @classmethod
+    def of(cls, request: MeasureRequest, stored: Mapping[str, Any], batch_samples: int) -> Goal:
+        """The goal of a request; where a measurement goes on and nothing is said, the goal that it had before."""
+        samples, until_error = request.samples, request.until_error
+        if samples is None and until_error is None and stored:
+            samples, until_error = int(stored["samples"]), stored.get("until_error")
+        if samples is None:
+            samples = DEFAULT_BATCHES * batch_samples if until_error is None else MOST_SAMPLES
+        return cls(samples, math.ceil(samples / batch_samples), until_error)
+
+    def reached(self, energy: EnergyStatistics, draws: int, n_sites: int) -> bool:
+        """True where the error is small enough."""
+        return self.until_error is not None and draws >= FEWEST_DRAWS and energy.error / n_sites <= self.until_error

@@ -1,9 +1,10 @@
-"""Rank 0's side of a measurement: the lock of the directory, the stored group, checkpoints, and the terminal."""
+"""The recorder of a measurement, on rank 0: lock of the directory, stored group, checkpoints, and terminal."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -18,9 +19,9 @@ from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from pvmc.io.fit_file import fit_file
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.reader import open_run
-from pvmc.io.schema import Quantity
 from pvmc.io.storage import locked
 from pvmc.measurement.plan import MeasureRequest, Plan, make_plan
+from pvmc.measurement.registry import Observables
 from pvmc.vmc.job import Job
 from pvmc.vmc.progress import Progress, Reporter, reporter
 from pvmc.vmc.recorder import warn
@@ -29,11 +30,11 @@ MOST_LINES = 4
 """Entries of an array that are printed one by one."""
 
 
-class Notebook:
-    """Rank 0's side of a measurement.  A context manager.
+class MeasurementRecorder:
+    """Files and terminal of a measurement, on rank 0.  A context manager.
 
     Attributes:
-        plan: what to measure.
+        plan: what the measurement begins with.
 
     Raises:
         InputError: another process has the directory, or see :func:`pvmc.measurement.plan.make_plan`.
@@ -62,7 +63,7 @@ class Notebook:
         self._stack.close()
 
     def begin(self, settings: Mapping[str, Any], n_batches: int, job: Job) -> None:
-        """Keeps the place of the measurement in the file, and says what is measured.
+        """Reserve the place of the measurement in the file, and print what is measured.
 
         Args:
             settings: attributes of the measurement: what it was asked for.
@@ -79,17 +80,16 @@ class Notebook:
         else:
             self._attributes = dict(plan.before.attributes)
         self._attributes |= {**settings, "status": "running"}
-        before = plan.before
-        estimates, coordinates = (before.estimates, before.coordinates) if before else ({}, {})
         self._attributes.setdefault("n_samples", 0)
-        write_measurement(plan.file, Measurement(plan.number, self._attributes, estimates, coordinates))
+        before = plan.before or Measurement(plan.number, {})
+        write_measurement(plan.file, replace(before, attributes=self._attributes))
         where = f"parameters of iteration {plan.iteration} of {plan.file}"
         print(f"measurement {plan.number}: {where}; {settings['observables']}", flush=True)
         first = plan.checkpoint.iteration if plan.checkpoint else 0
         self._reporter = reporter(n_batches, job.lattice.n_sites, None, first=first, noun="batch")
 
     def show(self, batch: Progress) -> None:
-        """A batch is done."""
+        """Show a batch that is done."""
         if self._reporter is not None:
             self._reporter.show(batch)
 
@@ -102,7 +102,7 @@ class Notebook:
         numbers: Mapping[str, npt.NDArray[Any]],
         lasting: bool = True,
     ) -> None:
-        """Writes a checkpoint that stands before a batch, with the sums so far; forced to the disk if ``lasting``."""
+        """Write a checkpoint that stands before a batch, with the sums so far; forced to the disk if ``lasting``."""
         attributes = {"number": self.plan.number, "seed": self.plan.seed}
         checkpoint = Checkpoint(batch, theta, spins, dict(numbers), to_toml(job.config), attributes)
         write_checkpoint(self.plan.directory, checkpoint, lasting)
@@ -112,16 +112,16 @@ class Notebook:
         status: str,
         found: Mapping[str, Estimate],
         energy: EnergyStatistics,
-        coordinates: Mapping[str, npt.NDArray[Any]],
+        observables: Observables,
         about: Mapping[str, Any],
     ) -> Measurement:
-        """Writes the estimates so far into the file.
+        """Write the estimates so far into the file.
 
         Args:
             status: "finished" or "running".
             found: the estimates.
             energy: how the energy was sampled.
-            coordinates: arrays along the axes of the estimates.
+            observables: what is measured, with the coordinates of the estimates.
             about: further attributes.
         """
         numbers = {
@@ -131,29 +131,20 @@ class Notebook:
             "r_hat": energy.r_hat,
         }
         attributes = {**self._attributes, **numbers, **about, "status": status}
-        measurement = Measurement(self.plan.number, attributes, dict(found), dict(coordinates))
+        coordinates, axes = observables.coordinates, observables.axes
+        measurement = Measurement(self.plan.number, attributes, dict(found), coordinates, axes)
         write_measurement(self.plan.file, measurement)
         return measurement
 
     def close(self) -> None:
-        """No more batches will come."""
+        """Take down the progress of the batches: no more will come."""
         if self._reporter is not None:
             self._reporter.close()
             self._reporter = None
 
 
-def energy_estimates(energy: EnergyStatistics, errors: tuple[float, float], units: str) -> dict[str, Estimate]:
-    """Energy, variance and V-score with the errors of the last two, in the Hamiltonian's unit."""
-    square = Quantity("variance", "float64", "energy^2", "").units_in(units)
-    return {
-        "energy": Estimate(energy.mean.real, energy.error, units),
-        "variance": Estimate(energy.variance, errors[0], square),
-        "v_score": Estimate(energy.v_score, errors[1]),
-    }
-
-
 def table(measurement: Measurement, n_sites: int) -> str:
-    """The numbers of a measurement in lines; long arrays are named alone."""
+    """The numbers of a measurement in lines; of long arrays the names alone."""
     lines = []
     for name, estimate in measurement.estimates.items():
         count = np.size(estimate.value)

@@ -1,4 +1,4 @@
-"""The Renyi-2 entanglement entropy S_2 = -ln Tr rho_A^2 of a region A, from pairs of walkers or from a vector.
+"""The Renyi-2 entanglement entropy S_2 = -ln Tr rho_A^2 of regions A, from pairs of walkers or from a vector.
 
 Two independent configurations s, s' of |psi|^2 exchange their spins in A, and
 
@@ -10,22 +10,36 @@ complex, or negative.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from pvmc.errors import InputError
-from pvmc.exact import Basis
-from pvmc.measurement.leave_one_out import Function, Totals, jackknife_variance, standard_error
+from pvmc.io.measurement import Estimate
+from pvmc.io.schema import Coordinate
+from pvmc.measurement.observable import Dataset, Findings, Setup, Tally, exact_estimate
+from pvmc.measurement.walker_sums import Function, Totals, jackknife_variance, standard_error
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import Draw
+from pvmc.spins.basis import Basis
 from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
+from pvmc.vmc.job import Job
+from pvmc.wavefunctions.base import WaveFunction
 from pvmc.wavefunctions.fallback import exponential
-from pvmc.wavefunctions.vectors import LogPsi, amplitude_matrix, batched_log_psi
+from pvmc.wavefunctions.vectors import LogPsi, batched_log_psi
+
+LENGTHS = "lengths"
+"""Stands for the first 1, 2, ..., N/2 sites, one region after the other."""
+
+MOST_IN_WORDS = 4
+"""Regions that a warning names one by one."""
+
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,31 @@ def renyi2_of_vector(vector: npt.NDArray[Any], basis: Basis, sites: Sequence[int
         matrix = matrix.T  # the entropies of A and of the rest are the same
     reduced = matrix @ matrix.conj().T
     return max(0.0, -float(np.log(np.sum(np.abs(reduced) ** 2))))
+
+
+def amplitude_matrix(vector: npt.NDArray[np.complex128], basis: Basis, sites: Integers) -> npt.NDArray[np.complex128]:
+    """The amplitudes with the configurations of a region A as rows and those of the rest as columns.
+
+    Args:
+        vector: psi(s), (D,), on the configurations of the basis; 0 on others.
+        basis: the configurations.
+        sites: A, int64 (n,).
+
+    Returns:
+        complex128 (2^n, 2^(N - n)); its singular values are the Schmidt coefficients.
+    """
+    rest = np.setdiff1d(np.arange(basis.n_sites), sites)
+    matrix = np.zeros((2 ** len(sites), 2 ** len(rest)), dtype=np.complex128)
+    matrix[_number(basis.labels, sites), _number(basis.labels, rest)] = vector
+    return matrix
+
+
+def _number(labels: Integers, sites: Integers) -> Integers:
+    """The bits of these sites as a number of their own, int64 (D,)."""
+    number = np.zeros_like(labels)
+    for position, site in enumerate(sites.tolist()):
+        number |= ((labels >> site) & 1) << position
+    return number
 
 
 def swapped(spins: Spins, others: Spins, sites: Integers) -> tuple[Spins, Spins]:
@@ -225,7 +264,7 @@ class Renyi2:
         self._sums[:], self._weights[:] = state["sums"], state["weights"]
 
     def estimate(self, comm: Communicator) -> Renyi2Estimate:
-        """Collective.  The entropy and its error from the pairs of all ranks."""
+        """Collective. The entropy and its error from the pairs of all ranks."""
         totals = Totals(self._sums, self._weights, comm)
         swap, imaginary = totals.means.tolist()
         value = float(entropy(totals.means))
@@ -235,7 +274,7 @@ class Renyi2:
         return Renyi2Estimate(value, error, swap, swap_error, imaginary, imaginary_error, totals.n_units, reliable)
 
     def _error(self, function: Function, totals: Totals, comm: Communicator) -> float:
-        """Collective.  Standard error of a function of the means.
+        """Collective. Standard error of a function of the means.
 
         Pairs that share a walker are correlated.  The jackknife over walkers counts these covariances, and what is a
         pair's own twice, once for each of its walkers; the jackknife over pairs counts the latter once.  The
@@ -273,3 +312,138 @@ def real_part(means: Floats) -> Floats:
 def imaginary_part(means: Floats) -> Floats:
     """The second of the means."""
     return means[1]
+
+
+def parse_regions(text: str, n_sites: int) -> list[Integers]:
+    """The regions of an observable ``renyi2``, each the ascending numbers of its sites, int64 (n,).
+
+    Args:
+        text: nothing for the first half of the sites, ``lengths``, or sites and ranges with spaces, such as "0-3 8".
+        n_sites: N.
+
+    Raises:
+        InputError: what is no region, is empty, or is the whole lattice, whose entropy is 0.
+    """
+    text = text.strip()
+    if not text or text == LENGTHS:
+        half = n_sites // 2
+        if not half:
+            raise InputError("one site alone has no entanglement")
+        return [np.arange(length) for length in (range(1, half + 1) if text else [half])]
+    sites: list[int] = []
+    for word in text.split():
+        numbers = _RANGE.match(word)
+        if not numbers:
+            raise InputError(f'"{word}" is no site and no range of sites: must be such as 0-3 8, or {LENGTHS}')
+        first, last = int(numbers[1]), int(numbers[2] or numbers[1])
+        if not first <= last < n_sites:
+            raise InputError(f'"{word}": sites are numbered from 0 to {n_sites - 1}, ranges from low to high')
+        sites += range(first, last + 1)
+    found = region(sites, n_sites)
+    if not 0 < len(found) < n_sites:
+        raise InputError(f"a region has 1 to {n_sites - 1} sites, not {len(found)}")
+    return [found]
+
+
+class Entropies(Tally):
+    """S_2 of some regions, from the same pairs of walkers.
+
+    Args:
+        regions: sites of each region.
+        n_sites: N.
+        n_blocks: blocks of walkers on this rank.
+        width: L, walkers in a block.
+        magnetization: sum_i s_i that is sampled, or None.
+
+    Raises:
+        InputError: blocks of one walker, which has no other to be paired with.
+    """
+
+    name = "renyi2"
+    label = name
+    help = (
+        "Renyi-2 entropy -ln Tr rho_A^2, in nats, of A = the first half of the sites; with a REGION of others: sites "
+        "and ranges with blanks (`renyi2:0-3 8`), or `renyi2:lengths` for the first 1, 2, ..., N/2 sites; may be given "
+        "several times"
+    )
+    argument = "REGION"
+    examples = ("renyi2:0-3 8", "renyi2:lengths")
+    datasets = (Dataset(name, "Renyi-2 entropy -ln Tr rho_A^2 of each region A, in nats", ("region",)),)
+    axes = (
+        Coordinate("region_size", ("region",), "int64", "1", "number of sites of region A"),
+        Coordinate("region_sites", ("region", "site"), "int8", "1", "1 for the sites of A, else 0"),
+    )
+    figure = "entanglement"
+
+    def __init__(self, regions: Sequence[Integers], n_sites: int, n_blocks: int, width: int, magnetization: int | None):
+        self.regions = list(regions)
+        mask = np.zeros((len(self.regions), n_sites), dtype=np.int8)
+        for row, sites in zip(mask, self.regions, strict=True):
+            row[sites] = 1
+        self.coordinates = {"region_size": mask.sum(axis=1, dtype=np.int64), "region_sites": mask}
+        self._sums = [
+            Renyi2(n_blocks, width, n_sites, sites.tolist(), magnetization=magnetization) for sites in self.regions
+        ]
+
+    @classmethod
+    def is_default(cls, job: Job) -> bool:
+        """True where there are two sites, and two walkers in a block."""
+        return job.lattice.n_sites > 1 and job.sampler.width > 1
+
+    @classmethod
+    def create(cls, arguments: Sequence[str], setup: Setup) -> Iterator[Self]:
+        """One, of all regions.
+
+        Raises:
+            InputError: what is no region, or blocks of one walker.
+        """
+        sampler, n_sites = setup.job.sampler, setup.job.lattice.n_sites
+        try:
+            regions = [sites for argument in arguments for sites in parse_regions(argument, n_sites)]
+            yield cls(regions, n_sites, len(setup.blocks), sampler.width, sampler.magnetization)
+        except InputError as error:
+            raise InputError(f"--observables {cls.name}: {error}") from None
+
+    @classmethod
+    def bytes_of_block(cls, job: Job) -> int:
+        """Bytes of Swap of the pairs of walkers, of one region."""
+        return 24 * (job.sampler.width // 2)
+
+    def add(self, psi: WaveFunction, draw: Draw) -> None:
+        """Add a draw of one block; ln psi of its configurations serves all regions."""
+        log_psi = psi.log_psi(draw.spins)
+        for sums in self._sums:
+            sums.add(psi, draw, log_psi=log_psi)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """The sums of all regions, along the second axis: one array of each kind, so that few have to be gathered."""
+        states = [sums.state() for sums in self._sums]
+        return {key: np.stack([one[key] for one in states], axis=1) for key in states[0]}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from a state of this rank's blocks."""
+        for number, sums in enumerate(self._sums):
+            sums.restore({key: array[:, number] for key, array in state.items()})
+
+    def findings(self, comm: Communicator) -> Findings:
+        """Collective. The entropies in nats, (n_regions,)."""
+        found = [sums.estimate(comm) for sums in self._sums]
+        values, errors = (np.array([getattr(one, name) for one in found]) for name in ("value", "error"))
+        doubtful = [sites for one, sites in zip(found, self.regions, strict=True) if not one.reliable]
+        return Findings(
+            {self.name: Estimate(values, errors, "1", ("region",))}, {self.name: _doubt(doubtful)} if doubtful else {}
+        )
+
+    def of_vector(self, vector: npt.NDArray[np.complex128], basis: Basis) -> dict[str, Estimate]:
+        """The entropies of a state of few spins."""
+        values = np.array([renyi2_of_vector(vector, basis, sites.tolist()) for sites in self.regions])
+        return {self.name: exact_estimate(values, ("region",))}
+
+
+def _doubt(regions: Sequence[Integers]) -> str:
+    several = ", ".join(str(len(sites)) for sites in regions[:MOST_IN_WORDS])
+    more = ", ..." if len(regions) > MOST_IN_WORDS else ""
+    return (
+        f"the purity of regions of {several}{more} sites is known to no better than {LARGEST_SWAP_ERROR:.0%}: their "
+        "entropies are too large, and so uncertain as to be of no use; measure longer"
+    )

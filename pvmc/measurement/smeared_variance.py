@@ -1,27 +1,31 @@
-"""The variance of H by smeared draws, and how much of it the walkers of a measurement do not see."""
+"""The energy of a measurement, with its variance by the walkers and by smeared draws, and the leak between the two."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.estimators import EnergyStatistics
 from pvmc.estimators.smeared import QUANTITIES, leak_of, look, smear_of
-from pvmc.exact import Basis
 from pvmc.io.measurement import Estimate
 from pvmc.io.schema import Quantity
-from pvmc.measurement.observable import Findings, Tally
+from pvmc.measurement.observable import Dataset, Findings, Setup, Tally
 from pvmc.mpi import Communicator
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Draw
+from pvmc.spins.basis import Basis
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions.base import WaveFunction
 
 
-class LeakTally(Tally):
-    """A leak test (:mod:`pvmc.estimators.smeared`) at the last draw of each batch, its sums added up for each walker.
+class Energy(Tally):
+    """Energy, variance and V-score by the local energies, and a leak test at the last draw of each batch.
+
+    The local energies are summed by :class:`pvmc.measurement.walker_sums.WalkerSums`; here are the sums of the leak
+    test (:mod:`pvmc.estimators.smeared`), of each walker.
 
     Args:
         job: the job, with the sampler of the measurement.
@@ -29,16 +33,43 @@ class LeakTally(Tally):
         blocks: those of this rank.
     """
 
-    name = "leak"
+    name = "energy"
+    label = "leak"
+    help = (
+        "energy, variance and V-score, the variance by smeared draws and the leak between the two "
+        "([statistics.md](statistics.md)); in any case"
+    )
+    always = True
+    datasets = (
+        Dataset("energy", "mean local energy, of all sites", units="energy"),
+        Dataset("variance", "variance of the local energy", units="energy^2"),
+        Dataset(
+            "variance_smeared",
+            "variance of H by smeared draws, also where psi vanishes and H psi does not",
+            units="energy^2",
+        ),
+        Dataset("leak", "that less the variance by the local energies of the same walkers", units="energy^2"),
+        Dataset("v_score", "n_sites * variance / (energy - E_inf)^2, E_inf = Tr H / 2^N"),
+    )
 
     def __init__(self, job: Job, seed: int, blocks: range):
         sampler = job.sampler
         self._operator, self._smear = job.operator, smear_of(sampler, job.operator)
         self._seed, self._first_block, self._last = seed, blocks.start, sampler.n_draws - 1
-        self._units = Quantity("variance", "float64", "energy^2", "").units_in(job.config.hamiltonian.energy_unit)
+        self._units = energy_squared(job.config.hamiltonian.energy_unit)
         self._sums = np.zeros((len(blocks), QUANTITIES, sampler.width))
         self._centres = np.zeros(len(blocks), dtype=np.complex128)
         self._looks = np.zeros(len(blocks), dtype=np.int64)
+
+    @classmethod
+    def create(cls, arguments: Sequence[str], setup: Setup) -> Iterator[Self]:
+        """One."""
+        yield cls(setup.job, setup.seed, setup.blocks)
+
+    @classmethod
+    def bytes_of_block(cls, job: Job) -> int:
+        """Bytes of the leak test."""
+        return 8 * QUANTITIES * job.sampler.width
 
     def add(self, psi: WaveFunction, draw: Draw) -> None:
         """A look at the walkers of a block, at the last draw of a batch."""
@@ -63,7 +94,7 @@ class LeakTally(Tally):
         self._looks = state["looks"].astype(np.int64)
 
     def findings(self, comm: Communicator) -> Findings:
-        """Collective.  Variance and leak with their errors, from the walkers of all ranks."""
+        """Collective. Variance and leak with their errors, from the walkers of all ranks."""
         found = leak_of(self._sums, self._centres, comm)
         return Findings(self._estimates((found.variance, found.variance_error), (found.leak, found.error)))
 
@@ -82,3 +113,17 @@ class LeakTally(Tally):
 
     def _estimates(self, variance: tuple[float, float], leak: tuple[float, float]) -> dict[str, Estimate]:
         return {"variance_smeared": Estimate(*variance, self._units), "leak": Estimate(*leak, self._units)}
+
+
+def energy_estimates(energy: EnergyStatistics, errors: tuple[float, float], units: str) -> dict[str, Estimate]:
+    """Energy, variance and V-score with the errors of the last two, in the Hamiltonian's unit."""
+    return {
+        "energy": Estimate(energy.mean.real, energy.error, units),
+        "variance": Estimate(energy.variance, errors[0], energy_squared(units)),
+        "v_score": Estimate(energy.v_score, errors[1]),
+    }
+
+
+def energy_squared(units: str) -> str:
+    """The unit of a variance, from that of the energy."""
+    return Quantity("variance", "float64", "energy^2", "").units_in(units)

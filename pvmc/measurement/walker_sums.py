@@ -1,7 +1,14 @@
-"""What a measurement remembers of its Markov chains: sums of each walker over its draws."""
+"""Sums of each walker over its draws, and the errors of what is made of them.
+
+Walkers are independent of each other, so that the scatter of their means is the error of the mean of all.  Functions of
+means have theirs by the jackknife: leaving out walker l of n changes the means m to m_(l), and f(m) has the standard
+error sqrt((n - 1)/n sum_l (f(m_(l)) - mean of f(m_(l)))^2) (Efron, The Jackknife, the Bootstrap and Other Resampling
+Plans, SIAM, 1982).  A walker's sum over its draws is left out as a whole, so that correlations along the chain count.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +20,15 @@ from pvmc.estimators import EnergyStatistics
 from pvmc.estimators.energy import ratio, v_score
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers
+from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.statistics.chains import r_hat
 from pvmc.statistics.jackknife import leave_one_out_error
 from pvmc.statistics.thresholds import NO_SCATTER, rounding_of
 
 
 @dataclass
-class Chains:
-    """Sums over the draws of each walker, block by block; the walkers are independent of each other.
+class WalkerSums:
+    """Sums over the draws of each walker, block by block, of the energy and of the local values.
 
     Every number belongs to one walker and is added to in the order of its draws: neither the number of ranks nor a
     restart changes a bit of it.
@@ -43,7 +51,7 @@ class Chains:
     counts: Integers
 
     @classmethod
-    def empty(cls, n_blocks: int, n_values: int, width: int) -> Chains:
+    def empty(cls, n_blocks: int, n_values: int, width: int) -> WalkerSums:
         """Without draws."""
         lanes = (n_blocks, width)
         sums, squares = np.zeros((n_blocks, n_values, width)), np.zeros((n_blocks, n_values))
@@ -63,23 +71,23 @@ class Chains:
         return {**self._arrays(), "counts": self.counts, "draws": np.array(self.draws)}
 
     @classmethod
-    def restored(cls, numbers: dict[str, npt.NDArray[Any]], blocks: range, first: bool) -> Chains:
-        """The chains of some blocks from what a checkpoint holds of all; the counts go to the first rank alone."""
+    def restored(cls, numbers: dict[str, npt.NDArray[Any]], blocks: range, first: bool) -> WalkerSums:
+        """The sums of some blocks from what a checkpoint holds of all; the counts go to the first rank alone."""
         part = slice(blocks.start, blocks.stop)
         arrays = {name: numbers[name][part].copy() for name in ("sums", "squares", "energy", "scatter")}
         counts = np.array(numbers["counts"], dtype=np.int64) * int(first)
         return cls(draws=int(numbers["draws"]), counts=counts, **arrays)
 
-    def energies_of_all(self, comm: Communicator) -> Chains | None:
-        """Collective. The chains of all ranks on the root, without the sums of local values; None elsewhere."""
+    def energies_of_all(self, comm: Communicator) -> WalkerSums | None:
+        """Collective. The sums of all ranks on the root, without the sums of local values; None elsewhere."""
         return replace(self, sums=self.sums[:, :0], squares=self.squares[:, :0]).of_all(comm)
 
-    def of_all(self, comm: Communicator) -> Chains | None:
-        """Collective. The chains of all ranks on the root, block by block; None elsewhere."""
+    def of_all(self, comm: Communicator) -> WalkerSums | None:
+        """Collective. The sums of all ranks on the root, block by block; None elsewhere."""
         gathered = {name: comm.gather(array) for name, array in self._arrays().items()}
         counts = comm.sum(self.counts)
         arrays = {name: array for name, array in gathered.items() if array is not None}
-        return Chains(draws=self.draws, counts=counts, **arrays) if arrays else None
+        return WalkerSums(draws=self.draws, counts=counts, **arrays) if arrays else None
 
     def statistics_of_all(
         self, n_sites: int, infinite_temperature: float, radius: float, comm: Communicator
@@ -192,3 +200,66 @@ class Chains:
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = n_sites * variances / (means - infinite_temperature) ** 2
             return float(leave_one_out_error(variances)), float(leave_one_out_error(scores))
+
+
+Function = Callable[[Floats], Floats]
+"""From means, float64 (q, ...), to numbers (...); may give NaN where it has none."""
+
+
+class Totals:
+    """Sums of q quantities and of weights over all blocks of all ranks.
+
+    Attributes:
+        sums: float64 (q,).
+        weight: sum of the weights.
+        n_units: number of what is summed over (walkers, or pairs of them).
+    """
+
+    def __init__(self, sums: Floats, weights: Floats, comm: Communicator):
+        """Collective. The totals of sums, float64 (n_blocks, n, q), and weights, float64 (n_blocks, n)."""
+        counts = np.full((len(sums), 1), float(weights.shape[1]))
+        columns = np.concatenate([sums.sum(axis=1), weights.sum(axis=1, keepdims=True), counts], axis=1)
+        total = sum_of_blocks(columns, comm, True)
+        self.sums, self.weight, self.n_units = total[:-2], float(total[-2]), int(total[-1])
+
+    @property
+    def means(self) -> Floats:
+        """Sums over the weight, float64 (q,); NaN where nothing was added."""
+        return quotient(self.sums, np.array(self.weight))
+
+    def leave_one_out(self, sums: Floats, weights: Floats) -> Floats:
+        """Means without one unit, float64 (q, n_blocks, n), for the sums (n_blocks, n, q) and weights of each."""
+        return quotient(self.sums[:, None, None] - np.moveaxis(sums, -1, 0), self.weight - weights)
+
+
+def quotient(numerators: Floats, denominators: Floats) -> Floats:
+    """numerators / denominators without a warning: NaN where both are 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(numerators / denominators)
+
+
+def jackknife_variance(left_out: Floats, whole: float, comm: Communicator, n_units: int) -> float:
+    """Collective. (n - 1)/n sum_l (f_(l) - mean)^2 over the n units of all ranks.
+
+    Args:
+        left_out: f without each unit of this rank, float64 (n_blocks, units of a block).
+        whole: f with all of them.
+        comm: the ranks.
+        n_units: n.
+
+    Returns:
+        The variance; NaN where a value is, or n < 2.
+    """
+    if n_units < 2:
+        return float("nan")
+    with np.errstate(invalid="ignore", over="ignore"):
+        deviations = n_units * (left_out - whole)  # of the size of a unit's own scatter, whatever n
+        partials = np.stack([deviations.sum(axis=1), (deviations**2).sum(axis=1)], axis=1)
+    total, squares = sum_of_blocks(partials, comm, True).tolist()
+    scatter = max(squares - total**2 / n_units, 0.0) if squares == squares else squares
+    return float((n_units - 1) / n_units * scatter / n_units**2)
+
+
+def standard_error(variance: float) -> float:
+    """The root of a variance; inf where none could be estimated."""
+    return float(np.sqrt(variance)) if variance == variance else float("inf")

@@ -1,6 +1,13 @@
 """Ranks and their communication.  Alone imports mpi4py; importing it does not start MPI, ``world()`` does."""
 
-from pvmc.mpi.communicator import Communicator, MpiCommunicator, SerialCommunicator, block_range, require_identical
+from pvmc.mpi.communicator import (
+    Communicator,
+    MpiCommunicator,
+    OnRoot,
+    SerialCommunicator,
+    block_range,
+    require_identical,
+)
 from pvmc.mpi.ending import note_exit_code, run_main
 from pvmc.mpi.launch import (
     Launcher,
@@ -19,6 +26,7 @@ __all__ = [
     "Launcher",
     "MpiCommunicator",
     "Node",
+    "OnRoot",
     "SerialCommunicator",
     "block_range",
     "bytes_in_words",

@@ -14,7 +14,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from pvmc.errors import DifferentRanks, OutOfMemory, PvmcError
 
 T = TypeVar("T")
+R = TypeVar("R")
 Array = npt.NDArray[Any]
 
 LARGEST_COUNT = 2**31 - 1
@@ -376,6 +378,36 @@ def _unpacked(packed: bytes | None) -> PvmcError:
     error: PvmcError = kind.__new__(kind, message)
     error.collective = True
     return error
+
+
+@dataclass(frozen=True)
+class OnRoot(Generic[T]):
+    """An object that rank 0 alone has, such as what writes the files, as all ranks use it.
+
+    Attributes:
+        root: the object, on rank 0; None elsewhere.
+        comm: the ranks.
+    """
+
+    root: T | None
+    comm: Communicator
+
+    @classmethod
+    def made(cls, make: Callable[[], T], comm: Communicator) -> OnRoot[T]:
+        """Collective.  Make the object on rank 0.  A failure there is raised on every rank."""
+        return cls(comm.on_root(make), comm)
+
+    def do(self, action: Callable[[T], R]) -> R | None:
+        """Collective.  The value of ``action(object)`` on rank 0; None elsewhere.  Raises as Communicator.on_root."""
+        return self.comm.on_root(lambda: action(self._object()))
+
+    def ask(self, question: Callable[[T], R]) -> R:
+        """Collective.  The value of ``question(object)``, small and picklable, on every rank."""
+        return self.comm.root_value(lambda: question(self._object()))
+
+    def _object(self) -> T:
+        assert self.root is not None, "rank 0 alone acts, and has the object"
+        return self.root
 
 
 def require_identical(comm: Communicator, array: Array, what: str) -> None:

@@ -9,7 +9,7 @@ from pvmc.statistics.autocorrelation import (
     tail_sample_size,
 )
 from pvmc.statistics.binning import Binning, binning
-from pvmc.statistics.chains import rank_normalised_r_hat, split_r_hat
+from pvmc.statistics.chains import r_hat, rank_normalised_r_hat, split_r_hat
 from pvmc.statistics.equilibration import drift, equilibration
 from pvmc.statistics.jackknife import Jackknife, jackknife
 from pvmc.statistics.linear_fit import Extrapolation, LinearFit, extrapolation, linear_fit
@@ -33,6 +33,7 @@ __all__ = [
     "jackknife",
     "linear_fit",
     "mean",
+    "r_hat",
     "rank_normalised_r_hat",
     "split_r_hat",
     "tail_sample_size",

@@ -81,12 +81,11 @@ def jackknife(function: Callable[..., ArrayLike], *series: ArrayLike, bin_size: 
 
 
 def leave_one_out_error(values: Numbers) -> Numbers:
-    """sqrt((B - 1)/B sum_i |f_i - mean|^2) of estimates f_i without block i, (B, ...), each component at its scale."""
-    n_blocks = len(values)
+    """sqrt(B - 1) sqrt(mean of |f_i - mean|^2) of estimates f_i without block i, (B, ...), each at its own scale."""
     deviations = np.abs(values - values.mean(axis=0))
     exponents = np.frexp(deviations.max(axis=0))[1]
-    squares = np.sum(np.ldexp(deviations, -exponents) ** 2, axis=0)
-    return np.asarray(scaled(np.sqrt((n_blocks - 1) / n_blocks * squares), exponents))
+    squares = np.mean(np.ldexp(deviations, -exponents) ** 2, axis=0)
+    return np.asarray(scaled(np.sqrt(len(values) - 1) * np.sqrt(squares), exponents))
 
 
 def _means_without_one(blocks: Numbers) -> Numbers:

@@ -1,4 +1,4 @@
-"""A state from elsewhere as a run of pvmc: its parameters, and its energy as the input's sampler finds it."""
+"""A state from elsewhere as a run of pvmc: its parameters are written, and its energy is measured."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from pvmc.config import to_toml
 from pvmc.errors import InputError
-from pvmc.estimators import EnergyStatistics, local_energy
-from pvmc.exact import ExactEnergy
+from pvmc.estimators import EnergyStatistics
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.rbm_weights import RBMWeights, parameters_from
@@ -22,45 +20,25 @@ from pvmc.io.results import ResultsWriter
 from pvmc.io.storage import locked
 from pvmc.io.weight_files import read_npz, read_wf
 from pvmc.lattice import LatticeError
-from pvmc.measurement.enumerated import enumerated
-from pvmc.measurement.frozen import first_walkers, frozen, walk
+from pvmc.measurement.frozen import first_walkers, frozen
+from pvmc.measurement.measuring import Sampling, enumerated
 from pvmc.measurement.plan import SEED_LIMIT
 from pvmc.measurement.registry import Observables
-from pvmc.measurement.walker_sums import Chains
-from pvmc.mpi import Communicator, limit_threads
-from pvmc.numerics.arrays import Floats
+from pvmc.mpi import Communicator, OnRoot, limit_threads
 from pvmc.results.digits import plain
-from pvmc.sampler import FROZEN_STAGE, Enumeration, Sampler, Walkers
+from pvmc.sampler import Enumeration, Walkers
 from pvmc.statistics.thresholds import STUCK_IN_A_ROW, error_scale, r_hat_limit
-from pvmc.vmc.compile import start_compiler
 from pvmc.vmc.guard import spectrum_bounds
 from pvmc.vmc.guarded import Safety
 from pvmc.vmc.job import Job
 from pvmc.vmc.recorder import RunRequest, describe, job_sector, open_results, warn
 from pvmc.vmc.run import require_blocks
+from pvmc.vmc.sectors import Sector
 from pvmc.vmc.stuck_walkers import NOT_LOOKED, StuckWalkers, WalkerWatch
 from pvmc.wavefunctions import RBM
-from pvmc.wavefunctions.base import WaveFunction
 
 BATCHES = 2 * STUCK_IN_A_ROW
 """Sets of ``sampler.samples`` configurations for the energy: enough to tell walkers that are stuck."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The energy of a state.
-
-    Attributes:
-        energy: over all batches, the same on every rank.
-        warning: about walkers in a spurious mode, on rank 0; empty where there are none, and elsewhere.
-        n_stuck: how many there are, on rank 0; -1 where configurations are enumerated.
-        walkers: where this rank's are in the end.
-    """
-
-    energy: EnergyStatistics
-    warning: str
-    n_stuck: int
-    walkers: Walkers
 
 
 def import_weights(request: RunRequest, weights_file: Path, comm: Communicator) -> None:
@@ -87,16 +65,42 @@ def import_weights(request: RunRequest, weights_file: Path, comm: Communicator) 
     run = job.config.run.model_copy(update={"iterations": 1, "starts": 1})
     single = replace(request, job=replace(job, config=job.config.model_copy(update={"run": run})))
     with contextlib.ExitStack() as stack:
-        imported = comm.on_root(lambda: ImportedRun.open(single, weights_file.name, comm.size, stack))
-        measured = measure(job, theta, comm)
+        files = OnRoot.made(partial(_opened, single, comm.size, stack), comm)
+        measured = measured_energy(job, theta, comm)
         spins = comm.gather(measured.walkers.spins)
         numbers = Safety(job, spectrum_bounds(job.config.hamiltonian.build(job.lattice))).saved(comm)
 
-        def write() -> None:
-            assert imported is not None and spins is not None, "the root has them"
-            imported.write(measured, Checkpoint(1, theta, spins, numbers, to_toml(single.job.config), {}))
+        def write(opened: tuple[ResultsWriter, Sector]) -> None:
+            writer, sector = opened
+            assert spins is not None, "the root has gathered them"
+            versions = {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
+            attributes: dict[str, str | int] = {"seed": run.seed, "ranks": comm.size, **versions}
+            writer.append(0, _row(measured.energy) | {"stuck_walkers": measured.n_stuck})
+            writer.save_parameters(0, theta)
+            # What --resume goes on from, in place of random parameters.
+            checkpoint = Checkpoint(1, theta, spins, numbers, to_toml(single.job.config), attributes)
+            write_checkpoint(request.directory, checkpoint)
+            writer.finish("finished", f"imported from {weights_file.name}; not optimised here")
+            _print(job, measured, sector)
+            print(f"results in {writer.path}; start a run with ansatz.start_from", flush=True)
 
-        comm.on_root(write)
+        files.do(write)
+
+
+def _opened(request: RunRequest, ranks: int, stack: contextlib.ExitStack) -> tuple[ResultsWriter, Sector]:
+    """The results file of the run, its directory locked as long as the stack is, and its sector.
+
+    Raises:
+        InputError: results are in the way, or another process has the directory.
+        StorageError: the file cannot be written.
+    """
+    if warning := stack.enter_context(locked(request.directory)):
+        warn(warning)
+    sector = job_sector(request.job)
+    writer = stack.enter_context(open_results(request, sector, ranks))
+    if sector.elsewhere:
+        warn(sector.elsewhere)
+    return writer, sector
 
 
 def _read(weights_file: Path, job: Job) -> npt.NDArray[Any]:
@@ -113,81 +117,69 @@ def _read(weights_file: Path, job: Job) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class ImportedRun:
-    """Rank 0's side of an import: the run that is written, and what is said of it.
+class Measured:
+    """The energy of a state.
 
     Attributes:
-        request: the input, with a single iteration, and where the run goes.
-        name: of the file of weights.
-        ranks: their number.
-        reference: the exact energy, if known.
-        writer: the results file.
+        energy: over all batches, the same on every rank.
+        warning: about walkers in a spurious mode, on rank 0; empty where there are none, and elsewhere.
+        n_stuck: how many there are, on rank 0; -1 where configurations are enumerated.
+        walkers: where this rank's are in the end.
     """
 
-    request: RunRequest
-    name: str
-    ranks: int
-    reference: ExactEnergy | None
-    writer: ResultsWriter
+    energy: EnergyStatistics
+    warning: str
+    n_stuck: int
+    walkers: Walkers
 
-    @classmethod
-    def open(cls, request: RunRequest, name: str, ranks: int, stack: contextlib.ExitStack) -> ImportedRun:
-        """The run, its directory locked and its file open as long as the stack is.
 
-        Raises:
-            InputError: results are in the way, or another process has the directory.
-            StorageError: the file cannot be written.
-        """
-        if warning := stack.enter_context(locked(request.directory)):
-            warn(warning)
-        sector = job_sector(request.job)
-        writer = stack.enter_context(open_results(request, sector, ranks))
-        if sector.elsewhere:
-            warn(sector.elsewhere)
-        return cls(request, name, ranks, sector.reference, writer)
+def measured_energy(job: Job, theta: npt.NDArray[Any], comm: Communicator) -> Measured:
+    """Collective. The energy at these parameters, sampled as by ``pvmc measure``, with a watch for stuck walkers.
 
-    def write(self, measured: Measured, checkpoint: Checkpoint) -> None:
-        """Write the row, the parameters and the checkpoint, and say what came out.
+    Raises:
+        NumericalError: a local energy is not finite; on every rank.
+    """
+    psi = job.ansatz.at(theta)
+    # Measurements of the run have its seed and those after it: random numbers in common would couple the walkers.
+    sampler = frozen(job.sampler, (job.config.run.seed - 1) % SEED_LIMIT)
+    if isinstance(sampler, Enumeration):
+        walkers = first_walkers(sampler, None, comm)
+        return Measured(enumerated(sampler, walkers, psi, job, Observables(()), comm)[1], "", NOT_LOOKED, walkers)
+    sampling = Sampling.begun(replace(job, sampler=sampler), psi, Observables(()), None, comm)
+    sampling.compile()
+    watch, found = WalkerWatch(job.operator.radius), list[StuckWalkers]()
+    for _ in range(BATCHES):
+        means = comm.gather(sampling.draw().ravel())
+        energy = sampling.energy()
+        if means is not None and (stuck := watch.judge(means, energy.r_hat)) is not None:
+            found.append(stuck)
+    warning = found[-1].warning(0).removeprefix("iteration 0: ") if found else ""
+    return Measured(energy, warning, max((len(stuck.walkers) for stuck in found), default=0), sampling.walkers)
 
-        Args:
-            measured: the energy.
-            checkpoint: what --resume goes on from, in place of random numbers; its attributes are filled in here.
 
-        Raises:
-            StorageError: a file cannot be written.
-        """
-        self.writer.append(0, _row(measured.energy) | {"stuck_walkers": measured.n_stuck})
-        self.writer.save_parameters(0, checkpoint.theta)
-        attributes: dict[str, str | int] = {"seed": self.request.job.config.run.seed, "ranks": self.ranks}
-        attributes |= {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
-        write_checkpoint(self.request.directory, replace(checkpoint, attributes=attributes))
-        self.writer.finish("finished", f"imported from {self.name}; not optimised here")
-        self._tell(measured)
-
-    def _tell(self, measured: Measured) -> None:
-        job, energy = self.request.job, measured.energy
-        n_sites, unit = job.lattice.n_sites, job.config.hamiltonian.energy_unit
-        per_site, error = energy.mean.real / n_sites, energy.error / n_sites
-        print(f"E/N = {plain(per_site, error)} +- {error:.1e} {unit}, {energy.n_samples} samples")
-        variance = energy.variance / n_sites
-        print(f"variance/N = {variance:.3e}, R-hat {energy.r_hat:.4f}, acceptance {energy.acceptance:.3f}")
-        if self.reference:
-            exact = self.reference.energy
-            relative = abs(energy.mean.real - exact) / (error_scale(exact, job.operator.radius) or 1.0)
-            print(f"exact E/N = {exact / n_sites:.10g}, relative error {relative:.2e}")
-        if measured.warning:
-            warn(f'{measured.warning}; here sampler.start = "neel" may keep walkers out')
-        elif energy.r_hat > r_hat_limit(BATCHES * job.sampler.n_draws):
-            # As where half of the walkers sit in another mode: none is an outlier.
-            warn(
-                f"R-hat {energy.r_hat:.3f}: the walkers do not agree, and neither the energy nor its error is to be "
-                "trusted"
-            )
-        print(f"results in {self.writer.path}; start a run with ansatz.start_from", flush=True)
+def _print(job: Job, measured: Measured, sector: Sector) -> None:
+    """Print the energy beside the exact one, and what is wrong with its walkers."""
+    energy = measured.energy
+    n_sites, unit = job.lattice.n_sites, job.config.hamiltonian.energy_unit
+    per_site, error = energy.mean.real / n_sites, energy.error / n_sites
+    print(f"E/N = {plain(per_site, error)} +- {error:.1e} {unit}, {energy.n_samples} samples")
+    variance = energy.variance / n_sites
+    print(f"variance/N = {variance:.3e}, R-hat {energy.r_hat:.4f}, acceptance {energy.acceptance:.3f}")
+    if sector.reference:
+        exact = sector.reference.energy
+        relative = abs(energy.mean.real - exact) / (error_scale(exact, job.operator.radius) or 1.0)
+        print(f"exact E/N = {exact / n_sites:.10g}, relative error {relative:.2e}")
+    if measured.warning:
+        warn(f'{measured.warning}; here sampler.start = "neel" may keep walkers out')
+    elif energy.r_hat > r_hat_limit(BATCHES * job.sampler.n_draws):
+        # As where half of the walkers sit in another mode: none is an outlier.
+        warn(
+            f"R-hat {energy.r_hat:.3f}: the walkers do not agree, and neither the energy nor its error is to be trusted"
+        )
 
 
 def symmetry_in_words(weights: RBMWeights, job: Job) -> str:
-    """What symmetry the weights have, as far as this program knows it, and what it saves."""
+    """The symmetry of the weights, as far as this program knows it, and what it saves, in words."""
     try:
         group = job.lattice.group("translation")
     except LatticeError:
@@ -204,66 +196,6 @@ def symmetry_in_words(weights: RBMWeights, job: Job) -> str:
             f"{job.ansatz.n_parameters}"
         )
     return text
-
-
-def measure(job: Job, theta: npt.NDArray[Any], comm: Communicator) -> Measured:
-    """Collective. The energy at these parameters, by the job's sampler as ``pvmc measure`` uses it.
-
-    Raises:
-        NumericalError: a local energy is not finite; on every rank.
-    """
-    psi = job.ansatz.at(theta)
-    # Measurements of the run have its seed and those after it: random numbers in common would couple the walkers.
-    sampler = frozen(job.sampler, (job.config.run.seed - 1) % SEED_LIMIT)
-    walkers = first_walkers(sampler, None, comm)
-    if isinstance(sampler, Enumeration):
-        _, energy = enumerated(sampler, walkers, psi, job.operator, Observables((), (), {}), comm)
-        return Measured(energy, "", NOT_LOOKED, walkers)
-    return _sampled(job, sampler, psi, walkers, comm)
-
-
-def _sampled(job: Job, sampler: Sampler, psi: WaveFunction, walkers: Walkers, comm: Communicator) -> Measured:
-    """Collective. The energy from batches of draws, with an eye on walkers that stay apart from the others."""
-    _compile(job, sampler, psi, walkers, comm)
-    chains, watch = Chains.empty(len(walkers.spins), 0, sampler.width), WalkerWatch(job.operator.radius)
-    found: list[StuckWalkers] = []
-    for batch in range(BATCHES):
-        walkers, means = _draw(job, sampler, psi, walkers, batch, chains)
-        scales = (job.operator.infinite_temperature_energy, job.operator.radius)
-        energy = chains.statistics_of_all(job.lattice.n_sites, *scales, comm)
-        everywhere = comm.gather(means.ravel())
-        stuck = None if everywhere is None else watch.judge(everywhere, energy.r_hat)
-        if stuck is not None:
-            found.append(stuck)
-    warning = found[-1].warning(0).removeprefix("iteration 0: ") if found else ""
-    return Measured(energy, warning, max((len(stuck.walkers) for stuck in found), default=0), walkers)
-
-
-def _draw(
-    job: Job, sampler: Sampler, psi: WaveFunction, walkers: Walkers, batch: int, chains: Chains
-) -> tuple[Walkers, Floats]:
-    """A batch of draws, added to the chains; where the walkers are then, and the mean energy of each in this batch."""
-    draws = walk(sampler, walkers, psi, batch, FROZEN_STAGE)
-    means = np.zeros(chains.energy.shape)
-    for block, draw, spins, lookup in draws:
-        energies = local_energy(job.operator, psi, spins, lookup)
-        chains.add(block, draw, np.zeros((0, sampler.width)), energies)
-        means[block] += energies.real / sampler.n_draws
-    chains.draws += sampler.n_draws
-    chains.counts += (draws.accepted, draws.proposed)
-    return draws.walkers, means
-
-
-def _compile(job: Job, sampler: Sampler, psi: WaveFunction, walkers: Walkers, comm: Communicator) -> None:
-    """Collective. Every kernel of a batch once, on rank 0 while the others wait, who then load them."""
-    first = Walkers(walkers.spins[:1], walkers.first_block)
-
-    def run() -> None:
-        for _, _, spins, lookup in walk(sampler.short(), first, psi, 1, FROZEN_STAGE):
-            local_energy(job.operator, psi, spins, lookup)
-
-    start_compiler()
-    comm.on_root(run)
 
 
 def _row(energy: EnergyStatistics) -> dict[str, float]:

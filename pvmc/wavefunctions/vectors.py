@@ -1,4 +1,4 @@
-"""Wave functions of few spins as vectors over all configurations."""
+"""ln psi of any number of configurations, and psi of few spins as a normalised vector."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.errors import NumericalError
-from pvmc.numerics.arrays import Integers, Numbers, Spins
+from pvmc.numerics.arrays import Numbers, Spins
 from pvmc.spins.basis import Basis
 from pvmc.wavefunctions.fallback import BATCH
 
 
 class LogPsi(Protocol):
-    """What the estimators of this package ask of a wave function."""
+    """A state that is known by its amplitudes alone."""
 
     def log_psi(self, spins: Spins) -> Numbers:
         """ln psi(s), (L,) of float64 or complex128, not normalised, of spins int8 (N, L); -inf where psi is 0."""
@@ -40,28 +40,3 @@ def dense_vector(psi: LogPsi, basis: Basis) -> npt.NDArray[np.complex128]:
         raise NumericalError("the wave function is zero on all configurations, or not finite on one")
     vector = np.exp(logarithm.real - largest) * np.exp(1j * np.where(np.isfinite(logarithm.imag), logarithm.imag, 0.0))
     return np.asarray(vector / np.linalg.norm(vector))
-
-
-def amplitude_matrix(vector: npt.NDArray[np.complex128], basis: Basis, sites: Integers) -> npt.NDArray[np.complex128]:
-    """The amplitudes with the configurations of a region A as rows and those of the rest as columns.
-
-    Args:
-        vector: psi(s), (D,), on the configurations of the basis; 0 on others.
-        basis: the configurations.
-        sites: A, int64 (n,).
-
-    Returns:
-        complex128 (2^n, 2^(N - n)); its singular values are the Schmidt coefficients.
-    """
-    rest = np.setdiff1d(np.arange(basis.n_sites), sites)
-    matrix = np.zeros((2 ** len(sites), 2 ** len(rest)), dtype=np.complex128)
-    matrix[_number(basis.labels, sites), _number(basis.labels, rest)] = vector
-    return matrix
-
-
-def _number(labels: Integers, sites: Integers) -> Integers:
-    """The bits of these sites as a number of their own, int64 (D,)."""
-    number = np.zeros_like(labels)
-    for position, site in enumerate(sites.tolist()):
-        number |= ((labels >> site) & 1) << position
-    return number

@@ -20,7 +20,7 @@ from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.rotation import chosen_turn
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic, mean_amplitude, removing_signs
 from pvmc.lattice import Lattice, chain, graph, honeycomb, rectangle, triangular
-from pvmc.measurement.frame import frame_signs
+from pvmc.measurement.observable import frame_signs
 from pvmc.results.judged import Judged
 from pvmc.results.symptoms import is_positive, positive_state
 from pvmc.spins.flips import FlipSets

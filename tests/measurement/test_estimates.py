@@ -13,8 +13,7 @@ from scipy import stats
 from pvmc.config import RawInput
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run, open_run
-from pvmc.measurement.command import measure
-from pvmc.measurement.enumerated import enumerated
+from pvmc.measurement.measuring import enumerated, measure
 from pvmc.measurement.plan import MeasureRequest
 from pvmc.measurement.recorder import energy_estimates
 from pvmc.measurement.registry import choose, names_of

@@ -13,7 +13,7 @@ import pytest
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.pauli import PauliSum
 from pvmc.io.measurement import Estimate
-from pvmc.measurement.forbidden import MAGNETIZATIONS, forced_to_zero, odd
+from pvmc.measurement.operators import MAGNETIZATIONS, forced_to_zero, odd
 from pvmc.measurement.registry import choose
 from pvmc.vmc.job import Job, load_job
 

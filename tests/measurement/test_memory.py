@@ -10,7 +10,7 @@ import pytest
 
 from pvmc.config import RawInput, validate
 from pvmc.errors import InputError
-from pvmc.measurement.command import measure
+from pvmc.measurement.measuring import measure
 from pvmc.measurement.measuring_memory import measuring_memory, measuring_table
 from pvmc.measurement.plan import MeasureRequest
 from pvmc.mpi import SerialCommunicator

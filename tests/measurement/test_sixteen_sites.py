@@ -18,8 +18,7 @@ from pvmc.estimators import local_energy
 from pvmc.exact import Basis
 from pvmc.measurement.frozen import walk
 from pvmc.measurement.observable import saved_states
-from pvmc.measurement.registry import choose
-from pvmc.measurement.tallies import make_tallies
+from pvmc.measurement.registry import choose, make_tallies
 from pvmc.measurement.walker_sums import Chains
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import FROZEN_STAGE, Walkers

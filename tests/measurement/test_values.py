@@ -14,7 +14,7 @@ from pvmc.config import RawInput
 from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Estimate
 from pvmc.io.reader import open_run
-from pvmc.measurement.command import measure
+from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest
 from pvmc.measurement.registry import NAMES, choose, names_of
 from pvmc.mpi import SerialCommunicator

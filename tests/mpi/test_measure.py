@@ -18,7 +18,7 @@ from pvmc.errors import EXIT_RESUMABLE
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
 from pvmc.io.storage import STOP_FILE
-from pvmc.measurement.command import measure
+from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest
 from pvmc.measurement.registry import NAMES
 from pvmc.mpi import Communicator, SerialCommunicator

@@ -16,6 +16,7 @@ from pvmc.spins.basis import Basis
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions import WaveFunction
 from pvmc.wavefunctions.symmetry import claimed_symmetry
+from pvmc.wavefunctions.vectors import dense_vector
 
 LARGEST = 16
 """Most sites that are validated."""
@@ -52,9 +53,7 @@ class ExactSystem:
 
     def state(self, psi: WaveFunction) -> Numbers:
         """psi(s), normalised over the sector, complex128 (D,)."""
-        logarithm = psi.log_psi(self.basis.spins).astype(np.complex128)
-        vector = np.exp(logarithm - logarithm.real.max())
-        return np.asarray(vector / np.linalg.norm(vector))
+        return dense_vector(psi, self.basis)
 
     def energy_of(self, psi: WaveFunction) -> float:
         """<psi|H|psi> / <psi|psi>."""
