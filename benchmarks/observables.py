@@ -26,7 +26,7 @@ from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
 from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest, directory_of
-from pvmc.measurement.registry import choose
+from pvmc.measurement.registry import local_values
 from pvmc.mpi import SerialCommunicator
 from pvmc.vmc.job import Job, load_job
 from pvmc.vmc.recorder import RunRequest
@@ -112,7 +112,7 @@ def compared(job: Job, directory: Path) -> Comparison:
     checkpoint, _ = latest_checkpoint(directory_of(stored.path, found.number))
     assert checkpoint is not None, "a measurement that is finished leaves its sums"
     pairs = pair_means(checkpoint.solver)
-    names = [part.name for part in choose(OBSERVABLES, job).parts]
+    names = [data.name for data, _ in local_values(OBSERVABLES, job).parts]
     right = joined(exact, names)
     state = joined({name: np.atleast_1d(one.value) for name, one in enumerated.estimates.items()}, names)
     at_state = pairs - pairs.mean(axis=0) + state
@@ -167,7 +167,7 @@ def page(found: dict[str, Comparison]) -> str:
 def summary(name: str, one: Comparison) -> str:
     """The row of one system."""
     test = one.to_exact
-    points = len(joined(one.exact, [part.name for part in choose(OBSERVABLES, one.job).parts]))
+    points = len(joined(one.exact, [data.name for data, _ in local_values(OBSERVABLES, one.job).parts]))
     cells = [
         name,
         f"{one.energy_error:.1e}",

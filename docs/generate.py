@@ -46,7 +46,7 @@ def pages() -> dict[Path, str]:
         DOCS / "layers.svg": picture((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")),
         DOCS / "cli.md": cli_markdown(),
         DOCS / "hdf5.md": schema_markdown(dataset_rows(), coordinates()),
-        DOCS / "measure.md": with_observables((DOCS / "measure.md").read_text(encoding="utf-8")),
+        DOCS / "measure.md": with_observables(Path(__file__).with_name("measure.md").read_text(encoding="utf-8")),
         JOBS / "run.sbatch": job_script("run.sbatch"),
         JOBS / "array_alpha.sbatch": job_script("array_alpha.sbatch", alphas("1,2,4")),
         JOBS / "array_seeds.sbatch": job_script("array_seeds.sbatch", seeds("1-8")),

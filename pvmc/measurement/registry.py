@@ -162,8 +162,8 @@ def command_line_help() -> str:
     forms = [" or ".join(f'"{example}"' for example in one.examples) for one in OBSERVABLES if one.argument]
     costly = " and ".join(one.name for one in OBSERVABLES if one.needs_argument)
     return (
-        f"some of {', '.join(NAMES)}, and such as {', '.join(forms)}; with commas between; default: all that the "
-        f"system has but {costly}"
+        f"some of {', '.join(NAMES)}; with an argument, such as {', '.join(forms)}; with commas between them; default: "
+        f"all that the system has but {costly}"
     )
 
 

@@ -79,7 +79,7 @@ def test_file_is_hdf5_with_a_text_header(tmp_path: Path) -> None:
         assert set(file) == {name for name, *_ in schema.CHECKPOINT}
         assert {item.name for item in schema.CHECKPOINT_ATTRIBUTES} <= set(file.attrs)
         assert [axis.label for axis in file["spins"].dims] == ["block", "site", "lane"]
-    page = schema.schema_markdown()
+    page = schema.schema_markdown((), ())
     for name, *_ in schema.CHECKPOINT:
         assert f"| `{name}` |" in page
 

@@ -20,6 +20,7 @@ from pvmc.io.export import export
 from pvmc.io.layout import StartTrial
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.results import ResultsWriter
+from pvmc.measurement.registry import coordinates
 
 K = 3
 BLOCKS = {"hidden_bias": (slice(0, 1), (1,)), "features": (slice(1, 3), (1, 2))}
@@ -42,6 +43,7 @@ MEASUREMENT = Measurement(
         "region_size": np.array([1, 2]),
         "region_sites": np.array([[1, 0, 0, 0], [0, 1, 0, 1]], np.int8),
     },
+    {axis.name: axis for axis in coordinates()},
 )
 COORDINATES = set(MEASUREMENT.coordinates)
 OWN_NAMES = {"region", "site", "component"}

@@ -15,8 +15,8 @@ from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run, open_run
 from pvmc.measurement.measuring import enumerated, measure
 from pvmc.measurement.plan import MeasureRequest
-from pvmc.measurement.recorder import energy_estimates
-from pvmc.measurement.registry import choose, names_of
+from pvmc.measurement.registry import local_values, names_of
+from pvmc.measurement.smeared_variance import energy_estimates
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration
 from pvmc.vmc.job import Job, JobConfig, build_job
@@ -63,9 +63,9 @@ def enumerated_estimates(job: Job, found: Run) -> dict[str, Estimate]:
     """Every observable of the last saved parameters, without statistical error."""
     serial, sampler = SerialCommunicator(), job.sampler
     assert isinstance(sampler, Enumeration)
-    observables, psi = choose(names_of([], job), job), job.ansatz.at(found.parameters())
+    observables, psi = local_values(names_of([], job), job), job.ansatz.at(found.parameters())
     walkers = sampler.start(range(sampler.n_blocks), serial)
-    means, energy = enumerated(sampler, walkers, psi, job.operator, observables, serial)
+    means, energy = enumerated(sampler, walkers, psi, job, observables, serial)
     estimates = energy_estimates(energy, (0.0, 0.0), "J")
     return estimates | observables.estimates(means, np.zeros(len(means)))
 

@@ -12,7 +12,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
 from pvmc.lattice import chain
-from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, Turned, fidelity
+from pvmc.measurement.fidelity import FidelityEstimate, RatioSums, TurnedState, fidelity
 from pvmc.measurement.overlap import exact_overlap
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw
@@ -98,10 +98,12 @@ def test_turned_state_is_that_of_the_turned_hamiltonian() -> None:
     )
     assert plain.dtype == np.complex128 and rotated.dtype == np.float64
     assert weighted(plain, rotated).value < 0.5
-    turned = Turned(rotated, ring.sublattices())
+    turned = TurnedState(rotated, ring.sublattices())
     vector = np.exp(turned.log_psi(basis.spins))
     assert np.abs(np.vdot(plain.vector, vector)) == pytest.approx(1.0, abs=1e-12)
-    np.testing.assert_allclose(np.exp(Turned(turned, ring.sublattices()).log_psi(basis.spins)), rotated.vector, 1e-12)
+    np.testing.assert_allclose(
+        np.exp(TurnedState(turned, ring.sublattices()).log_psi(basis.spins)), rotated.vector, 1e-12
+    )
 
 
 def test_ratios_go_on_from_their_state() -> None:

@@ -13,8 +13,10 @@ import pytest
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.pauli import PauliSum
 from pvmc.io.measurement import Estimate
-from pvmc.measurement.operators import MAGNETIZATIONS, forced_to_zero, odd
-from pvmc.measurement.registry import choose
+from pvmc.lattice import chain
+from pvmc.measurement.observable import Frame
+from pvmc.measurement.operators import Magnetization, forced_to_zero, odd
+from pvmc.measurement.registry import local_values
 from pvmc.vmc.job import Job, load_job
 
 PAULI = {
@@ -44,7 +46,8 @@ def test_parities_are_those_of_the_matrices(letters: str) -> None:
 @pytest.mark.parametrize("letter", "XYZ")
 def test_parities_of_magnetisations(letter: str) -> None:
     single = odd(Operator.from_pauli_sum(PauliSum({((1, letter),): 1.0}), 3))
-    assert MAGNETIZATIONS[f"magnetization_{letter.lower()}"].tolist() == single.tolist()
+    found = Magnetization(Frame(chain(3), np.ones(3), fixed=False)).parities()
+    assert found[f"magnetization_{letter.lower()}"].tolist() == single.tolist()
 
 
 def job(directory: Path, hamiltonian: str, sampler: str = "") -> Job:
@@ -82,7 +85,9 @@ def test_what_is_forced_to_zero(
     tmp_path: Path, hamiltonian: str, sampler: str, name: str, value: float, error: float, why: str | None
 ) -> None:
     one = job(tmp_path, hamiltonian, sampler)
-    observables = choose(["magnetization", "operator:xy=X0 Y1", "operator:zz=Z0 Z1"], one)
-    found = forced_to_zero(one, observables, {name: Estimate(value, error), "operator_zz": Estimate(0.9, 1e-3)})
+    observables = local_values(["magnetization", "operator:xy=X0 Y1", "operator:zz=Z0 Z1"], one)
+    found = forced_to_zero(
+        one, observables.parities, {name: Estimate(value, error), "operator_zz": Estimate(0.9, 1e-3)}
+    )
     assert len(found) == (why is not None)
     assert why is None or (why in found[0] and name in found[0])

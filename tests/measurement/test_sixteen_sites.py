@@ -17,9 +17,9 @@ from pvmc.config import RawInput
 from pvmc.estimators import local_energy
 from pvmc.exact import Basis
 from pvmc.measurement.frozen import walk
-from pvmc.measurement.observable import saved_states
-from pvmc.measurement.registry import choose, make_tallies
-from pvmc.measurement.walker_sums import Chains
+from pvmc.measurement.observable import Setup, saved_states
+from pvmc.measurement.registry import choose, local_values
+from pvmc.measurement.walker_sums import WalkerSums
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import FROZEN_STAGE, Walkers
 from pvmc.vmc.job import Job, JobConfig, build_job
@@ -99,25 +99,24 @@ def sampled(job: Job, vector: Numbers) -> Numbers:
     sampler, lattice = job.sampler, job.lattice
     basis = Basis.enumerate(lattice.n_sites)
     psi = TableState(vector, basis)
-    observables = choose(OBSERVABLES, job)
-    tallies = make_tallies(OBSERVABLES, {}, job, psi, 1, COMM)
+    observables = choose(OBSERVABLES, Setup(job, psi, 1, {}, True, COMM))
     labels = np.random.default_rng(1).choice(len(basis), size=(sampler.n_blocks, sampler.width), p=psi.probabilities)
     walkers = Walkers(np.ascontiguousarray(basis.spins[:, labels].transpose(1, 0, 2)), 0)
-    chains = Chains.empty(sampler.n_blocks, observables.size, sampler.width)
+    chains = WalkerSums.empty(sampler.n_blocks, observables.size, sampler.width)
     for drawn in walk(sampler, walkers, psi, 1, FROZEN_STAGE):
         block, draw, spins, lookup = drawn
         values = observables.values(psi, spins, lookup)
         chains.add(block, draw, values, local_energy(job.operator, psi, spins, lookup))
-        for tally in tallies:
+        for tally in observables.tallies:
             tally.add(psi, drawn)
     chains.draws = sampler.n_draws
-    return pair_means(chains.saved() | saved_states(tallies, COMM))
+    return pair_means(chains.saved() | saved_states(observables.tallies, COMM))
 
 
 def expected(job: Job, vector: Numbers) -> Numbers:
     """The points of :func:`sampled` by their definitions."""
     points = exact_points(vector, job.lattice)
-    rows = [points[part.name] for part in choose(OBSERVABLES, job).parts]
+    rows = [points[one.name] for one, _ in local_values(OBSERVABLES, job).parts]
     return np.concatenate([*rows, np.exp(-points["renyi2"])])
 
 
@@ -159,8 +158,11 @@ def test_a_point_that_is_off_by_five_errors_is_refused(system: str) -> None:
 def test_five_errors_are_refused_by_the_statistic_alone() -> None:
     """C(r) of zz at eight distances and the purities, none of which follows from others, so that no identity helps."""
     samples, right = compared("Ising ring")
-    names = [part.name for part in choose(OBSERVABLES, job_of("Ising ring")).parts for _ in range(part.length)]
-    start = names.index("correlation_zz")
+    (start,) = [
+        rows.start
+        for one, rows in local_values(OBSERVABLES, job_of("Ising ring")).parts
+        if one.name == "correlation_zz"
+    ]
     points = [*range(start + 1, start + 9), *range(len(right) - 8, len(right))]
     samples, right = samples[:, points], right[points]
     assert agreement(samples, right).accepted(LEVEL)

@@ -16,7 +16,7 @@ from pvmc.io.measurement import Estimate
 from pvmc.io.reader import open_run
 from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest
-from pvmc.measurement.registry import NAMES, choose, names_of
+from pvmc.measurement.registry import NAMES, local_values, names_of
 from pvmc.mpi import SerialCommunicator
 from pvmc.spins.flips import FlipSets
 from pvmc.vmc.job import Job, JobConfig, build_job
@@ -62,7 +62,7 @@ class Table:
 
 
 def exact_means(job: Job, psi: Any, spins: Spins, weights: npt.NDArray[Any], names: list[str]) -> dict[str, Estimate]:
-    observables = choose(names, job)
+    observables = local_values(names, job)
     means = observables.values(psi, spins, np.zeros((1, spins.shape[1]))) @ weights
     return observables.estimates(means, np.zeros(len(means)))
 
@@ -124,7 +124,7 @@ def test_every_observable_of_a_random_state(case: str) -> None:
     spins = configurations(n_sites, job.sampler.magnetization)
     vector = state_vector(psi, spins)
     names = names_of(["operator:mine=0.5 X0 Y1; 0.5 Z1 Z2; 0.3 Y2 X1"], job) + names_of([], job)
-    observables = choose(names, job)
+    observables = local_values(names, job)
     means = observables.values(psi, spins, psi.lookup(spins)) @ abs(vector) ** 2
     found = observables.estimates(means, np.zeros(len(means)))
     expectation = expectations(job, labels_of(spins))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pvmc.measurement.walker_sums import Chains
+from pvmc.measurement.walker_sums import WalkerSums
 
 BLOCKS, WIDTH, DRAWS = 2, 3, 50
 
 
-def summed(values: np.ndarray, energies: np.ndarray) -> Chains:
+def summed(values: np.ndarray, energies: np.ndarray) -> WalkerSums:
     """The chains of values (draws, blocks, n_values, L) and energies (draws, blocks, L), in two batches."""
-    chains = Chains.empty(BLOCKS, values.shape[2], WIDTH)
+    chains = WalkerSums.empty(BLOCKS, values.shape[2], WIDTH)
     for batch in np.array_split(np.arange(len(values)), 2):
         for number, draw in enumerate(batch):
             for block in range(BLOCKS):
