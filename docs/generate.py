@@ -1,4 +1,4 @@
-"""Writes what is generated: docs/cli.md, config.md, hdf5.md, layers.svg, a part of measure.md, and the scripts of jobs/.
+"""Writes what is generated: docs/cli.md, config.md, hdf5.md, layers.svg, a part of measure.md, and jobs/.
 
 python docs/generate.py           write them
 python docs/generate.py --check   write nothing; exit code 1 when a page is out of date
