@@ -33,8 +33,8 @@ from pvmc.measurement.walker_sums import WalkerSums
 from pvmc.mpi import Communicator, OnRoot, block_range, limit_threads
 from pvmc.numerics.arrays import Floats
 from pvmc.numerics.exact_sums import sum_of_blocks
-from pvmc.results.symptoms import outlier
 from pvmc.results.judged import judged
+from pvmc.results.measured import outlier
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
 from pvmc.statistics.thresholds import LARGEST_R_HAT
 from pvmc.vmc.checkpoint_policy import CheckpointPolicy
