@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored, Vector
+from tests.pairwise import covering
 
 Numbers = npt.NDArray[Any]
 
@@ -47,21 +48,14 @@ def explicit(blocks: list[tuple[Numbers, ...]]) -> Numbers:
     return np.array(rows)
 
 
-@pytest.fixture(params=[1, 9, 64])
-def n(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
+CASES = covering(BLOCKS, [REAL, COMPLEX], [REAL, COMPLEX], [1, 9, 64])
 
 
-@pytest.fixture(params=[(REAL, REAL), (COMPLEX, REAL), (REAL, COMPLEX), (COMPLEX, COMPLEX)], ids="-".join)
-def kinds(request: pytest.FixtureRequest) -> tuple[str, str]:
-    pair: tuple[str, str] = request.param
-    return pair
-
-
-@pytest.fixture(params=BLOCKS)
-def both(request: pytest.FixtureRequest, kinds: tuple[str, str], n: int) -> tuple[Numbers, list[Derivatives]]:
-    """O, and the two ways of keeping it."""
-    blocks = factors(request.param, kinds, n)
+@pytest.fixture(params=[pytest.param(case.values, marks=case.marks) for case in CASES])
+def both(request: pytest.FixtureRequest) -> tuple[Numbers, list[Derivatives]]:
+    """O of some factors and configurations, and the two ways of keeping it."""
+    layout, outer, inner, n = request.param
+    blocks = factors(layout, (outer, inner), n)
     matrix = explicit(blocks)
     return matrix, [Factored(blocks), Stored(matrix.copy())]
 

@@ -23,6 +23,7 @@ from pvmc.sr.momentum import MomentumSpec
 from pvmc.wavefunctions import RBM, Ansatz, FeedForward, Jastrow, Product
 from tests.batches import FIELDS, Problem, problem
 from tests.helpers import full_tensor
+from tests.pairwise import covering
 from tests.solvers import LARGEST_CONDITION, REGULARISATIONS, SOLVERS, condition, difference, penalty, solver
 
 Numbers = npt.NDArray[Any]
@@ -60,9 +61,7 @@ def assert_all(found: Mapping[str, Step], expected: Numbers) -> None:
 # Synthetic batches ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("exact_sums", [True, False])
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal weights", "weighted"])
-@pytest.mark.parametrize("fields", FIELDS)
+@pytest.mark.parametrize(("fields", "weighted", "exact_sums"), covering(FIELDS, [False, True], [True, False]))
 def test_streamed_moments_of_many_chunks_are_the_definitions(fields: str, weighted: bool, exact_sums: bool) -> None:
     """S, F and <O> of nine chunks whose means differ from that of the first one, where they are centred."""
     case = problem(fields, weighted=weighted)
@@ -80,9 +79,7 @@ def test_streamed_moments_of_many_chunks_are_the_definitions(fields: str, weight
 
 @pytest.mark.parametrize("fields", ["complex", "real theta, complex psi"])
 @pytest.mark.parametrize("constant", [None, 1.0])
-def test_the_kernel_needs_a_regularisation(
-    fields: str, constant: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_minsr_needs_a_regularisation(fields: str, constant: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """All others do without where n_s > K."""
     monkeypatch.setitem(REGULARISATIONS, "none", {})
     case = problem(fields, shape=SHAPES["n_s > K"], constant=constant)
@@ -97,10 +94,9 @@ def test_the_kernel_needs_a_regularisation(
         assert difference(step.direction[constant is not None :], expected) < TOLERANCE, name
 
 
-@pytest.mark.parametrize("regularisation", REGULARISATIONS)
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal weights", "weighted"])
-@pytest.mark.parametrize("size", SHAPES)
-@pytest.mark.parametrize("fields", FIELDS)
+@pytest.mark.parametrize(
+    ("fields", "size", "weighted", "regularisation"), covering(FIELDS, SHAPES, [False, True], REGULARISATIONS)
+)
 def test_every_solver_has_the_solution_of_the_definitions(
     fields: str, size: str, weighted: bool, regularisation: str
 ) -> None:
@@ -131,14 +127,13 @@ def test_a_block_of_dead_configurations_only(fields: str) -> None:
     assert_all(steps(moments_of(case), "all three"), np.linalg.solve(tensor + np.diag(penalties), force))
 
 
-@pytest.mark.parametrize("march", [None, 0.95], ids=["SPRING", "MARCH"])
-@pytest.mark.parametrize("regularisation", ["shift", "offset"])
-@pytest.mark.parametrize("size", SHAPES)
-@pytest.mark.parametrize("fields", FIELDS)
+@pytest.mark.parametrize(
+    ("fields", "size", "regularisation", "march"), covering(FIELDS, SHAPES, ["shift", "offset"], [None, 0.95])
+)
 def test_momentum_is_the_same_with_every_solver(
     fields: str, size: str, regularisation: str, march: float | None, rng: np.random.Generator
 ) -> None:
-    """A centre c = mu x' of last direction x', and for MARCH a Lambda in proportion to the root of v, of mean 1."""
+    """SPRING: a centre c = mu x' of last direction x'; MARCH: a Lambda in proportion to the root of v, of mean 1."""
     case = problem(fields, shape=SHAPES[size], weighted=True)
     tensor, force = case.tensor_and_force()
     last = rng.normal(size=len(force)).astype(force.dtype)
@@ -164,7 +159,7 @@ def test_momentum_is_the_same_with_every_solver(
 
 
 @pytest.mark.parametrize("fields", FIELDS)
-def test_the_kernel_of_factors_never_makes_their_products(fields: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gram_matrix_of_factors_never_makes_their_products(fields: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """n_s < K with a uniform Lambda: X is on no rank, and the step is that of the definitions all the same."""
     case = problem(fields, shape=SHAPES["n_s < K"])
     tensor, force = case.tensor_and_force()
@@ -182,7 +177,7 @@ def test_the_kernel_of_factors_never_makes_their_products(fields: str, monkeypat
 
 
 @pytest.mark.parametrize("fields", ["complex, and A", "real theta, complex psi and A"])
-def test_kernels_of_several_tiles_and_pieces(fields: str) -> None:
+def test_gram_matrices_of_several_tiles_and_pieces(fields: str) -> None:
     """330 configurations and 400 to 800 parameters: the last tile, and the last piece, is not full."""
     case = problem(fields, shape=(3, 20, 20), n_draws=11, width=10)
     assert 256 < case.n_samples < 512 and 256 < case.n_parameters < 512
@@ -211,9 +206,9 @@ def test_an_iterative_solver_may_begin_anywhere(rng: np.random.Generator) -> Non
 # Directions that do not change psi ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("constant", [1.0, 0.1, -7.3e4, 3.3e-5, 1e8 / 3])
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal weights", "weighted"])
-@pytest.mark.parametrize("fields", FIELDS)
+@pytest.mark.parametrize(
+    ("fields", "weighted", "constant"), covering(FIELDS, [False, True], [1.0, 0.1, -7.3e4, 3.3e-5, 1e8 / 3])
+)
 def test_a_constant_derivative_is_frozen_by_every_solver(fields: str, weighted: bool, constant: float) -> None:
     """Its direction is exactly 0, with a centre too, and the others move as if it were not there."""
     phase = np.exp(0.7j) if FIELDS[fields][1] else 1.0
@@ -285,7 +280,7 @@ def measured(ansatz: Ansatz, operator: Operator, spec: Any, keep_rows: bool) -> 
 
 def assert_agreement(ansatz: Ansatz, operator: Operator, spec: Any, regularisation: str, has_factors: bool) -> None:
     """All solvers against the dense one, on what one wave function gives."""
-    names = ["dense"] + [name for name in ("dense from rows", "cg", "minres", "minsr")]
+    names = ["dense", "dense from rows", "cg", "minres", "minsr"]
     moments = {name: measured(ansatz, operator, spec, keep_rows=name != "dense") for name in names}
     rows = moments["minsr"].rows
     assert rows is not None
@@ -304,11 +299,9 @@ def assert_agreement(ansatz: Ansatz, operator: Operator, spec: Any, regularisati
         assert not np.any(step.direction[~live]), name
 
 
-@pytest.mark.parametrize("regularisation", ["shift", "floor"])
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("name", ANSATZES)
+@pytest.mark.parametrize(("name", "sampler", "regularisation"), covering(ANSATZES, SAMPLERS, ["shift", "floor"]))
 def test_every_solver_on_wave_functions(name: str, sampler: str, regularisation: str) -> None:
-    """With factors where the ansatz offers them, which then have a kernel of their own for a uniform Lambda."""
+    """With factors where the ansatz offers them, which then make T in their own way for a uniform Lambda."""
     ansatz = ANSATZES[name]()
     assert_agreement(ansatz, HEISENBERG, SAMPLERS[sampler], regularisation, name in HAS_FACTORS)
 
@@ -318,9 +311,9 @@ def test_every_solver_without_a_conserved_magnetisation(name: str) -> None:
     assert_agreement(ANSATZES[name](), ISING, SAMPLERS["enumeration"], "all three", name in HAS_FACTORS)
 
 
-@pytest.mark.parametrize("magnetization", [0, 2])
-@pytest.mark.parametrize("sampler", ["enumeration", "metropolis"])
-@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize(
+    ("dtype", "sampler", "magnetization"), covering([float, complex], ["enumeration", "metropolis"], [0, 2])
+)
 def test_a_visible_bias_at_fixed_magnetisation_is_frozen_by_every_solver(
     dtype: Any, sampler: str, magnetization: int
 ) -> None:

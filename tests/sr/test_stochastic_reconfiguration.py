@@ -143,15 +143,10 @@ def test_moments_of_any_batch_are_the_definitions(fields: str, offset: float, ex
     assert moments.force.dtype == (np.float64 if real_parameters else np.complex128)
     assert abs(moments.energy.mean - complex(e.mean())) < 1e-14 * (20.0 + offset)
     assert moments.energy.n_samples == 240 and moments.energy.acceptance == 0.12
-    np.testing.assert_allclose(np.triu(moments.tensor, 1), 0.0)
-
-
-@pytest.mark.parametrize("real_parameters", [True, False])
-def test_the_tensor_is_hermitian_and_not_negative(real_parameters: bool) -> None:
-    moments = moments_of(*random_rows(True, True), real_parameters)
-    lower = moments.tensor
-    assert np.all(lower.diagonal().imag == 0)
-    assert np.linalg.eigvalsh(full_tensor(lower))[0] > 0
+    assert not np.any(np.triu(moments.tensor, 1))
+    if exact and not offset:
+        assert not np.any(moments.tensor.diagonal().imag)
+        assert np.linalg.eigvalsh(full_tensor(moments.tensor))[0] > 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -163,48 +158,38 @@ def test_numbers_that_are_not_finite_are_an_error(where: str, bad: float) -> Non
         moments_of(energies, derivatives, real_parameters=True)
 
 
-def test_rows_that_the_first_chunk_is_not_typical_of() -> None:
-    """A derivative that is constant in the first chunk, and one that scatters 10^4 times as much in the second."""
-    rng = np.random.default_rng(6)
-    first, second = rng.normal(size=(2, 3, 64))
-    first[0], second[1] = 1.0, 1e4 * second[1]
-    whole = np.concatenate([first, second], axis=1)
+def moments_of_two(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Moments:
+    """The moments of two chunks of rows (O_1 ... O_K, E), of which the first is where they are centred."""
 
     def chunks() -> Any:
         for part in (first, second):
             yield Chunk(np.concatenate([np.ones((1, 64)), part]), 0, slice(0, 1))
 
     matrix = collect(chunks, COMM, n_chunks=2, n_samples=128, is_complex=False, real_parameters=True)
-    energies = whole[-1].reshape(2, 64)
-    moments = reduce_moments(
-        Estimates(energies, matrix, 1, 1, 1, 128, None, {}), COMM, n_sites=4, infinite_temperature=0.0
-    )
-    expected = np.cov(whole, bias=True)
+    estimates = Estimates(np.stack([first[-1], second[-1]]), matrix, 1, 1, 1, 128, None, {})
+    return reduce_moments(estimates, COMM, n_sites=4, infinite_temperature=0.0)
+
+
+def test_rows_that_the_first_chunk_is_not_typical_of() -> None:
+    """A derivative that is constant in the first chunk, and one that scatters 10^4 times as much in the second."""
+    first, second = np.random.default_rng(6).normal(size=(2, 3, 64))
+    first[0], second[1] = 1.0, 1e4 * second[1]
+    moments = moments_of_two(first, second)
+    expected = np.cov(np.concatenate([first, second], axis=1), bias=True)
     scale = np.sqrt(expected.diagonal())
     assert np.abs((moments.tensor - np.tril(expected[:2, :2])) / np.outer(scale[:2], scale[:2])).max() < 1e-10
     assert np.abs((moments.force - expected[:2, 2]) / (scale[:2] * scale[2])).max() < 1e-10
     second[0, 6] = 1e200  # its square is no number
     with pytest.raises(NumericalError, match="range of numbers"):
-        collect(chunks, COMM, n_chunks=2, n_samples=128, is_complex=False, real_parameters=True)
+        moments_of_two(first, second)
 
 
 def test_an_energy_that_scatters_less_than_its_square_is_rounded() -> None:
     """Of a run that has found an eigenstate: scatter 10^-9, not seen in the first chunk, nor in <E^2> - <E>^2."""
-    rng = np.random.default_rng(6)
-    first, second = rng.normal(size=(2, 2, 64))
+    first, second = np.random.default_rng(6).normal(size=(2, 2, 64))
     first[1], second[1] = -3.65, -3.65 + 1e-9 * second[1]
-
-    def chunks() -> Any:
-        for part in (first, second):
-            yield Chunk(np.concatenate([np.ones((1, 64)), part]), 0, slice(0, 1))
-
-    matrix = collect(chunks, COMM, n_chunks=2, n_samples=128, is_complex=False, real_parameters=True)
-    energies = np.concatenate([first[1], second[1]]).reshape(2, 64)
-    moments = reduce_moments(
-        Estimates(energies, matrix, 1, 1, 1, 128, None, {}), COMM, n_sites=4, infinite_temperature=0.0
-    )
-    whole = np.concatenate([first, second], axis=1)
-    assert moments.force[0] == pytest.approx(np.cov(whole, bias=True)[0, 1], abs=1e-12)
+    expected = np.cov(np.concatenate([first, second], axis=1), bias=True)[0, 1]
+    assert moments_of_two(first, second).force[0] == pytest.approx(expected, abs=1e-12)
 
 
 # Force and tensor as derivatives --------------------------------------------------------------------------------------
@@ -287,22 +272,6 @@ def test_the_whole_pipeline_without_noise(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("fields", FIELDS)
-@pytest.mark.parametrize(("shift", "floor"), [(1e-2, 0.0), (0.0, 0.0), (100.0, 0.0), (1e-3, 1e-2), (0.0, 1e-6)])
-def test_cholesky_solves_the_regularised_system(fields: str, shift: float, floor: float) -> None:
-    """(S + lambda diag S + floor max_k S_kk) x = F."""
-    complex_energies, complex_derivatives, real_parameters = FIELDS[fields]
-    moments = moments_of(*random_rows(complex_energies, complex_derivatives), real_parameters)
-    tensor = tensor_of(moments)
-    diagonal = tensor.diagonal().real
-    regularised = tensor + np.diag(shift * diagonal + floor * diagonal.max())
-    step = solver(shift=shift, floor=floor).solve(moments, 0, COMM)
-    np.testing.assert_allclose(step.direction, np.linalg.solve(regularised, moments.force), rtol=1e-9, atol=1e-12)
-    assert step.direction.dtype == moments.force.dtype
-    assert (step.learning_rate, step.shift, step.n_frozen) == (0.1, shift, 0)
-    assert step.residual < 1e-12
-
-
-@pytest.mark.parametrize("fields", FIELDS)
 @pytest.mark.parametrize("cutoff", [1e-10, 0.1, 0.4])
 def test_eigen_is_the_pseudo_inverse_of_the_scaled_tensor(fields: str, cutoff: float) -> None:
     complex_energies, complex_derivatives, real_parameters = FIELDS[fields]
@@ -343,33 +312,6 @@ def test_steps_do_not_depend_on_the_units_of_the_parameters(fields: str, method:
 
 
 # Directions that do not change psi ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", ["cholesky", "eigen"])
-@pytest.mark.parametrize(("name", "magnetization"), [("heisenberg", 0), ("heisenberg, magnetised", 2)])
-def test_a_visible_bias_at_fixed_magnetization_is_frozen(
-    name: str, magnetization: int, method: Literal["cholesky", "eigen"], dtype: Any
-) -> None:
-    rbm, theta = random_rbm(N_SITES, dtype, "translation", n_features=1)
-    assert rbm.parameter_blocks["visible_bias"][0] == slice(0, 1)
-    psi, operator = rbm.at(theta), Operator.from_pauli_sum(SYSTEMS[name][0], N_SITES)
-    rng = np.random.default_rng(8)
-    everything = configurations(N_SITES, magnetization)
-    drawn = everything[:, rng.integers(everything.shape[1], size=(2, 3, 50))]
-    spins = np.ascontiguousarray(drawn.transpose(1, 2, 0, 3))
-    lookup = np.array([[psi.lookup(spins[b, d]) for d in range(3)] for b in range(2)])
-    real = dtype == np.float64
-    batch = estimate(Samples(spins, lookup, 1, 2), operator, psi, rbm.n_parameters, COMM, real_parameters=real)
-    moments = reduce_moments(batch, COMM, n_sites=N_SITES, infinite_temperature=0.0)
-    step = solver(method, shift=1e-2).solve(moments, 0, COMM)
-    assert step.n_frozen == 1
-    assert step.direction[0] == 0.0
-    # The others move as if the bias were not there.
-    tensor, force = tensor_of(moments)[1:, 1:], moments.force[1:]
-    assert np.all(step.direction[1:] != 0.0)
-    if method == "cholesky":
-        expected = np.linalg.solve(tensor + 1e-2 * np.diag(tensor.diagonal()), force)
-        np.testing.assert_allclose(step.direction[1:], expected, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["cholesky", "eigen"])
@@ -425,21 +367,6 @@ def test_the_step_is_the_projection_of_imaginary_time_evolution(name: str, dtype
     scale = np.linalg.norm(target)
     np.testing.assert_allclose(tangents @ step.direction, tangents @ best, rtol=0, atol=1e-6 * scale)
     assert np.linalg.norm(tangents @ best) > 0.1 * scale
-
-
-@pytest.mark.parametrize("method", ["cholesky", "eigen"])
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_the_energy_falls_at_the_predicted_rate(name: str, method: Literal["cholesky", "eigen"], dtype: Any) -> None:
-    """dE/dgamma = -2 Re F^+ x, and -2 x^+ S x = -2 F^+ S^-1 F < 0."""
-    rbm, theta = random_rbm(N_SITES, dtype, "translation", n_features=2)
-    moments, spins = exact_moments(name, rbm, theta)
-    direction = solver(method, shift=1e-4, cutoff=1e-6).solve(moments, 0, COMM).direction
-    matrix = matrix_on(name, spins)
-    rate = -2.0 * np.vdot(moments.force, direction).real
-    assert rate < -1e-3
-    unit = direction / np.abs(direction).max()
-    along = slope(lambda t: energy_of(rbm.at(theta - t * unit), matrix, spins))
-    assert along * np.abs(direction).max() == pytest.approx(rate, rel=1e-7)
 
 
 @pytest.mark.parametrize("method", ["cholesky", "eigen"])
