@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pvmc.cli.arguments import add_command, formats, seconds
 from pvmc.errors import InputError
+from pvmc.figures.kinds import FIGURES, described
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
     from pvmc.figures.drawing import Drawing
     from pvmc.io.reader import Run
     from pvmc.results.result import LeftOut
-
-FIGURES = (
-    *("convergence", "error-alpha", "features", "correlations", "structure-factor", "variance", "diagnostics"),
-    *("timing", "spectrum", "entanglement"),
-)
-"""The figures of ``pvmc plot --kind``."""
 
 
 def add_status(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -68,7 +63,9 @@ def add_plot(subparsers) -> None:  # type: ignore[no-untyped-def]
         metavar="NAME",
         help="figure without its ending; default: the kind, beside the first run",
     )
-    parser.add_argument("--kind", choices=FIGURES, default="convergence", help="what to draw; default: convergence")
+    parser.add_argument(
+        "--kind", choices=FIGURES, default="convergence", help="what to draw, as listed below; default: convergence"
+    )
     parser.add_argument(
         "--format",
         type=formats,
@@ -76,6 +73,7 @@ def add_plot(subparsers) -> None:  # type: ignore[no-untyped-def]
         metavar="LIST",
         help="file types, such as png,pdf,svg; default: png,pdf",
     )
+    parser.epilog = f"kinds:\n{described()}\n\n{parser.epilog}"
 
 
 def add_analyze(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -153,8 +151,8 @@ def _watch(options: argparse.Namespace) -> int:
 
 def plot(options: argparse.Namespace) -> int:
     """``pvmc plot``."""
-    from pvmc.figures.convergence_plot import fit_convergence
-    from pvmc.figures.drawing import save_drawing
+    from pvmc.figures.convergence_plot import fit_figure
+    from pvmc.figures.drawing import save, save_drawing
     from pvmc.io.fit_file import is_fit, open_fit
 
     of_fits = [path for path in options.runs if is_fit(path)]
@@ -165,7 +163,7 @@ def plot(options: argparse.Namespace) -> int:
         raise InputError(f"--kind {options.kind} is of runs, not of fits")
     if of_fits:
         fits = [open_fit(path) for path in options.runs]
-        for path in fit_convergence(fits, options.output or fits[0].path.parent / "fit", options.format):
+        for path in save(fit_figure(fits), options.output or fits[0].path.parent / "fit", options.format):
             print(f"wrote {path}")
         return 0
     drawing, runs, left_out = _drawing_of_usable(options.runs, options.kind)
@@ -187,7 +185,7 @@ def _drawing_of_usable(paths: Sequence[Path], kind: str) -> tuple[Drawing, list[
         return _drawing(runs, kind), runs, left_out
     except InputError:
         # A point of an extrapolation alone is no figure: what it needs is a result.
-        alone = result_of if kind in ("variance", "error-alpha") else lambda run: _drawing([run], kind)
+        alone = result_of if FIGURES[kind].fewest > 1 else lambda run: _drawing([run], kind)
         good, _, left_out = usable(paths, alone)
         if len(good) == len(runs):
             raise
@@ -206,14 +204,11 @@ def _say_left_out(left_out: Sequence[LeftOut]) -> int:
 
 def _drawing(runs: Sequence[Run], kind: str) -> Drawing:
     """The figure of this kind, with its data."""
-    from pvmc.figures.kinds import KINDS
-
     if kind != "spectrum":
-        return KINDS[kind](runs)
-    from pvmc.figures.diagnostics import spectrum_drawing
+        return FIGURES[kind].draw(runs)
     from pvmc.tasks.spectrum import spectrum
 
-    return spectrum_drawing(runs, {str(run.path): spectrum(run) for run in runs})
+    return FIGURES[kind].draw(runs, {str(run.path): spectrum(run) for run in runs})
 
 
 def analyze(options: argparse.Namespace) -> int:

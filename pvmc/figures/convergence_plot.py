@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -18,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pvmc.errors import InputError
 from pvmc.figures import style
-from pvmc.figures.drawing import Drawing, save
+from pvmc.figures.drawing import Drawing
 from pvmc.figures.style import error_label, labelled, plain_numbers, unit_label
 from pvmc.io.fit_file import Fit
 from pvmc.io.reader import Run
@@ -38,26 +36,6 @@ _LONGEST_LABEL, _MOST_LABELS = 14, 5
 
 _LEGEND_CHARACTERS = 110
 """Characters in a row above the panels, line samples included."""
-
-
-def convergence(
-    runs: Sequence[Run], output: str | os.PathLike[str], formats: Sequence[str] = ("png", "pdf")
-) -> list[Path]:
-    """Draws :func:`convergence_figure` into files.  The same runs give the same bytes.
-
-    Args:
-        runs: one curve each.
-        output: path of the files without suffix; a suffix that is one of ``formats`` is dropped.
-        formats: file types.
-
-    Returns:
-        The files written, one per format.
-
-    Raises:
-        InputError: see :func:`convergence_figure`.
-        StorageError: a file cannot be written.
-    """
-    return save(convergence_figure(runs), output, formats)
 
 
 def convergence_figure(runs: Sequence[Run]) -> Figure:
@@ -253,18 +231,6 @@ def _require_comparable(runs: Sequence[Run]) -> None:
 
 
 _HEIGHT = 64 * style.MM
-
-
-def fit_convergence(
-    fits: Sequence[Fit], output: str | os.PathLike[str], formats: Sequence[str] = ("png", "pdf")
-) -> list[Path]:
-    """Draws :func:`fit_figure` into files, one per format.
-
-    Raises:
-        InputError: see :func:`fit_figure`.
-        StorageError: a file cannot be written.
-    """
-    return save(fit_figure(fits), output, formats)
 
 
 def fit_figure(fits: Sequence[Fit]) -> Figure:

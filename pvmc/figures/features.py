@@ -29,7 +29,7 @@ _COLUMNS = 8
 _CELL = 0.78  # inches
 
 
-def features_drawing(run: Run) -> Drawing:
+def features_drawing(runs: Sequence[Run]) -> Drawing:
     """Real and imaginary parts of the filters w_f,i at the last saved parameters; after Fig. 2 of Carleo and Troyer.
 
     On a chain every filter is a row; on other lattices a picture of its own, with a disc on every site.  Filters stand
@@ -37,11 +37,14 @@ def features_drawing(run: Run) -> Drawing:
     largest weight is on the middle site is shown.
 
     Args:
-        run: one run with an RBM.
+        runs: one run with an RBM.
 
     Raises:
-        InputError: another ansatz, or nothing saved yet.
+        InputError: several runs, another ansatz, or nothing saved yet.
     """
+    if len(runs) > 1:
+        raise InputError("the filters of one run go into a figure: give one run")
+    run = runs[0]
     lattice, filters = system_of(run).lattice, sorted_filters(run)
     shown = filters[:MOST]
     is_chain = lattice.positions.shape[1] == 1

@@ -22,8 +22,9 @@ from matplotlib.patches import FancyArrowPatch, Polygon
 from numpy.typing import NDArray
 from PIL import Image
 
-from pvmc.errors import InputError, StorageError
+from pvmc.errors import InputError
 from pvmc.figures import style
+from pvmc.figures.drawing import save, writing
 from pvmc.figures.placement import Layout, layout
 from pvmc.lattice import Lattice, LatticeError
 
@@ -35,7 +36,6 @@ LABELLED_BONDS = 40
 
 Floats = NDArray[np.float64]
 
-_UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 _PIXELS = 160  # per inch
 _PALETTE = 96  # colours of a PNG
 _LARGEST = style.PAGE_WIDTH  # inches, either way
@@ -73,22 +73,11 @@ def draw(
         InputError: see :func:`lattice_figure`.
         StorageError: a file cannot be written.
     """
-    stem = Path(output)
-    if stem.suffix.removeprefix(".") in formats:
-        stem = stem.with_suffix("")
-    figure = lattice_figure(lattice, shells)
-    paths = [stem.with_name(f"{stem.name}.{name}") for name in formats]
-    for path, name in zip(paths, formats, strict=True):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with matplotlib.rc_context(style.RC):
-                figure.savefig(
-                    path, format=name, dpi=_PIXELS, metadata=_UNDATED.get(name), bbox_inches="tight", pad_inches=0.03
-                )
-            if name == "png":
+    paths = save(lattice_figure(lattice, shells), output, formats, dpi=_PIXELS, bbox_inches="tight", pad_inches=0.03)
+    for path in paths:
+        if path.suffix == ".png":
+            with writing(path):
                 _shrink(path)
-        except OSError as error:
-            raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
     return paths
 
 

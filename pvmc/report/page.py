@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from html import escape
 
-import matplotlib
-from matplotlib.figure import Figure
-
-from pvmc.figures import style
+from pvmc.figures.drawing import Drawing
 
 _WIDE = 6.0
 """Inches from which on a figure is not made smaller on a narrow screen, but scrolled."""
@@ -50,15 +46,11 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     return '<table class="facts">\n<tbody>\n' + "\n".join(rows) + "\n</tbody>\n</table>"
 
 
-def figure(drawn: Figure, caption: str) -> str:
+def figure(drawing: Drawing, caption: str) -> str:
     """A figure as SVG in a data URI, on white in any colour scheme; the caption is text."""
-    out = io.BytesIO()
-    with matplotlib.rc_context(style.RC):
-        drawn.savefig(out, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.03)
-    address = "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode("ascii")
-    width = drawn.get_figwidth()
-    kind = ' class="wide"' if width >= _WIDE else ""
-    image = f'<img{kind} src="{address}" alt="{escape(caption)}" style="width: {96 * 1.15 * width:.0f}px">'
+    address = "data:image/svg+xml;base64," + base64.b64encode(drawing.svg()).decode("ascii")
+    kind = ' class="wide"' if drawing.width >= _WIDE else ""
+    image = f'<img{kind} src="{address}" alt="{escape(caption)}" style="width: {96 * 1.15 * drawing.width:.0f}px">'
     return f"<figure>\n{_scrolled(image, caption)}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
 
 

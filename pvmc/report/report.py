@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
@@ -11,14 +11,14 @@ import numpy as np
 
 from pvmc.errors import InputError, StorageError
 from pvmc.figures.drawing import Drawing
-from pvmc.figures.kinds import KINDS
+from pvmc.figures.kinds import FIGURES, FigureKind
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.report import page
 from pvmc.results.digits import short, with_error
 from pvmc.results.measured import finished
 from pvmc.results.result import Result, extrapolate, result_of
-from pvmc.results.result_table import HEAD, cells, extrapolation_text
+from pvmc.results.result_table import HEAD, NOT_SETTLED, cells, extrapolation_text
 from pvmc.results.sampling_symptoms import leak_text
 from pvmc.results.stored_system import groups, model_name
 
@@ -28,23 +28,6 @@ UNKNOWN_LEVEL = (
     "same energy speak for the ground state."
 )
 """What a report says where nothing is known to compare with; {} stands for the runs, if not all."""
-
-_CAPTIONS = {
-    "convergence": "Energy per spin against the iteration, whole and close to its end, and the relative error.",
-    "error-alpha": "Relative error against the density of hidden units. Bars: one standard error; triangles: upper "
-    "bounds of two.",
-    "variance": "Energy against variance, with the line that leads to zero variance. Bars: one standard error.",
-    "diagnostics": "Quality of the sampling: acceptance, R-hat (1 where chains agree), autocorrelation time.",
-    "timing": "Mean wall time of an iteration by phase.",
-}
-"""Figures of all runs together, in the order of the page."""
-
-_MEASURED = {
-    "correlations": "Spin correlations of {} against the distance; open symbols: negative. Bars: one standard error.",
-    "structure-factor": "Structure factor of the spins of {}. Bars, in one dimension: one standard error.",
-    "entanglement": "Entanglement of regions of {} with the rest: Renyi-2 entropy. Bars: one standard error.",
-}
-"""Figures of what was measured in one run."""
 
 _MACHINE = (
     *("pvmc_version", "git_revision", "python_version", "numpy_version", "scipy_version", "numba_version"),
@@ -83,7 +66,7 @@ def report_page(runs: Sequence[Run], left_out: Sequence[str] = ()) -> str:
         raise InputError("no runs to report on")
     results = [result_of(run) for run in runs]
     title = f"{runs[0].name}: {model_name(runs[0])}" if len(runs) == 1 else f"{len(runs)} runs"
-    parts = [*_head(title, results, left_out), *_results(results), *_figures(runs)]
+    parts = [*_head(title, results, left_out), *_results(results), *_figures(runs, results)]
     for run, result in zip(runs, results, strict=True):
         parts += _run(run, result)
     return page.page(f"pvmc report: {title}", "\n".join(part for part in parts if part))
@@ -106,7 +89,7 @@ def _results(results: Sequence[Result]) -> Iterator[str]:
     rows = [[cell.replace("+-", "±") for cell in cells(result)] for result in results]
     yield page.table(HEAD, rows, (0, 1), "results of the runs")
     units = ", ".join(sorted({result.units for result in results}))
-    star = "" if all(result.settled for result in results) else " * not settled: the error is a lower bound."
+    star = "" if all(result.settled for result in results) else f" * {NOT_SETTLED}."
     yield (
         f'<p class="soft">E/N: energy per spin in {escape(units)}, with its standard error of the last digits in '
         f"brackets; K: parameters; var/N: variance of the Hamiltonian per spin; V-score: N var / (E - E_inf)², "
@@ -123,26 +106,46 @@ def _results(results: Sequence[Result]) -> Iterator[str]:
             continue
 
 
-def _figures(runs: Sequence[Run]) -> Iterator[str]:
+def _figures(runs: Sequence[Run], results: Sequence[Result]) -> Iterator[str]:
+    """Figures of several runs: one for all, or one for each unit of energy or each system."""
     yield "<h2>Figures</h2>"
     left_out = []
-    for kind, caption in _CAPTIONS.items():
-        if kind == "error-alpha" and len(runs) == 1:
-            continue  # a single point
-        drawing, reason = _tried(KINDS[kind], runs)
-        if drawing is None:
-            left_out.append(f"{kind}: {reason}")
-        else:
-            yield page.figure(drawing.figure, caption)
+    for name, kind in FIGURES.items():
+        if kind.shared not in ("all", "units", "system"):
+            continue
+        for members in _sharing(kind, runs, results):
+            drawing, reason = _tried(kind, members)
+            names = f" ({', '.join(run.name for run in members)})" if len(members) < len(runs) else ""
+            if drawing is None:
+                left_out.append(f"{name}{names}: {reason}")
+            else:
+                yield page.figure(drawing, kind.caption + names)
     if left_out:
         items = "".join(f"<li>{escape(text)}</li>" for text in left_out)
         yield f'<details class="soft">\n<summary>Not drawn ({len(left_out)})</summary>\n<ul>{items}</ul>\n</details>'
 
 
-def _tried(draw: Callable[[Sequence[Run]], Drawing], runs: Sequence[Run]) -> tuple[Drawing | None, str]:
+def _sharing(kind: FigureKind, runs: Sequence[Run], results: Sequence[Result]) -> list[list[Run]]:
+    """The runs of each figure of a kind, without those too few to say something."""
+    found: dict[str, list[Run]] = {}
+    for run, result in zip(runs, results, strict=True):
+        found.setdefault({"units": result.units, "system": result.system}.get(kind.shared, ""), []).append(run)
+    return [members for members in found.values() if len(members) >= kind.fewest]
+
+
+def _figures_of(run: Run, shared: str) -> Iterator[str]:
+    """The figures of one run that its files have the numbers for."""
+    for kind in FIGURES.values():
+        if kind.shared == shared:
+            drawing, _ = _tried(kind, [run])
+            if drawing is not None:
+                yield page.figure(drawing, kind.caption.format(run.name))
+
+
+def _tried(kind: FigureKind, runs: Sequence[Run]) -> tuple[Drawing | None, str]:
     """The figure, or why there is none."""
     try:
-        return draw(runs), ""
+        return kind.draw(runs), ""
     except InputError as error:
         return None, str(error)
 
@@ -151,11 +154,7 @@ def _run(run: Run, result: Result) -> Iterator[str]:
     yield f"<h2>{escape(run.name)}</h2>"
     yield page.warnings(result.warnings)
     yield page.facts(_facts(run, result))
-    filters, _ = _tried(KINDS["features"], [run])
-    if filters is not None:
-        yield page.figure(
-            filters.figure, f"Filters of {run.name}: real and imaginary parts of the weights, by their norm."
-        )
+    yield from _figures_of(run, "run")
     yield from _measurements(run)
     yield from _starts(run)
     yield page.hidden("Input, with every default", run.config_text)
@@ -200,10 +199,7 @@ def _measurements(run: Run) -> Iterator[str]:
         rows = [(name, _value(estimate), estimate.units) for name, estimate in measurement.estimates.items()]
         rows += _relative_row(run, measurement)
         yield page.table(("quantity", "value", "unit"), rows, (0, 2), f"measurement {measurement.number}")
-    for kind, caption in _MEASURED.items():
-        drawing, _ = _tried(KINDS[kind], [run])
-        if drawing is not None:
-            yield page.figure(drawing.figure, caption.format(run.name))
+    yield from _figures_of(run, "measurement")
 
 
 def _value(estimate: Estimate) -> str:

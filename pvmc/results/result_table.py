@@ -19,6 +19,9 @@ HEAD = (
 )
 """Columns of the table for the terminal."""
 
+NOT_SETTLED = "not settled: the error is a lower bound"
+"""Meaning of the star beside an energy."""
+
 _LEFT = {0, 1}
 
 _LATEX_HEAD = (
@@ -54,7 +57,7 @@ def table(results: Sequence[Result], extrapolation: Extrapolation | None) -> str
     lines = [_aligned(row, widths) for row in rows]
     lines.append(f"energies in {', '.join(sorted({result.units for result in results}))}")
     if any(not result.settled for result in results):
-        lines.append("* not settled: the error is a lower bound")
+        lines.append(f"* {NOT_SETTLED}")
     if extrapolation is not None:
         lines.append(extrapolation_text(extrapolation))
     lines += [f"warning: {result.name}: {warning}" for result in results for warning in result.warnings]
@@ -100,7 +103,10 @@ def as_latex(results: Sequence[Result], extrapolation: Extrapolation | None) -> 
         energy = f"${with_error(extrapolation.energy, extrapolation.error)}$"
         empty = [""] * (len(_LATEX_HEAD) - 5)
         lines += [r"\midrule", " & ".join(["Zero variance", "", "", "", energy, *empty[:-1], ""]) + r" \\"]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+    lines.append(r"\bottomrule")
+    if any(not result.settled for result in results):
+        lines.append(rf"\multicolumn{{{len(_LATEX_HEAD)}}}{{l}}{{${{}}^*$ {NOT_SETTLED}}} \\")
+    return "\n".join([*lines, r"\end{tabular}"])
 
 
 FORMATS: dict[str, Callable[[Sequence[Result], Extrapolation | None], str]] = {
@@ -131,7 +137,7 @@ def _latex_cells(result: Result) -> list[str]:
         latex_text(result.model),
         latex_number(result.alpha),
         str(result.n_parameters),
-        f"${with_error(result.energy, result.energy_error)}$",
+        f"${with_error(result.energy, result.energy_error)}{'' if result.settled else '^*'}$",
         latex_number(result.relative_error),
         latex_number(result.variance),
         latex_number(result.v_score),

@@ -21,7 +21,7 @@ FORBIDDEN = {
 }
 """Edges that the order alone would allow: neither physics side knows the other or MPI."""
 
-ONLY_IN = {"mpi4py": {"mpi"}, "matplotlib": {"figures", "report"}}
+ONLY_IN = {"mpi4py": {"mpi"}, "matplotlib": {"figures"}}
 """Libraries that only some of our modules may import."""
 
 

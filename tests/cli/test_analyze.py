@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from pvmc.cli import main
-from pvmc.cli.analysis import FIGURES
 from pvmc.figures.features import centred, sorted_filters
+from pvmc.figures.kinds import FIGURES
 from pvmc.io.reader import open_run
 from pvmc.results.digits import plain, with_error
 from pvmc.results.plateau import plateau_of

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ from matplotlib.lines import Line2D
 
 from pvmc.errors import InputError, StorageError
 from pvmc.figures import style
-from pvmc.figures.convergence_plot import convergence, convergence_figure, zoom_limits
+from pvmc.figures.convergence_plot import convergence_figure, zoom_limits
+from pvmc.figures.drawing import save
+from pvmc.figures.kinds import FIGURES
 from pvmc.io.reader import Run
 
 N_SITES = 40
@@ -168,13 +172,13 @@ def test_iterations_counted_from_zero_start_at_one() -> None:
 def test_shortest_runs_and_exact_energies_can_be_drawn(n: int, tmp_path: Path) -> None:
     data = run("a", -0.44, n=n)
     data.series["energy"][:] = EXACT
-    assert len(convergence([data], tmp_path / "figure")) == 2
+    assert len(save(convergence_figure([data]), tmp_path / "figure")) == 2
 
 
 def test_files_are_written_and_repeat_bit_for_bit(runs: Sequence[Run], tmp_path: Path) -> None:
-    first = convergence(runs, tmp_path / "new" / "figure.png")
+    first = save(convergence_figure(runs), tmp_path / "new" / "figure.png")
     assert first == [tmp_path / "new" / "figure.png", tmp_path / "new" / "figure.pdf"]
-    second = convergence(runs, tmp_path / "v1.2")
+    second = save(convergence_figure(runs), tmp_path / "v1.2")
     assert second == [tmp_path / "v1.2.png", tmp_path / "v1.2.pdf"]
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes()
@@ -193,9 +197,18 @@ def test_runs_that_cannot_be_drawn_are_refused(tmp_path: Path) -> None:
         convergence_figure([run("a", -0.44), run("b", -0.44, units="h")])
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
-        convergence([run("a", -0.44)], tmp_path / "file" / "figure")
+        save(convergence_figure([run("a", -0.44)]), tmp_path / "file" / "figure")
 
 
 def test_no_pyplot() -> None:
     check = "import sys, pvmc.figures.convergence_plot; print('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_the_registry_names_functions_that_are_there_and_the_documentation_has_its_table() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
+    for name, kind in FIGURES.items():
+        module, function = kind.function.split(".")
+        assert callable(getattr(import_module(f"pvmc.figures.{module}"), function))
+        assert f"| `{name}` | {kind.needs} | {kind.shows} | {kind.axes} |" in text
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", text.split("## Figures")[1], flags=re.M)) == set(FIGURES)

@@ -80,7 +80,7 @@ def test_latex_has_as_many_cells_in_every_row() -> None:
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(rows) == 4
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(columns[1]) - 1}
-    assert r"a\_b \& c" in text
+    assert r"a\_b \& c" in text and "settled" not in text
     assert latex_text("50 % of $x_1$") == r"50 \% of \$x\_1\$"
 
 
@@ -88,5 +88,8 @@ def test_the_table_tells_what_has_not_settled() -> None:
     text = table([result(-0.4, 0.1, settled=False, warnings=("chains disagree",)), result(-0.41, 0.05)], LINE)
     assert "-0.4000(10) *" in text
     assert "* not settled: the error is a lower bound" in text
+    latex = as_latex([result(-0.4, 0.1, settled=False), result(-0.41, 0.05)], None).splitlines()
+    assert "$-0.4000(10)^*$" in latex[4] and "^*" not in latex[5]
+    assert latex[-2] == r"\multicolumn{11}{l}{${}^*$ not settled: the error is a lower bound} \\"
     assert "warning: a: chains disagree" in text
     assert "zero variance: E/N = -0.4500(10) (3 runs; errors: jackknife 1.0e-03, statistical 5.0e-04)" in text

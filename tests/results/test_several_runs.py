@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -120,13 +121,17 @@ def test_a_report_without_an_exact_energy_names_what_is_not_excluded(tmp_path: P
     from pvmc.report.report import report_page
     from tests.results.test_status import BLOCKS, attributes
 
-    given = attributes(config=config({}), ranks=1)
-    with ResultsWriter(tmp_path / "a", given, parameter_blocks=BLOCKS, parameter_dtype=np.float64) as results:
-        for iteration in range(40):
-            results.append(iteration, {"energy": -7.0, **GOOD})
+    for name, units in (("a", "J (S.S)"), ("c", "h")):
+        given = attributes(config=config({}), ranks=1) | {"energy_units": units}
+        with ResultsWriter(tmp_path / name, given, parameter_blocks=BLOCKS, parameter_dtype=np.float64) as results:
+            for iteration in range(40):
+                results.append(iteration, {"energy": -7.0, **GOOD})
     page = report_page([open_run(tmp_path / "a")])
     assert "an excited level is not excluded" in page and "run.starts" in page
     assert "excited level" not in report_page([open_run(store(tmp_path / "b"))])
+    both = report_page([open_run(tmp_path / "a"), open_run(tmp_path / "c")])  # a figure for each unit of energy
+    captions = re.findall(r"<figcaption>(Energy per spin .*)</figcaption>", both)
+    assert [caption[-3:] for caption in captions] == ["(a)", "(c)"]
 
 
 def test_a_fit_among_runs_is_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
