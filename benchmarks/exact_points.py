@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pvmc.exact import Basis, ground_state
 from pvmc.hamiltonians import Operator
 from pvmc.lattice import Lattice
-from pvmc.vmc.job import JobConfig
+from pvmc.vmc.spec import JobConfig
 
 Floats = npt.NDArray[np.float64]
 

@@ -29,9 +29,10 @@ from pvmc.measurement.plan import MeasureRequest
 from pvmc.mpi import SerialCommunicator, limit_threads
 from pvmc.results.judged import judged
 from pvmc.results.symptoms import symptoms
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.job import build_job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
+from pvmc.vmc.spec import JobConfig
 
 SAMPLES = 40_960
 """Configurations of each sampled measurement."""

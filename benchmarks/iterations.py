@@ -21,10 +21,10 @@ from mpi4py import MPI
 
 from pvmc.config import read_input, validate
 from pvmc.mpi import MpiCommunicator, SerialCommunicator, limit_threads, node_of
-from pvmc.vmc.compile import compile_kernels
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.job import build_job
 from pvmc.vmc.loop import PHASES, iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import compile_kernels, initial_state
 
 WARM_UP, AT_LEAST = 2, 3
 

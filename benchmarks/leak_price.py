@@ -19,10 +19,9 @@ import numpy as np
 
 from pvmc.estimators import LeakTest
 from pvmc.mpi import SerialCommunicator, limit_threads, node_of
-from pvmc.vmc.compile import compile_kernels
 from pvmc.vmc.job import Job, load_job
 from pvmc.vmc.loop import iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.start import compile_kernels, initial_state
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "heisenberg_chain.toml"
 CASES = {"alpha = 1": ["ansatz.alpha=1"], "alpha = 4": ["ansatz.alpha=4"]}

@@ -44,7 +44,8 @@ from pvmc.config import RawInput, validate
 from pvmc.estimators import local_energy
 from pvmc.io import provenance
 from pvmc.mpi import SerialCommunicator, describe_mpi
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 9

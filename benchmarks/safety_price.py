@@ -26,13 +26,13 @@ import numpy.typing as npt
 
 from pvmc.estimators import EnergyStatistics
 from pvmc.mpi import Communicator, SerialCommunicator, limit_threads, node_of, world
-from pvmc.vmc.checkpoint_policy import CheckpointPolicy, CheckpointSpec
-from pvmc.vmc.compile import compile_kernels
+from pvmc.vmc.checkpoints import CheckpointPolicy
+from pvmc.vmc.interruptions import Signals
 from pvmc.vmc.job import Job, load_job
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.recorder import Recorder, RunRequest
-from pvmc.vmc.run import initial_state
-from pvmc.vmc.signals import Signals
+from pvmc.vmc.spec import CheckpointSpec
+from pvmc.vmc.start import compile_kernels, initial_state
 from pvmc.vmc.stop import StopWatcher
 
 ROOT = Path(__file__).resolve().parents[1]

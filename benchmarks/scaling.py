@@ -35,7 +35,7 @@ from threadpoolctl import threadpool_limits
 from pvmc.io import provenance
 from pvmc.mpi import SerialCommunicator, describe_mpi
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.start import initial_state
 
 QUIET = 0.1
 """Share of the cores that others may take when a measurement begins."""

@@ -20,10 +20,11 @@ from page import table
 
 from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator, limit_threads
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.recorder import find_job_reference
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 
 SMALL = {"walkers": 128, "samples": 512}
 SYSTEMS: dict[str, dict[str, Any]] = {

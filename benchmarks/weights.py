@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator, limit_threads, node_of
-from pvmc.vmc.compile import compile_kernels
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.recorder import find_job_reference
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import compile_kernels, initial_state
 
 RBM = {"kind": "rbm", "alpha": 2}
 CASES: dict[str, dict[str, Any]] = {

@@ -22,7 +22,7 @@ from pvmc.config import Section, allowed_values, meaning, ordered_fields, sectio
 from pvmc.io.schema import schema_markdown
 from pvmc.measurement.registry import coordinates, dataset_rows, observable_rows
 from pvmc.tasks.submission import Array, Script, alphas, render, seeds
-from pvmc.vmc.job import JobConfig
+from pvmc.vmc.spec import JobConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, JOBS = ROOT / "docs", ROOT / "jobs"

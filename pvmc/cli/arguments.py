@@ -207,7 +207,7 @@ def _input(options: argparse.Namespace) -> RawInput:
 
     if options.config.is_dir():
         if getattr(options, "resume", False):
-            from pvmc.vmc.resume import stored_input
+            from pvmc.vmc.checkpoints import stored_input
 
             return overridden(stored_input(options.config), options.set)
         if (options.config / "run.h5").exists():
@@ -217,7 +217,7 @@ def _input(options: argparse.Namespace) -> RawInput:
             )
     raw = read_input(options.config, options.set)
     if getattr(options, "resume", False):
-        from pvmc.vmc.resume import with_stored_turn
+        from pvmc.vmc.checkpoints import with_stored_turn
 
         return with_stored_turn(raw, directory(options))
     return raw

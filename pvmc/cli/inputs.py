@@ -68,7 +68,7 @@ def add_lattice(subparsers) -> None:  # type: ignore[no-untyped-def]
 def new(options: argparse.Namespace) -> int:
     """``pvmc new``."""
     from pvmc.errors import StorageError
-    from pvmc.vmc.job import example_config
+    from pvmc.vmc.spec import example_config
 
     try:
         with open(options.config, "x", encoding="utf-8") as file:
@@ -88,12 +88,12 @@ def validate(options: argparse.Namespace) -> int:
     from pvmc.mpi import limit_threads
     from pvmc.planning.rates import measure_rates
     from pvmc.tasks.bench import iteration_table, time_block
+    from pvmc.tasks.memory import memory_table, require_memory_of_one, solver_table
+    from pvmc.vmc.display import notes
     from pvmc.vmc.job import load_job
-    from pvmc.vmc.memory import memory_table, require_memory_of_one, solver_table
-    from pvmc.vmc.notes import notes
     from pvmc.vmc.recorder import describe
     from pvmc.vmc.sectors import VALIDATED_DIMENSION, sector_of
-    from pvmc.vmc.starts import cost_in_words
+    from pvmc.vmc.start import cost_in_words
 
     job = load_job(options.config, options.set)
     require_memory_of_one(job, options.ranks, str(options.config))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pvmc.cli.arguments import add_command, add_config, add_override, directory, positive, shared_job
+
+if TYPE_CHECKING:
+    from pvmc.vmc.job import Job
 
 
 def add_submit(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -121,7 +127,7 @@ def submit(options: argparse.Namespace) -> int:
 def bench(options: argparse.Namespace) -> int:
     """Collective. ``pvmc bench``."""
     from pvmc.tasks.bench import bench
-    from pvmc.vmc.memory import require_memory
+    from pvmc.tasks.memory import require_memory
 
     job, _, comm = shared_job(options)
     require_memory(job, comm, str(options.config))
@@ -133,18 +139,53 @@ def bench(options: argparse.Namespace) -> int:
 def warmup(options: argparse.Namespace) -> int:
     """``pvmc warmup``."""
     from pvmc.numerics.kernels import kernel_directory
-    from pvmc.vmc.compile import all_jobs, start_compiler, warm_up
     from pvmc.vmc.job import load_job
+    from pvmc.vmc.start import start_compiler, warm_up
 
     begin = time.perf_counter()
     start_compiler()
-    jobs = ((str(path), load_job(path, options.set)) for path in options.configs) if options.configs else all_jobs()
+    jobs = ((str(path), load_job(path, options.set)) for path in options.configs) if options.configs else _small_jobs()
     for name, job in jobs:
         start = time.perf_counter()
         warm_up(job)
         print(f"{name:<50} {time.perf_counter() - start:6.1f} s", flush=True)
     print(f"kernels are compiled, in {time.perf_counter() - begin:.1f} s: {kernel_directory() or 'kept nowhere'}")
     return 0
+
+
+def _small_jobs() -> Iterator[tuple[str, Job]]:
+    """A small job for each kind of wave function with real and complex parameters and Hamiltonians, with its name."""
+    from pvmc.config import RawInput
+    from pvmc.vmc.job import build_job
+    from pvmc.vmc.spec import JobConfig
+
+    for (kind, ansatz), model in itertools.product(_ansatzes(), _MODELS):
+        tables = {
+            "lattice": {"kind": "chain", "length": 8},
+            "hamiltonian": {"model": model},
+            "ansatz": ansatz,
+            "sampler": {"walkers": 16, "block_width": 16, "samples": 16},
+        }
+        config = JobConfig.model_validate(tables)
+        yield f"{kind}, {model}", build_job(config, RawInput(tables, "warmup"))
+
+
+_MODELS = ("ising", "dzyaloshinskii_moriya")
+"""Models with real and with complex matrix elements."""
+
+
+def _ansatzes() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The section [ansatz] of each kind and number field, with its name in words."""
+    for weights in ("complex", "real"):
+        rbm = {"kind": "rbm", "alpha": 1, "symmetry": "none", "weights": weights, "visible_bias": True}
+        jastrow = {"kind": "jastrow", "weights": weights, "one_body": True}
+        yield f"{weights} rbm", rbm
+        yield f"{weights} symmetric rbm", {"kind": "rbm", "alpha": 1, "weights": weights}
+        yield f"{weights} jastrow", jastrow
+        yield f"{weights} mean field", {"kind": "mean_field", "weights": weights}
+        yield f"{weights} product", {"kind": "product", "factors": [rbm, jastrow]}
+        yield f"{weights} projected rbm", {"kind": "projected", "momentum": 0, "inner": rbm}
+        yield f"{weights} feedforward", {"kind": "feedforward", "widths": [2, 2], "weights": weights}
 
 
 def info(options: argparse.Namespace) -> int:

@@ -71,12 +71,12 @@ def add_fit(subparsers) -> None:  # type: ignore[no-untyped-def]
 def run(options: argparse.Namespace) -> int:
     """Collective. ``pvmc run``."""
     started = time.monotonic()
-    from pvmc.vmc.memory import require_memory
+    from pvmc.tasks.memory import require_memory
     from pvmc.vmc.recorder import RunRequest
     from pvmc.vmc.run import run as carry_out
 
     if options.time_limit is not None:
-        from pvmc.vmc.limits import parse_duration
+        from pvmc.vmc.interruptions import parse_duration
 
         parse_duration(options.time_limit)
         options.set.append(f'run.time.limit="{options.time_limit}"')
@@ -157,7 +157,7 @@ def measure(options: argparse.Namespace) -> int:
     from pvmc.mpi import world
 
     if options.time_limit is not None:
-        from pvmc.vmc.limits import parse_duration
+        from pvmc.vmc.interruptions import parse_duration
 
         parse_duration(options.time_limit)
         options.set.append(f'run.time.limit="{options.time_limit}"')

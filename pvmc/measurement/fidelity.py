@@ -36,7 +36,8 @@ from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import SECOND_FROZEN_STAGE, Draw, MetropolisSpec, Walkers
 from pvmc.spins.basis import Basis
 from pvmc.statistics.thresholds import LARGEST_NORM_DEVIATION
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions.base import WaveFunction
 from pvmc.wavefunctions.fallback import exponential
 from pvmc.wavefunctions.vectors import LogPsi, batched_log_psi, dense_vector

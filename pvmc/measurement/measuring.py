@@ -37,13 +37,12 @@ from pvmc.results.judged import judged
 from pvmc.results.measured import outlier
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
 from pvmc.statistics.thresholds import LARGEST_R_HAT
-from pvmc.vmc.checkpoint_policy import CheckpointPolicy
-from pvmc.vmc.compile import start_compiler
-from pvmc.vmc.job import Job, JobConfig, build_job
-from pvmc.vmc.limits import find_time_limit
+from pvmc.vmc.checkpoints import CheckpointPolicy
+from pvmc.vmc.interruptions import Signals, find_time_limit
+from pvmc.vmc.job import Job, build_job, require_blocks
 from pvmc.vmc.recorder import warn
-from pvmc.vmc.run import require_blocks
-from pvmc.vmc.signals import Signals
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import start_compiler
 from pvmc.vmc.stop import StopReason, StopWatcher
 from pvmc.wavefunctions.base import WaveFunction
 from pvmc.wavefunctions.vectors import dense_vector

@@ -10,8 +10,7 @@ from pvmc.measurement.registry import OBSERVABLES, local_values, names_of
 from pvmc.measurement.spin_correlations import PAIRS_AT_ONCE
 from pvmc.mpi import block_range, bytes_in_words
 from pvmc.sampler import Enumeration
-from pvmc.vmc.job import Job
-from pvmc.vmc.memory import rank_counts
+from pvmc.vmc.job import Job, rank_counts
 
 COPIES_ON_ROOT = 4
 """Of the sums and walkers of all ranks: those gathered, and of a checkpoint HDF5's, its image's and the file's bytes

@@ -22,8 +22,8 @@ from pvmc.io.reader import open_run
 from pvmc.io.storage import locked
 from pvmc.measurement.plan import MeasureRequest, Plan, make_plan
 from pvmc.measurement.registry import Observables
+from pvmc.vmc.display import Progress, Reporter, reporter
 from pvmc.vmc.job import Job
-from pvmc.vmc.progress import Progress, Reporter, reporter
 from pvmc.vmc.recorder import warn
 
 MOST_LINES = 4

@@ -32,13 +32,12 @@ from pvmc.planning.cost import cost
 from pvmc.planning.rates import Rates
 from pvmc.results.digits import duration
 from pvmc.sampler import Metropolis, Sampler
+from pvmc.tasks.memory import memory_per_rank, seconds_in_words, sizes_of
 from pvmc.vmc import loop as driver
-from pvmc.vmc.compile import compile_kernels, start_compiler
-from pvmc.vmc.job import Job
+from pvmc.vmc.job import Job, rank_counts
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.memory import memory_per_rank, rank_counts, seconds_in_words, sizes_of
 from pvmc.vmc.recorder import RunRequest, describe, open_results, series
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.start import compile_kernels, initial_state, start_compiler
 
 PHASES = (*driver.PHASES, "output")
 """The phases of an iteration."""

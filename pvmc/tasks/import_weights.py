@@ -29,10 +29,9 @@ from pvmc.results.digits import plain
 from pvmc.sampler import Enumeration, Walkers
 from pvmc.statistics.thresholds import STUCK_IN_A_ROW, error_scale, r_hat_limit
 from pvmc.vmc.guard import spectrum_bounds
-from pvmc.vmc.guarded import Safety
-from pvmc.vmc.job import Job
+from pvmc.vmc.job import Job, require_blocks
 from pvmc.vmc.recorder import RunRequest, describe, job_sector, open_results, warn
-from pvmc.vmc.run import require_blocks
+from pvmc.vmc.rollback import Safety
 from pvmc.vmc.sectors import Sector
 from pvmc.vmc.stuck_walkers import NOT_LOOKED, StuckWalkers, WalkerWatch
 from pvmc.wavefunctions import RBM

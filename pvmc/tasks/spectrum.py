@@ -13,7 +13,8 @@ from pvmc.estimators import Moments, estimate, reduce_moments
 from pvmc.io.reader import Run
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.results.stored_system import run_input
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 
 SECTIONS = ("lattice", "hamiltonian", "ansatz", "sampler")
 """The sections of an input that say what S is."""

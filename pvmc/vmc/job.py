@@ -1,82 +1,29 @@
-"""The whole input of a run: the sections put together, checked against each other, and built."""
+"""A validated input and what is built from it: lattice, operator, wave function, sampler and solver."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
-from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sections_of, to_toml, validate
-from pvmc.fit import FitSpec
+from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sections_of, validate
+from pvmc.errors import InputError, StorageError, on_every_rank
+from pvmc.fit.data import from_file
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers, check_terms
+from pvmc.io.earlier import read_parameters
 from pvmc.lattice import Lattice, LatticeSpec
-from pvmc.mpi import bytes_in_words, usable_memory
-from pvmc.sampler import MetropolisSpec, Sampler, SamplerSpec
-from pvmc.sr import Choice, Sizes, Solver, SRSpec, build_solver, resolve
-from pvmc.vmc import named_files
-from pvmc.vmc.checkpoint_policy import CheckpointSpec
-from pvmc.vmc.convergence import ConvergenceSpec
-from pvmc.vmc.limits import TimeSpec
+from pvmc.mpi import Communicator, bytes_in_words, usable_memory
+from pvmc.sampler import MetropolisSpec, Sampler
+from pvmc.spins.files import read_arrays, read_configurations
+from pvmc.sr import Choice, Sizes, Solver, build_solver, resolve
+from pvmc.vmc.spec import SEED_LIMIT, JobConfig, RunSpec
 from pvmc.wavefunctions import AnsatzSpec, ProductSpec, ProjectedSpec
 from pvmc.wavefunctions.base import Ansatz
 from pvmc.wavefunctions.shared import symmetry_problem
-
-SEED_LIMIT = 2**63
-"""Seeds are smaller."""
-
-
-class RunSpec(Section):
-    """The run as a whole."""
-
-    seed: int = Field(default=1, ge=0, lt=SEED_LIMIT)
-    """seed of all random numbers"""
-    iterations: int = Field(default=500, ge=1)
-    """SR iterations"""
-    starts: int = Field(default=1, ge=1, le=1000)
-    """seeds that are tried before the run, from seed on; the run is that of the one with the lowest energy"""
-    start_iterations: int = Field(default=100, ge=8)
-    """SR iterations of each trial; its energy is that of their plateau, as of a run"""
-    save_every: int = Field(default=50, ge=1)
-    """iterations between two saved sets of parameters (the first and last are always saved)"""
-    leak_every: int = Field(default=10, ge=0)
-    """iterations between two leak tests, which look where psi vanishes but H psi does not; 0 for none"""
-    threads_per_rank: int = Field(default=1, ge=1)
-    """BLAS threads of each rank"""
-    reproducible: bool = True
-    """the same bits at any number of ranks (of one kind of processor), by sums of integers"""
-    checkpoint: CheckpointSpec = CheckpointSpec()
-    """how often the state is saved"""
-    time: TimeSpec = TimeSpec()
-    """when to stop for lack of time"""
-    stop: ConvergenceSpec | None = None
-    """criteria by which the run ends early; default: none"""
-    retries: int = Field(default=3, ge=0, le=100)
-    """times that a run whose numbers go bad goes back and tries again with more caution, before it gives up"""
-    reference: Literal["auto", "none"] | float = "auto"
-    """exact total energy to compare with: auto (found where one is known or cheap), none, or a number"""
-
-
-class JobConfig(Section):
-    """A complete input file."""
-
-    lattice: LatticeSpec
-    """sites and bonds: kind = "chain", "rectangle", "kagome", ... or "graph\""""
-    hamiltonian: HamiltonianSpec
-    """the model: model = "heisenberg", "ising", "j1j2", ..., or "terms" for a sum of Pauli strings of your own"""
-    ansatz: AnsatzSpec
-    """the wave function: kind = "rbm", "feedforward", "jastrow", "product", "projected", "module:Class", ..."""
-    sampler: SamplerSpec = MetropolisSpec()
-    """configurations in the proportions of |psi|^2: kind = "metropolis" (default) or "exact\""""
-    sr: SRSpec = SRSpec()
-    """stochastic reconfiguration"""
-    run: RunSpec = RunSpec()
-    """the run as a whole"""
-    fit: FitSpec | None = None
-    """supervised fit of the wave function to a target, by pvmc fit"""
 
 
 @dataclass(frozen=True)
@@ -100,26 +47,6 @@ class Job:
     sampler: Sampler
     solver: Solver
     choice: Choice
-
-
-def example_config(model: str) -> str:
-    """A commented input file for about 20 sites, a chain where the model allows it, every key written out.
-
-    Args:
-        model: name of the Hamiltonian, such as "heisenberg".
-    """
-    lattices: dict[str, dict[str, Any]] = {
-        "compass": {"kind": "rectangle", "size": [4, 5]},
-        "kitaev": {"kind": "honeycomb", "size": [3, 3]},
-    }
-    ising_by_hand = [{"coefficient": -1.0, "operator": "Zi Zj"}, {"coefficient": -0.5, "operator": "Xi"}]
-    tables = {
-        "lattice": lattices.get(model, {"kind": "chain", "length": 20}),
-        "hamiltonian": {"model": model} | ({"patterns": ising_by_hand} if model == "terms" else {}),
-        "ansatz": {"kind": "rbm", "alpha": 2},
-    }
-    config = JobConfig.model_validate(tables)
-    return f"# Input of pvmc; every key stands here with its default.\n\n{to_toml(config, commented=True)}"
 
 
 def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
@@ -216,12 +143,12 @@ class Draft:
         ansatz, sampler, fit = (self._sections[name] for name in ("ansatz", "sampler", "fit"))
         attempt, n_sites = self.problems.attempt, self._lattice.n_sites if self._lattice else None
         if ansatz is not None:
-            attempt(lambda: named_files.check_parameters(ansatz.start_from, self._ansatz))
+            attempt(lambda: check_parameters(ansatz.start_from, self._ansatz))
         magnetization = self._sampler.magnetization if self._sampler else None
         if isinstance(sampler, MetropolisSpec) and sampler.start_file is not None:
-            attempt(lambda: named_files.check_walkers(str(sampler.start_file), n_sites, magnetization))
+            attempt(lambda: check_walkers(str(sampler.start_file), n_sites, magnetization))
         if fit is not None and fit.source is not None:
-            attempt(lambda: named_files.check_target(fit.target, str(fit.source), n_sites, magnetization))
+            attempt(lambda: check_target(fit.target, str(fit.source), n_sites, magnetization))
 
     def _build(self) -> None:
         """Build the sections, each as far as those that it needs are good."""
@@ -342,3 +269,95 @@ def _check_spin_flip(ansatz: AnsatzSpec, key: str, magnetization: int | None) ->
             allowed = f"no quantum number at magnetization = {magnetization}, out of which a flip of all spins leads"
             raise KeyProblem(f"{key}.spin_flip", ansatz.spin_flip, allowed)
         _check_spin_flip(ansatz.inner, f"{key}.inner", magnetization)
+
+
+def require_blocks(job: Job, comm: Communicator) -> None:
+    """Refuse more ranks than walker blocks.
+
+    Raises:
+        InputError: on every rank.
+    """
+    n_blocks = job.sampler.n_blocks
+    with on_every_rank():
+        if comm.size > n_blocks:
+            raise InputError(
+                f"{comm.size} ranks, but {n_blocks} block{'s' if n_blocks > 1 else ''} of walkers "
+                f"({job.sampler.describe()}): use at most {n_blocks}, more walkers, or a smaller sampler.block_width"
+            )
+
+
+def rank_counts(job: Job, ranks: int | None) -> list[int]:
+    """The given number of ranks, or 1, 2, 4, ... up to the number of blocks; InputError where there are fewer."""
+    n_blocks = job.sampler.n_blocks
+    if ranks and ranks > n_blocks:
+        raise InputError(
+            f"--ranks {ranks}: this job has {n_blocks} blocks of walkers and can use at most as many ranks"
+        )
+    return [ranks] if ranks else [2**k for k in range(n_blocks.bit_length()) if 2**k <= n_blocks][:8]
+
+
+def check_parameters(source: str | None, ansatz: Ansatz | None) -> None:
+    """Check that ``ansatz.start_from`` is a run or a fit with finite parameters of this wave function.
+
+    Args:
+        source: the key's value.
+        ansatz: the wave function; None where it could not be built, and the file alone is looked at.
+
+    Raises:
+        KeyProblem: it is none.
+    """
+    if source is None:
+        return
+    with _of_key("ansatz.start_from", source):
+        saved = read_parameters(source)
+        if ansatz is not None:
+            saved.fitting(ansatz.parameter_blocks, ansatz.dtype)
+
+
+def check_walkers(source: str, n_sites: int | None, magnetization: int | None) -> None:
+    """Check that ``sampler.start_file`` holds configurations of N spins and of the magnetisation that the moves keep.
+
+    Raises:
+        KeyProblem: it does not.
+    """
+    with _of_key("sampler.start_file", source):
+        if n_sites is None:
+            read_arrays(source)
+        else:
+            read_configurations(source, n_sites, magnetization)
+
+
+def check_target(target: str, source: str, n_sites: int | None, magnetization: int | None) -> None:
+    """Check that ``fit.source`` holds amplitudes of configurations, or is a run or a fit with parameters of N spins.
+
+    Args:
+        target: ``fit.target``, "file" or "run"; other ones have no source.
+        source: ``fit.source``.
+        n_sites: N; None where it is not known.
+        magnetization: sum that every configuration must have, or None.
+
+    Raises:
+        KeyProblem: it is none.
+    """
+    with _of_key("fit.source", source):
+        if target == "file" and n_sites is not None:
+            from_file(source, n_sites, magnetization, None, "target")
+        elif target == "file":
+            read_arrays(source)
+        elif target == "run":
+            saved = read_parameters(source)
+            if n_sites is not None and saved.n_sites != n_sites:
+                raise InputError(f"{saved.path} has {saved.n_sites} sites, not {n_sites}")
+
+
+@contextmanager
+def _of_key(key: str, value: str) -> Iterator[None]:
+    """Problems of a file as problems of the key that names it."""
+    try:
+        yield
+    except (InputError, StorageError) as error:
+        raise KeyProblem(key, value, str(error).removeprefix(f"{key}: ").removeprefix(f"{value}: ")) from None
+    except OSError as error:  # a name that no file can have
+        raise KeyProblem(key, value, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise KeyProblem(key, value, f"cannot be read: {error}") from None

@@ -25,15 +25,14 @@ from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.io.storage import locked
 from pvmc.mpi import Communicator, describe_mpi
-from pvmc.vmc.convergence import Convergence
-from pvmc.vmc.guarded import Setback
-from pvmc.vmc.job import Job, RunSpec
+from pvmc.vmc.checkpoints import Resumption, find_resumption
+from pvmc.vmc.display import LINES_PER_RUN, Reporter, notes, reporter
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import StepRecord
-from pvmc.vmc.notes import notes
-from pvmc.vmc.progress import LINES_PER_RUN, Reporter, reporter
-from pvmc.vmc.resume import Resumption, find_resumption
+from pvmc.vmc.rollback import Setback
 from pvmc.vmc.sectors import Sector, sector_of
-from pvmc.vmc.stop import StopReason
+from pvmc.vmc.spec import RunSpec
+from pvmc.vmc.stop import Convergence, StopReason
 
 T = TypeVar("T")
 

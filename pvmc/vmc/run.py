@@ -7,35 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from pvmc import sampler
-from pvmc.config import shown
-from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_rank
-from pvmc.io.earlier import read_parameters
-from pvmc.mpi import Communicator, Node, block_range, limit_threads, node_of, oversubscription
-from pvmc.numerics.random import Stream, generator
-from pvmc.vmc.checkpoint_policy import CheckpointPolicy
-from pvmc.vmc.compile import compile_kernels
-from pvmc.vmc.convergence import Convergence
+from pvmc.errors import DifferentRanks, NumericalError
+from pvmc.mpi import Communicator, Node, limit_threads, node_of, oversubscription
+from pvmc.vmc.checkpoints import CheckpointPolicy, resumed_state
 from pvmc.vmc.guard import spectrum_bounds
-from pvmc.vmc.guarded import Safety, Setback, guarded, packed, unpacked
-from pvmc.vmc.job import Job
-from pvmc.vmc.limits import TimeLimit, find_time_limit
+from pvmc.vmc.interruptions import Signals, TimeLimit, find_time_limit
+from pvmc.vmc.job import Job, require_blocks
 from pvmc.vmc.loop import State
 from pvmc.vmc.recorder import Desk, Recorder, RunRequest, warn
-from pvmc.vmc.resume import resumed_state
-from pvmc.vmc.signals import Signals
-from pvmc.vmc.starts import best_start
-from pvmc.vmc.stop import StopReason, StopWatcher
+from pvmc.vmc.rollback import Safety, Setback, guarded, packed, unpacked
+from pvmc.vmc.start import best_start, compile_kernels, initial_state, require_support
+from pvmc.vmc.stop import Convergence, StopReason, StopWatcher
 from pvmc.vmc.stuck_walkers import WalkerWatch
-from pvmc.wavefunctions.composite import nodes
-
-RANDOM_WALKERS = 256
-"""Configurations of a rank that are looked at, besides its walkers, for one where psi is not zero."""
 
 
 def run(request: RunRequest, comm: Communicator) -> int:
@@ -183,68 +167,3 @@ def _save(state: State, safety: Safety, desk: Desk, comm: Communicator, lasting:
 
     desk.tell(save)
     return time.monotonic() - begin
-
-
-def initial_state(job: Job, comm: Communicator) -> State:
-    """Collective. The state before iteration 0: random parameters, the same on every rank, and this rank's walkers.
-
-    Raises:
-        InputError: more ranks than walker blocks; on every rank.
-    """
-    require_blocks(job, comm)
-    theta = initial_parameters(job, comm)
-    walkers = job.sampler.start(block_range(job.sampler.n_blocks, comm.rank, comm.size), comm)
-    return State(0, theta, walkers)
-
-
-def require_blocks(job: Job, comm: Communicator) -> None:
-    """Refuse more ranks than walker blocks.
-
-    Raises:
-        InputError: on every rank.
-    """
-    n_blocks = job.sampler.n_blocks
-    with on_every_rank():
-        if comm.size > n_blocks:
-            raise InputError(
-                f"{comm.size} ranks, but {n_blocks} block{'s' if n_blocks > 1 else ''} of walkers "
-                f"({job.sampler.describe()}): use at most {n_blocks}, more walkers, or a smaller sampler.block_width"
-            )
-
-
-def initial_parameters(job: Job, comm: Communicator) -> npt.NDArray[Any]:
-    """Collective. The first parameters, (K,), the same on every rank: random, or those of ``ansatz.start_from``.
-
-    Raises:
-        InputError: the other run has no parameters, or those of another ansatz; on every rank.
-    """
-    source = job.config.ansatz.start_from
-    if source is None:
-        return comm.broadcast(job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS)))
-
-    def read() -> npt.NDArray[Any]:
-        try:
-            return read_parameters(source).fitting(job.ansatz.parameter_blocks, job.ansatz.dtype)
-        except InputError as error:
-            raise InputError(f"ansatz.start_from = {shown(source)}: {error}") from None
-
-    return comm.root_value(read)
-
-
-def require_support(job: Job, state: State, comm: Communicator) -> None:
-    """Collective.  Refuse a wave function that is zero on every walker, such as one projected on an empty sector.
-
-    Raises:
-        NumericalError: there is no walker, on any rank, where psi is not zero; on every rank.
-    """
-    psi, walkers = job.ansatz.at(state.theta), state.walkers
-    # Walkers may all start on nodes, such as Neel states of many sectors, and leave: look at random ones then.
-    blocks, magnetization = range(walkers.first_block, walkers.first_block + 1), job.sampler.magnetization
-    anywhere = sampler.start("random", blocks, RANDOM_WALKERS, job.lattice, magnetization, job.config.run.seed)
-    found = any(not nodes(psi, block).all() for block in (*walkers.spins, *anywhere.spins))
-    with on_every_rank():
-        if not comm.max(np.array([found], dtype=np.int64))[0]:
-            raise NumericalError(
-                "the wave function is zero on all walkers: no state has these quantum numbers (an empty sector), "
-                "or its first parameters give it none of them"
-            )

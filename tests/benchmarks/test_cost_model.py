@@ -14,10 +14,11 @@ from benchmarks.cost_model import Case, Collective, Layout, Link, Machine
 from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator
 from pvmc.mpi.communicator import AWAKE_SECONDS
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.interruptions import Signals
+from pvmc.vmc.job import build_job
 from pvmc.vmc.loop import CHECK_INTERVAL, iterate
-from pvmc.vmc.run import initial_state
-from pvmc.vmc.signals import Signals
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 from pvmc.vmc.stop import StopWatcher
 
 MACHINE = Machine(cores=4, inside=Link(1e-6, 1e9), between=Link(2e-6, 1e10), call=0.0, adding=((1, 0.0),))

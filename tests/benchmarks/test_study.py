@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks import study_curves
 from benchmarks.study_variants import SMOKE, SYSTEMS, VARIANTS, chosen, settings
-from pvmc.vmc.job import JobConfig, load_job
+from pvmc.vmc.job import load_job
+from pvmc.vmc.spec import JobConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,8 +15,9 @@ import pvmc
 from pvmc.config import RawInput
 from pvmc.estimators import Moments
 from pvmc.sr import Step
-from pvmc.vmc.compile import warm_up
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.job import build_job
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import warm_up
 
 INPUT = """\
 [lattice]

@@ -18,9 +18,10 @@ import pytest
 from pvmc.cli import _parser, main
 from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.job import JobConfig, load_job
+from pvmc.vmc.job import load_job
 from pvmc.vmc.loop import iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.toml"))

@@ -12,10 +12,11 @@ import pytest
 from pvmc.cli import main
 from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.tasks.memory import memory_per_rank
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import iterate
-from pvmc.vmc.memory import memory_per_rank
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 
 PROJECTED = """\
 lattice = {{ kind = "chain", length = {length} }}

@@ -211,8 +211,8 @@ def failing(*arguments, **options):
             raise RuntimeError("a broken sampler")
         yield step
 
-import pvmc.vmc.guarded
-pvmc.vmc.guarded.iterate = failing
+import pvmc.vmc.rollback
+pvmc.vmc.rollback.iterate = failing
 sys.exit(main(["run", "chain.toml", "--output", "r"]))
 """
 

@@ -21,10 +21,11 @@ from pvmc.results.judged import judged
 from pvmc.results.result import result_of
 from pvmc.results.sampling_symptoms import leak_found
 from pvmc.results.status import status_text
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.recorder import series
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 from tests.results.test_result import Known, run
 
 COMM = SerialCommunicator()

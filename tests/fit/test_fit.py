@@ -27,7 +27,8 @@ from pvmc.fit import (
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
 from pvmc.tasks.fit import make_data
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, random_rbm, state_vector
 

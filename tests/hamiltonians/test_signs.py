@@ -25,8 +25,9 @@ from pvmc.results.judged import Judged
 from pvmc.results.symptoms import is_positive, positive_state
 from pvmc.spins.flips import FlipSets
 from pvmc.vmc import resume as resumption
-from pvmc.vmc.job import Job, JobConfig, build_job, load_job
-from pvmc.vmc.notes import notes
+from pvmc.vmc.display import notes
+from pvmc.vmc.job import Job, build_job, load_job
+from pvmc.vmc.spec import JobConfig
 from tests.helpers import compiled_matrix, random_strings
 
 N = 5

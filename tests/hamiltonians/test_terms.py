@@ -17,8 +17,9 @@ from pvmc.hamiltonians.geometry import bonds_by_direction
 from pvmc.hamiltonians.heisenberg import XXZSpec
 from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, chain, graph, honeycomb, rectangle
-from pvmc.vmc.job import Job, example_config, load_job
-from pvmc.vmc.notes import notes
+from pvmc.vmc.display import notes
+from pvmc.vmc.job import Job, load_job
+from pvmc.vmc.spec import example_config
 from tests.helpers import compiled_matrix, kronecker_string
 
 RING = chain(4)

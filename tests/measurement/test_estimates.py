@@ -19,9 +19,10 @@ from pvmc.measurement.registry import local_values, names_of
 from pvmc.measurement.smeared_variance import energy_estimates
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
+from pvmc.vmc.spec import JobConfig
 from tests.helpers import all_pass, repeats, slow_but, two_sided
 
 LEVEL = 1e-3

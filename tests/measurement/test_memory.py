@@ -14,9 +14,10 @@ from pvmc.measurement.measuring import measure
 from pvmc.measurement.measuring_memory import measuring_memory, measuring_table
 from pvmc.measurement.plan import MeasureRequest
 from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
+from pvmc.vmc.spec import JobConfig
 
 ROOT = ('kind = "chain", length = 10', "walkers = 2048, block_width = 64, samples = 2048")
 """Most is on the root: copies of the sums of many walkers."""

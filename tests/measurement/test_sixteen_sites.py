@@ -22,7 +22,8 @@ from pvmc.measurement.registry import choose, local_values
 from pvmc.measurement.walker_sums import WalkerSums
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import FROZEN_STAGE, Walkers
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 from tests.helpers import Numbers
 from tests.table_state import TableState
 

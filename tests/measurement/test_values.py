@@ -19,9 +19,10 @@ from pvmc.measurement.plan import MeasureRequest
 from pvmc.measurement.registry import NAMES, local_values, names_of
 from pvmc.mpi import SerialCommunicator
 from pvmc.spins.flips import FlipSets
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
+from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions import WaveFunction
 from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
 

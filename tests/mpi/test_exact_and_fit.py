@@ -15,9 +15,10 @@ from pvmc.fit import iterate_epochs
 from pvmc.io.fit_file import open_fit
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.tasks.fit import FitRequest, fit, make_data
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.run import initial_parameters, initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_parameters, initial_state
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(2)]
 

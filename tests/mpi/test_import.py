@@ -16,8 +16,9 @@ from pvmc.io.reader import open_run
 from pvmc.io.weight_files import write_wf
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.tasks.import_weights import import_weights
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.job import build_job
 from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.spec import JobConfig
 from tests.helpers import random_rbm
 
 pytestmark = pytest.mark.mpi

@@ -22,9 +22,10 @@ from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest
 from pvmc.measurement.registry import NAMES
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.job import build_job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
+from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.stop import LOOK_SECONDS, Decision, StopWatcher
 
 pytestmark = pytest.mark.mpi

@@ -18,11 +18,12 @@ from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.sr import Memory
 from pvmc.vmc.guard import Guard, Trouble
-from pvmc.vmc.guarded import Safety, Setback, guarded, packed, unpacked
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.rollback import Safety, Setback, guarded, packed, unpacked
 from pvmc.vmc.run import run
+from pvmc.vmc.spec import JobConfig
 
 pytestmark = pytest.mark.mpi
 

@@ -12,10 +12,12 @@ from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.io.reader import open_run
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.run import initial_state, run
+from pvmc.vmc.run import run
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]
 

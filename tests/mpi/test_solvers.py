@@ -16,9 +16,10 @@ from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.sr import Step, minsr
 from pvmc.sr.momentum import MomentumSpec
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 from tests.batches import FIELDS, Problem, problem
 from tests.solvers import LARGEST_CONDITION, SOLVERS, condition, difference, penalty, solver
 

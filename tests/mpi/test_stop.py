@@ -13,11 +13,10 @@ import pytest
 from pvmc.estimators import EnergyStatistics
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, MpiCommunicator, require_identical
-from pvmc.vmc.checkpoint_policy import CheckpointPolicy, CheckpointSpec
-from pvmc.vmc.convergence import Convergence, ConvergenceSpec
-from pvmc.vmc.limits import TimeLimit
-from pvmc.vmc.signals import Signals
-from pvmc.vmc.stop import StopReason, StopWatcher
+from pvmc.vmc.checkpoints import CheckpointPolicy
+from pvmc.vmc.interruptions import Signals, TimeLimit
+from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
+from pvmc.vmc.stop import Convergence, StopReason, StopWatcher
 from pvmc.vmc.stuck_walkers import WalkerWatch
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]

@@ -11,7 +11,8 @@ from pvmc.errors import InputError
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.tasks.validation import validate_physics
 from pvmc.tasks.validation.system import LARGEST
-from pvmc.vmc.job import Job, JobConfig, RawInput, build_job
+from pvmc.vmc.job import Job, RawInput, build_job
+from pvmc.vmc.spec import JobConfig
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(2)]
 

@@ -29,7 +29,8 @@ from pvmc.planning.rates import CLUSTER, Link, Network, Rates, measure_rates
 from pvmc.planning.sizes import Sizes
 from pvmc.sr import resolve
 from pvmc.sr.spec import SRSpec
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 
 FREE = Network(cores=64, inside=Link(0.0, math.inf), between=Link(0.0, math.inf), call=0.0, adding=((1.0, 0.0),))
 ONLY_FLOPS = Rates(real_flops=1.0, complex_flops=1.0, bandwidth=math.inf, network=FREE)

@@ -13,9 +13,10 @@ from pvmc.estimators import estimate, reduce_moments
 from pvmc.exact import Basis, ground_state
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration, advance
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 from tests.helpers import compiled_matrix, configurations, energy_of, enumerated_moments, labels_of
 
 COMM = SerialCommunicator()

@@ -14,8 +14,9 @@ from pvmc.lattice import Lattice, chain, graph
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import moves as module
 from pvmc.sampler.moves import Moves, MoveWeights, reach
-from pvmc.vmc.job import Job, JobConfig, build_job
-from pvmc.vmc.notes import notes
+from pvmc.vmc.display import notes
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 
 TWO_PARTS = {"kind": "graph", "edges": [[0, 1], [1, 2], [3, 4], [4, 5]]}
 ONE_FIELD = {"model": "ising", "field": [1.0, 0.0, 0.0, 0.0, 0.0]}

@@ -13,7 +13,8 @@ from pvmc.config import RawInput, to_toml, validate
 from pvmc.errors import InputError
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration, ExactSpec, Growth, Metropolis, MetropolisSpec
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 
 COMM = SerialCommunicator()
 SMALL = {"walkers": 8, "block_width": 4, "samples": 16}

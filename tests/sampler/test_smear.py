@@ -19,9 +19,10 @@ from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw, Metropolis, MetropolisSpec, MoveWeights, Smear, Walk, Walkers
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 from tests.helpers import full_tensor, kronecker_sum, random_strings
 from tests.table_state import TableState
 

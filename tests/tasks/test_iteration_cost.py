@@ -12,8 +12,9 @@ from pvmc.planning.cost import cost
 from pvmc.planning.rates import TYPICAL
 from pvmc.tasks import bench
 from pvmc.tasks.bench import BlockCost, iteration_table, time_block
-from pvmc.vmc.job import Job, JobConfig, build_job
-from pvmc.vmc.memory import sizes_of
+from pvmc.tasks.memory import sizes_of
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 
 INPUT = """\
 lattice = { kind = "chain", length = 8 }

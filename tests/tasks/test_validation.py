@@ -26,7 +26,8 @@ from pvmc.tasks.validation import Outcome, Report, validate_physics
 from pvmc.tasks.validation.pages import row
 from pvmc.tasks.validation.stochastic import _judged, chi_square
 from pvmc.tasks.validation.system import ExactSystem, pauli_matrix
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 from tests.helpers import all_pass, kronecker_sum, random_strings
 
 ROOT = Path(__file__).resolve().parents[2]

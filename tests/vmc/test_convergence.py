@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from pvmc.config import RawInput, validate
 from pvmc.errors import InputError
-from pvmc.vmc.convergence import Convergence, ConvergenceSpec
+from pvmc.vmc.spec import ConvergenceSpec
+from pvmc.vmc.stop import Convergence
 
 N_SITES = 10
 Series = dict[str, NDArray[np.float64]]

@@ -14,9 +14,10 @@ from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.pauli import X, Y, Z
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.job import build_job
 from pvmc.vmc.loop import iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 from pvmc.wavefunctions import FeedForward
 from tests import helpers
 

@@ -17,9 +17,10 @@ from pvmc.exact import Basis, ground_state, sparse_matrix
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.sampler import advance
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import State, StepRecord, iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 from tests.helpers import energy_of
 
 COMM = SerialCommunicator()

@@ -22,10 +22,11 @@ from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.guarded import BEFORE, packed, unpacked
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.job import build_job
 from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.rollback import BEFORE, packed, unpacked
 from pvmc.vmc.run import run
+from pvmc.vmc.spec import JobConfig
 
 K = 6
 BLOCKS = {"bias": (slice(0, 2), (2,)), "weights": (slice(2, 6), (2, 2))}
@@ -209,7 +210,8 @@ from pathlib import Path
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
 from pvmc.io.storage import locked
 from pvmc.io.results import ResultsWriter
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import build_job
 from pvmc.mpi import SerialCommunicator
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
@@ -279,7 +281,8 @@ import numpy as np
 from pathlib import Path
 from pvmc.errors import StorageError
 from pvmc.io.results import ResultsWriter
-from pvmc.vmc.job import JobConfig, build_job
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import build_job
 from pvmc.mpi import SerialCommunicator
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run

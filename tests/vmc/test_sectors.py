@@ -39,8 +39,9 @@ from pvmc.io.reader import Run, open_run
 from pvmc.lattice import ChainSpec, LatticeSpec
 from pvmc.results.judged import Judged, judged
 from pvmc.results.symptoms import above_product, wrong_sector
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.sectors import exact_answer, sector_of
+from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions.symmetry import claimed_symmetry
 from tests.helpers import pauli
 

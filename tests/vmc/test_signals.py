@@ -12,7 +12,7 @@ from types import FrameType
 import pytest
 
 from pvmc.vmc import signals
-from pvmc.vmc.signals import IGNORABLE, STOPPING, Signals, signal_name
+from pvmc.vmc.interruptions import IGNORABLE, STOPPING, Signals, signal_name
 
 
 @pytest.fixture(autouse=True)

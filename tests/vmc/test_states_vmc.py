@@ -11,10 +11,11 @@ from scipy.linalg import eigh
 from pvmc.exact.lanczos import sparse_matrix
 from pvmc.mpi import SerialCommunicator
 from pvmc.spins.basis import Basis
-from pvmc.vmc.job import Job, JobConfig, RawInput, build_job
+from pvmc.vmc.job import Job, RawInput, build_job
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.recorder import find_job_reference
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 from tests.helpers import energy_of, state_vector
 
 SAMPLER = {"walkers": 128, "block_width": 128, "samples": 512}

@@ -18,11 +18,10 @@ from pvmc.errors import EXIT_RESUMABLE
 from pvmc.estimators import EnergyStatistics
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.checkpoint_policy import CheckpointPolicy, CheckpointSpec
-from pvmc.vmc.convergence import Convergence, ConvergenceSpec
-from pvmc.vmc.limits import TimeLimit
-from pvmc.vmc.signals import Signals
-from pvmc.vmc.stop import Decision, StopWatcher
+from pvmc.vmc.checkpoints import CheckpointPolicy
+from pvmc.vmc.interruptions import Signals, TimeLimit
+from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
+from pvmc.vmc.stop import Convergence, Decision, StopWatcher
 
 COMM = SerialCommunicator()
 ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
@@ -158,7 +157,7 @@ RUN = """
 import os, time
 from pvmc.estimators import EnergyStatistics
 from pvmc.mpi import run_main, world
-from pvmc.vmc.signals import Signals
+from pvmc.vmc.interruptions import Signals
 from pvmc.vmc.stop import StopWatcher
 
 def main():

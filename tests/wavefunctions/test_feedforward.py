@@ -14,7 +14,8 @@ from pvmc.config import KeyProblem, RawInput, meaning, section_classes, to_toml,
 from pvmc.errors import InputError, NumericalError
 from pvmc.lattice import chain
 from pvmc.spins.flips import FlipSets
-from pvmc.vmc.job import JobConfig, load_job
+from pvmc.vmc.job import load_job
+from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions import RBM, AnsatzSpec, FeedForward, FeedForwardSpec, WaveFunction
 from pvmc.wavefunctions.feedforward.activations import Activation, activate, derivative
 from tests.wavefunctions.states import GROUPS, WIDTH, random_flips, random_spins

@@ -12,10 +12,10 @@ from math import ceil
 from pathlib import Path
 
 from pvmc.errors import InputError, StorageError
+from pvmc.tasks.memory import memory_per_rank
 from pvmc.tasks.submission.script import MARGIN, Array, Script
+from pvmc.vmc.interruptions import parse_duration
 from pvmc.vmc.job import Job, load_job
-from pvmc.vmc.limits import parse_duration
-from pvmc.vmc.memory import memory_per_rank
 
 SHORTEST = 300
 """Shortest time limit in seconds: the run needs some time before it is told to save."""

@@ -19,7 +19,7 @@ from pvmc.tasks.validation.check import Check, Outcome
 from pvmc.tasks.validation.system import ExactSystem
 from pvmc.vmc.job import Job
 from pvmc.vmc.loop import iterate
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.start import initial_state
 from pvmc.wavefunctions import WaveFunction
 
 DRAWS = 16_384

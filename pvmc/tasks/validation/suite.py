@@ -16,9 +16,8 @@ from pvmc.tasks.validation.check import Check, Outcome, Report
 from pvmc.tasks.validation.stochastic import DISTRIBUTION, FINAL, check_run, check_sampling
 from pvmc.tasks.validation.system import ExactSystem, require_small
 from pvmc.tasks.validation.variational import POINTWISE, Point
-from pvmc.vmc.compile import run_kernels
 from pvmc.vmc.job import Job
-from pvmc.vmc.run import initial_parameters, initial_state
+from pvmc.vmc.start import initial_parameters, initial_state, run_kernels
 
 NOISE = 0.03
 """Standard deviation of what is added to the initial parameters, so that none of them is zero."""

@@ -15,8 +15,9 @@ from pvmc.errors import InputError
 from pvmc.planning.cost import SOLVERS, choose, linear_memory
 from pvmc.planning.rates import TYPICAL
 from pvmc.sr import resolve
-from pvmc.vmc.job import Job, JobConfig, build_job
-from pvmc.vmc.memory import bytes_in_words, memory_per_rank, memory_table, seconds_in_words, sizes_of, solver_table
+from pvmc.tasks.memory import bytes_in_words, memory_per_rank, memory_table, seconds_in_words, sizes_of, solver_table
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.spec import JobConfig
 
 SMALL = """\
 lattice = { kind = "chain", length = 10 }

@@ -8,9 +8,8 @@ import pytest
 
 from pvmc.config import RawInput, Section, to_toml, validate
 from pvmc.errors import InputError
-from pvmc.vmc.checkpoint_policy import CheckpointSpec
-from pvmc.vmc.convergence import ConvergenceSpec
-from pvmc.vmc.limits import TimeSpec
+from pvmc.vmc.interruptions import TimeSpec
+from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
 
 
 class RunPart(Section):

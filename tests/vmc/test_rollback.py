@@ -12,10 +12,11 @@ from pvmc.errors import NumericalError
 from pvmc.mpi import SerialCommunicator
 from pvmc.sr import Schedule, Solver, build_solver
 from pvmc.vmc.guard import Guard, Trouble, spectrum_bounds
-from pvmc.vmc.job import Job, JobConfig, build_job
+from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import State, iterate
-from pvmc.vmc.retry import Retry, Rewind
-from pvmc.vmc.run import initial_state
+from pvmc.vmc.rollback import Retry, Rewind
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 
 TROUBLE = Trouble(17, "it went wrong")
 COMM = SerialCommunicator()

@@ -22,8 +22,8 @@ from pvmc.planning.cost import (
 )
 from pvmc.planning.rates import Rates
 from pvmc.planning.sizes import Sizes
-from pvmc.vmc.job import Job
-from pvmc.vmc.retry import STATES_KEPT
+from pvmc.vmc.job import Job, rank_counts
+from pvmc.vmc.rollback import STATES_KEPT
 
 
 @dataclass(frozen=True)
@@ -191,16 +191,6 @@ def solver_table(job: Job, rates: Rates, ranks: int | None = None) -> str:
     lines.append(_row("", head))
     lines += [_row(one, _cells(cost(sizes, one, compared, rates))) for one in SOLVERS]
     return "\n".join(lines)
-
-
-def rank_counts(job: Job, ranks: int | None) -> list[int]:
-    """The given number of ranks, or 1, 2, 4, ... up to the number of blocks; InputError where there are fewer."""
-    n_blocks = job.sampler.n_blocks
-    if ranks and ranks > n_blocks:
-        raise InputError(
-            f"--ranks {ranks}: this job has {n_blocks} blocks of walkers and can use at most as many ranks"
-        )
-    return [ranks] if ranks else [2**k for k in range(n_blocks.bit_length()) if 2**k <= n_blocks][:8]
 
 
 def _row(first: object, cells: Iterable[str]) -> str:

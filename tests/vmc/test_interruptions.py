@@ -11,7 +11,7 @@ import pytest
 from pvmc.config import RawInput, allowed_values, validate
 from pvmc.errors import InputError
 from pvmc.vmc import limits
-from pvmc.vmc.limits import TimeLimit, TimeSpec, find_time_limit, in_words, parse_duration, slurm_seconds_left
+from pvmc.vmc.interruptions import TimeLimit, TimeSpec, find_time_limit, in_words, parse_duration, slurm_seconds_left
 
 JOB = {"SLURM_JOB_ID": "17"}
 

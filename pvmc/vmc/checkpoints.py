@@ -1,4 +1,4 @@
-"""Going on with a run: its last checkpoint, and whether the input is still that of the run."""
+"""When a run saves its state, and how it goes on from there."""
 
 from __future__ import annotations
 
@@ -17,8 +17,66 @@ from pvmc.io.reader import Run, open_run
 from pvmc.io.schema import FILE_NAME
 from pvmc.mpi import Communicator, block_range
 from pvmc.sampler import Walkers
-from pvmc.vmc.job import Job, JobConfig
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import State
+from pvmc.vmc.spec import CheckpointSpec, JobConfig
+
+
+@dataclass
+class CheckpointPolicy:
+    """Decides after which iterations to save.  On rank 0 alone.
+
+    A checkpoint is due after so many iterations or minutes since the last one, but not before the last one's cost is
+    below the allowed part of the time since then.  Between them come states that are not forced to the disk.
+
+    Attributes:
+        spec: how often.
+        iteration: number of the iteration that the last checkpoint stands before: the first to run after a resume.
+        moment: when the last checkpoint was finished, in seconds of ``time.monotonic``.
+        seconds: what it took.
+    """
+
+    spec: CheckpointSpec
+    iteration: int
+    moment: float
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._recent = self._ended = self.moment  # the last state that was written at all; the last iteration
+        self._recent_seconds = self._iteration_seconds = 0.0
+
+    def due(self, iteration: int, now: float) -> bool:
+        """Whether to save after an iteration.
+
+        Args:
+            iteration: number of the iteration that is done.
+            now: the time, in seconds of ``time.monotonic``.
+        """
+        elapsed = now - self.moment
+        every, minutes = self.spec.iterations, self.spec.minutes
+        wanted = every is not None and iteration + 1 - self.iteration >= every
+        wanted = wanted or (minutes > 0 and elapsed >= 60.0 * minutes)
+        return wanted and self.seconds <= self.spec.cost * elapsed
+
+    def recent_due(self, now: float) -> bool:
+        """Whether to write a state that is not forced to the disk: else more time may be lost in the next iteration.
+
+        Args:
+            now: the time after an iteration; to be asked once after each.
+        """
+        self._iteration_seconds, self._ended = now - self._ended, now
+        at_risk = now - self._recent
+        wanted = self.spec.seconds > 0 and at_risk + self._iteration_seconds > self.spec.seconds
+        return wanted and self._recent_seconds <= self.spec.cost * at_risk
+
+    def saved(self, iteration: int, seconds: float, now: float, lasting: bool = True) -> None:
+        """A checkpoint was written after an iteration, and took so long."""
+        self._recent = self._ended = now
+        if lasting:
+            self.iteration, self.moment, self.seconds = iteration + 1, now, seconds
+        else:
+            self._recent_seconds = seconds
+
 
 FREE_KEYS = (
     *("checkpoint", "iterations", "leak_every", "reference", "retries", "save_every", "stop", "threads_per_rank"),

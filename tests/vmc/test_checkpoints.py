@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pvmc.vmc.checkpoint_policy import CheckpointPolicy, CheckpointSpec
+from pvmc.vmc.checkpoints import CheckpointPolicy
+from pvmc.vmc.spec import CheckpointSpec
 
 
 def saves(policy: CheckpointPolicy, n: int, seconds: float, cost: float = 0.0) -> list[int]:

@@ -21,8 +21,9 @@ from pvmc.io.results import ResultsWriter
 from pvmc.results.facts import RunFacts, as_json, read_facts
 from pvmc.results.status import status_table, status_text
 from pvmc.sampler import Metropolis
-from pvmc.vmc.job import Job, JobConfig, build_job, with_seed
-from pvmc.vmc.starts import cost_in_words, finished
+from pvmc.vmc.job import Job, build_job, with_seed
+from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import cost_in_words, finished
 
 BLOCKS = {"weights": (slice(0, 3), (3,))}
 CONFIG = "[run]\nstarts = 3\nstart_iterations = 40\n"

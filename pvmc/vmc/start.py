@@ -1,0 +1,245 @@
+"""How a run begins: parameters, walkers, compiled kernels, and the best of several seeds."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pvmc import sampler
+from pvmc.config import shown
+from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_rank
+from pvmc.estimators import LeakTest, Reweighting, estimate, reduce_moments
+from pvmc.io.earlier import read_parameters
+from pvmc.io.layout import StartTrial, kept
+from pvmc.mpi import Communicator, Node, SerialCommunicator, block_range
+from pvmc.numerics.random import Stream, generator
+from pvmc.results.plateau import plateau
+from pvmc.vmc.job import Job, require_blocks, with_seed
+from pvmc.vmc.loop import State
+from pvmc.vmc.recorder import Desk, Recorder, warn
+from pvmc.vmc.rollback import Safety, Setback, guarded
+from pvmc.vmc.spec import RunSpec
+from pvmc.vmc.stop import StopReason, StopWatcher
+from pvmc.wavefunctions.composite import nodes
+
+RANDOM_WALKERS = 256
+"""Configurations of a rank that are looked at, besides its walkers, for one where psi is not zero."""
+
+
+def initial_state(job: Job, comm: Communicator) -> State:
+    """Collective. The state before iteration 0: random parameters, the same on every rank, and this rank's walkers.
+
+    Raises:
+        InputError: more ranks than walker blocks; on every rank.
+    """
+    require_blocks(job, comm)
+    theta = initial_parameters(job, comm)
+    walkers = job.sampler.start(block_range(job.sampler.n_blocks, comm.rank, comm.size), comm)
+    return State(0, theta, walkers)
+
+
+def initial_parameters(job: Job, comm: Communicator) -> npt.NDArray[Any]:
+    """Collective. The first parameters, (K,), the same on every rank: random, or those of ``ansatz.start_from``.
+
+    Raises:
+        InputError: the other run has no parameters, or those of another ansatz; on every rank.
+    """
+    source = job.config.ansatz.start_from
+    if source is None:
+        return comm.broadcast(job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS)))
+
+    def read() -> npt.NDArray[Any]:
+        try:
+            return read_parameters(source).fitting(job.ansatz.parameter_blocks, job.ansatz.dtype)
+        except InputError as error:
+            raise InputError(f"ansatz.start_from = {shown(source)}: {error}") from None
+
+    return comm.root_value(read)
+
+
+def require_support(job: Job, state: State, comm: Communicator) -> None:
+    """Collective.  Refuse a wave function that is zero on every walker, such as one projected on an empty sector.
+
+    Raises:
+        NumericalError: there is no walker, on any rank, where psi is not zero; on every rank.
+    """
+    psi, walkers = job.ansatz.at(state.theta), state.walkers
+    # Walkers may all start on nodes, such as Neel states of many sectors, and leave: look at random ones then.
+    blocks, magnetization = range(walkers.first_block, walkers.first_block + 1), job.sampler.magnetization
+    anywhere = sampler.start("random", blocks, RANDOM_WALKERS, job.lattice, magnetization, job.config.run.seed)
+    found = any(not nodes(psi, block).all() for block in (*walkers.spins, *anywhere.spins))
+    with on_every_rank():
+        if not comm.max(np.array([found], dtype=np.int64))[0]:
+            raise NumericalError(
+                "the wave function is zero on all walkers: no state has these quantum numbers (an empty sector), "
+                "or its first parameters give it none of them"
+            )
+
+
+def compile_kernels(job: Job, state: State, comm: Communicator, node: Node) -> None:
+    """Collective. Compile every kernel of an iteration, or load it from the cache.
+
+    Rank 0 compiles while the others wait; then, where a node has a cache of its own, its first rank; the others
+    load.  All at once would repeat the work on the same cores.
+    """
+    start_compiler()
+    comm.on_root(lambda: run_kernels(job, state))
+    if comm.rank != 0 and node.rank == 0:
+        run_kernels(job, state)
+    comm.barrier()
+
+
+def start_compiler() -> None:
+    """Load what the compiler needs even for kernels from the cache, some 0.2 s, on every rank at the same time."""
+    from numba.core.registry import cpu_target
+
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+
+
+def run_kernels(job: Job, state: State, copies: int | None = None) -> None:
+    """Run every kernel of an iteration once, on one block.
+
+    Args:
+        job: the job.
+        state: theta, and the walkers of this rank.
+        copies: draws of the block: there are kernels for derivatives that are written beside those of other draws,
+            and others for a draw alone; default: as in the iterations of this rank.
+    """
+    copies = copies or min(2, job.sampler.n_draws)
+    first = sampler.Walkers(state.walkers.spins[:1], state.walkers.first_block)
+    psi = job.ansatz.at(state.theta)
+    _, samples = sampler.advance(job.sampler.short(), first, psi, 0)
+    weights = None if samples.log_weights is None else samples.log_weights.repeat(copies, axis=1)
+    spins, lookup = samples.spins.repeat(copies, axis=1), samples.lookup.repeat(copies, axis=1)
+    draws = sampler.Samples(spins, lookup, samples.accepted, samples.proposed, weights, samples.is_exact, samples.smear)
+    real = not np.issubdtype(job.ansatz.dtype, np.complexfloating)
+    alone = SerialCommunicator()
+    batch = estimate(
+        draws,
+        job.operator,
+        psi,
+        len(state.theta),
+        alone,
+        real_parameters=real,
+        keep_rows=job.solver.keeps_rows,
+        keep_spins=job.solver.keeps_spins,
+    )
+    if test := LeakTest.of(job.sampler, job.operator, job.config.run.leak_every):
+        test(first, psi, 0, alone)
+    moments = reduce_moments(batch, alone, n_sites=job.lattice.n_sites, infinite_temperature=0.0)
+    if job.solver.keeps_spins:
+        moments = replace(moments, reweighting=Reweighting(batch, state.theta, job.ansatz, job.operator, alone))
+    with contextlib.suppress(NumericalError):  # S of so few configurations may have no solution
+        job.solver.solve(moments, 0, alone)
+
+
+def warm_up(job: Job) -> None:
+    """Compile the kernels of a job, or find them in the cache."""
+    theta = job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS))
+    state = State(0, theta, job.sampler.start(range(1), SerialCommunicator()))
+    for copies in (1, 2):
+        run_kernels(job, state, copies)
+
+
+Begin = Callable[[Job], tuple[State, Safety]]
+"""Collective.  What a run of a job begins with."""
+
+
+def cost_in_words(run: RunSpec) -> str:
+    """What the trials cost, beside the iterations of the run; empty for a single start."""
+    if run.starts == 1:
+        return ""
+    trials, share = run.starts * run.start_iterations, run.starts * run.start_iterations / run.iterations
+    return (
+        f"{run.starts} starts of {run.start_iterations} iterations each: {trials} iterations before the "
+        f"{run.iterations} of the run ({share:.0%} more time)"
+    )
+
+
+def best_start(
+    job: Job, begin: Begin, watch: Callable[[], StopWatcher], desk: Desk, comm: Communicator
+) -> Job | StopReason:
+    """Collective. The job with the seed of the lowest energy; or why it stops before that is known.
+
+    Trials that an earlier start of the run has finished are not repeated.  A job of one start is returned as it is.
+
+    Args:
+        job: the user's job, with the first of the seeds.
+        begin: makes the state before iteration 0, and what the run remembers; collective.
+        watch: makes what decides whether a trial goes on.
+        desk: the recorder of rank 0.
+        comm: the ranks.
+
+    Raises:
+        NumericalError: the numbers of all trials went bad; on every rank.
+    """
+    if job.config.run.starts == 1:
+        return job
+    for row, trial in enumerate(desk.ask(Recorder.trials)):
+        if not trial.over:
+            desk.tell(partial(Recorder.begin_trial, row=row))
+            stop = _attempt(row, with_seed(job, trial.seed), begin, watch, desk, comm)
+            if stop:
+                return stop
+    best = kept(desk.ask(Recorder.trials))
+    with on_every_rank():
+        if best is None:
+            raise NumericalError(f"the numbers of all {job.config.run.starts} starts went bad")
+    desk.tell(partial(Recorder.keep, best=best))
+    return with_seed(job, best.seed)
+
+
+def _attempt(
+    row: int, job: Job, begin: Begin, watch: Callable[[], StopWatcher], desk: Desk, comm: Communicator
+) -> StopReason | None:
+    """Collective. Iterations of one seed, recorded; why they stop before their end, None where they do not."""
+    run = job.config.run
+    energies: list[tuple[float, float]] = []  # and errors
+    try:
+        state, safety = begin(job)
+        watcher = watch()
+        for step in guarded(state, job, safety, comm):
+            if isinstance(step, Setback):
+                del energies[step.state.iteration :]
+                if desk.recorder:
+                    warn(step.message)
+                continue
+            energies.append((step.energy.mean.real, step.energy.error))
+            over = len(energies) == run.start_iterations
+            trial = finished(run.seed, energies) if over else StartTrial(run.seed, len(energies))
+            desk.tell(partial(Recorder.record_trial, row=row, trial=trial, step=step))
+            stop = watcher.decide(step.iteration, step.energy, comm).stop
+            if stop or over:
+                return stop
+    except DifferentRanks:
+        raise
+    except NumericalError as error:
+        if not error.collective:
+            raise
+        bad = StartTrial(run.seed, len(energies), energy=math.inf)
+        desk.tell(partial(Recorder.lose_trial, row=row, trial=bad, reason=str(error)))
+        return None
+    raise AssertionError("the iterations have no end")
+
+
+def finished(seed: int, energies: Sequence[tuple[float, float]]) -> StartTrial:
+    """A trial that is over: the mean energy of its plateau, and its error.
+
+    The plateau is that of a run (:func:`pvmc.results.plateau.plateau`).  The error, which may come out too small by
+    chance where iterations are few, is never less than that of independent iterations with their own errors.
+
+    Args:
+        seed: of the trial.
+        energies: total energy and its standard error in each iteration, n >= 8 of them.
+    """
+    values, errors = np.array(energies).T
+    end = plateau(values, errors)
+    return StartTrial(seed, len(energies), end.value, end.error)
