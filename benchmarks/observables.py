@@ -111,7 +111,7 @@ def compared(job: Job, directory: Path) -> Comparison:
     exact = exact_points(vector, job.lattice)
     checkpoint, _ = latest_checkpoint(directory_of(stored.path, found.number))
     assert checkpoint is not None, "a measurement that is finished leaves its sums"
-    pairs = pair_means(checkpoint.solver)
+    pairs = pair_means(checkpoint.parts["measurement"])
     names = [data.name for data, _ in local_values(OBSERVABLES, job).parts]
     right = joined(exact, names)
     state = joined({name: np.atleast_1d(one.value) for name, one in enumerated.estimates.items()}, names)

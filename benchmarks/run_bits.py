@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from pvmc.io.checkpoint import latest_checkpoint
+from pvmc.io.checkpoint import Part, latest_checkpoint
 from pvmc.io.reader import open_run
 
 
@@ -22,7 +23,18 @@ def bits_of(directory: Path) -> dict[str, bytes]:
     if checkpoint is not None and not passed_over:
         bits |= {"iteration of the checkpoint": str(checkpoint.iteration).encode()}
         bits |= {"theta": checkpoint.theta.tobytes(), "walkers": checkpoint.spins.tobytes()}
-        bits |= {f"solver/{name}": values.tobytes() for name, values in checkpoint.solver.items()}
+        bits |= _bits_of_part("parts", checkpoint.parts)
+    return bits
+
+
+def _bits_of_part(path: str, part: Part) -> dict[str, bytes]:
+    bits: dict[str, bytes] = {}
+    for name, values in part.items():
+        bits |= (
+            _bits_of_part(f"{path}/{name}", values)
+            if isinstance(values, Mapping)
+            else {f"{path}/{name}": values.tobytes()}
+        )
     return bits
 
 

@@ -24,7 +24,7 @@ from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator, limit_threads, node_of
 from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import iterate
-from pvmc.vmc.recorder import find_job_reference
+from pvmc.vmc.sectors import find_job_reference
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import compile_kernels, initial_state
 

@@ -195,7 +195,7 @@ def _drawing_of_usable(paths: Sequence[Path], kind: str) -> tuple[Drawing, list[
 def _say_left_out(left_out: Sequence[LeftOut]) -> int:
     """Name the runs that were left out on stderr, which leaves a table on stdout as it is; the exit code."""
     from pvmc.results.result import exit_code
-    from pvmc.vmc.recorder import warn
+    from pvmc.vmc.display import warn
 
     for one in left_out:
         warn(f"left out: {one.text()}")

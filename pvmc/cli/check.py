@@ -89,8 +89,8 @@ def exact(options: argparse.Namespace) -> int:
 def check_ansatz(options: argparse.Namespace) -> int:
     """``pvmc check-ansatz``."""
     from pvmc.errors import InputError
+    from pvmc.vmc.display import describe
     from pvmc.vmc.job import load_job
-    from pvmc.vmc.recorder import describe
     from pvmc.wavefunctions.contract import check_ansatz, failed, table
 
     job = load_job(options.config, options.set)

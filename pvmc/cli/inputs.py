@@ -89,9 +89,8 @@ def validate(options: argparse.Namespace) -> int:
     from pvmc.planning.rates import measure_rates
     from pvmc.tasks.bench import iteration_table, time_block
     from pvmc.tasks.memory import memory_table, require_memory_of_one, solver_table
-    from pvmc.vmc.display import notes
+    from pvmc.vmc.display import describe, notes
     from pvmc.vmc.job import load_job
-    from pvmc.vmc.recorder import describe
     from pvmc.vmc.sectors import VALIDATED_DIMENSION, sector_of
     from pvmc.vmc.start import cost_in_words
 

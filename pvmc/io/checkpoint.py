@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
@@ -40,6 +40,10 @@ _OWN = ("iteration", "checkpoint_layout")
 _GROWTH = 1 << 20
 
 
+Part: TypeAlias = "Mapping[str, NDArray[Any] | Part]"
+"""The saved state of one part of a run: arrays of numbers by name, and parts within it; an HDF5 group."""
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """All that the next iteration needs.
@@ -48,7 +52,7 @@ class Checkpoint:
         iteration: number of the next iteration.
         theta: parameters, (K,), float64 or complex128, finite.
         spins: walkers of all ranks in the order of their blocks, int8 (n_blocks, N, lanes), +-1.
-        solver: what the solver remembers: name -> array of numbers; may be empty.
+        parts: saved states of the parts of a run or a measurement, by their names; each part writes and reads its own.
         config: the whole input of the run (TOML).
         attributes: seed, versions, machine and the like.
     """
@@ -56,7 +60,7 @@ class Checkpoint:
     iteration: int
     theta: NDArray[Any]
     spins: NDArray[np.int8]
-    solver: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
     config: str = ""
     attributes: Mapping[str, str | int] = field(default_factory=dict)
 
@@ -203,9 +207,7 @@ def _image(checkpoint: Checkpoint) -> bytes:
         for axis, label in zip(spins.dims, ("block", "site", "lane"), strict=True):
             axis.label = label
         file["config"] = checkpoint.config
-        solver = file.create_group("solver")
-        for name, values in checkpoint.solver.items():
-            solver[name] = values
+        _write_part(file.create_group("parts"), checkpoint.parts)
         file.flush()
         body = memoryview(file.id.get_file_image())  # without the user block
         return b"".join((_header(body), body))
@@ -272,10 +274,38 @@ def _parsed(content: bytes) -> Checkpoint:
             iteration=int(file.attrs["iteration"]),
             theta=file["theta"][:],
             spins=file["spins"][:],
-            solver={name: values[()] for name, values in file["solver"].items()},
+            parts=_read_part(file["parts"]) if "parts" in file else _parts_of_layout_1(_read_part(file["solver"])),
             config=file["config"].asstr()[()],
             attributes=attributes,
         )
+
+
+def _write_part(group: h5py.Group, part: Part) -> None:
+    for name, values in part.items():
+        if isinstance(values, Mapping):
+            _write_part(group.create_group(name), values)
+        else:
+            group[name] = values
+
+
+def _read_part(group: h5py.Group) -> dict[str, Any]:
+    return {name: _read_part(item) if isinstance(item, h5py.Group) else item[()] for name, item in group.items()}
+
+
+def _parts_of_layout_1(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Part]:
+    """The parts of a checkpoint of layout 1, which told the parts apart by the beginnings of the arrays' names."""
+    if "retry" not in arrays:
+        return {"measurement": arrays} if arrays else {}
+    rollback: dict[str, Any] = {name: arrays[name] for name in ("retry", "rejections", "last") if name in arrays}
+    if "before_theta" in arrays:
+        before = {"theta": arrays["before_theta"], "spins": arrays["before_spins"]}
+        rollback["before"] = {**before, "memory": _without("before_memory_", arrays)}
+    return {"memory": _without("memory_", arrays), "rollback": rollback}
+
+
+def _without(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with the prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
 
 def _plain(value: Any) -> str | int:
@@ -295,11 +325,20 @@ def _trouble(checkpoint: Checkpoint) -> str:
         return f"walkers of type {spins.dtype} and shape {spins.shape}, expected (n_blocks, N, lanes) int8"
     if not (np.abs(spins) == 1).all():
         return "walkers with spins other than +-1"
-    for name, values in checkpoint.solver.items():
-        if not name.isidentifier():
-            return f"an array of the solver named {name!r}"
-        if not isinstance(values, np.ndarray | np.generic) or values.dtype.kind not in "biufc":
-            return f"solver/{name}, which is no array of numbers"
+    if trouble := _trouble_of_part("parts", checkpoint.parts):
+        return trouble
     if taken := set(_OWN) & set(checkpoint.attributes):
         return f"attributes of its own: {', '.join(sorted(taken))}"
+    return ""
+
+
+def _trouble_of_part(path: str, part: Part) -> str:
+    for name, values in part.items():
+        if not name.isidentifier():
+            return f"an array of {path} named {name!r}"
+        if isinstance(values, Mapping):
+            if trouble := _trouble_of_part(f"{path}/{name}", values):
+                return trouble
+        elif not isinstance(values, np.ndarray | np.generic) or values.dtype.kind not in "biufc":
+            return f"{path}/{name}, which is no array of numbers"
     return ""

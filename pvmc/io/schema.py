@@ -191,7 +191,7 @@ STARTS = (
 """Datasets of ``/starts``, with one row for each seed where several are tried.  All rows are there from the beginning;
 one counts once its energy, which is written last, is a number."""
 
-CHECKPOINT_LAYOUT = 1
+CHECKPOINT_LAYOUT = 2
 """Raised when a reader of the older layout of checkpoints would misread the new one."""
 
 CHECKPOINT_HEADER = 512
@@ -200,7 +200,11 @@ CHECKPOINT_HEADER = 512
 CHECKPOINT = (
     ("theta", "float64 or complex128 (K,)", "the flat parameter vector"),
     ("spins", "int8 (n_blocks, N, lanes)", "+-1, walkers of all ranks in the order of their blocks"),
-    ("solver", "group of numeric arrays", "what the solver remembers from step to step; may be empty"),
+    (
+        "parts",
+        "groups of numeric arrays",
+        "what each part of the run has saved, such as `memory` and `rollback`",
+    ),
     ("config", "text", "the whole input of the run, defaults filled in (TOML)"),
 )
 """Name, type and meaning of what a checkpoint holds."""

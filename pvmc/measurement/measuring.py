@@ -38,12 +38,13 @@ from pvmc.results.measured import outlier
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
 from pvmc.statistics.thresholds import LARGEST_R_HAT
 from pvmc.vmc.checkpoints import CheckpointPolicy
+from pvmc.vmc.display import warn
 from pvmc.vmc.interruptions import Signals, find_time_limit
 from pvmc.vmc.job import Job, build_job, require_blocks
-from pvmc.vmc.recorder import warn
+from pvmc.vmc.pieces import StopReason
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import start_compiler
-from pvmc.vmc.stop import StopReason, StopWatcher
+from pvmc.vmc.stop import StopWatcher
 from pvmc.wavefunctions.base import WaveFunction
 from pvmc.wavefunctions.vectors import dense_vector
 
@@ -133,8 +134,9 @@ class Sampling:
         """Go on from a checkpoint of all ranks."""
         blocks = block_range(job.sampler.n_blocks, comm.rank, comm.size)
         walkers = Walkers(checkpoint.spins[blocks.start : blocks.stop].copy(), blocks.start)
-        restore_states(observables.tallies, checkpoint.solver, blocks)
-        sums = WalkerSums.restored(dict(checkpoint.solver), blocks, comm.rank == 0)
+        saved: Any = checkpoint.parts["measurement"]
+        restore_states(observables.tallies, saved, blocks)
+        sums = WalkerSums.restored(saved, blocks, comm.rank == 0)
         return cls(job, psi, observables, comm, walkers, sums, checkpoint.iteration)
 
     def compile(self) -> None:
@@ -238,7 +240,7 @@ class Measuring:
             sampling.draw()
             energy = sampling.energy()
             self.record.do(partial(MeasurementRecorder.show, batch=Drawn(batch, energy)))
-            decision = watcher.decide(batch, energy, self.comm)
+            decision = watcher.decide(batch, self.comm)
             stop = decision.stop
             for wanted, lasting in ((decision.recent, False), (decision.checkpoint and not stop, True)):
                 if wanted:

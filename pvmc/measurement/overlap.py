@@ -18,8 +18,8 @@ from pvmc.io.measurement import Estimate
 from pvmc.measurement.observable import Dataset, Findings, Setup, Tally, exact_estimate
 from pvmc.mpi import Communicator
 from pvmc.spins.basis import Basis
+from pvmc.vmc.display import warn
 from pvmc.vmc.job import Job
-from pvmc.vmc.recorder import warn
 from pvmc.vmc.sectors import sector_of
 from pvmc.wavefunctions import Projected
 from pvmc.wavefunctions.vectors import LogPsi, dense_vector

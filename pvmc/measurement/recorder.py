@@ -22,9 +22,8 @@ from pvmc.io.reader import open_run
 from pvmc.io.storage import locked
 from pvmc.measurement.plan import MeasureRequest, Plan, make_plan
 from pvmc.measurement.registry import Observables
-from pvmc.vmc.display import Progress, Reporter, reporter
+from pvmc.vmc.display import Progress, Reporter, reporter, warn
 from pvmc.vmc.job import Job
-from pvmc.vmc.recorder import warn
 
 MOST_LINES = 4
 """Entries of an array that are printed one by one."""
@@ -104,7 +103,8 @@ class MeasurementRecorder:
     ) -> None:
         """Write a checkpoint that stands before a batch, with the sums so far; forced to the disk if ``lasting``."""
         attributes = {"number": self.plan.number, "seed": self.plan.seed}
-        checkpoint = Checkpoint(batch, theta, spins, dict(numbers), to_toml(job.config), attributes)
+        parts = {"measurement": numbers}
+        checkpoint = Checkpoint(batch, theta, spins, parts, to_toml(job.config), attributes)
         write_checkpoint(self.plan.directory, checkpoint, lasting)
 
     def store(

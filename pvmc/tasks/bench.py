@@ -34,9 +34,10 @@ from pvmc.results.digits import duration
 from pvmc.sampler import Metropolis, Sampler
 from pvmc.tasks.memory import memory_per_rank, seconds_in_words, sizes_of
 from pvmc.vmc import loop as driver
+from pvmc.vmc.display import describe
 from pvmc.vmc.job import Job, rank_counts
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.recorder import RunRequest, describe, open_results, series
+from pvmc.vmc.recorder import RunRequest, open_results, series
 from pvmc.vmc.start import compile_kernels, initial_state, start_compiler
 
 PHASES = (*driver.PHASES, "output")

@@ -23,8 +23,8 @@ from pvmc.io.reader import open_run
 from pvmc.mpi import Communicator, SerialCommunicator, describe_mpi, limit_threads
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Metropolis, advance
+from pvmc.vmc.display import describe
 from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.recorder import describe
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_parameters
 

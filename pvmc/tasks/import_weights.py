@@ -28,12 +28,12 @@ from pvmc.mpi import Communicator, OnRoot, limit_threads
 from pvmc.results.digits import plain
 from pvmc.sampler import Enumeration, Walkers
 from pvmc.statistics.thresholds import STUCK_IN_A_ROW, error_scale, r_hat_limit
-from pvmc.vmc.guard import spectrum_bounds
+from pvmc.vmc.display import describe, warn
 from pvmc.vmc.job import Job, require_blocks
-from pvmc.vmc.recorder import RunRequest, describe, job_sector, open_results, warn
-from pvmc.vmc.rollback import Safety
-from pvmc.vmc.sectors import Sector
-from pvmc.vmc.stuck_walkers import NOT_LOOKED, StuckWalkers, WalkerWatch
+from pvmc.vmc.pieces import NOT_LOOKED
+from pvmc.vmc.recorder import RunRequest, open_results
+from pvmc.vmc.sectors import Sector, job_sector
+from pvmc.vmc.stuck_walkers import StuckWalkers, WalkerWatch
 from pvmc.wavefunctions import RBM
 
 BATCHES = 2 * STUCK_IN_A_ROW
@@ -67,7 +67,6 @@ def import_weights(request: RunRequest, weights_file: Path, comm: Communicator) 
         files = OnRoot.made(partial(_opened, single, comm.size, stack), comm)
         measured = measured_energy(job, theta, comm)
         spins = comm.gather(measured.walkers.spins)
-        numbers = Safety(job, spectrum_bounds(job.config.hamiltonian.build(job.lattice))).saved(comm)
 
         def write(opened: tuple[ResultsWriter, Sector]) -> None:
             writer, sector = opened
@@ -77,7 +76,7 @@ def import_weights(request: RunRequest, weights_file: Path, comm: Communicator) 
             writer.append(0, _row(measured.energy) | {"stuck_walkers": measured.n_stuck})
             writer.save_parameters(0, theta)
             # What --resume goes on from, in place of random parameters.
-            checkpoint = Checkpoint(1, theta, spins, numbers, to_toml(single.job.config), attributes)
+            checkpoint = Checkpoint(1, theta, spins, config=to_toml(single.job.config), attributes=attributes)
             write_checkpoint(request.directory, checkpoint)
             writer.finish("finished", f"imported from {weights_file.name}; not optimised here")
             _print(job, measured, sector)

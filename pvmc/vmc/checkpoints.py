@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pvmc.config import RawInput, shown, stored_tables, to_toml, validate
 from pvmc.errors import InputError, StorageError
@@ -46,7 +47,7 @@ class CheckpointPolicy:
         self._recent_seconds = self._iteration_seconds = 0.0
 
     def due(self, iteration: int, now: float) -> bool:
-        """Whether to save after an iteration.
+        """True where the state is to be saved after an iteration.
 
         Args:
             iteration: number of the iteration that is done.
@@ -59,7 +60,7 @@ class CheckpointPolicy:
         return wanted and self.seconds <= self.spec.cost * elapsed
 
     def recent_due(self, now: float) -> bool:
-        """Whether to write a state that is not forced to the disk: else more time may be lost in the next iteration.
+        """True where a state is to be written without forcing it to the disk, before an iteration puts more at risk.
 
         Args:
             now: the time after an iteration; to be asked once after each.
@@ -68,6 +69,11 @@ class CheckpointPolicy:
         at_risk = now - self._recent
         wanted = self.spec.seconds > 0 and at_risk + self._iteration_seconds > self.spec.seconds
         return wanted and self._recent_seconds <= self.spec.cost * at_risk
+
+    def begin(self, iteration: int, now: float) -> None:
+        """Iterations begin, from this one on: the time before does not count."""
+        self.iteration, self.moment = iteration, now
+        self._recent = self._ended = now
 
     def saved(self, iteration: int, seconds: float, now: float, lasting: bool = True) -> None:
         """A checkpoint was written after an iteration, and took so long."""
@@ -87,16 +93,19 @@ FREE_KEYS = (
 MAGNETIZATION = "sampler.magnetization"
 """Key of the conserved magnetisation."""
 
+MEMORY = "memory"
+"""Name of the part of a checkpoint that holds what solver and sampler remember."""
+
 LARGEST_LISTED = 5
 """Differences that a message names."""
 
 
 @dataclass(frozen=True)
 class Resumption:
-    """What a run goes on from.
+    """The checkpoint that a run goes on from, as the root finds it.
 
     Attributes:
-        checkpoint: its state; None where it was stopped before the first checkpoint, and begins anew.
+        checkpoint: its last good one; None where it was stopped before the first checkpoint, and begins anew.
         passed_over: one line for each newer checkpoint that cannot be used.
         source: the text of the input file that the run was started with.
     """
@@ -112,7 +121,7 @@ class Resumption:
 
 
 def find_resumption(directory: Path, job: Job) -> Resumption:
-    """What the run in a directory goes on from.  For the root alone.
+    """The checkpoint that the run in a directory goes on from.  For the root alone.
 
     Raises:
         InputError: there is no run, or its input is another one.
@@ -230,11 +239,29 @@ def _require_fit(checkpoint: Checkpoint, job: Job) -> None:
         )
 
 
-def resumed_state(checkpoint: Checkpoint | None, job: Job, comm: Communicator) -> State:
-    """Collective. The state of a checkpoint that the root has read, dealt out to any number of ranks.
+@dataclass(frozen=True)
+class SavedRun:
+    """A run as its last checkpoint left it, on every rank.
+
+    Attributes:
+        state: parameters, this rank's walkers, and what solver and sampler remember.
+        parts: what the parts of the run have saved, by their names; see :class:`pvmc.vmc.pieces.Piece`.
+        series: the rows of the results file before it, by name.
+    """
+
+    state: State
+    parts: Mapping[str, Any]
+    series: Mapping[str, npt.NDArray[Any]]
+
+
+def shared_run(
+    checkpoint: Checkpoint | None, series: Mapping[str, npt.NDArray[Any]], job: Job, comm: Communicator
+) -> SavedRun:
+    """Collective.  A run that the root has read, dealt out to any number of ranks.
 
     Args:
-        checkpoint: on the root; not looked at elsewhere.
+        checkpoint: its last one, on the root; not looked at elsewhere.
+        series: the rows of its results file.
         job: the job.
         comm: the ranks.
     """
@@ -247,5 +274,8 @@ def resumed_state(checkpoint: Checkpoint | None, job: Job, comm: Communicator) -
         theta[:], spins[:] = checkpoint.theta, checkpoint.spins
     comm.broadcast(theta)
     comm.broadcast(spins)
+    parts: Mapping[str, Any] = comm.broadcast_object(checkpoint.parts if checkpoint is not None else {})
     mine = block_range(job.sampler.n_blocks, comm.rank, comm.size)
-    return State(iteration, theta, Walkers(spins[mine.start : mine.stop].copy(), mine.start))
+    walkers = Walkers(spins[mine.start : mine.stop].copy(), mine.start)
+    state = State(iteration, theta, walkers, parts.get(MEMORY, {}))
+    return SavedRun(state, parts, series)

@@ -39,6 +39,11 @@ LONGEST_SILENCE = 30.0
 """Seconds after which a line is due even if not as many iterations as usual are done."""
 
 
+def warn(text: str) -> None:
+    """A line on standard error for the user, beside the table."""
+    print(f"pvmc: warning: {text}", file=sys.stderr, flush=True)
+
+
 class Progress(Protocol):
     """What is shown of an iteration of a run, or of a batch of a measurement."""
 
@@ -240,6 +245,15 @@ def _number(value: float) -> str:
 
 FEW = 8
 """Most numbers of sites that a line lists."""
+
+
+def describe(job: Job) -> str:
+    """One line: model, lattice, ansatz and number of parameters."""
+    config = job.config
+    return (
+        f"{config.hamiltonian.model} on {config.lattice.kind}, N = {job.lattice.n_sites}; "
+        f"{config.ansatz.kind} with {job.ansatz.n_parameters} {np.dtype(job.ansatz.dtype).name} parameters"
+    )
 
 
 def notes(job: Job) -> list[str]:

@@ -1,4 +1,4 @@
-"""How it is noticed that the numbers go bad."""
+"""Detection of numbers that went bad."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from pvmc.statistics.thresholds import (
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """What went wrong.
+class Fault:
+    """The numbers of an iteration went bad.
 
     Attributes:
-        iteration: at whose energy it was seen.  The step before it is the likely culprit.
-        cause: what was seen and what it likely comes from, in words.
+        iteration: at whose energy it was seen; the step before it is the likely cause.
+        cause: the numbers that were seen and their likely cause, in words.
     """
 
     iteration: int
@@ -41,9 +41,9 @@ class Trouble:
 
 
 class Guard:
-    """Tells a run that still converges from one that has come apart, by its energies and variances.
+    """Tells a run that still converges from one that has failed, by its energies and variances.
 
-    In trouble are numbers that are not finite, that no state has, or that have exploded, and walkers that are frozen.
+    Faults are numbers that are not finite, that no state has, or that have exploded, and walkers that are frozen.
 
     No state has an energy outside the spectrum of H, nor a variance above the square of its half width r (T. Popoviciu,
     Mathematica 9, 129 (1935)): estimates that lie outside by 10 errors or by r, or above 10 r^2, are wrong.
@@ -59,7 +59,7 @@ class Guard:
     more than the spread of the local energy: psi has collapsed onto a few configurations, whose energy may well have no
     variance left.  The walkers of a state that is polarised rightly stand still too, but at the lowest energy.
 
-    All ranks hold the same numbers and come to the same result without a word.
+    All ranks hold the same numbers and come to the same result without communication.
 
     Args:
         spectrum: lower and upper bound of the spectrum of H (:func:`spectrum_bounds`), if known.
@@ -69,7 +69,7 @@ class Guard:
         self.spectrum = spectrum
         self._good = Recent(("energy", "energy_error", "variance"), GUARD_WINDOW)
 
-    def check(self, iteration: int, energy: float, error: float, variance: float, acceptance: float) -> Trouble | None:
+    def check(self, iteration: int, energy: float, error: float, variance: float, acceptance: float) -> Fault | None:
         """Judge an iteration, and remember it if it is good.
 
         Iterations that are not earlier than this one are forgotten: the run went back.
@@ -86,7 +86,7 @@ class Guard:
         error = error if math.isfinite(error) else 0.0
         cause = self._cause(energy, error, bar, variance, acceptance)
         if cause:
-            return Trouble(iteration, cause)
+            return Fault(iteration, cause)
         self._good.add(iteration, energy, error, variance)
         return None
 

@@ -1,40 +1,36 @@
-"""Rank 0's side of a run: the lock of its directory, the results file, checkpoints, and the terminal."""
+"""The record of a run, kept on rank 0: the lock of its directory, the results file, checkpoints, the terminal."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from pvmc.config import to_toml
 from pvmc.errors import InputError
-from pvmc.exact import ExactEnergy
 from pvmc.io import provenance
-from pvmc.io.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
+from pvmc.io.checkpoint import Checkpoint, Part, remove_checkpoints, write_checkpoint
 from pvmc.io.layout import RETRIED, StartTrial
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.io.storage import locked
-from pvmc.mpi import Communicator, describe_mpi
-from pvmc.vmc.checkpoints import Resumption, find_resumption
-from pvmc.vmc.display import LINES_PER_RUN, Reporter, notes, reporter
+from pvmc.mpi import Communicator, OnRoot, describe_mpi
+from pvmc.vmc.checkpoints import MEMORY, Resumption, find_resumption
+from pvmc.vmc.display import LINES_PER_RUN, Reporter, describe, notes, reporter, warn
 from pvmc.vmc.job import Job
-from pvmc.vmc.loop import StepRecord
-from pvmc.vmc.rollback import Setback
-from pvmc.vmc.sectors import Sector, sector_of
+from pvmc.vmc.loop import State, StepRecord
+from pvmc.vmc.pieces import Piece, Round, SavesPart, StopReason
+from pvmc.vmc.rollback import GoneBack
+from pvmc.vmc.sectors import Sector, job_sector, recorded
 from pvmc.vmc.spec import RunSpec
-from pvmc.vmc.stop import Convergence, StopReason
-
-T = TypeVar("T")
+from pvmc.vmc.stop import StopWatcher
 
 WRITE_INTERVAL = 0.5
 """Longest time in seconds that the results of an iteration wait in memory."""
@@ -64,16 +60,11 @@ class RunRequest:
     started: float = field(default_factory=time.monotonic)
 
 
-def warn(text: str) -> None:
-    """A line for the user, beside the table."""
-    print(f"pvmc: warning: {text}", file=sys.stderr, flush=True)
-
-
 class Recorder:
-    """Rank 0's side of a run.  A context manager.
+    """The record of a run, on rank 0 alone; all ranks use it by :class:`pvmc.mpi.OnRoot`.  A context manager.
 
     Attributes:
-        resumption: what the run goes on from; None for a new one.
+        resumption: the checkpoint that the run goes on from; None for a new run.
         writer: the results file.
         seed: of the run; of several starts, of the one that is kept, once it is known.
 
@@ -122,29 +113,16 @@ class Recorder:
             print(f"results in {self.writer.path}", flush=True)
 
     def checkpoint(self) -> Checkpoint | None:
-        """What the run goes on from."""
+        """The checkpoint that the run goes on from; None where it begins anew."""
         return self.resumption.checkpoint if self.resumption else None
 
     def has_checkpoint(self) -> bool:
-        """Whether it goes on from one."""
+        """True where the run goes on from a checkpoint."""
         return self.checkpoint() is not None
 
-    def over(self, iteration: int) -> StopReason | None:
-        """Why a run that goes on from an iteration has nothing left to do; None where it has."""
-        run = self.job.config.run
-        if iteration >= run.iterations:
-            return StopReason("iterations", f"all {run.iterations} iterations are done", finished=True)
-        converged = ""
-        if self.resumption and run.stop is not None:
-            convergence = Convergence(run.stop, self.job.lattice.n_sites)
-            convergence.replay(self.memory()[1])
-            converged = convergence.reached()
-        return StopReason("converged", f"converged: {converged}", finished=True) if converged else None
-
-    def memory(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
-        """The numbers of the checkpoint, and the series of the iterations before it."""
-        checkpoint = self.checkpoint()
-        return (dict(checkpoint.solver) if checkpoint else {}), open_run(self.writer.path).series
+    def series(self) -> dict[str, npt.NDArray[Any]]:
+        """The series of the iterations before the checkpoint, by name."""
+        return open_run(self.writer.path).series
 
     def record(self, step: StepRecord, n_stuck: int) -> None:
         """Write an iteration, and its parameters where they are due; show it.
@@ -198,23 +176,23 @@ class Recorder:
         print(trials_in_words(self.trials(), best, self.job.lattice.n_sites), flush=True)
         self._show_run()
 
-    def go_back(self, setback: Setback) -> None:
+    def go_back(self, back: GoneBack) -> None:
         """Cut the results back to the iteration that comes next, and say why.
 
         Raises:
             StorageError: the file cannot be written.
         """
-        warn(setback.message)
-        self.writer.finish("stopped", setback.message, outcome=RETRIED if setback.is_retry else "")
+        warn(back.message)
+        self.writer.finish("stopped", back.message, outcome=RETRIED if back.is_retry else "")
         resumption = Resumption(None, [], self.request.source)
-        self.writer = open_results(self.request, self.sector, self._ranks, resumption, first=setback.state.iteration)
+        self.writer = open_results(self.request, self.sector, self._ranks, resumption, first=back.state.iteration)
 
     def save(
         self,
         iteration: int,
         theta: npt.NDArray[Any],
         spins: npt.NDArray[np.int8],
-        numbers: Mapping[str, npt.NDArray[Any]],
+        parts: Mapping[str, Part],
         lasting: bool = True,
     ) -> None:
         """Write a checkpoint, all rows before it first.
@@ -223,7 +201,7 @@ class Recorder:
             iteration: the next one.
             theta: parameters, (K,).
             spins: walkers of all ranks, int8 (n_blocks, N, lanes).
-            numbers: what else a resumed run needs.
+            parts: what the parts of the run have saved.
             lasting: whether to force it to the disk.
 
         Raises:
@@ -231,7 +209,7 @@ class Recorder:
         """
         self.writer.flush(lasting)
         attributes: dict[str, str | int] = {"seed": self.seed, "ranks": self._ranks, **self._versions}
-        checkpoint = Checkpoint(iteration, theta, spins, numbers, self._config, attributes)
+        checkpoint = Checkpoint(iteration, theta, spins, parts, self._config, attributes)
         write_checkpoint(self.request.directory, checkpoint, lasting)
 
     def stop(self, reason: StopReason) -> None:
@@ -287,24 +265,67 @@ class Recorder:
         return reporter(n_iterations, self.job.lattice.n_sites, exact, first=first, lines=lines, radius=radius)
 
 
-@dataclass(frozen=True)
-class Desk:
-    """The recorder of rank 0, as all ranks speak to it."""
+class Record(Piece):
+    """Writes and shows each iteration.
 
-    recorder: Recorder | None
-    comm: Communicator
+    Args:
+        recorder: of the run.
+    """
 
-    def tell(self, action: Callable[[Recorder], T]) -> T | None:
-        """Collective. What the recorder does, on rank 0; None elsewhere.  Its failure is raised on every rank."""
-        return self.comm.on_root(partial(self._act, action))
+    def __init__(self, recorder: OnRoot[Recorder]):
+        self._recorder = recorder
 
-    def ask(self, action: Callable[[Recorder], T]) -> T:
-        """Collective. What the recorder says, on every rank."""
-        return self.comm.root_value(partial(self._act, action))
+    def after(self, done: Round, comm: Communicator) -> None:
+        """Collective.  Write a row of the results."""
+        self._recorder.do(lambda recorder: recorder.record(done.step, done.n_stuck))
 
-    def _act(self, action: Callable[[Recorder], T]) -> T:
-        assert self.recorder is not None, "the root has a recorder"
-        return action(self.recorder)
+    def gone_back(self, back: GoneBack, comm: Communicator) -> None:
+        """Collective.  Cut the results back."""
+        self._recorder.do(lambda recorder: recorder.go_back(back))
+
+
+class Checkpoints(Piece):
+    """Saves the state where that is decided, and where the run has gone back behind the last checkpoint.
+
+    Args:
+        recorder: of the run.
+        watcher: decides when, and is told how long it took.
+        parts: what saves a part of its own beside the state.
+    """
+
+    def __init__(self, recorder: OnRoot[Recorder], watcher: StopWatcher, parts: Sequence[SavesPart]):
+        self._recorder, self._watcher, self._parts = recorder, watcher, parts
+        self._saved = 0  # the iteration of the last checkpoint
+
+    def begin(self, state: State) -> None:
+        """The iterations begin, from this state."""
+        self._saved = state.iteration
+
+    def after(self, done: Round, comm: Communicator) -> None:
+        """Collective.  Save the state, quickly first where both are wanted."""
+        for wanted, lasting in ((done.decision.recent, False), (done.decision.checkpoint, True)):
+            if wanted:
+                seconds = self.save(done.step.state, comm, lasting)
+                self._watcher.saved(done.step.iteration, seconds, lasting)
+
+    def gone_back(self, back: GoneBack, comm: Communicator) -> None:
+        """Collective.  Replace a checkpoint of iterations that no longer count."""
+        if back.state.iteration < self._saved:
+            self.save(back.state, comm)
+
+    def save(self, state: State, comm: Communicator, lasting: bool = True) -> float:
+        """Collective.  Write a checkpoint, forced to the disk where it is to be lasting; the seconds that it took."""
+        begin = time.monotonic()
+        spins = comm.gather(state.walkers.spins)
+        parts = {MEMORY: state.memory, **{part.name: part.saved(comm) for part in self._parts}}
+
+        def write(recorder: Recorder) -> None:
+            assert spins is not None, "the root has gathered them"
+            recorder.save(state.iteration, state.theta, spins, parts, lasting)
+
+        self._recorder.do(write)
+        self._saved = state.iteration
+        return time.monotonic() - begin
 
 
 def open_results(
@@ -367,36 +388,6 @@ def trials_in_words(trials: Sequence[StartTrial], best: StartTrial, n_sites: int
     """One line: the seeds that were tried, their energies per site, and which is kept."""
     found = ", ".join(trial.per_site(n_sites).describe() for trial in trials)
     return f"E/N of the starts: {found}; kept: seed {best.seed}"
-
-
-def job_sector(job: Job) -> Sector:
-    """The sector of a job, with the exact energy that ``run.reference`` asks for."""
-    wanted = job.config.run.reference
-    if wanted == "auto":
-        return sector_of(job)
-    given = None if isinstance(wanted, str) else ExactEnergy(float(wanted), "given")
-    return replace(sector_of(job, largest=0), reference=given)
-
-
-def recorded(sector: Sector) -> dict[str, str | float]:
-    """What the results file says of a sector."""
-    energies = {"ground_energy": sector.ground.energy if sector.ground else None, "product_energy": sector.product}
-    known = {name: energy for name, energy in energies.items() if energy is not None}
-    return {"sector": sector.words, "ground_sector": sector.ground_words, "elsewhere": sector.elsewhere} | known
-
-
-def find_job_reference(job: Job) -> ExactEnergy | None:
-    """The exact energy that ``run.reference`` asks for; None where there is none."""
-    return job_sector(job).reference
-
-
-def describe(job: Job) -> str:
-    """One line: model, lattice, ansatz and number of parameters."""
-    config = job.config
-    return (
-        f"{config.hamiltonian.model} on {config.lattice.kind}, N = {job.lattice.n_sites}; "
-        f"{config.ansatz.kind} with {job.ansatz.n_parameters} {np.dtype(job.ansatz.dtype).name} parameters"
-    )
 
 
 def series(step: StepRecord) -> dict[str, float]:

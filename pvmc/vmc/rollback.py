@@ -4,184 +4,51 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pvmc.errors import DifferentRanks, NumericalError
 from pvmc.estimators import LeakTest
+from pvmc.io.checkpoint import Part
 from pvmc.mpi import Communicator
 from pvmc.sampler import Walkers
-from pvmc.sr import Memory
 from pvmc.sr.step import energy_rose
 from pvmc.statistics.thresholds import FEWEST_FOR_ERROR, MOST_REJECTIONS
-from pvmc.vmc.guard import Guard, Trouble
+from pvmc.vmc.checkpoints import SavedRun
+from pvmc.vmc.guard import Fault, Guard, spectrum_bounds
 from pvmc.vmc.job import Job
 from pvmc.vmc.loop import State, StepRecord, iterate
 
-StateT = TypeVar("StateT")
-
 SHIFT_FACTOR = 10.0
-"""By how much each retry multiplies the shift of S."""
+"""Factor by which each retry multiplies the shift of S."""
 
 RATE_FACTOR = 0.5
-"""By how much each retry multiplies the learning rate."""
+"""Factor by which each retry, and each rejection of a step, multiplies the learning rate."""
 
 BACK = (1, 4, 16)
-"""Iterations by which the first, the second and any later retry go back: the harm may be older than its first sign."""
+"""Iterations by which the first, the second and any later retry go back: the cause may lie before its first sign."""
 
 STATES_KEPT = max(BACK) + 1
 """States that are kept to go back to."""
 
-CALM = 50
-"""Good iterations that take away the caution of one retry."""
+RECOVERY_ITERATIONS = 50
+"""Good iterations that take away the damping of one retry."""
 
 PASSED = 10
-"""Iterations beyond the trouble after which it counts as left behind."""
-
-
-class Retry:
-    """How a run goes on after trouble: from an earlier state, with more caution, and not without end.
-
-    Caution is a number of levels: a level multiplies the relative shift of S by 10 (its floor, where there is no
-    relative shift) and the learning rate by 1/2.  Each retry adds a level, each good iteration takes away 1/50 of one.
-    The retries are counted until the run is 10
-    iterations beyond the trouble: what comes later is a new trouble, with as many retries of its own.  All of it is
-    arithmetic on numbers that all ranks share.
-
-    Args:
-        most: retries for one trouble; then it ends the run (0: at once).
-    """
-
-    def __init__(self, most: int = 3):
-        self.most = most
-        self.retries = 0
-        self.level = 0.0
-        self.latest = -1
-
-    @property
-    def shift_factor(self) -> float:
-        """What to multiply the relative shift of S by; 1 in calm."""
-        return float(SHIFT_FACTOR**self.level)
-
-    @property
-    def rate_factor(self) -> float:
-        """What to multiply the learning rate by; 1 in calm."""
-        return float(RATE_FACTOR**self.level)
-
-    @property
-    def iterations_back(self) -> int:
-        """How far the last retry goes back, from the iteration that was in trouble; 0 where there was none."""
-        return BACK[min(self.retries, len(BACK)) - 1] if self.retries else 0
-
-    def succeeded(self, iteration: int) -> None:
-        """An iteration was good: a little less caution, and a trouble far behind is over."""
-        self.level = max(0.0, self.level - 1.0 / CALM)
-        if iteration >= self.latest + PASSED:
-            self.retries = 0
-
-    def again(self, trouble: Trouble) -> str:
-        """One more try, with more caution; what to tell the user.
-
-        The caller goes back by :attr:`iterations_back` (:meth:`Rewind.back`).
-
-        Raises:
-            NumericalError: the tries are used up; all ranks raise it alike (``collective`` is set).
-        """
-        if self.retries >= self.most:
-            error = NumericalError(
-                f"iteration {trouble.iteration}: {trouble.cause}"
-                + (f"; {self.retries} retries with larger shifts did not help" if self.retries else "")
-                + ". The results up to there are kept; lower sr.learning_rate or raise sr.shift.minimum"
-            )
-            error.collective = True
-            raise error
-        self.retries += 1
-        self.level += 1.0
-        self.latest = max(self.latest, trouble.iteration)
-        back = self.iterations_back
-        return (
-            f"iteration {trouble.iteration}: {trouble.cause}; retry {self.retries} of {self.most} from {back} "
-            f"iteration{'s' if back > 1 else ''} before, with sr.shift (sr.floor, where it is 0) times "
-            f"{self.shift_factor:.3g} and sr.learning_rate times {self.rate_factor:.3g}"
-        )
-
-    def state(self) -> npt.NDArray[np.float64]:
-        """What a checkpoint keeps, (3,): retries for the latest trouble, level of caution, its iteration."""
-        return np.array([self.retries, self.level, self.latest])
-
-    def restore(self, state: npt.NDArray[np.float64]) -> None:
-        """Go on from what :meth:`state` gave."""
-        self.retries, self.level, self.latest = int(state[0]), float(state[1]), int(state[2])
-
-
-class Rewind(Generic[StateT]):
-    """The states before the last iterations, to go back to.  A resumed run begins with the one that it was given."""
-
-    def __init__(self) -> None:
-        self._states: deque[tuple[int, StateT]] = deque(maxlen=STATES_KEPT)
-
-    def keep(self, iteration: int, state: StateT) -> None:
-        """Keep the state before an iteration that was good; those of this and later iterations go."""
-        while self._states and self._states[-1][0] >= iteration:
-            self._states.pop()
-        self._states.append((iteration, state))
-
-    @property
-    def latest(self) -> tuple[int, StateT]:
-        """The state that was kept last, and the iteration that it stands before.
-
-        Raises:
-            LookupError: none was ever kept.
-        """
-        if not self._states:
-            raise LookupError("no state to go back to")
-        return self._states[-1]
-
-    @property
-    def previous(self) -> tuple[int, StateT] | None:
-        """The one before it, if there is one."""
-        return self._states[-2] if len(self._states) > 1 else None
-
-    def back(self, iteration: int, n: int) -> tuple[int, StateT]:
-        """The state ``n`` iterations before one that was in trouble, or the oldest there is; later ones go.
-
-        Returns:
-            The iteration that the state stands before, and the state.
-
-        Raises:
-            LookupError: none was ever kept.
-        """
-        while len(self._states) > 1 and self._states[-1][0] > iteration - n:
-            self._states.pop()
-        return self.latest
-
-
-REMEMBERED, BEFORE = "memory_", "before_memory_"
-"""What the names of a state's memory begin with in a checkpoint: of the last state, and of the one before it."""
-
-
-def packed(memory: Memory, prefix: str = REMEMBERED) -> dict[str, npt.NDArray[Any]]:
-    """A state's memory, as a checkpoint keeps it."""
-    return {prefix + name: values for name, values in memory.items()}
-
-
-def unpacked(numbers: Mapping[str, npt.NDArray[Any]], prefix: str = REMEMBERED) -> Memory:
-    """A state's memory from the numbers of a checkpoint."""
-    return {name.removeprefix(prefix): values for name, values in numbers.items() if name.startswith(prefix)}
+"""Iterations beyond a fault after which a new one has retries of its own."""
 
 
 @dataclass(frozen=True)
-class Setback:
-    """The loop goes back.
+class GoneBack:
+    """The loop went back to an earlier state.
 
     Attributes:
-        state: what it goes on from; records of its iteration and of later ones no longer count.
-        message: why, and what is done.
-        is_retry: whether the numbers went bad; a step that is taken back because the energy rose is none.
+        state: the state that it goes on from; records of its iteration and of later ones no longer count.
+        message: the reason and the consequence, for the user.
+        is_retry: True where the numbers went bad; False where a step was taken back because the energy rose.
     """
 
     state: State
@@ -189,55 +56,110 @@ class Setback:
     is_retry: bool
 
 
-class Safety:
-    """What a run remembers to notice trouble and to get out of it.  All ranks hold the same.
+class Rollback:
+    """The earlier states of a run, when it goes back to one of them, and the damping of the steps after that.
 
-    It is the :class:`pvmc.sr.Damping` of the solver.
+    It is the :class:`pvmc.sr.Damping` of the solver: a number of levels, each of which multiplies the relative shift of
+    S by 10 (its floor, where there is no relative shift) and the learning rate by 1/2.  Each retry adds a level, each
+    good iteration takes away 1/50 of one.  The retries are counted until the run is 10 iterations beyond the fault.
+
+    With ``reject_rise`` a step is taken back as well where the energy rose by more than so many of its errors, and
+    taken again with half the learning rate, three times at most.
+
+    All of it is arithmetic on numbers that all ranks share.
 
     Args:
-        job: the job.
-        spectrum: lower and upper bound of the spectrum of H.
+        guard: detects the faults.
+        retries: the most for one fault; then it ends the run (0: at once).
+        reject_rise: errors by which the energy may rise; None: by any amount.
     """
 
-    def __init__(self, job: Job, spectrum: tuple[float, float]):
-        self._guard = Guard(spectrum)
-        self._retry = Retry(job.config.run.retries)
-        self._rewind: Rewind[State] = Rewind()
-        self._reject_rise = job.config.sr.reject_rise
+    name = "rollback"
+
+    def __init__(self, guard: Guard, retries: int = 3, reject_rise: float | None = None):
+        self._guard, self._most, self._reject_rise = guard, retries, reject_rise
+        self._states: deque[State] = deque(maxlen=STATES_KEPT)
+        self._retries, self._level, self._latest = 0, 0.0, -1  # the last is the iteration of the latest fault
         self._rejections = 0
-        self._last: tuple[int, float, float] | None = None  # iteration, energy and error
+        self._last: tuple[int, float, float] | None = None  # iteration, energy and error of the last good iteration
+
+    @classmethod
+    def of(cls, job: Job) -> Rollback:
+        """The rollback of a job, without a state yet."""
+        guard = Guard(spectrum_bounds(job.config.hamiltonian.build(job.lattice)))
+        return cls(guard, job.config.run.retries, job.config.sr.reject_rise)
 
     @property
     def shift_factor(self) -> float:
-        """What the solver multiplies its shift by."""
-        return self._retry.shift_factor
+        """Factor of the relative shift of S, >= 1."""
+        return float(SHIFT_FACTOR**self._level)
 
     @property
     def rate_factor(self) -> float:
-        """What the solver multiplies its learning rate by."""
-        return self._retry.rate_factor * 0.5**self._rejections
+        """Factor of the learning rate, <= 1."""
+        return float(RATE_FACTOR**self._level) * RATE_FACTOR**self._rejections
 
     def keep(self, state: State) -> None:
-        """Keep a state to go back to: the one that the run begins with, and each one after."""
-        self._rewind.keep(state.iteration, state)
+        """Keep a state to go back to; those of its iteration and of later ones go."""
+        while self._states and self._states[-1].iteration >= state.iteration:
+            self._states.pop()
+        self._states.append(state)
 
-    def last_good(self) -> State:
-        """The state before the last one, which was found in trouble; the last one where there is no other."""
-        iteration, _ = self._rewind.latest
-        return self._rewind.back(iteration, 1)[1]
+    def last_good(self) -> State | None:
+        """The state before the last one, whose numbers went bad for good; None where that is the first of the run."""
+        last = self._states[-1].iteration
+        return self._back(last, 1) if last > 0 else None
 
-    def judge(self, step: StepRecord) -> Trouble | None:
-        """What is wrong with an iteration; None where it is good, and then it is remembered."""
+    def judge(self, step: StepRecord) -> GoneBack | None:
+        """Take in an iteration: None where it is good, else the way back.
+
+        Raises:
+            NumericalError: the retries are used up; on every rank.
+        """
         energy = step.energy
         # A few configurations may all have the same local energy: their scatter says nothing of the error.
         error = energy.error if energy.n_samples >= FEWEST_FOR_ERROR else math.nan
-        trouble = self._guard.check(step.iteration, energy.mean.real, error, energy.variance, energy.acceptance)
-        if trouble is None:
-            self._retry.succeeded(step.iteration)
-        return trouble
+        fault = self._guard.check(step.iteration, energy.mean.real, error, energy.variance, energy.acceptance)
+        if fault is not None:
+            return self.recover(fault)
+        self._level = max(0.0, self._level - 1.0 / RECOVERY_ITERATIONS)
+        if step.iteration >= self._latest + PASSED:
+            self._retries = 0
+        if message := self._rejection(step):
+            return GoneBack(self._back(step.iteration, 1), message, is_retry=False)
+        if self._last is None or self._last[0] != step.iteration:  # not the same one again after a rejection
+            self._rejections = 0
+        self._last = (step.iteration, energy.mean.real, energy.error)
+        self.keep(step.state)
+        return None
 
-    def rejects(self, step: StepRecord) -> str:
-        """Why the step before an iteration is to be taken back, because the energy rose; empty where it is not."""
+    def recover(self, fault: Fault) -> GoneBack:
+        """The way back after a fault: one more retry, with one more level of damping.
+
+        Raises:
+            NumericalError: the retries are used up; on every rank.
+        """
+        if self._retries >= self._most:
+            error = NumericalError(
+                f"iteration {fault.iteration}: {fault.cause}"
+                + (f"; {self._retries} retries with larger shifts did not help" if self._retries else "")
+                + ". The results up to there are kept; lower sr.learning_rate or raise sr.shift.minimum"
+            )
+            error.collective = True
+            raise error
+        self._retries += 1
+        self._level += 1.0
+        self._latest = max(self._latest, fault.iteration)
+        back = BACK[min(self._retries, len(BACK)) - 1]
+        message = (
+            f"iteration {fault.iteration}: {fault.cause}; retry {self._retries} of {self._most} from {back} "
+            f"iteration{'s' if back > 1 else ''} before, with sr.shift (sr.floor, where it is 0) times "
+            f"{self.shift_factor:.3g} and sr.learning_rate times {RATE_FACTOR**self._level:.3g}"
+        )
+        return GoneBack(self._back(fault.iteration, back), message, is_retry=True)
+
+    def _rejection(self, step: StepRecord) -> str:
+        """The reason to take back the step before an iteration because the energy rose; empty where there is none."""
         last, energy, error = self._last, step.energy.mean.real, step.energy.error
         if self._reject_rise is None or last is None or last[0] != step.iteration - 1:
             return ""
@@ -249,77 +171,57 @@ class Safety:
             f"{error:.2g}: the step is taken back, and taken with sr.learning_rate times {self.rate_factor:.3g}"
         )
 
-    def accepted(self, step: StepRecord) -> None:
-        """An iteration counts: later energies are compared with it."""
-        if self._last is None or self._last[0] != step.iteration:  # not the same one again after a rejection
-            self._rejections = 0
-        self._last = (step.iteration, step.energy.mean.real, step.energy.error)
-
-    def back(self, trouble: Trouble) -> tuple[State, str]:
-        """The state to go on from after trouble, and what to tell the user.
-
-        Raises:
-            NumericalError: the retries are used up; on every rank.
-        """
-        message = self._retry.again(trouble)
-        return self._returned(trouble.iteration, self._retry.iterations_back), message
-
-    def one_back(self, iteration: int) -> State:
-        """The state from which the step before an iteration is taken again."""
-        return self._returned(iteration, 1)
-
-    def _returned(self, iteration: int, n: int) -> State:
-        first, state = self._rewind.back(iteration, n)
-        self._guard.forget(first)
+    def _back(self, iteration: int, n: int) -> State:
+        """The state ``n`` iterations before this one, or the oldest there is; later ones go."""
+        while len(self._states) > 1 and self._states[-1].iteration > iteration - n:
+            self._states.pop()
+        state = self._states[-1]
+        self._guard.forget(state.iteration)
         return state
 
-    def saved(self, comm: Communicator) -> dict[str, npt.NDArray[Any]]:
-        """Collective. What a checkpoint of the last state keeps; complete on the root."""
-        numbers: dict[str, npt.NDArray[Any]] = {
-            "retry": self._retry.state(),
+    def saved(self, comm: Communicator) -> Part:
+        """Collective.  Its part of a checkpoint of the last state; complete on the root."""
+        part: dict[str, Any] = {
+            "retry": np.array([self._retries, self._level, self._latest]),
             "rejections": np.array([float(self._rejections)]),
         }
         if self._last is not None:
-            numbers["last"] = np.array(self._last, dtype=np.float64)
-        if self._reject_rise is not None and (before := self._rewind.previous):
+            part["last"] = np.array(self._last, dtype=np.float64)
+        if self._reject_rise is not None and len(self._states) > 1:
             # The first energy after a resume may still take back the step that led to the checkpoint.
-            _, state = before
-            spins = comm.gather(state.walkers.spins)
+            before = self._states[-2]
+            spins = comm.gather(before.walkers.spins)
             if spins is not None:
-                numbers |= {"before_theta": state.theta, "before_spins": spins} | packed(state.memory, BEFORE)
-        return numbers
+                part["before"] = {"theta": before.theta, "spins": spins, "memory": before.memory}
+        return part
 
-    def restore(
-        self, state: State, numbers: Mapping[str, npt.NDArray[Any]], series: Mapping[str, npt.NDArray[Any]]
-    ) -> None:
-        """Go on from a checkpoint.
-
-        Args:
-            state: its state, with this rank's walkers.
-            numbers: what :meth:`saved` gave.
-            series: those of the results file before it.
-        """
-        self._guard.replay(series)
-        self._retry.restore(numbers["retry"])
-        self._rejections = int(numbers["rejections"][0])
-        if "last" in numbers:
-            iteration, energy, error = numbers["last"].tolist()
+    def restored(self, saved: SavedRun) -> None:
+        """Go on as :meth:`saved` left it, and with the energies of the iterations before."""
+        self._guard.replay(saved.series)
+        part: Any = saved.parts.get(self.name, {})
+        state = saved.state
+        if "retry" in part:
+            retries, self._level, latest = part["retry"].tolist()
+            self._retries, self._latest = int(retries), int(latest)
+            self._rejections = int(part["rejections"][0])
+        if "last" in part:
+            iteration, energy, error = part["last"].tolist()
             self._last = (int(iteration), energy, error)
-        if "before_theta" in numbers:
+        if before := part.get("before"):
             first, n_blocks = state.walkers.first_block, len(state.walkers.spins)
-            walkers = Walkers(numbers["before_spins"][first : first + n_blocks].copy(), first)
-            self.keep(State(state.iteration - 1, numbers["before_theta"], walkers, unpacked(numbers, BEFORE)))
+            walkers = Walkers(before["spins"][first : first + n_blocks].copy(), first)
+            self.keep(State(state.iteration - 1, before["theta"], walkers, before["memory"]))
 
 
-def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Iterator[StepRecord | Setback]:
-    """Collective. As :func:`pvmc.vmc.loop.iterate`, without end; where it goes back, it yields a setback.
+def guarded(state: State, job: Job, rollback: Rollback, comm: Communicator) -> Iterator[StepRecord | GoneBack]:
+    """Collective.  As :func:`pvmc.vmc.loop.iterate`, without end; where the loop goes back, that is yielded.
 
     Raises:
-        NumericalError: the numbers go bad however careful the steps are; on every rank.
+        NumericalError: the numbers go bad however small the steps are; on every rank.
     """
     leak_test = LeakTest.of(job.sampler, job.operator, job.config.run.leak_every)
     while True:
-        safety.keep(state)
+        rollback.keep(state)
         steps = iterate(
             state,
             job.ansatz,
@@ -328,29 +230,21 @@ def guarded(state: State, job: Job, safety: Safety, comm: Communicator) -> Itera
             job.solver,
             comm,
             exact_sums=job.config.run.reproducible,
-            damping=safety,
+            damping=rollback,
             leak_test=leak_test,
         )
-        setback = None
-        while setback is None:
+        back = None
+        while back is None:
+            fault = None
             try:
                 step = next(steps)
-                trouble = safety.judge(step)
-            except DifferentRanks:
-                raise
             except NumericalError as error:
-                if not error.collective:
+                if isinstance(error, DifferentRanks) or not error.collective:
                     raise
-                trouble = Trouble(state.iteration, str(error))
-            if trouble is not None:
-                state, message = safety.back(trouble)
-                setback = Setback(state, message, is_retry=True)
-            elif message := safety.rejects(step):
-                state = safety.one_back(step.iteration)
-                setback = Setback(state, message, is_retry=False)
-            else:
-                safety.accepted(step)
-                safety.keep(step.state)
+                fault = Fault(state.iteration, str(error))
+            back = rollback.judge(step) if fault is None else rollback.recover(fault)
+            if back is None:
                 state = step.state
                 yield step
-        yield setback
+        state = back.state
+        yield back

@@ -1,24 +1,24 @@
-"""One run: build or resume, iterate, write, save, stop."""
+"""One run: build, resume or start, compile, iterate, close."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 
 from pvmc.errors import DifferentRanks, NumericalError
-from pvmc.mpi import Communicator, Node, limit_threads, node_of, oversubscription
-from pvmc.vmc.checkpoints import CheckpointPolicy, resumed_state
-from pvmc.vmc.guard import spectrum_bounds
+from pvmc.mpi import Communicator, OnRoot, limit_threads, node_of, oversubscription
+from pvmc.vmc.checkpoints import CheckpointPolicy, shared_run
+from pvmc.vmc.display import warn
 from pvmc.vmc.interruptions import Signals, TimeLimit, find_time_limit
 from pvmc.vmc.job import Job, require_blocks
 from pvmc.vmc.loop import State
-from pvmc.vmc.recorder import Desk, Recorder, RunRequest, warn
-from pvmc.vmc.rollback import Safety, Setback, guarded, packed, unpacked
+from pvmc.vmc.pieces import Piece, StopReason, carry_out
+from pvmc.vmc.recorder import Checkpoints, Record, Recorder, RunRequest
+from pvmc.vmc.rollback import Rollback
 from pvmc.vmc.start import best_start, compile_kernels, initial_state, require_support
-from pvmc.vmc.stop import Convergence, StopReason, StopWatcher
+from pvmc.vmc.stop import Convergence, StopWatcher
 from pvmc.vmc.stuck_walkers import WalkerWatch
 
 
@@ -41,129 +41,94 @@ def run(request: RunRequest, comm: Communicator) -> int:
     require_blocks(request.job, comm)
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(Signals())
-        desk = Desk(comm.on_root(lambda: stack.enter_context(Recorder(request, comm.size))), comm)
+        recorder = OnRoot.made(lambda: stack.enter_context(Recorder(request, comm.size)), comm)
         if warning := oversubscription(comm, node, threads):
             warn(warning)
         limit = _time_limit(request, comm)
-        begin, watch = partial(_anew, node=node, comm=comm), _trial_watch(request, signals, limit)
-        job = best_start(request.job, begin, watch, desk, comm)
+        job = best_start(request.job, partial(_trial_watcher, request, signals, limit), recorder, node, comm)
         if isinstance(job, StopReason):
-            desk.tell(partial(Recorder.stop, reason=job))
-            return job.exit_code
-        state, safety = _begin(job, desk, comm)
-        if over := desk.ask(partial(Recorder.over, iteration=state.iteration)):
-            return _nothing_left(over, state, desk)
+            return _close(job, recorder)
+        rollback, convergence = Rollback.of(job), Convergence(job.config.run.stop, job.lattice.n_sites)
+        watcher = _watcher(request, signals, limit)
+        checkpoints = Checkpoints(recorder, watcher, [rollback])
+        pieces = [WalkerWatch(job.operator.radius), Record(recorder), convergence, watcher, checkpoints]
+        state = _resumed(job, [rollback, *pieces], recorder, comm)
+        if state is None:
+            state = initial_state(job, comm)
+        elif over := comm.root_value(partial(_reason_to_end, state, watcher, convergence)):
+            return _nothing_left(over, state, recorder)
         compile_kernels(job, state, comm, node)
         if state.iteration == 0:
             require_support(job, state, comm)
-        watcher = _watcher(request, desk, state, signals, limit)
-        return _iterate(state, job, safety, watcher, desk, comm).exit_code
-
-
-def _begin(job: Job, desk: Desk, comm: Communicator) -> tuple[State, Safety]:
-    """Collective. The state that the run begins with, and what it remembers of iterations before."""
-    safety = _safety(job)
-    if not desk.ask(Recorder.has_checkpoint):
-        return initial_state(job, comm), safety
-    state = resumed_state(desk.tell(Recorder.checkpoint), job, comm)
-    numbers, series = desk.ask(Recorder.memory)
-    state = replace(state, memory=unpacked(numbers))
-    safety.restore(state, numbers, series)
-    return state, safety
-
-
-def _anew(job: Job, node: Node, comm: Communicator) -> tuple[State, Safety]:
-    """Collective. What a new run of a job begins with, its kernels compiled."""
-    state = initial_state(job, comm)
-    compile_kernels(job, state, comm, node)
-    require_support(job, state, comm)
-    return state, _safety(job)
-
-
-def _safety(job: Job) -> Safety:
-    return Safety(job, spectrum_bounds(job.config.hamiltonian.build(job.lattice)))
-
-
-def _nothing_left(reason: StopReason, state: State, desk: Desk) -> int:
-    """Collective. What a resumed run does that has reached its end before."""
-    desk.tell(partial(Recorder.stop, reason=reason))
-    if desk.recorder and reason.kind == "iterations":
-        print(f"{reason.message}; for more, --set run.iterations=N with N > {state.iteration}", flush=True)
-    return reason.exit_code
+        return _close(_iterate(state, job, rollback, pieces, checkpoints, comm), recorder)
 
 
 def _time_limit(request: RunRequest, comm: Communicator) -> TimeLimit | None:
-    """Collective. Until when the run may last; None without a limit, and on ranks other than the root."""
+    """Collective. The end of the run's time; None without a limit, and on ranks other than the root."""
     found = comm.on_root(lambda: find_time_limit(request.job.config.run.time, request.started))
     if found is not None and found.warning:
         warn(found.warning)
     return found.limit if found is not None else None
 
 
-def _trial_watch(request: RunRequest, signals: Signals, limit: TimeLimit | None) -> Callable[[], StopWatcher]:
-    """Makes what decides whether a trial goes on: as for the run, but it neither converges nor saves."""
+def _trial_watcher(request: RunRequest, signals: Signals, limit: TimeLimit | None) -> StopWatcher:
+    """Decides whether a trial goes on: as for the run, but it neither converges nor saves."""
     beyond = request.job.config.run.start_iterations + 1  # its last iteration is not the end of the run
-    return lambda: StopWatcher(beyond, signals, request.directory, limit)
+    return StopWatcher(beyond, signals, request.directory, limit)
 
 
-def _watcher(request: RunRequest, desk: Desk, state: State, signals: Signals, limit: TimeLimit | None) -> StopWatcher:
-    """What decides when the run stops and saves; complete on the root, enough of it elsewhere."""
-    settings, n_sites = request.job.config.run, request.job.lattice.n_sites
-    if desk.recorder is None:
-        return StopWatcher(settings.iterations, signals)
-    convergence = None
-    if settings.stop is not None:
-        convergence = Convergence(settings.stop, n_sites)
-        convergence.replay(desk.recorder.memory()[1])
-    policy = CheckpointPolicy(settings.checkpoint, state.iteration, time.monotonic())
-    return StopWatcher(settings.iterations, signals, request.directory, limit, convergence, policy)
+def _watcher(request: RunRequest, signals: Signals, limit: TimeLimit | None) -> StopWatcher:
+    """Decides when the run stops and saves; on ranks other than the root no more than the signals matters."""
+    settings = request.job.config.run
+    policy = CheckpointPolicy(settings.checkpoint, iteration=0, moment=time.monotonic())
+    return StopWatcher(settings.iterations, signals, request.directory, limit, policy)
+
+
+def _resumed(
+    job: Job, parts: Sequence[Piece | Rollback], recorder: OnRoot[Recorder], comm: Communicator
+) -> State | None:
+    """Collective. The state of the last checkpoint, all parts as they were then; None where the run begins anew."""
+    if not recorder.ask(Recorder.has_checkpoint):
+        return None
+    saved = shared_run(recorder.do(Recorder.checkpoint), recorder.ask(Recorder.series), job, comm)
+    for part in parts:
+        part.restored(saved)
+    return saved.state
+
+
+def _reason_to_end(state: State, watcher: StopWatcher, convergence: Convergence) -> StopReason | None:
+    """The reason why a run that goes on from a state has nothing left to do."""
+    return watcher.over(state.iteration, convergence.reached())
+
+
+def _nothing_left(reason: StopReason, state: State, recorder: OnRoot[Recorder]) -> int:
+    """Collective. End a resumed run that has reached its end before; the exit code."""
+    code = _close(reason, recorder)
+    if recorder.root and reason.kind == "iterations":
+        print(f"{reason.message}; for more, --set run.iterations=N with N > {state.iteration}", flush=True)
+    return code
 
 
 def _iterate(
-    state: State, job: Job, safety: Safety, watcher: StopWatcher, desk: Desk, comm: Communicator
+    state: State,
+    job: Job,
+    rollback: Rollback,
+    pieces: Sequence[Piece],
+    checkpoints: Checkpoints,
+    comm: Communicator,
 ) -> StopReason:
-    """Collective. The iterations of a run, each recorded; the reason why it stops."""
-    walkers, saved = WalkerWatch(job.operator.radius), state.iteration
+    """Collective. The iterations of a run; the reason why it stops.  Where the numbers stay bad, the last good state is
+    saved."""
     try:
-        for step in guarded(state, job, safety, comm):
-            state = step.state
-            if isinstance(step, Setback):
-                if state.iteration < saved:  # the checkpoint is of iterations that no longer count
-                    _save(state, safety, desk, comm)
-                    saved = state.iteration
-                desk.tell(partial(Recorder.go_back, setback=step))
-                continue
-            warning = ""
-            if step.walker_energies is not None:
-                warning = walkers.look(step.iteration, step.walker_energies, step.energy.r_hat, comm)
-            desk.tell(partial(Recorder.record, step=step, n_stuck=walkers.n_stuck))
-            if warning:
-                warn(warning)
-            decision = watcher.decide(step.iteration, step.energy, comm)
-            for wanted, lasting in ((decision.recent, False), (decision.checkpoint, True)):
-                if wanted:
-                    watcher.saved(step.iteration, _save(state, safety, desk, comm, lasting), lasting)
-                    saved = state.iteration
-            if decision.stop:
-                desk.tell(partial(Recorder.stop, reason=decision.stop))
-                return decision.stop
-    except DifferentRanks:
-        raise  # the checkpoints before are better than this state
+        return carry_out(state, job, rollback, pieces, comm)
     except NumericalError as error:
-        if error.collective and state.iteration > 0:  # its parameters led to trouble: those before did not
-            _save(safety.last_good(), safety, desk, comm)
+        # Where ranks differ, the checkpoints before are better than any state since.
+        if error.collective and not isinstance(error, DifferentRanks) and (good := rollback.last_good()):
+            checkpoints.save(good, comm)
         raise
-    raise AssertionError("the iterations have no end")
 
 
-def _save(state: State, safety: Safety, desk: Desk, comm: Communicator, lasting: bool = True) -> float:
-    """Collective. Write a checkpoint, forced to the disk where it is to be lasting; the seconds that it took."""
-    begin = time.monotonic()
-    spins, numbers = comm.gather(state.walkers.spins), safety.saved(comm) | packed(state.memory)
-
-    def save(recorder: Recorder) -> None:
-        assert spins is not None, "the root has gathered them"
-        recorder.save(state.iteration, state.theta, spins, numbers, lasting)
-
-    desk.tell(save)
-    return time.monotonic() - begin
+def _close(reason: StopReason, recorder: OnRoot[Recorder]) -> int:
+    """Collective. Record why the run ends; the exit code."""
+    recorder.do(lambda recorder: recorder.stop(reason))
+    return reason.exit_code

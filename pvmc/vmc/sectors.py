@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -371,3 +371,24 @@ def words_of(job: Job) -> str:
         momentum = "momentum 0" if symmetry in ("translation", "space") else ""
         parts.append(f'{momentum or "invariant"} (ansatz.symmetry = "{symmetry}")')
     return ", ".join(parts)
+
+
+def job_sector(job: Job) -> Sector:
+    """The sector of a job, with the exact energy that ``run.reference`` asks for."""
+    wanted = job.config.run.reference
+    if wanted == "auto":
+        return sector_of(job)
+    given = None if isinstance(wanted, str) else ExactEnergy(float(wanted), "given")
+    return replace(sector_of(job, largest=0), reference=given)
+
+
+def recorded(sector: Sector) -> dict[str, str | float]:
+    """What the results file says of a sector."""
+    energies = {"ground_energy": sector.ground.energy if sector.ground else None, "product_energy": sector.product}
+    known = {name: energy for name, energy in energies.items() if energy is not None}
+    return {"sector": sector.words, "ground_sector": sector.ground_words, "elsewhere": sector.elsewhere} | known
+
+
+def find_job_reference(job: Job) -> ExactEnergy | None:
+    """The exact energy that ``run.reference`` asks for; None where there is none."""
+    return job_sector(job).reference

@@ -18,15 +18,17 @@ from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_ran
 from pvmc.estimators import LeakTest, Reweighting, estimate, reduce_moments
 from pvmc.io.earlier import read_parameters
 from pvmc.io.layout import StartTrial, kept
-from pvmc.mpi import Communicator, Node, SerialCommunicator, block_range
+from pvmc.mpi import Communicator, Node, OnRoot, SerialCommunicator, block_range
 from pvmc.numerics.random import Stream, generator
 from pvmc.results.plateau import plateau
+from pvmc.vmc.display import warn
 from pvmc.vmc.job import Job, require_blocks, with_seed
 from pvmc.vmc.loop import State
-from pvmc.vmc.recorder import Desk, Recorder, warn
-from pvmc.vmc.rollback import Safety, Setback, guarded
+from pvmc.vmc.pieces import Decision, Piece, Round, StopReason, carry_out
+from pvmc.vmc.recorder import Recorder
+from pvmc.vmc.rollback import GoneBack, Rollback
 from pvmc.vmc.spec import RunSpec
-from pvmc.vmc.stop import StopReason, StopWatcher
+from pvmc.vmc.stop import StopWatcher
 from pvmc.wavefunctions.composite import nodes
 
 RANDOM_WALKERS = 256
@@ -149,12 +151,8 @@ def warm_up(job: Job) -> None:
         run_kernels(job, state, copies)
 
 
-Begin = Callable[[Job], tuple[State, Safety]]
-"""Collective.  What a run of a job begins with."""
-
-
 def cost_in_words(run: RunSpec) -> str:
-    """What the trials cost, beside the iterations of the run; empty for a single start."""
+    """The cost of the trials, beside the iterations of the run; empty for a single start."""
     if run.starts == 1:
         return ""
     trials, share = run.starts * run.start_iterations, run.starts * run.start_iterations / run.iterations
@@ -165,17 +163,17 @@ def cost_in_words(run: RunSpec) -> str:
 
 
 def best_start(
-    job: Job, begin: Begin, watch: Callable[[], StopWatcher], desk: Desk, comm: Communicator
+    job: Job, watch: Callable[[], StopWatcher], recorder: OnRoot[Recorder], node: Node, comm: Communicator
 ) -> Job | StopReason:
     """Collective. The job with the seed of the lowest energy; or why it stops before that is known.
 
-    Trials that an earlier start of the run has finished are not repeated.  A job of one start is returned as it is.
+    Trials that an earlier launch of the run has finished are not repeated.  A job of one start is returned as it is.
 
     Args:
         job: the user's job, with the first of the seeds.
-        begin: makes the state before iteration 0, and what the run remembers; collective.
         watch: makes what decides whether a trial goes on.
-        desk: the recorder of rank 0.
+        recorder: of the run.
+        node: of this rank.
         comm: the ranks.
 
     Raises:
@@ -183,51 +181,64 @@ def best_start(
     """
     if job.config.run.starts == 1:
         return job
-    for row, trial in enumerate(desk.ask(Recorder.trials)):
+    for row, trial in enumerate(recorder.ask(Recorder.trials)):
         if not trial.over:
-            desk.tell(partial(Recorder.begin_trial, row=row))
-            stop = _attempt(row, with_seed(job, trial.seed), begin, watch, desk, comm)
+            recorder.do(partial(Recorder.begin_trial, row=row))
+            stop = _attempt(row, with_seed(job, trial.seed), watch, recorder, node, comm)
             if stop:
                 return stop
-    best = kept(desk.ask(Recorder.trials))
+    best = kept(recorder.ask(Recorder.trials))
     with on_every_rank():
         if best is None:
             raise NumericalError(f"the numbers of all {job.config.run.starts} starts went bad")
-    desk.tell(partial(Recorder.keep, best=best))
+    recorder.do(partial(Recorder.keep, best=best))
     return with_seed(job, best.seed)
 
 
 def _attempt(
-    row: int, job: Job, begin: Begin, watch: Callable[[], StopWatcher], desk: Desk, comm: Communicator
+    row: int, job: Job, watch: Callable[[], StopWatcher], recorder: OnRoot[Recorder], node: Node, comm: Communicator
 ) -> StopReason | None:
     """Collective. Iterations of one seed, recorded; why they stop before their end, None where they do not."""
-    run = job.config.run
-    energies: list[tuple[float, float]] = []  # and errors
+    record = _TrialRecord(row, job.config.run, recorder)
     try:
-        state, safety = begin(job)
-        watcher = watch()
-        for step in guarded(state, job, safety, comm):
-            if isinstance(step, Setback):
-                del energies[step.state.iteration :]
-                if desk.recorder:
-                    warn(step.message)
-                continue
-            energies.append((step.energy.mean.real, step.energy.error))
-            over = len(energies) == run.start_iterations
-            trial = finished(run.seed, energies) if over else StartTrial(run.seed, len(energies))
-            desk.tell(partial(Recorder.record_trial, row=row, trial=trial, step=step))
-            stop = watcher.decide(step.iteration, step.energy, comm).stop
-            if stop or over:
-                return stop
-    except DifferentRanks:
-        raise
+        state = initial_state(job, comm)
+        compile_kernels(job, state, comm, node)
+        require_support(job, state, comm)
+        stop = carry_out(state, job, Rollback.of(job), [watch(), record], comm)
     except NumericalError as error:
-        if not error.collective:
+        if isinstance(error, DifferentRanks) or not error.collective:
             raise
-        bad = StartTrial(run.seed, len(energies), energy=math.inf)
-        desk.tell(partial(Recorder.lose_trial, row=row, trial=bad, reason=str(error)))
+        record.lose(str(error))
         return None
-    raise AssertionError("the iterations have no end")
+    return None if stop.finished else stop
+
+
+class _TrialRecord(Piece):
+    """Writes how far a trial is, and ends it after its last iteration."""
+
+    def __init__(self, row: int, run: RunSpec, recorder: OnRoot[Recorder]):
+        self._row, self._run, self._recorder = row, run, recorder
+        self._energies: list[tuple[float, float]] = []  # and errors
+
+    def after(self, done: Round, comm: Communicator) -> None:
+        """Collective.  Write and show the iteration."""
+        energies, seed, energy = self._energies, self._run.seed, done.step.energy
+        energies.append((energy.mean.real, energy.error))
+        over = len(energies) == self._run.start_iterations
+        trial = finished(seed, energies) if over else StartTrial(seed, len(energies))
+        self._recorder.do(partial(Recorder.record_trial, row=self._row, trial=trial, step=done.step))
+        if over and done.decision.stop is None:
+            done.decision = Decision(StopReason("iterations", "the trial is over", finished=True), checkpoint=False)
+
+    def gone_back(self, back: GoneBack, comm: Communicator) -> None:
+        """Collective.  Forget the energies that no longer count, and say why."""
+        del self._energies[back.state.iteration :]
+        self._recorder.do(lambda recorder: warn(back.message))
+
+    def lose(self, reason: str) -> None:
+        """Collective.  Write that the numbers of the trial went bad."""
+        trial = StartTrial(self._run.seed, len(self._energies), energy=math.inf)
+        self._recorder.do(partial(Recorder.lose_trial, row=self._row, trial=trial, reason=reason))
 
 
 def finished(seed: int, energies: Sequence[tuple[float, float]]) -> StartTrial:

@@ -1,4 +1,4 @@
-"""Whether a run goes on: every rank says what reached it, rank 0 decides, and all get the same answer.
+"""When a run stops: every rank says which signal reached it, rank 0 decides, and all get the same answer.
 
 One small reduction an iteration carries both questions, "stop?" and "save the state?".  Only when a run stops does a
 second message follow, with the reason."""
@@ -11,68 +11,30 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.errors import EXIT_RESUMABLE
-from pvmc.estimators import EnergyStatistics
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator
 from pvmc.statistics import binning, mean
 from pvmc.statistics.thresholds import WINDOW_DRIFT, rounding_of
-from pvmc.vmc.checkpoints import CheckpointPolicy
+from pvmc.vmc.checkpoints import CheckpointPolicy, SavedRun
 from pvmc.vmc.guard import Recent
 from pvmc.vmc.interruptions import Signals, TimeLimit, signal_name
+from pvmc.vmc.loop import State
+from pvmc.vmc.pieces import Decision, Piece, Round, StopReason
 from pvmc.vmc.spec import ConvergenceSpec
 
 LOOK_SECONDS = 1.0
 """Shortest time between two looks for that file."""
 
-Kind = Literal["iterations", "converged", "signal", "time", "stop file"]
-
 _RANK_BITS = 32
 
 
-@dataclass(frozen=True)
-class StopReason:
-    """Why a run stops.
-
-    Attributes:
-        kind: "iterations" (all done), "converged", "signal", "time" or "stop file".
-        message: one line for people.
-        finished: whether the run has reached its end, and there is nothing to resume.
-    """
-
-    kind: Kind
-    message: str
-    finished: bool
-
-    @property
-    def exit_code(self) -> int:
-        """Of the process: 0 for a finished run, 75 for one to be resumed."""
-        return 0 if self.finished else EXIT_RESUMABLE
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What happens after an iteration, the same on every rank.
-
-    Attributes:
-        stop: why the run stops now; None where it goes on.
-        checkpoint: whether to save the state now; always true at a stop.
-        recent: whether to write the state now without forcing it to the disk, so that it survives if the processes
-            are killed; at a stop before the checkpoint, where little time may be left.
-    """
-
-    stop: StopReason | None
-    checkpoint: bool
-    recent: bool = False
-
-
 @dataclass
-class StopWatcher:
+class StopWatcher(Piece):
     """Decides after each iteration whether the run stops, and whether it saves its state.
 
     Ranks other than 0 need ``iterations`` and ``signals`` only; the rest is not looked at there.
@@ -82,7 +44,6 @@ class StopWatcher:
         signals: what reached this rank; listening already.
         directory: where a file :data:`STOP_FILE` may appear; None for nowhere.
         limit: until when the run may last.
-        convergence: criteria by which it may end early; the iterations before a resume replayed.
         checkpoints: when to save; without it only at a stop.
         clock: seconds, monotonic.
     """
@@ -91,7 +52,6 @@ class StopWatcher:
     signals: Signals
     directory: Path | None = None
     limit: TimeLimit | None = None
-    convergence: Convergence | None = None
     checkpoints: CheckpointPolicy | None = None
     clock: Callable[[], float] = time.monotonic
     _ended: float = field(init=False)
@@ -100,17 +60,27 @@ class StopWatcher:
     def __post_init__(self) -> None:
         self._ended = self.clock()
 
-    def decide(self, iteration: int, energy: EnergyStatistics, comm: Communicator) -> Decision:
-        """Collective.  What happens after an iteration; every rank gets the same answer.
+    def begin(self, state: State) -> None:
+        """The iterations begin: the time before counts for none of them."""
+        self._ended = self.clock()
+        if self.checkpoints is not None:
+            self.checkpoints.begin(state.iteration, self._ended)
+
+    def after(self, done: Round, comm: Communicator) -> None:
+        """Collective.  Decide whether the run stops, and whether it saves its state."""
+        done.decision = self.decide(done.step.iteration, comm, done.converged)
+
+    def decide(self, iteration: int, comm: Communicator, converged: str = "") -> Decision:
+        """Collective.  The consequences of an iteration, the same on every rank.
 
         A signal to any rank stops all.  A run that has reached its end is finished, whatever else asks it to stop.
 
         Args:
             iteration: number of the iteration that is done.
-            energy: its statistics.
             comm: the ranks.
+            converged: the criteria by which the run has converged, on rank 0; empty where it has not.
         """
-        reason = self._own_reason(iteration, energy) if comm.rank == 0 else None
+        reason = self._own_reason(iteration, converged) if comm.rank == 0 else None
         checkpoint, recent = self._due(iteration) if comm.rank == 0 else (False, False)
         recent, self.signals.warned = recent or self.signals.warned, False
         signal = self.signals.received << _RANK_BITS | comm.rank if self.signals.received else 0
@@ -125,7 +95,7 @@ class StopWatcher:
         return Decision(reason, save, recent=bool(keep) and not save)
 
     def _due(self, iteration: int) -> tuple[bool, bool]:
-        """Whether rank 0 wants a checkpoint, and a state that is not forced to the disk."""
+        """True for a checkpoint that rank 0 wants, and for a state that is not forced to the disk."""
         if self.checkpoints is None:
             return False, False
         now = self.clock()
@@ -141,20 +111,20 @@ class StopWatcher:
         if self.limit is not None and lasting:
             self.limit.saved(seconds)
 
-    def _own_reason(self, iteration: int, energy: EnergyStatistics) -> StopReason | None:
-        """What rank 0 knows by itself: the first that holds."""
+    def over(self, iteration: int, converged: str) -> StopReason | None:
+        """The reason why a run has reached its end before an iteration; None where it has not."""
+        if iteration >= self.iterations:
+            return StopReason("iterations", f"all {self.iterations} iterations are done", finished=True)
+        return StopReason("converged", f"converged: {converged}", finished=True) if converged else None
+
+    def _own_reason(self, iteration: int, converged: str) -> StopReason | None:
+        """The first reason to stop that rank 0 knows of by itself."""
         now = self.clock()
         if self.limit is not None:
             self.limit.iterated(now - self._ended)
         self._ended = now
-        converged = ""
-        if self.convergence is not None:
-            self.convergence.observe(iteration, energy.mean.real, energy.variance, energy.v_score)
-            converged = self.convergence.reached()
-        if iteration + 1 >= self.iterations:
-            return StopReason("iterations", f"all {self.iterations} iterations are done", finished=True)
-        if converged:
-            return StopReason("converged", f"converged: {converged}", finished=True)
+        if over := self.over(iteration + 1, converged):
+            return over
         if self.limit is not None and self.limit.due(now):
             return StopReason("time", f"out of time: {self.limit.describe(now)}", finished=False)
         return self._stop_file(now)
@@ -186,20 +156,31 @@ def _signal_reason(code: int, size: int) -> StopReason:
     return StopReason("signal", signal_name(number) + (f" on rank {rank}" if size > 1 else ""), finished=False)
 
 
-class Convergence:
-    """Whether a run has converged, from the last ``window`` iterations alone.
+class Convergence(Piece):
+    """The criteria of ``run.stop``, judged by the last ``window`` iterations alone.
 
-    What it says is a function of those iterations' numbers, so that a resumed run, which has read them back
+    Its answer is a function of those iterations' numbers, so that a resumed run, which has read them back
     (:meth:`replay`), stops at the same iteration as one that was never interrupted.
 
     Args:
-        spec: the criteria.
+        spec: the criteria; None for none, which no run meets.
         n_sites: N; energies go in as totals and are compared per site.
     """
 
-    def __init__(self, spec: ConvergenceSpec, n_sites: int):
+    def __init__(self, spec: ConvergenceSpec | None, n_sites: int):
         self.spec, self.n_sites = spec, n_sites
-        self._recent = Recent(("energy", "variance", "v_score"), spec.window)
+        self._recent = Recent(("energy", "variance", "v_score"), spec.window if spec is not None else 0)
+
+    def after(self, done: Round, comm: Communicator) -> None:
+        """Take in the iteration, on rank 0, and say which criteria hold."""
+        if comm.rank == 0:
+            energy = done.step.energy
+            self.observe(done.step.iteration, energy.mean.real, energy.variance, energy.v_score)
+            done.converged = self.reached()
+
+    def restored(self, saved: SavedRun) -> None:
+        """Take in the iterations before."""
+        self.replay(saved.series)
 
     def observe(self, iteration: int, energy: float, variance: float, v_score: float) -> None:
         """Take in one iteration.
@@ -220,13 +201,13 @@ class Convergence:
         self._recent.replay(series)
 
     def reached(self) -> str:
-        """What holds, in words, where all criteria do; empty where one does not.
+        """The criteria in words where all of them hold; empty where one does not.
 
         The energy's error counts only where the means of the window's two halves agree within 2 errors of their
         difference, which they never do in a steady drift: a window that still falls has not converged.
         """
         spec = self.spec
-        if len(self._recent) < spec.window:
+        if spec is None or len(self._recent) < spec.window:
             return ""
         energy, variance, v_score = self._recent.rows.T
         means = (
@@ -245,7 +226,7 @@ class Convergence:
 
 
 def _drifts(values: npt.NDArray[np.float64]) -> bool:
-    """Whether the means of a series' two halves lie apart by more than the error of the mean of the whole allows.
+    """True where the means of a series' two halves lie apart by more than the error of the mean of the whole allows.
 
     The error is that of bins: the Gamma method takes a straight line for a correlation, which allows for it.
     """

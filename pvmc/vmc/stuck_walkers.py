@@ -19,9 +19,8 @@ from pvmc.statistics.thresholds import (
     STUCK_ROUNDING,
     STUCK_WARN_EVERY,
 )
-
-NOT_LOOKED = -1
-"""In place of a number of walkers that was not asked for."""
+from pvmc.vmc.display import warn
+from pvmc.vmc.pieces import NOT_LOOKED, Piece, Round
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class StuckWalkers:
         )
 
 
-class WalkerWatch:
+class WalkerWatch(Piece):
     """Looks for stuck walkers every 10 iterations, and warns at most every 100.
 
     Only rank 0 remembers anything; a resumed run begins anew and finds them at its third look.
@@ -72,6 +71,14 @@ class WalkerWatch:
         self._side = np.zeros(0, dtype=np.int64)
         self._times = np.zeros(0, dtype=np.int64)
         self._warned: int | None = None
+
+    def after(self, done: Round, comm: Communicator) -> None:
+        """Collective.  Look at the walkers of an iteration, and warn of those that are stuck."""
+        step = done.step
+        if step.walker_energies is not None:  # enumerations have none
+            if warning := self.look(step.iteration, step.walker_energies, step.energy.r_hat, comm):
+                warn(warning)
+            done.n_stuck = self.n_stuck
 
     def look(self, iteration: int, energies: npt.NDArray[np.float64], r_hat: float, comm: Communicator) -> str:
         """Collective.  A warning about stuck walkers on rank 0, where one is due; empty else.

@@ -23,7 +23,7 @@ from pvmc.tasks import fit as fitting
 from pvmc.vmc import run as simulation
 from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import iterate
-from pvmc.vmc.recorder import find_job_reference
+from pvmc.vmc.sectors import find_job_reference
 from pvmc.vmc.spec import JobConfig
 from tests.helpers import energy_of
 

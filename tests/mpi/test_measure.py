@@ -23,10 +23,11 @@ from pvmc.measurement.plan import MeasureRequest
 from pvmc.measurement.registry import NAMES
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.vmc.job import build_job
+from pvmc.vmc.pieces import Decision
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
-from pvmc.vmc.stop import LOOK_SECONDS, Decision, StopWatcher
+from pvmc.vmc.stop import LOOK_SECONDS, StopWatcher
 
 pytestmark = pytest.mark.mpi
 

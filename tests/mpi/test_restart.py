@@ -20,10 +20,11 @@ from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.vmc.guard import Guard, Trouble
 from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.pieces import Decision
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
-from pvmc.vmc.stop import Decision, StopWatcher
+from pvmc.vmc.stop import StopWatcher
 
 pytestmark = pytest.mark.mpi
 

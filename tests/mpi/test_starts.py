@@ -23,11 +23,12 @@ from pvmc.vmc import starts
 from pvmc.vmc.guard import Guard, Trouble
 from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import State, StepRecord
+from pvmc.vmc.pieces import Decision
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.rollback import Safety, Setback, guarded
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
-from pvmc.vmc.stop import Decision, StopWatcher
+from pvmc.vmc.stop import StopWatcher
 
 pytestmark = pytest.mark.mpi
 

@@ -15,8 +15,9 @@ from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, MpiCommunicator, require_identical
 from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.interruptions import Signals, TimeLimit
+from pvmc.vmc.pieces import StopReason
 from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
-from pvmc.vmc.stop import Convergence, StopReason, StopWatcher
+from pvmc.vmc.stop import Convergence, StopWatcher
 from pvmc.vmc.stuck_walkers import WalkerWatch
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]

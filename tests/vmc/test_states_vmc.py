@@ -13,7 +13,7 @@ from pvmc.mpi import SerialCommunicator
 from pvmc.spins.basis import Basis
 from pvmc.vmc.job import Job, RawInput, build_job
 from pvmc.vmc.loop import iterate
-from pvmc.vmc.recorder import find_job_reference
+from pvmc.vmc.sectors import find_job_reference
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
 from tests.helpers import energy_of, state_vector

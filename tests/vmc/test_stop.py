@@ -20,8 +20,9 @@ from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import SerialCommunicator
 from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.interruptions import Signals, TimeLimit
+from pvmc.vmc.pieces import Decision
 from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
-from pvmc.vmc.stop import Convergence, Decision, StopWatcher
+from pvmc.vmc.stop import Convergence, StopWatcher
 
 COMM = SerialCommunicator()
 ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)

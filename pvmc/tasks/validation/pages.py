@@ -17,8 +17,8 @@ from pvmc.tasks.validation.stochastic import DISTRIBUTION
 from pvmc.tasks.validation.suite import validate_physics
 from pvmc.tasks.validation.system import require_small
 from pvmc.tasks.validation.variational import GRADIENT
+from pvmc.vmc.display import describe
 from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.recorder import describe
 from pvmc.vmc.sectors import sector_of
 from pvmc.vmc.spec import JobConfig
 
