@@ -15,7 +15,7 @@ from pvmc.errors import InputError, OutOfMemory
 from pvmc.io.reader import open_run
 from pvmc.mpi import SerialCommunicator, run_main
 from pvmc.mpi.node import usable_memory
-from pvmc.vmc import memory as resources
+from pvmc.tasks import memory as resources
 from pvmc.vmc.job import load_job
 
 BASE = """\

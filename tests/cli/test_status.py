@@ -199,11 +199,11 @@ def test_a_rank_that_is_killed_ends_the_run(
 
 FAILING = """
 import sys
-from pvmc import driver
+from pvmc.vmc import loop
 from pvmc.cli import main
 from pvmc.mpi import world
 
-steps = driver.iterate
+steps = loop.iterate
 
 def failing(*arguments, **options):
     for step in steps(*arguments, **options):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pvmc.errors import StorageError
 from pvmc.io import schema
 from pvmc.io.checkpoint import (
     Checkpoint,
+    Part,
     latest_checkpoint,
     list_checkpoints,
     read_checkpoint,
@@ -38,7 +39,10 @@ def checkpoint(iteration: int = 5, **changes: Any) -> Checkpoint:
         iteration=iteration,
         theta=rng.normal(size=K) + 1j * rng.normal(size=K),
         spins=(1 - 2 * rng.integers(0, 2, SHAPE)).astype(np.int8),
-        solver={"momentum": rng.normal(size=K), "count": np.array(iteration)},
+        parts={
+            "memory": {"momentum": rng.normal(size=K), "count": np.array(iteration)},
+            "rollback": {"before": {"theta": rng.normal(size=K), "memory": {}}},
+        },
         config='[run]\nseed = 3  # "é"\n',
         attributes={"seed": 3, "pvmc_version": "0.1", "host": "größe"},
     )
@@ -47,11 +51,20 @@ def checkpoint(iteration: int = 5, **changes: Any) -> Checkpoint:
 
 def assert_same(one: Checkpoint, other: Checkpoint) -> None:
     assert (one.iteration, one.config, dict(one.attributes)) == (other.iteration, other.config, dict(other.attributes))
-    assert one.solver.keys() == other.solver.keys()
-    pairs = [(one.theta, other.theta), (one.spins, other.spins)]
-    for a, b in [*pairs, *((one.solver[name], other.solver[name]) for name in one.solver)]:
-        assert a.dtype == b.dtype and a.shape == b.shape
-        assert a.tobytes() == b.tobytes()
+    assert_same_part(
+        {"theta": one.theta, "spins": one.spins, "parts": one.parts},
+        {"theta": other.theta, "spins": other.spins, "parts": other.parts},
+    )
+
+
+def assert_same_part(one: Part, other: Part) -> None:
+    assert one.keys() == other.keys()
+    for name, a in one.items():
+        b: Any = other[name]
+        if isinstance(a, Mapping):
+            assert_same_part(a, b)
+        else:
+            assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
 
 
 def names(directory: Path) -> list[str]:
@@ -59,7 +72,7 @@ def names(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"theta": np.arange(3.0), "solver": {}}, {"config": "x" * 100_000, "attributes": {}}]
+    "changes", [{}, {"theta": np.arange(3.0), "parts": {}}, {"config": "x" * 100_000, "attributes": {}}]
 )
 def test_what_is_read_is_what_was_written(tmp_path: Path, changes: dict[str, Any]) -> None:
     written = checkpoint(12, **changes)
@@ -188,7 +201,7 @@ def test_each_kind_of_damage_is_said(tmp_path: Path) -> None:
         whole[:-1]: f"is cut short: {length - 1} of {length} bytes",
         whole + b"x": f"is damaged: {length + 1} bytes after the header, {length} were written",
         whole[512:]: "is not a checkpoint of pvmc",
-        whole.replace(b"layout 1", b"layout 3"): "is damaged: its checksum is wrong",
+        whole.replace(b"layout 2", b"layout 3"): "is damaged: its checksum is wrong",
         whole[:400] + b"x" + whole[401:]: "is damaged: its header is not as it was written",
     }
     for content, message in cases.items():
@@ -202,11 +215,58 @@ def test_each_kind_of_damage_is_said(tmp_path: Path) -> None:
 
 def test_newer_layout_asks_for_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("pvmc.io.checkpoint.CHECKPOINT_LAYOUT", 2)
+        patched.setattr("pvmc.io.checkpoint.CHECKPOINT_LAYOUT", 3)
         path = write_checkpoint(tmp_path, checkpoint())
         read_checkpoint(path)
-    with pytest.raises(StorageError, match="has layout 2; this version reads layouts up to 1: update pvmc"):
+    with pytest.raises(StorageError, match="has layout 3; this version reads layouts up to 2: update pvmc"):
         read_checkpoint(path)
+
+
+def write_layout_1(directory: Path, monkeypatch: pytest.MonkeyPatch, arrays: dict[str, Any]) -> None:
+    """A checkpoint as versions before wrote it: one group ``solver`` with arrays of all parts."""
+
+    def write(group: h5py.Group, parts: Part) -> None:
+        assert not parts
+        file = group.file
+        del file["parts"]
+        for name, values in arrays.items():
+            file.create_dataset(f"solver/{name}", data=values)
+        file.require_group("solver")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pvmc.io.checkpoint.CHECKPOINT_LAYOUT", 1)
+        patched.setattr("pvmc.io.checkpoint._write_part", write)
+        write_checkpoint(directory, checkpoint(parts={}))
+
+
+def test_layout_1_of_a_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = {name: np.arange(3.0) + number for number, name in enumerate(("retry", "rejections", "last"))}
+    memory, before = {"direction": np.arange(2.0), "memory_x": np.ones(1)}, {"direction": np.arange(2.0) - 7}
+    state = {"theta": np.arange(6.0), "spins": np.ones((2, 2, 2), np.int8)}
+    arrays = flat | {f"memory_{name}": values for name, values in memory.items()}
+    without = {"memory": memory, "rollback": flat}
+    write_layout_1(tmp_path, monkeypatch, arrays)
+    found, _ = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert_same(found, checkpoint(parts=without))
+    arrays |= {f"before_{name}": values for name, values in state.items()}
+    arrays |= {f"before_memory_{name}": values for name, values in before.items()}
+    write_layout_1(tmp_path, monkeypatch, arrays)
+    found, _ = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert_same(
+        found, checkpoint(parts={"memory": memory, "rollback": {**flat, "before": {**state, "memory": before}}})
+    )
+
+
+@pytest.mark.parametrize("arrays", [{}, {"sums": np.arange(4.0), "renyi2_sums": np.ones(2)}])
+def test_layout_1_of_a_measurement_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrays: dict[str, Any]
+) -> None:
+    write_layout_1(tmp_path, monkeypatch, arrays)
+    found, _ = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert_same(found, checkpoint(parts={"measurement": arrays} if arrays else {}))
 
 
 def test_every_flipped_byte_and_every_cut_is_found(tmp_path: Path) -> None:
@@ -235,8 +295,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"spins": np.ones(SHAPE)}, "walkers of type float64"),
     ({"spins": np.full(SHAPE, 2, np.int8)}, "spins other than +-1"),
     ({"spins": np.zeros(SHAPE, np.int8)}, "spins other than +-1"),
-    ({"solver": {"x": np.array(["text"])}}, "solver/x, which is no array of numbers"),
-    ({"solver": {"a/b": np.zeros(2)}}, "an array of the solver named 'a/b'"),
+    ({"parts": {"p": {"x": np.array(["text"])}}}, "parts/p/x, which is no array of numbers"),
+    ({"parts": {"p": {"q": {"a/b": np.zeros(2)}}}}, "an array of parts/p/q named 'a/b'"),
     ({"attributes": {"iteration": 3}}, "attributes of its own: iteration"),
 ]
 

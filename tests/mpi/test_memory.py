@@ -17,11 +17,11 @@ from pvmc.io.reader import open_run
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.sr import Memory
-from pvmc.vmc.guard import Guard, Trouble
+from pvmc.vmc.guard import Fault, Guard
 from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.rollback import Safety, Setback, guarded, packed, unpacked
+from pvmc.vmc.rollback import GoneBack, Rollback, guarded
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
 
@@ -84,7 +84,7 @@ def stopped(job: Job, directory: Path, comm: Communicator, on: str, monkeypatch:
     monkeypatch.setattr("pvmc.vmc.stop.LOOK_SECONDS", 0.0)
     check = Guard.check
 
-    def checking(self: Guard, iteration: int, *numbers: float) -> Trouble | None:
+    def checking(self: Guard, iteration: int, *numbers: float) -> Fault | None:
         if iteration == STOP - 1 and directory.exists() and comm.rank == 0:
             (directory / STOP_FILE).touch()
         return check(self, iteration, *numbers)
@@ -97,7 +97,8 @@ def stopped(job: Job, directory: Path, comm: Communicator, on: str, monkeypatch:
 def remembered(directory: Path) -> Memory:
     checkpoint, _ = latest_checkpoint(directory)
     assert checkpoint is not None
-    return unpacked(checkpoint.solver)
+    memory: Memory = checkpoint.parts["memory"]  # type: ignore[assignment]
+    return memory
 
 
 @pytest.mark.parametrize(("before", "after"), [("all", "one"), ("one", "all")])
@@ -127,7 +128,7 @@ def test_a_run_that_forgets_is_another_one(
     job, directory, whole = make_job(sr, sampler), new(), new()
     assert carry_out(job, whole, comm, "one") == 0
     stopped(job, directory, comm, "all", monkeypatch)
-    monkeypatch.setattr("pvmc.vmc.run.unpacked", lambda numbers: {})
+    monkeypatch.setattr("pvmc.vmc.checkpoints.MEMORY", "nothing")
     assert carry_out(job, directory, comm, "all", resume=True) == 0
     assert "theta" in differences(bits_of(directory), bits_of(whole))
 
@@ -135,34 +136,33 @@ def test_a_run_that_forgets_is_another_one(
 # Steps back -----------------------------------------------------------------------------------------------------------
 
 
-def begun(job: Job, comm: Communicator) -> tuple[State, Safety]:
+def begun(job: Job, comm: Communicator) -> tuple[State, Rollback]:
     mine = block_range(job.sampler.n_blocks, comm.rank, comm.size)
     theta = job.ansatz.initial_parameters(np.random.default_rng(1))
-    return State(0, theta, job.sampler.start(mine, comm)), Safety(job, (-1e3, 1e3))
+    rollback = Rollback(Guard((-1e3, 1e3)), job.config.run.retries, job.config.sr.reject_rise)
+    return State(0, theta, job.sampler.start(mine, comm)), rollback
 
 
 def same(one: Memory, other: Memory) -> bool:
-    return packed(one).keys() == packed(other).keys() and all(
-        np.array_equal(values, other[name]) for name, values in one.items()
-    )
+    return one.keys() == other.keys() and all(np.array_equal(values, other[name]) for name, values in one.items())
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_setback_restores_what_was_remembered(comm: Communicator, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
-    """Trouble at iteration 6, again at once: one iteration back, then four, to the memory of those states."""
+    """Fault at iteration 6, again at once: one iteration back, then four, to the memory of those states."""
     sr, sampler, names = CASES[case]
     job = make_job(sr, sampler)
     check, pending = Guard.check, [6, 6]
 
-    def checking(self: Guard, iteration: int, *numbers: float) -> Trouble | None:
+    def checking(self: Guard, iteration: int, *numbers: float) -> Fault | None:
         found = check(self, iteration, *numbers)
-        return Trouble(pending.pop(), "a test") if pending and iteration == pending[-1] else found
+        return Fault(pending.pop(), "a test") if pending and iteration == pending[-1] else found
 
     monkeypatch.setattr(Guard, "check", checking)
-    state, safety = begun(job, comm)
+    state, rollback = begun(job, comm)
     states, back = {0: state}, []
-    for item in guarded(state, job, safety, comm):
-        if isinstance(item, Setback):
+    for item in guarded(state, job, rollback, comm):
+        if isinstance(item, GoneBack):
             kept = states[item.state.iteration]
             assert same(item.state.memory, kept.memory) and item.state.theta.tobytes() == kept.theta.tobytes()
             back.append(item.state.iteration)
@@ -177,12 +177,12 @@ def test_a_setback_restores_what_was_remembered(comm: Communicator, monkeypatch:
 def test_a_step_taken_back_is_forgotten(comm: Communicator) -> None:
     """Of momentum: each step that is taken again starts from what was remembered before the one taken back."""
     job = make_job({"momentum": {"mu": 0.9}, "reject_rise": 0.01, "learning_rate": 0.1})
-    state, safety = begun(job, comm)
+    state, rollback = begun(job, comm)
     before: dict[int, State] = {0: state}
     records: list[StepRecord] = []
     n_back = 0
-    for item in guarded(state, job, safety, comm):
-        if isinstance(item, Setback):
+    for item in guarded(state, job, rollback, comm):
+        if isinstance(item, GoneBack):
             n_back += 1
             assert same(item.state.memory, before[item.state.iteration].memory)
         else:
@@ -205,8 +205,8 @@ def test_steps_are_taken_back_behind_a_checkpoint(
     stopped(job, directory, comm, "all", monkeypatch)
     checkpoint, _ = latest_checkpoint(directory)
     assert checkpoint is not None
-    names = {name for name in checkpoint.solver if name.startswith("before_memory_")}
-    assert "before_memory_direction" in names
+    rollback: Any = checkpoint.parts["rollback"]
+    assert "direction" in rollback["before"]["memory"]
     comm.barrier()
     assert carry_out(job, directory, comm, "all", resume=True) == 0
     assert differences(bits_of(directory), bits_of(whole)) == []

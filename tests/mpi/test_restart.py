@@ -18,7 +18,7 @@ from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import Run, open_run
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.vmc.guard import Guard, Trouble
+from pvmc.vmc.guard import Fault, Guard
 from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.pieces import Decision
 from pvmc.vmc.recorder import RunRequest
@@ -150,18 +150,18 @@ def test_a_stop_file_stops_and_is_removed(
     assert differences(bits_of(directory), expected) == []
 
 
-# Trouble --------------------------------------------------------------------------------------------------------------
+# Fault --------------------------------------------------------------------------------------------------------------
 
 
 def trouble(monkeypatch: pytest.MonkeyPatch, *iterations: int) -> None:
     """The guard finds trouble at these iterations, in this order, each once."""
     check, pending = Guard.check, list(iterations)
 
-    def checking(self: Guard, iteration: int, *numbers: float) -> Trouble | None:
+    def checking(self: Guard, iteration: int, *numbers: float) -> Fault | None:
         found = check(self, iteration, *numbers)
         if pending and iteration == pending[0]:
             pending.pop(0)
-            return Trouble(iteration, "a test")
+            return Fault(iteration, "a test")
         return found
 
     monkeypatch.setattr(Guard, "check", checking)

@@ -19,13 +19,13 @@ from pvmc.io.layout import StartTrial
 from pvmc.io.reader import open_run
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.vmc import starts
-from pvmc.vmc.guard import Guard, Trouble
+from pvmc.vmc import pieces
+from pvmc.vmc.guard import Fault, Guard
 from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.pieces import Decision
 from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.rollback import Safety, Setback, guarded
+from pvmc.vmc.rollback import GoneBack, Rollback, guarded
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.stop import StopWatcher
@@ -178,9 +178,9 @@ def trouble(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
     """The guard finds trouble at this iteration, once, on each rank that is at work."""
     check, pending = Guard.check, [iteration]
 
-    def checking(self: Guard, number: int, *numbers: float) -> Trouble | None:
+    def checking(self: Guard, number: int, *numbers: float) -> Fault | None:
         found = check(self, number, *numbers)
-        return Trouble(pending.pop(), "a test") if pending == [number] else found
+        return Fault(pending.pop(), "a test") if pending == [number] else found
 
     monkeypatch.setattr(Guard, "check", checking)
 
@@ -263,7 +263,7 @@ def _die() -> None:
 def test_a_run_that_goes_back_keeps_its_starts(
     comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Trouble in the run itself lays the results file out anew."""
+    """Fault in the run itself lays the results file out anew."""
     directory = new()
     disturb(STARTS * TRIED + 4, lambda: trouble(monkeypatch, 5))
     assert carry_out(with_starts(), directory, comm) == 0
@@ -300,14 +300,14 @@ def test_other_starts_make_another_run(comm: Communicator, new: Directory, chang
 def going_bad(monkeypatch: pytest.MonkeyPatch, error: type[NumericalError], *seeds: int) -> None:
     """The numbers of these seeds go bad after two iterations of a trial."""
 
-    def bad(state: State, job: Job, safety: Safety, comm: Communicator) -> Iterator[StepRecord | Setback]:
-        for step in guarded(state, job, safety, comm):
-            if job.config.run.seed in seeds and not isinstance(step, Setback) and step.iteration == 2:
+    def bad(state: State, job: Job, rollback: Rollback, comm: Communicator) -> Iterator[StepRecord | GoneBack]:
+        for step in guarded(state, job, rollback, comm):
+            if job.config.run.seed in seeds and not isinstance(step, GoneBack) and step.iteration == 2:
                 with on_every_rank():
                     raise error("a test")
             yield step
 
-    monkeypatch.setattr(starts, "guarded", bad)
+    monkeypatch.setattr(pieces, "guarded", bad)
 
 
 def test_a_bad_trial_does_not_count(

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pvmc.results.digits import duration
-from pvmc.vmc import progress
+from pvmc.vmc import display
 
 N_SITES = 10
 
@@ -32,7 +32,7 @@ def record(iteration: int, energy: float = -4.5, r_hat: float = 1.01) -> Any:
 
 def log(n_iterations: int, exact: float | None, energy: float = -4.5) -> list[str]:
     stream = io.StringIO()
-    reporter = progress.reporter(n_iterations, N_SITES, exact, stream)
+    reporter = display.reporter(n_iterations, N_SITES, exact, stream)
     for iteration in range(n_iterations):
         reporter.show(record(iteration, energy))
     reporter.close()
@@ -56,7 +56,7 @@ def test_lines_are_aligned_and_short(n_iterations: int, exact: float | None) -> 
 @pytest.mark.parametrize("r_hat", [0.986, 99.999, 100.5, 1013.2, 123456.7, 1e9, 1e200, float("inf"), float("nan")])
 def test_columns_stay_apart_whatever_r_hat_is(r_hat: float) -> None:
     stream = io.StringIO()
-    reporter = progress.reporter(1, N_SITES, -5.0, stream)
+    reporter = display.reporter(1, N_SITES, -5.0, stream)
     reporter.show(record(0, r_hat=r_hat))
     head, line = stream.getvalue().splitlines()
     assert len(line) == len(head)
@@ -67,7 +67,7 @@ def test_columns_stay_apart_whatever_r_hat_is(r_hat: float) -> None:
 def test_an_exact_energy_of_zero_is_compared_on_the_scale_of_h() -> None:
     for exact, radius, error in [(0.0, 3.0, "-1.50e+00"), (1.7e-16, 3.0, "-1.50e+00"), (-5.0, 30.0, "1.00e-01")]:
         stream = io.StringIO()
-        progress.reporter(1, N_SITES, exact, stream, radius=radius).show(record(0))
+        display.reporter(1, N_SITES, exact, stream, radius=radius).show(record(0))
         assert stream.getvalue().splitlines()[1].split()[3] == error
 
 
@@ -81,22 +81,22 @@ def test_energies_of_any_size_keep_their_column(energy: float) -> None:
 @pytest.mark.parametrize("n_iterations", [1, 7, 50, 51, 99, 1000])
 def test_a_log_has_few_lines_with_the_first_and_the_last(n_iterations: int) -> None:
     numbers = [int(line.split("/")[0]) for line in log(n_iterations, None)[1:]]
-    assert len(numbers) <= progress.LINES_PER_RUN + 2
+    assert len(numbers) <= display.LINES_PER_RUN + 2
     assert numbers == sorted(set(numbers))
     assert (numbers[0], numbers[-1]) == (1, n_iterations)
 
 
 def test_a_slow_run_is_not_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 100_000, 20))  # seconds at each look; there are a few looks per iteration
-    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(display.time, "monotonic", lambda: float(next(clock)))
     numbers = [int(line.split("/")[0]) for line in log(1000, None)[1:]]
     assert len(numbers) > 400
 
 
 def test_time_left_leaves_the_first_iteration_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([1000.0, 1002.0, 1004.0])  # the end of iterations 7, 8, 9
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
-    clock = progress._Clock(20)
+    monkeypatch.setattr(display.time, "monotonic", lambda: next(now))
+    clock = display._Clock(20)
     assert math.isnan(clock.left(7))
     assert clock.left(8) == pytest.approx(2.0 * 11)
     assert clock.left(9) == pytest.approx(2.0 * 10)
@@ -105,8 +105,8 @@ def test_time_left_leaves_the_first_iteration_out(monkeypatch: pytest.MonkeyPatc
 def test_time_left_of_a_run_that_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its iterations are done again: they are measured from there, whatever was done before."""
     now = iter([1000.0, 1002.0, 1100.0, 1103.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
-    clock = progress._Clock(20)
+    monkeypatch.setattr(display.time, "monotonic", lambda: next(now))
+    clock = display._Clock(20)
     assert math.isnan(clock.left(0))
     assert clock.left(1) == pytest.approx(2.0 * 18)
     assert math.isnan(clock.left(0))
@@ -115,7 +115,7 @@ def test_time_left_of_a_run_that_goes_back(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_run_that_goes_back_shows_where_it_is() -> None:
     stream = io.StringIO()
-    reporter = progress.reporter(1000, N_SITES, None, stream)
+    reporter = display.reporter(1000, N_SITES, None, stream)
     for iteration in (0, 1, 2, 0, 1, 2, 2, 3):
         reporter.show(record(iteration))
     numbers = [int(line.split("/")[0]) for line in stream.getvalue().splitlines()[1:]]
@@ -124,7 +124,7 @@ def test_a_run_that_goes_back_shows_where_it_is() -> None:
 
 def test_a_resumed_run_shows_its_first_iteration() -> None:
     stream = io.StringIO()
-    reporter = progress.reporter(1000, N_SITES, None, stream, first=503)
+    reporter = display.reporter(1000, N_SITES, None, stream, first=503)
     for iteration in range(503, 523):
         reporter.show(record(iteration))
     rows = [line.split() for line in stream.getvalue().splitlines()[1:]]
@@ -149,7 +149,7 @@ def test_a_terminal_of_open_mpi_is_one_if_that_of_the_launcher_is() -> None:
             stdout=launchers,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | variables | {"PYTHONPATH": str(Path(progress.__file__).parents[1])},
+            env=os.environ | variables | {"PYTHONPATH": str(Path(display.__file__).parents[2])},
             check=True,
         )
         assert done.stderr == expected
@@ -166,7 +166,7 @@ def shown_on_terminal(columns: int, kind: str, n_iterations: int, monkeypatch: p
     outer, inner = pty.openpty()
     with concurrent.futures.ThreadPoolExecutor() as pool, os.fdopen(inner, "w", encoding="utf-8") as terminal:
         shown = pool.submit(read_all, outer)
-        reporter = progress.reporter(n_iterations, N_SITES, -5.0, terminal)
+        reporter = display.reporter(n_iterations, N_SITES, -5.0, terminal)
         for iteration in range(n_iterations):
             reporter.show(record(iteration))
         reporter.close()

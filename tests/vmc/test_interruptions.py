@@ -10,7 +10,7 @@ import pytest
 
 from pvmc.config import RawInput, allowed_values, validate
 from pvmc.errors import InputError
-from pvmc.vmc import limits
+from pvmc.vmc import interruptions
 from pvmc.vmc.interruptions import TimeLimit, TimeSpec, find_time_limit, in_words, parse_duration, slurm_seconds_left
 
 JOB = {"SLURM_JOB_ID": "17"}
@@ -69,7 +69,7 @@ class TestReserve:
     def test_an_old_slow_iteration_is_forgotten(self) -> None:
         limit = TimeLimit(end=1000.0, source="a test", margin=0.0)
         limit.iterated(100.0)
-        for _ in range(limits.RECENT):
+        for _ in range(interruptions.RECENT):
             limit.iterated(1.0)
         assert limit.reserve == 3.0
 
@@ -119,11 +119,11 @@ class TestSlurm:
         assert warning.startswith("the end of SLURM job 17 cannot be found out") and "--time-limit" in warning
 
     def test_commands_that_are_not_there_or_hang(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(limits, "ASK_SECONDS", 0.2)
-        assert limits._answer(["no-such-command-of-slurm"]) == ""
-        assert limits._answer(["sleep", "60"]) == ""
-        assert limits._answer(["false"]) == ""
-        assert limits._answer(["echo", "5:00"]) == "5:00\n"
+        monkeypatch.setattr(interruptions, "ASK_SECONDS", 0.2)
+        assert interruptions._answer(["no-such-command-of-slurm"]) == ""
+        assert interruptions._answer(["sleep", "60"]) == ""
+        assert interruptions._answer(["false"]) == ""
+        assert interruptions._answer(["echo", "5:00"]) == "5:00\n"
 
 
 class TestFindTimeLimit:

@@ -18,13 +18,12 @@ from benchmarks.run_bits import bits_of, differences
 from pvmc.config import RawInput
 from pvmc.errors import InputError, StorageError
 from pvmc.io import provenance, schema
-from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
+from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.mpi import SerialCommunicator
 from pvmc.vmc.job import build_job
 from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.rollback import BEFORE, packed, unpacked
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
 
@@ -210,11 +209,6 @@ from pathlib import Path
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint, write_checkpoint
 from pvmc.io.storage import locked
 from pvmc.io.results import ResultsWriter
-from pvmc.vmc.spec import JobConfig
-from pvmc.vmc.job import build_job
-from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.run import run
 
 directory, seed, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
@@ -281,11 +275,6 @@ import numpy as np
 from pathlib import Path
 from pvmc.errors import StorageError
 from pvmc.io.results import ResultsWriter
-from pvmc.vmc.spec import JobConfig
-from pvmc.vmc.job import build_job
-from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.run import run
 directory, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 given = dict(parameter_blocks={BLOCKS!r}, parameter_dtype=np.complex128)
@@ -368,24 +357,6 @@ def test_file_system_that_cannot_reserve(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 # What solvers and the sampler remember --------------------------------------------------------------------------------
-
-
-def test_memory_goes_through_a_checkpoint(tmp_path: Path, rng: np.random.Generator) -> None:
-    """Two states' memories, beside other numbers of the loop: each back under its own names, with the same bytes."""
-    last = {"direction": rng.normal(size=(5, 2)).view(np.complex128)[:, 0], "rate_factor": np.array([0.1 + 0.2])}
-    before = {"direction": rng.normal(size=3), "samples": np.array([4.0, 0.0, -0.0, 1e-310])}
-    others = {"retry": np.arange(3.0), "before_theta": np.zeros(3), "last": np.array([1.0])}
-    spins = np.ones((2, 4, 8), dtype=np.int8)
-    numbers = others | packed(last) | packed(before, BEFORE)
-    write_checkpoint(tmp_path, Checkpoint(7, np.zeros(3), spins, numbers))
-    checkpoint, passed_over = latest_checkpoint(tmp_path)
-    assert checkpoint is not None and passed_over == []
-    for prefix, memory in (({}, last), ({"prefix": BEFORE}, before)):
-        found = unpacked(checkpoint.solver, **prefix)
-        assert found.keys() == memory.keys()
-        for name, values in memory.items():
-            assert (found[name].dtype, found[name].tobytes()) == (values.dtype, values.tobytes())
-    assert unpacked(others) == {}
 
 
 @pytest.mark.parametrize("stop", range(1, 8))

@@ -1,171 +1,213 @@
-"""After trouble a run goes back and tries again with more caution, and not for ever."""
+"""After a fault a run goes back and tries again with smaller steps, and not for ever."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pvmc.config import RawInput, validate
 from pvmc.errors import NumericalError
+from pvmc.estimators import EnergyStatistics
 from pvmc.mpi import SerialCommunicator
-from pvmc.sr import Schedule, Solver, build_solver
-from pvmc.vmc.guard import Guard, Trouble, spectrum_bounds
+from pvmc.sampler import Walkers
+from pvmc.sr import Step
+from pvmc.vmc.checkpoints import SavedRun
+from pvmc.vmc.guard import Fault, Guard
 from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.loop import State, iterate
-from pvmc.vmc.rollback import Retry, Rewind
+from pvmc.vmc.loop import State, StepRecord
+from pvmc.vmc.pieces import Piece, Round, StopReason, carry_out
+from pvmc.vmc.rollback import GoneBack, Rollback
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
 
-TROUBLE = Trouble(17, "it went wrong")
+FAULT = Fault(17, "it went wrong")
 COMM = SerialCommunicator()
+NO_ROWS = {name: np.zeros(0) for name in ("iteration", "energy", "energy_error", "variance")}
 
 
-class TestRetry:
-    def test_caution_grows_with_each_and_the_last_trouble_ends_the_run(self) -> None:
-        retry = Retry(most=2)
-        assert (retry.shift_factor, retry.rate_factor) == (1.0, 1.0)
-        text = retry.again(TROUBLE)
-        assert text.startswith(
+def state(iteration: int) -> State:
+    return State(iteration, np.array([float(iteration)]), Walkers(np.ones((1, 2, 4), np.int8), 0))
+
+
+def step(iteration: int, energy: float = -1.0, error: float = 0.1) -> StepRecord:
+    statistics = EnergyStatistics(energy + 0j, error, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
+    return StepRecord(
+        iteration, statistics, Step(np.zeros(1), 0.1, 0.0, 0.0, 0, 0.0, 0.0), state(iteration + 1), None, {}
+    )
+
+
+def after(n: int, retries: int = 3, **options: Any) -> Rollback:
+    """After n good iterations."""
+    rollback = Rollback(Guard(), retries, **options)
+    rollback.keep(state(0))
+    for iteration in range(n):
+        assert rollback.judge(step(iteration)) is None
+    return rollback
+
+
+def factors(rollback: Rollback) -> tuple[float, float]:
+    return rollback.shift_factor, rollback.rate_factor
+
+
+class TestRetries:
+    def test_damping_grows_with_each_and_the_last_fault_ends_the_run(self) -> None:
+        rollback = after(17, retries=2)
+        assert factors(rollback) == (1.0, 1.0)
+        back = rollback.recover(FAULT)
+        assert back.is_retry and back.message.startswith(
             "iteration 17: it went wrong; retry 1 of 2 from 1 iteration before, with sr.shift (sr.floor, where it is "
-            "0) times 10 "
+            "0) times 10 and sr.learning_rate times 0.5"
         )
-        assert (retry.shift_factor, retry.rate_factor) == (10.0, 0.5)
-        retry.again(TROUBLE)
-        assert (retry.shift_factor, retry.rate_factor, retry.iterations_back) == (100.0, 0.25, 4)
+        assert factors(rollback) == (10.0, 0.5)
+        assert "retry 2 of 2 from 4 iterations before" in rollback.recover(FAULT).message
+        assert factors(rollback) == (100.0, 0.25)
         with pytest.raises(NumericalError, match="^iteration 17: it went wrong; 2 retries .* did not help") as caught:
-            retry.again(TROUBLE)
+            rollback.recover(FAULT)
         assert caught.value.collective and caught.value.exit_code == 3
 
     def test_none_are_wanted(self) -> None:
         with pytest.raises(NumericalError, match="^iteration 17: it went wrong. The results"):
-            Retry(most=0).again(TROUBLE)
+            after(17, retries=0).recover(FAULT)
 
-    def test_caution_decays(self) -> None:
-        retry = Retry()
-        retry.again(TROUBLE)
-        factors = []
+    def test_damping_decays(self) -> None:
+        rollback, seen = after(17), []
+        rollback.recover(FAULT)
         for iteration in range(16, 16 + 51):
-            factors.append(retry.shift_factor)
-            retry.succeeded(iteration)
-        assert all(later < earlier for earlier, later in itertools.pairwise(factors))
-        assert retry.shift_factor == retry.rate_factor == 1.0
+            seen.append(factors(rollback))
+            rollback.judge(step(iteration))
+        assert all(later[0] < earlier[0] and later[1] > earlier[1] for earlier, later in itertools.pairwise(seen))
+        assert factors(rollback) == (1.0, 1.0)
 
-    def test_the_count_ends_beyond_the_trouble_and_not_before(self) -> None:
-        retry = Retry(most=1)
-        retry.again(TROUBLE)
-        for iteration in range(1, 27):
-            retry.succeeded(iteration)
+    def test_the_count_ends_beyond_the_fault_and_not_before(self) -> None:
+        rollback = after(17, retries=1)
+        rollback.recover(FAULT)
+        for iteration in range(16, 27):
+            rollback.judge(step(iteration))
         with pytest.raises(NumericalError):
-            retry.again(TROUBLE)
-        retry.succeeded(27)
-        retry.again(Trouble(28, "something else"))
-        assert retry.retries == 1 and retry.level > 1.0
-
-    def test_how_far_back(self) -> None:
-        retry, back = Retry(most=5), []
-        assert retry.iterations_back == 0
-        for _ in range(5):
-            retry.again(TROUBLE)
-            back.append(retry.iterations_back)
-        assert back == [1, 4, 16, 16, 16]
+            rollback.recover(FAULT)
+        rollback.judge(step(27))
+        assert "retry 1 of 1" in rollback.recover(Fault(28, "something else")).message
+        assert rollback.shift_factor > 10.0
 
     def test_a_checkpoint_keeps_it(self) -> None:
-        retry, resumed = Retry(), Retry()
-        retry.again(TROUBLE)
-        retry.succeeded(17)
-        resumed.restore(retry.state())
-        for iteration in range(18, 80):
-            assert (resumed.level, resumed.retries) == (retry.level, retry.retries)
-            retry.succeeded(iteration)
-            resumed.succeeded(iteration)
+        rollback, resumed = after(17, reject_rise=3.0), Rollback(Guard(), reject_rise=3.0)
+        rollback.recover(FAULT)
+        assert rollback.judge(step(16)) is None
+        resumed.restored(SavedRun(state(17), {"rollback": rollback.saved(COMM)}, NO_ROWS))
+        resumed.keep(state(17))
+        for iteration in range(17, 80):
+            assert factors(resumed) == factors(rollback)
+            assert rollback.judge(step(iteration)) is None and resumed.judge(step(iteration)) is None
+        assert [one.recover(Fault(80, "")).message.split(";")[1] for one in (rollback, resumed)] == [
+            " retry 1 of 3 from 1 iteration before, with sr.shift (sr.floor, where it is 0) times 10 and "
+            "sr.learning_rate times 0.5"
+        ] * 2
+
+    def test_a_checkpoint_without_a_part_begins_anew(self) -> None:
+        rollback = Rollback(Guard())
+        rollback.restored(SavedRun(state(1), {}, NO_ROWS))
+        assert factors(rollback) == (1.0, 1.0)
 
 
-class TestRewind:
-    def rewind(self) -> Rewind[str]:
-        rewind: Rewind[str] = Rewind()
-        for iteration in range(30):
-            rewind.keep(iteration, f"before {iteration}")
-        return rewind
+class TestStates:
+    @pytest.mark.parametrize("faults", [1, 2, 3, 4])
+    def test_how_far_back(self, faults: int) -> None:
+        rollback = after(30, retries=5)
+        found = [rollback.recover(Fault(30, "")).state.iteration for _ in range(faults)]
+        assert found == [29, 26, 14, 14][:faults], "what came later is gone"
 
-    @pytest.mark.parametrize(("n", "found"), [(1, 29), (4, 26), (16, 14), (100, 13)])
-    def test_back(self, n: int, found: int) -> None:
-        rewind = self.rewind()
-        assert rewind.back(30, n) == (found, f"before {found}")
-        assert rewind.back(30, 1) == (found, f"before {found}"), "what came later is gone"
+    def test_the_oldest_state_is_that_of_17_iterations_ago(self) -> None:
+        rollback = after(30, retries=5)
+        found = [rollback.recover(Fault(29, "")).state.iteration for _ in range(3)]
+        assert found == [28, 25, 14]
 
     def test_one_that_comes_again_replaces_what_was_there(self) -> None:
-        rewind = self.rewind()
-        rewind.keep(25, "again before 25")
-        assert rewind.back(26, 1) == (25, "again before 25")
+        rollback = after(30)
+        again = replace(state(25), theta=np.array([-1.0]))
+        rollback.keep(again)
+        assert rollback.recover(Fault(26, "")).state is again
 
     def test_the_first_iteration_of_a_run_has_its_own_state_to_go_back_to(self) -> None:
-        rewind: Rewind[str] = Rewind()
-        with pytest.raises(LookupError):
-            rewind.back(0, 1)
-        rewind.keep(0, "start")
-        assert rewind.back(0, 1) == rewind.back(5, 16) == (0, "start")
+        rollback = after(0)
+        assert rollback.recover(Fault(0, "")).state.iteration == rollback.recover(Fault(5, "")).state.iteration == 0
+
+    def test_the_last_good_state(self) -> None:
+        """There is none in a run that has made no iteration."""
+        assert after(0).last_good() is None
+        found = [after(n).last_good() for n in (1, 7)]
+        assert [good and good.iteration for good in found] == [0, 6]
+
+
+class TestRejections:
+    def test_a_rise_takes_the_step_back_three_times_at_most(self) -> None:
+        rollback = after(6, reject_rise=5.0)
+        for factor in (0.5, 0.25, 0.125):
+            back = rollback.judge(step(6, energy=-0.1))
+            assert back is not None and not back.is_retry and back.state.iteration == 5
+            assert back.message == (
+                "iteration 6: the energy rose from -1 +- 0.1 to -0.1 +- 0.1: the step is taken back, and taken with "
+                f"sr.learning_rate times {factor:.3g}"
+            )
+            assert factors(rollback) == (1.0, factor)
+            assert rollback.judge(step(5)) is None and rollback.rate_factor == factor, "the same iteration again"
+        assert rollback.judge(step(6, energy=-0.1)) is None
+        assert factors(rollback) == (1.0, 1.0)
+
+    @pytest.mark.parametrize(("energy", "reject_rise"), [(-0.4, 5.0), (-0.1, None), (-2.0, 5.0)])
+    def test_no_other_step_is_taken_back(self, energy: float, reject_rise: float | None) -> None:
+        assert after(6, reject_rise=reject_rise).judge(step(6, energy)) is None
 
 
 # On runs --------------------------------------------------------------------------------------------------------------
 
 
-def small_job(learning_rate: float, shift: float) -> Job:
+def small_job(learning_rate: float, shift: float, retries: int) -> Job:
     tables = {
         "lattice": {"kind": "chain", "length": 8},
         "hamiltonian": {"model": "heisenberg"},
         "ansatz": {"kind": "rbm", "alpha": 1},
         "sampler": {"kind": "metropolis", "samples": 512, "walkers": 64},
         "sr": {"learning_rate": learning_rate, "shift": shift, "floor": 0.0},
+        "run": {"retries": retries},
     }
     raw = RawInput(tables, "in.toml")
     return build_job(validate(JobConfig, raw), raw)
 
 
-def cautious(job: Job, retry: Retry) -> Solver:
-    """The job's solver with its constants multiplied by the factors of a retry."""
-    sr = job.config.sr
-    rate = Schedule(initial=sr.learning_rate.initial * retry.rate_factor)
-    shift = Schedule(initial=sr.shift.initial * retry.shift_factor)
-    return build_solver(sr.model_copy(update={"learning_rate": rate, "shift": shift}))
+class Watch(Piece):
+    """Keeps the energies and what is said of steps back; stops a run after so many iterations."""
+
+    def __init__(self, n_iterations: int):
+        self.n_iterations, self.energy, self.back = n_iterations, math.nan, list[GoneBack]()
+
+    def after(self, done: Round, comm: Any) -> None:
+        self.energy = done.step.energy.mean.real
+        if done.step.iteration + 1 == self.n_iterations:
+            done.decision = replace(done.decision, stop=StopReason("iterations", "", finished=True))
+
+    def gone_back(self, back: GoneBack, comm: Any) -> None:
+        self.back.append(back)
 
 
-def guarded_run(job: Job, retry: Retry, n_iterations: int) -> tuple[float, list[str]]:
-    """The last energy, and what the retries said."""
-    guard, messages, energy = Guard(spectrum_bounds(job.config.hamiltonian.build(job.lattice))), [], math.nan
-    state = initial_state(job, COMM)
-    rewind: Rewind[State] = Rewind()
-    rewind.keep(0, state)
-    while state.iteration < n_iterations:
-        try:
-            step = next(iterate(state, job.ansatz, job.operator, job.sampler, cautious(job, retry), COMM))
-        except NumericalError as error:
-            assert error.collective
-            trouble: Trouble | None = Trouble(state.iteration, str(error))
-        else:
-            e = step.energy
-            energy = e.mean.real
-            trouble = guard.check(step.iteration, energy, e.error, e.variance, e.acceptance)
-        if trouble:
-            messages.append(retry.again(trouble))
-            first, state = rewind.back(trouble.iteration, retry.iterations_back)
-            guard.forget(first)
-        else:
-            retry.succeeded(step.iteration)
-            rewind.keep(step.iteration, state)
-            state = step.state
-    return energy, messages
+def watched(job: Job) -> Watch:
+    """60 iterations of a job."""
+    watch = Watch(60)
+    assert carry_out(initial_state(job, COMM), job, Rollback.of(job), [watch], COMM).finished
+    return watch
 
 
 def test_a_healthy_run_is_left_alone() -> None:
-    energy, messages = guarded_run(small_job(0.05, 0.01), Retry(most=0), 60)
-    assert messages == [] and energy < -3.5  # exact: -3.6511
+    watch = watched(small_job(0.05, 0.01, retries=0))
+    assert watch.back == [] and watch.energy < -3.5  # exact: -3.6511
 
 
 def test_a_run_that_explodes_is_brought_to_its_end() -> None:
-    job = small_job(2.0, 1e-3)
     with pytest.raises(NumericalError, match="^iteration "):
-        guarded_run(job, Retry(most=0), 60)
-    energy, messages = guarded_run(job, Retry(most=3), 60)
-    assert messages and -3.66 < energy < -3.0
+        watched(small_job(2.0, 1e-3, retries=0))
+    watch = watched(small_job(2.0, 1e-3, retries=3))
+    assert watch.back and all(back.is_retry for back in watch.back) and -3.66 < watch.energy < -3.0

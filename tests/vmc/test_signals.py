@@ -11,7 +11,7 @@ from types import FrameType
 
 import pytest
 
-from pvmc.vmc import signals
+from pvmc.vmc import interruptions
 from pvmc.vmc.interruptions import IGNORABLE, STOPPING, Signals, signal_name
 
 
@@ -68,7 +68,7 @@ def test_the_first_one_counts() -> None:
 
 
 def test_a_second_interrupt_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "ECHO_SECONDS", 0.0)
+    monkeypatch.setattr(interruptions, "ECHO_SECONDS", 0.0)
     with Signals() as heard:
         send(signal.SIGINT)
         assert heard.received == signal.SIGINT
@@ -77,7 +77,7 @@ def test_a_second_interrupt_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_echo_of_the_first_interrupt_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "ECHO_SECONDS", 3600.0)
+    monkeypatch.setattr(interruptions, "ECHO_SECONDS", 3600.0)
     with Signals() as heard:
         send(signal.SIGINT)
         send(signal.SIGINT)
@@ -85,7 +85,7 @@ def test_an_echo_of_the_first_interrupt_does_not(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_interrupt_after_another_signal_is_the_first_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "ECHO_SECONDS", 0.0)
+    monkeypatch.setattr(interruptions, "ECHO_SECONDS", 0.0)
     with Signals() as heard:
         send(signal.SIGTERM)
         send(signal.SIGINT)

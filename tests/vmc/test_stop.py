@@ -12,20 +12,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pvmc.errors import EXIT_RESUMABLE
 from pvmc.estimators import EnergyStatistics
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import SerialCommunicator
+from pvmc.sampler import Walkers
+from pvmc.sr import Step
 from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.interruptions import Signals, TimeLimit
-from pvmc.vmc.pieces import Decision
+from pvmc.vmc.loop import State, StepRecord
+from pvmc.vmc.pieces import Decision, Round
 from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
 from pvmc.vmc.stop import Convergence, StopWatcher
 
 COMM = SerialCommunicator()
-ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
+
+
+def step(iteration: int) -> StepRecord:
+    energy = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
+    state = State(iteration + 1, np.zeros(1), Walkers(np.ones((1, 2, 4), np.int8), 0))
+    return StepRecord(iteration, energy, Step(np.zeros(1), 0.1, 0.0, 0.0, 0, 0.0, 0.0), state, None, {})
 
 
 @dataclass
@@ -41,7 +50,7 @@ def first_stop(watcher: StopWatcher, clock: Clock | None = None, seconds: float 
     for iteration in range(n):
         if clock is not None:
             clock.now += seconds
-        decision = watcher.decide(iteration, ENERGY, COMM)
+        decision = watcher.decide(iteration, COMM)
         if decision.stop:
             assert decision.checkpoint
             return iteration, decision.stop
@@ -57,9 +66,9 @@ def test_a_run_goes_on_to_its_last_iteration() -> None:
 def test_signal(number: int) -> None:
     signals = Signals()
     watcher = StopWatcher(7, signals)
-    assert watcher.decide(0, ENERGY, COMM) == Decision(None, False)
+    assert watcher.decide(0, COMM) == Decision(None, False)
     signals.received = number
-    reason = watcher.decide(1, ENERGY, COMM).stop
+    reason = watcher.decide(1, COMM).stop
     assert reason is not None and (reason.kind, reason.finished) == ("signal", False)
     assert reason.message == signal.Signals(number).name
     assert reason.exit_code == EXIT_RESUMABLE == 75
@@ -69,10 +78,10 @@ def test_a_warning_has_a_state_written_once() -> None:
     signals = Signals()
     watcher = StopWatcher(7, signals)
     signals.warned = True
-    assert watcher.decide(0, ENERGY, COMM) == Decision(None, checkpoint=False, recent=True)
-    assert watcher.decide(1, ENERGY, COMM) == Decision(None, checkpoint=False)
+    assert watcher.decide(0, COMM) == Decision(None, checkpoint=False, recent=True)
+    assert watcher.decide(1, COMM) == Decision(None, checkpoint=False)
     signals.warned, signals.received = True, signal.SIGTERM
-    decision = watcher.decide(2, ENERGY, COMM)
+    decision = watcher.decide(2, COMM)
     assert decision.stop is not None and decision.checkpoint and decision.recent, "first what is quick"
 
 
@@ -80,7 +89,7 @@ def test_a_finished_run_is_finished_whatever_else_asks_for_a_stop() -> None:
     signals, clock = Signals(), Clock()
     signals.received = signal.SIGTERM
     watcher = StopWatcher(1, signals, limit=TimeLimit(0.0, "a test", 0.0), clock=clock)
-    reason = watcher.decide(0, ENERGY, COMM).stop
+    reason = watcher.decide(0, COMM).stop
     assert reason is not None and reason.kind == "iterations" and reason.finished
 
 
@@ -100,7 +109,7 @@ def test_the_time_of_saving_is_none_of_an_iteration() -> None:
     watcher = StopWatcher(99, Signals(), limit=limit, clock=clock)
     for iteration in range(3):
         clock.now += 1.0
-        watcher.decide(iteration, ENERGY, COMM)
+        watcher.decide(iteration, COMM)
         clock.now += 5.0
         watcher.saved(iteration, 5.0)
     assert limit.reserve == 3 * 1.0 + 2 * 5.0
@@ -120,7 +129,7 @@ class TestStopFile:
     def test_it_is_looked_for_once_a_second(self, tmp_path: Path) -> None:
         clock = Clock()
         watcher = StopWatcher(99, Signals(), directory=tmp_path, clock=clock)
-        watcher.decide(0, ENERGY, COMM)
+        watcher.decide(0, COMM)
         (tmp_path / STOP_FILE).touch()
         assert first_stop(watcher, clock, seconds=0.3)[0] == 3
 
@@ -135,10 +144,26 @@ class TestStopFile:
 
 
 def test_convergence() -> None:
-    convergence = Convergence(ConvergenceSpec(window=16, variance=0.02), n_sites=1)
-    iteration, reason = first_stop(StopWatcher(99, Signals(), convergence=convergence))
-    assert (iteration, reason.kind, reason.finished, reason.exit_code) == (15, "converged", True, 0)
-    assert reason.message.startswith("converged: variance/N 0.01 <= 0.02")
+    """The criteria come to the decision by the round; a run that has reached its last iteration is over by that."""
+    pieces = [Convergence(ConvergenceSpec(window=16, variance=0.02), n_sites=1), StopWatcher(20, Signals())]
+    reasons = {}
+    for iteration in range(20):
+        done = Round(step(iteration))
+        for piece in pieces:
+            piece.after(done, COMM)
+        reasons[iteration] = done.decision.stop
+    assert all(reasons[iteration] is None for iteration in range(15))
+    reason = reasons[15]
+    assert reason is not None and (reason.kind, reason.finished, reason.exit_code) == ("converged", True, 0)
+    assert reason.message == "converged: variance/N 0.01 <= 0.02 over the last 16 iterations"
+    assert reasons[19] is not None and reasons[19].kind == "iterations"
+
+
+def test_no_criteria_are_never_met() -> None:
+    convergence = Convergence(None, n_sites=1)
+    for iteration in range(3):
+        convergence.observe(iteration, -1.0, 0.0, 0.0)
+    assert convergence.reached() == ""
 
 
 def test_checkpoints() -> None:
@@ -148,7 +173,7 @@ def test_checkpoints() -> None:
     saved = []
     for iteration in range(8):
         clock.now += 1.0
-        if watcher.decide(iteration, ENERGY, COMM).checkpoint:
+        if watcher.decide(iteration, COMM).checkpoint:
             saved.append(iteration)
             watcher.saved(iteration, 0.0)
     assert saved == [2, 5, 7]
@@ -156,20 +181,18 @@ def test_checkpoints() -> None:
 
 RUN = """
 import os, time
-from pvmc.estimators import EnergyStatistics
 from pvmc.mpi import run_main, world
 from pvmc.vmc.interruptions import Signals
 from pvmc.vmc.stop import StopWatcher
 
 def main():
     comm = world()
-    energy = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
     with Signals() as signals:
         watcher = StopWatcher(10**6, signals)
         print(f"rank {comm.rank} pid {os.getpid()}", flush=True)
         for iteration in range(10**6):
             time.sleep(0.002 * (1 + comm.rank))
-            decision = watcher.decide(iteration, energy, comm)
+            decision = watcher.decide(iteration, comm)
             if decision.stop:
                 print(f"rank {comm.rank} stops at {iteration}: {decision.stop.message}", flush=True)
                 return decision.stop.exit_code
