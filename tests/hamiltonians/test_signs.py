@@ -24,7 +24,7 @@ from pvmc.measurement.observable import frame_signs
 from pvmc.results.judged import Judged
 from pvmc.results.symptoms import is_positive, positive_state
 from pvmc.spins.flips import FlipSets
-from pvmc.vmc import resume as resumption
+from pvmc.vmc import checkpoints
 from pvmc.vmc.display import notes
 from pvmc.vmc.job import Job, build_job, load_job
 from pvmc.vmc.spec import JobConfig
@@ -284,18 +284,18 @@ def test_what_is_measured_is_of_the_spins_that_are_not_turned(field: float | lis
 def test_a_run_that_goes_on_keeps_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one of a version without the key, whose input leaves the choice open."""
     stored = {"hamiltonian": {"model": "ising", "field": -1.0, "rotate": False}}
-    monkeypatch.setattr(resumption, "stored_input", lambda directory: RawInput(stored, "run.h5"))
+    monkeypatch.setattr(checkpoints, "stored_input", lambda directory: RawInput(stored, "run.h5"))
     (tmp_path / "run.h5").touch()
 
     def kept(**keys: object) -> dict[str, Any]:
         raw = RawInput({"hamiltonian": {"model": "ising", "field": -1.0, **keys}, "run": {}}, "in.toml")
-        return resumption.with_stored_turn(raw, tmp_path).tables["hamiltonian"]
+        return checkpoints.with_stored_turn(raw, tmp_path).tables["hamiltonian"]
 
     assert kept() == stored["hamiltonian"] == kept(rotate="auto")
     assert kept(rotate=True)["rotate"] is True  # asked for: refused later, as any other change
     assert "rotate" not in kept(model="heisenberg")
     other = RawInput({"hamiltonian": {"model": "ising"}}, "in.toml")
-    assert resumption.with_stored_turn(other, tmp_path / "none") is other
+    assert checkpoints.with_stored_turn(other, tmp_path / "none") is other
 
 
 FRAMES = [
