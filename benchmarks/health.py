@@ -192,7 +192,7 @@ def page(rows: Sequence[Row]) -> str:
     alarmed = [row.name for row in rows if row not in bad and row.warnings]
     text = "\n".join(
         [
-            "# Is a clean bill of health true?\n",
+            "# Warnings and variances against enumeration\n",
             "Written by `python benchmarks/health.py --page docs/reports/health.md`.\n",
             "Each line is a short run of a small system, with a few hundred iterations, good or bad on purpose.  The "
             "energy is that of the last parameters by enumeration of all configurations "

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pvmc.cli.arguments import add_command, add_config, add_override, positive_number
 from pvmc.errors import InputError
-from pvmc.statistics.thresholds import LARGEST_RELATIVE_ERROR
 
 
 def add_exact(subparsers) -> None:  # type: ignore[no-untyped-def]
@@ -49,9 +48,8 @@ def add_validate_physics(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument(
         "--accuracy",
         type=positive_number,
-        default=LARGEST_RELATIVE_ERROR,
         metavar="X",
-        help=f"largest relative error of the final energy; default: {LARGEST_RELATIVE_ERROR:g}",
+        help="largest relative error of the final energy; default: that above which a run is warned",
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write all numbers to this file as well")
 
@@ -106,7 +104,9 @@ def validate_physics(options: argparse.Namespace) -> int:
     """``pvmc validate-physics``."""
     from pvmc.errors import NumericalError
     from pvmc.mpi import world
+    from pvmc.statistics.thresholds import LARGEST_RELATIVE_ERROR
     from pvmc.tasks.validation.pages import validate_inputs
 
-    reports = validate_inputs(options.configs, options.set, options.accuracy, options.markdown, world())
+    accuracy = options.accuracy or LARGEST_RELATIVE_ERROR
+    reports = validate_inputs(options.configs, options.set, accuracy, options.markdown, world())
     return 0 if all(report.passed for report in reports) else NumericalError.exit_code
