@@ -24,7 +24,6 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.estimators import EnergyStatistics
 from pvmc.mpi import Communicator, SerialCommunicator, limit_threads, node_of, world
 from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.interruptions import Signals
@@ -141,25 +140,24 @@ def checkpoint_seconds(job: Job, repeats: int = 15) -> float:
         request = RunRequest(job, "", Path(directory) / "run")
         state = initial_state(job, SerialCommunicator())
         with Recorder(request, 1) as recorder:
-            numbers = {"retry": np.zeros(3)}
+            parts = {"rollback": {"retry": np.zeros(3)}}
             seconds = []
             for i in range(repeats):
                 start = time.perf_counter()
-                recorder.save(i, state.theta, state.walkers.spins, numbers)
+                recorder.save(i, state.theta, state.walkers.spins, parts)
                 seconds.append(time.perf_counter() - start)
             return median(seconds)
 
 
 def decide_seconds(comm: Communicator, repeats: int = 2000) -> float:
     """Collective. Seconds that a decision takes, ranks in step."""
-    energy = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
     policy = CheckpointPolicy(CheckpointSpec(), 0, time.monotonic())
     watcher = StopWatcher(10**9, Signals(), Path("."), checkpoints=policy)
     seconds = []
     for iteration in range(repeats):
         comm.barrier()
         start = time.perf_counter()
-        watcher.decide(iteration, energy, comm)
+        watcher.decide(iteration, comm)
         seconds.append(time.perf_counter() - start)
     return median(seconds)
 

@@ -79,7 +79,7 @@ class RunSpec(Section):
     stop: ConvergenceSpec | None = None
     """criteria by which the run ends early; default: none"""
     retries: int = Field(default=3, ge=0, le=100)
-    """times that a run whose numbers go bad goes back and tries again with more caution, before it gives up"""
+    """times that a run whose numbers go bad goes back and tries again with smaller steps, before it gives up"""
     reference: Literal["auto", "none"] | float = "auto"
     """exact total energy to compare with: auto (found where one is known or cheap), none, or a number"""
 

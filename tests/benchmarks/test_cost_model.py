@@ -69,9 +69,9 @@ def test_the_collectives_are_those_of_the_driver(weights: str) -> None:
     job, comm = build_job(validate(JobConfig, raw), raw), Recording()
     steps = iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm)
     comm.sent.clear()
-    step = next(steps)  # iteration 0 compares the parameters
+    next(steps)  # iteration 0 compares the parameters
     comm.on_root(lambda: None)  # the output of an iteration
-    StopWatcher(10, Signals()).decide(0, step.energy, comm)
+    StopWatcher(10, Signals()).decide(0, comm)
     expected = cost_model.collectives(job.ansatz.n_parameters, 1, is_complex=weights == "complex")
     assert comm.sent == [(collective.kind, collective.n_bytes) for collective in expected]
 

@@ -148,7 +148,7 @@ def same(one: Memory, other: Memory) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_setback_restores_what_was_remembered(comm: Communicator, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+def test_going_back_restores_the_memory(comm: Communicator, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     """Fault at iteration 6, again at once: one iteration back, then four, to the memory of those states."""
     sr, sampler, names = CASES[case]
     job = make_job(sr, sampler)

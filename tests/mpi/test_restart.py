@@ -177,7 +177,7 @@ def good(directory: Path) -> Run:
 def test_a_run_in_trouble_goes_back_and_warns(
     comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Twice at one iteration: one back, then four back, with more caution each time."""
+    """Twice at one iteration: one back, then four back, with more damping each time."""
     trouble(monkeypatch, 7, 7)
     directory = new()
     assert carry_out(make_job(), directory, comm) == 0

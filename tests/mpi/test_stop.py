@@ -6,6 +6,8 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, MpiCommunicator, require_identical
 from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.interruptions import Signals, TimeLimit
-from pvmc.vmc.pieces import StopReason
+from pvmc.vmc.loop import StepRecord
+from pvmc.vmc.pieces import Round, StopReason
 from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
 from pvmc.vmc.stop import Convergence, StopWatcher
 from pvmc.vmc.stuck_walkers import WalkerWatch
@@ -50,7 +53,7 @@ def test_a_signal_to_one_rank_alone_stops_all(comm: Communicator, number: signal
                 if iteration == WHEN and comm.rank == struck:
                     os.kill(os.getpid(), number)
                     time.sleep(0.01)
-                reason = watcher.decide(iteration, ENERGY, comm).stop
+                reason = watcher.decide(iteration, comm).stop
                 if reason:
                     break
             assert signals.received == (number if comm.rank == struck else 0)
@@ -66,7 +69,7 @@ def test_a_warning_of_one_rank_is_heeded_by_all(comm: Communicator) -> None:
             if comm.rank == struck:
                 os.kill(os.getpid(), signal.SIGCONT)
                 time.sleep(0.01)
-            assert [watcher.decide(iteration, ENERGY, comm).recent for iteration in range(3)] == [True, False, False]
+            assert [watcher.decide(iteration, comm).recent for iteration in range(3)] == [True, False, False]
             assert signals.received == 0
 
 
@@ -86,7 +89,7 @@ def test_a_signal_to_a_rank_that_waits_is_heard(comm: Communicator) -> None:
                 while comm.size == 1 and not signals.received:
                     time.sleep(0.01)
                 signal.signal(signal.SIGALRM, before)
-        reason = watcher.decide(0, ENERGY, comm).stop
+        reason = watcher.decide(0, comm).stop
     together(comm, 0, reason)
     assert reason is not None and reason.kind == "signal"
 
@@ -94,7 +97,7 @@ def test_a_signal_to_a_rank_that_waits_is_heard(comm: Communicator) -> None:
 def test_signals_to_several_ranks_are_one_reason(comm: Communicator) -> None:
     signals = Signals()
     signals.received = signal.SIGUSR1 if comm.rank == 0 else signal.SIGTERM
-    reason = StopWatcher(N, signals).decide(0, ENERGY, comm).stop
+    reason = StopWatcher(N, signals).decide(0, comm).stop
     together(comm, 0, reason)
     assert reason is not None and reason.kind == "signal"
 
@@ -110,10 +113,13 @@ def test_what_only_rank_0_knows(comm: Communicator, kind: str, tmp_path: Path) -
         # Other ranks have a directory, and find no file there: theirs is not looked at.
         directory=tmp_path if kind == "stop file" else None,
         limit=TimeLimit(time.monotonic(), "a test", 0.0) if kind == "time" and root else None,
-        convergence=Convergence(ConvergenceSpec(window=16, variance=0.1), 1) if kind == "converged" and root else None,
     )
+    convergence = Convergence(ConvergenceSpec(window=16, variance=0.1) if kind == "converged" else None, n_sites=1)
     for iteration in range(40):
-        decision = watcher.decide(iteration, ENERGY, comm)
+        done = Round(cast(StepRecord, SimpleNamespace(iteration=iteration, energy=ENERGY if root else None)))
+        convergence.after(done, comm)
+        watcher.after(done, comm)
+        decision = done.decision
         if decision.stop:
             break
     together(comm, iteration, decision.stop)
@@ -126,7 +132,7 @@ def test_checkpoints_are_those_of_rank_0(comm: Communicator) -> None:
     watcher = StopWatcher(10**6, Signals(), checkpoints=CheckpointPolicy(spec, 0, 0.0))
     saved = []
     for iteration in range(N):
-        if watcher.decide(iteration, ENERGY, comm).checkpoint:
+        if watcher.decide(iteration, comm).checkpoint:
             saved.append(iteration)
             watcher.saved(iteration, 0.0)
     assert saved == [2, 5, 8, 11]
