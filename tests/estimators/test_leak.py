@@ -12,9 +12,11 @@ import pytest
 
 from pvmc.config import RawInput
 from pvmc.estimators import LeakTest
+from pvmc.estimators.smeared import leak_of, look
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.mpi import SerialCommunicator
+from pvmc.numerics.random import Stream, generator
 from pvmc.report.report import _leak
 from pvmc.results.facts import RunFacts, run_facts
 from pvmc.results.judged import judged
@@ -62,6 +64,30 @@ def test_a_test_changes_no_bit_of_the_run(sampler: dict[str, Any]) -> None:
     row = series(tested[2])
     assert (row["variance_smeared"], row["leak"], row["leak_error"]) == (leak.variance, leak.leak, leak.error)
     assert "leak" not in series(tested[1])
+
+
+@pytest.mark.parametrize("power", [2.0, 1.5])
+def test_walkers_count_by_the_power_that_their_distribution_lacks(power: float) -> None:
+    """Those from |psi|^p have the weight |psi|^(2 - p)."""
+    job = make_job()
+    walkers, psi = (state := initial_state(job, COMM)).walkers, job.ansatz.at(state.theta)
+    test = LeakTest.of(job.sampler, job.operator, 1)
+    assert test is not None
+    sums, centres = [], []
+    for block, spins in enumerate(walkers.spins):
+        rng = generator(test.seed, Stream.LEAK, block=block, iteration=4)
+        one = look(test.smear, psi, spins, psi.lookup(spins), rng)
+        sums.append(one.sums * np.abs(np.exp(psi.log_psi(spins))) ** (2.0 - power))
+        centres.append(one.centre)
+    expected, found = (
+        leak_of(np.array(sums), np.array(centres), COMM),
+        replace(test, power=power)(walkers, psi, 4, COMM),
+    )
+    assert found.leak != 0.0 and found.variance == pytest.approx(expected.variance, rel=1e-10)
+    assert (found.leak, found.error) == (
+        pytest.approx(expected.leak, rel=1e-8),
+        pytest.approx(expected.error, rel=1e-8),
+    )
 
 
 def test_enumerations_need_none() -> None:

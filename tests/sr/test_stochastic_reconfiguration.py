@@ -347,7 +347,7 @@ def test_a_singular_system() -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_force_that_is_not_finite_is_an_error(method: Literal["cholesky", "eigen"], bad: float) -> None:
     moments = twin_parameters()
-    with pytest.raises(NumericalError):
+    with pytest.raises(NumericalError, match="S or F is not finite"):
         solver(method).solve(replace(moments, force=np.array([bad, 1.0])), 0, COMM)
 
 
