@@ -8,12 +8,15 @@ from pydantic import Discriminator, Field, Tag
 
 from pvmc.wavefunctions.base import Ansatz, WaveFunction
 from pvmc.wavefunctions.composite import Product, ProductSpec
+from pvmc.wavefunctions.fallback import Batched, FormulaAnsatz
 from pvmc.wavefunctions.feedforward import FeedForward, FeedForwardSpec
 from pvmc.wavefunctions.jastrow import Jastrow, JastrowSpec
 from pvmc.wavefunctions.jastrow.meanfield import MeanField, MeanFieldSpec
 from pvmc.wavefunctions.own import OwnSpec, is_own
 from pvmc.wavefunctions.projection import Projected, ProjectedSpec
 from pvmc.wavefunctions.rbm import RBM, RBMSpec
+from pvmc.wavefunctions.shared import AnsatzSection
+from pvmc.wavefunctions.symmetry import SymmetryGroup
 
 NamedSpec: TypeAlias = Annotated[
     RBMSpec | FeedForwardSpec | MeanFieldSpec | JastrowSpec | ProductSpec | ProjectedSpec, Field(discriminator="kind")
@@ -37,9 +40,12 @@ for _spec in (ProductSpec, ProjectedSpec):
 __all__ = [
     "RBM",
     "Ansatz",
+    "AnsatzSection",
     "AnsatzSpec",
+    "Batched",
     "FeedForward",
     "FeedForwardSpec",
+    "FormulaAnsatz",
     "Jastrow",
     "JastrowSpec",
     "MeanField",
@@ -50,5 +56,6 @@ __all__ = [
     "Projected",
     "ProjectedSpec",
     "RBMSpec",
+    "SymmetryGroup",
     "WaveFunction",
 ]

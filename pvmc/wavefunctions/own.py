@@ -104,6 +104,10 @@ class OwnSpec(AnsatzSection):
         try:
             module = _module_of_file(Path(place)) if place.endswith(".py") else _module(place)
         except ModuleNotFoundError as error:
+            if (error.name or "").startswith("pvmc.ansatz"):
+                raise self._problem(
+                    f"{place} imports from pvmc.ansatz, which is called pvmc.wavefunctions now"
+                ) from None
             raise self._problem(f"module {error.name} not found (searched: installed packages, {Path.cwd()})") from None
         except FileNotFoundError:
             raise self._problem(f"file {place} not found in {Path.cwd()}") from None
