@@ -3,7 +3,7 @@
     python benchmarks/smear_study.py [--seeds 1 2 3] [--smear 0.2]
 
 Small systems, several seeds; each pair of runs differs in the key alone.  What is printed: the relative error of the
-energy over the last quarter of the iterations, the worst and the median of the seeds, and the processor time of an
+energy of the plateau (pvmc.results.plateau), the median and the worst of the seeds, and the processor time of an
 iteration with smearing over that without.  Some minutes on one core.
 """
 
@@ -20,6 +20,7 @@ from page import table
 
 from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator, limit_threads
+from pvmc.results.plateau import plateau
 from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.sectors import find_job_reference
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def one(tables: dict[str, Any], seed: int, smear: float) -> tuple[float, float]:
-    """Relative error of the energy over the last quarter of a run, and processor seconds of an iteration."""
+    """Relative error of the energy of a run, the mean of its plateau, and processor seconds of an iteration."""
     job, comm = _job(tables, seed, smear), SerialCommunicator()
     reference = find_job_reference(job)
     assert reference is not None, "these systems are small"
@@ -67,8 +68,7 @@ def one(tables: dict[str, Any], seed: int, smear: float) -> tuple[float, float]:
     start = time.process_time()
     energies += [step.energy.mean.real for step in itertools.islice(steps, count - 1)]
     seconds = (time.process_time() - start) / (count - 1)
-    energy = float(np.mean(energies[-(count // 4) :]))
-    return (energy - reference.energy) / abs(reference.energy), seconds
+    return (plateau(energies).value - reference.energy) / abs(reference.energy), seconds
 
 
 def _job(tables: dict[str, Any], seed: int, smear: float) -> Job:

@@ -40,6 +40,7 @@ Where no off-diagonal element of H is positive the ground state is positive, and
 half the numbers and cheaper iterations.  It is not the default: `python benchmarks/weights.py` gives every run of four
 seeds 8 seconds of processor time, at alpha = 2, and compares after as many iterations (those of the complex run of the
 seed) and after as much time; medians, with the least and the largest.
+Energies of this table are means over the last fifth of the iterations; the program takes the plateau of a run now.
 
 | system | weights | iterations | error after as many iterations | error after as much time |
 | --- | --- | --- | --- | --- |

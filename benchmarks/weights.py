@@ -4,7 +4,7 @@
 
 Each case is a translation-symmetric or plain RBM at default settings, on one rank in this process.  Complex and real
 weights have the same alpha and the same seeds, and each run the same processor time, counted from its first iteration
-on with kernels compiled.  An error is that of the mean energy of the last fifth of the iterations, relative to the
+on with kernels compiled.  An error is that of the mean energy of the plateau (pvmc.results.plateau), relative to the
 exact energy: after as many iterations as the slower kind of a seed made in the time ("iterations"), and after the time
 ("time").  Prints the table of docs/reports/study.md, medians over the seeds with the least and the largest.
 """
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator, limit_threads, node_of
+from pvmc.results.plateau import plateau
 from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.sectors import find_job_reference
@@ -62,9 +63,8 @@ class Course:
     exact: float
 
     def error(self, n_iterations: int) -> float:
-        """Relative error of the mean energy of the last fifth of the first iterations."""
-        last = self.energies[n_iterations - max(1, n_iterations // 5) : n_iterations]
-        return abs(float(last.mean()) - self.exact) / abs(self.exact)
+        """Relative error of the mean energy of the plateau of the first iterations."""
+        return abs(plateau(self.energies[:n_iterations]).value - self.exact) / abs(self.exact)
 
 
 def main() -> None:
