@@ -18,7 +18,7 @@ from pvmc.figures.drawing import Drawing
 from pvmc.figures.style import alphas, label_ends, plain, plain_numbers, unit_label
 from pvmc.io.reader import Run
 from pvmc.results.digits import with_error
-from pvmc.results.result import Extrapolation, Result, extrapolate, result_of
+from pvmc.results.result import Result, ZeroVariance, extrapolate, result_of
 from pvmc.results.stored_system import differences, groups
 from pvmc.statistics.thresholds import DRAWN_ERRORS
 
@@ -104,7 +104,7 @@ def _resolved(result: Result) -> bool:
 
 
 def _height(result: Result) -> float:
-    """Where the point stands: the error, or the upper bound of one that is not resolved."""
+    """Height of the point: the error, or the upper bound of one that is not resolved."""
     floor = float(np.finfo(np.float64).eps)
     if _resolved(result):
         return max(floor, abs(result.relative_error or 0.0))
@@ -158,7 +158,7 @@ def variance_drawing(runs: Sequence[Run]) -> Drawing:
     return Drawing(figure, _variance_columns(results, found))
 
 
-def _draw_line(axis: Axes, results: Sequence[Result], found: Extrapolation) -> None:
+def _draw_line(axis: Axes, results: Sequence[Result], found: ZeroVariance) -> None:
     largest = max(result.variance or 0.0 for result in results)
     x = np.array([0.0, 1.05 * largest])
     axis.plot(x, found.energy + found.slope * x, color="0.45", linewidth=0.9, zorder=1)
@@ -170,7 +170,7 @@ def _draw_line(axis: Axes, results: Sequence[Result], found: Extrapolation) -> N
     axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
 
 
-def _range(results: Sequence[Result], found: Extrapolation) -> tuple[float, float]:
+def _range(results: Sequence[Result], found: ZeroVariance) -> tuple[float, float]:
     """Lowest and highest of the energies with their error bars, and of the exact energy."""
     points = [(r.energy, r.energy_error) for r in results] + [(found.energy, found.error)]
     levels = [energy + sign * error for energy, error in points for sign in (-1, 1)]
@@ -179,7 +179,7 @@ def _range(results: Sequence[Result], found: Extrapolation) -> tuple[float, floa
     return (low, high) if high > low else (low - 1e-6 * abs(low), high + 1e-6 * abs(high))
 
 
-def _in_print(found: Extrapolation) -> str:
+def _in_print(found: ZeroVariance) -> str:
     return with_error(found.energy, found.error).replace("-", "\N{MINUS SIGN}")
 
 
@@ -194,7 +194,7 @@ def _draw_point(axis: Axes, result: Result, text: str, rising: bool, colour: str
     )  # fmt: skip
 
 
-def _variance_columns(results: Sequence[Result], found: Extrapolation) -> dict[str, Sequence[object]]:
+def _variance_columns(results: Sequence[Result], found: ZeroVariance) -> dict[str, Sequence[object]]:
     units = results[0].units
     return {
         "run": [*(r.name for r in results), "zero variance"],

@@ -21,7 +21,7 @@ from pvmc.results.measured import last_with
 _HEIGHT = 70 * style.MM
 
 
-class Curve:
+class CorrelationCurve:
     """C(r) of one component of one run.
 
     Attributes:
@@ -56,7 +56,7 @@ def correlations_drawing(runs: Sequence[Run]) -> Drawing:
     labels, ordered = labelled(runs)
     several = len(runs) > 1
     curves = [
-        Curve(run, label, component)
+        CorrelationCurve(run, label, component)
         for run, label in zip(ordered, labels, strict=True)
         for component in last_with(run, "correlation")[1]
     ]
@@ -97,7 +97,7 @@ def _offset(index: int, n: int) -> float:
     return 0.05 * (index - (n - 1) / 2) if n > 1 else 0.0
 
 
-def _draw(axis: Axes, curve: Curve, index: int, name: str, n: int) -> None:
+def _draw(axis: Axes, curve: CorrelationCurve, index: int, name: str, n: int) -> None:
     colour, dashes = style.curve(index)
     axis.plot(*averaged(curve.distance, curve.value), color=colour, dashes=dashes or (None, None), linewidth=0.7)
     axis.errorbar(
@@ -106,7 +106,7 @@ def _draw(axis: Axes, curve: Curve, index: int, name: str, n: int) -> None:
     )  # fmt: skip
 
 
-def _draw_magnitude(axis: Axes, curve: Curve, index: int, n: int) -> None:
+def _draw_magnitude(axis: Axes, curve: CorrelationCurve, index: int, n: int) -> None:
     colour, dashes = style.curve(index)
     seen = np.abs(curve.value) > 2 * curve.error
     r, mean = averaged(curve.distance[seen], np.abs(curve.value[seen]))
@@ -120,7 +120,7 @@ def _draw_magnitude(axis: Axes, curve: Curve, index: int, n: int) -> None:
         )  # fmt: skip
 
 
-def _columns(curves: Sequence[Curve]) -> dict[str, Sequence[object]]:
+def _columns(curves: Sequence[CorrelationCurve]) -> dict[str, Sequence[object]]:
     columns: dict[str, Sequence[object]] = {
         "run": [curve.run.name for curve in curves for _ in curve.value],
         "component": [curve.component for curve in curves for _ in curve.value],

@@ -95,7 +95,7 @@ PHASES = ("sampling", "local_energies", "derivatives", "products", "reducing", "
 """The phases of an iteration, as the series seconds_... name them."""
 
 OTHER = "other"
-"""What no phase accounts for: writing results and checkpoints."""
+"""Time that no phase accounts for: writing results and checkpoints."""
 
 _PHASE_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#BBBBBB")
 _LABELLED = 0.06  # smallest part of the longest bar that carries its share

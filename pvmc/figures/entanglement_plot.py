@@ -25,7 +25,7 @@ NO_ENTROPY = 1e-12
 """Entropy (in nats) up to which a state is a product state: rounding of -ln of a mean of ones."""
 
 
-class Curve:
+class EntropyCurve:
     """S_2 of the regions of one run.
 
     Attributes:
@@ -50,7 +50,7 @@ def entanglement_drawing(runs: Sequence[Run]) -> Drawing:
         InputError: a run without a measured entropy of several regions.
     """
     labels, ordered = labelled(runs)
-    curves = [Curve(run, label) for run, label in zip(ordered, labels, strict=True)]
+    curves = [EntropyCurve(run, label) for run, label in zip(ordered, labels, strict=True)]
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=_SIZE, layout="constrained")
         axis = figure.subplots()
@@ -67,13 +67,13 @@ def entanglement_drawing(runs: Sequence[Run]) -> Drawing:
     return Drawing(figure, _columns(curves))
 
 
-def _highest(curves: Sequence[Curve]) -> float:
+def _highest(curves: Sequence[EntropyCurve]) -> float:
     """The upper end of the highest bar; ln 2, one bit, where all entropies are zero."""
     highest = max(float((curve.value + curve.error).max()) for curve in curves)
     return highest if highest > NO_ENTROPY else math.log(2.0)
 
 
-def _draw(axis: Axes, curve: Curve, index: int) -> None:
+def _draw(axis: Axes, curve: EntropyCurve, index: int) -> None:
     colour, dashes = style.curve(index)
     sizes, place = np.unique(curve.size, return_inverse=True)
     means = np.bincount(place, curve.value) / np.bincount(place)
@@ -96,7 +96,7 @@ def _last_measured(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64], ND
     raise InputError(f"{run.path} holds no measured entropy of regions: pvmc measure makes one")
 
 
-def _columns(curves: Sequence[Curve]) -> dict[str, Sequence[object]]:
+def _columns(curves: Sequence[EntropyCurve]) -> dict[str, Sequence[object]]:
     return {
         "run": [curve.run.name for curve in curves for _ in curve.size],
         "sites in region": np.concatenate([curve.size for curve in curves]).tolist(),

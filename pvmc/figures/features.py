@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import Drawing
-from pvmc.figures.placement import layout
+from pvmc.figures.placement import place
 from pvmc.io.reader import Run
 from pvmc.lattice import Lattice
 from pvmc.results.stored_system import system_of
@@ -138,7 +138,7 @@ def _rows(filters: NDArray[Any]) -> Figure:
 
 def _pictures(filters: NDArray[Any], lattice: Lattice) -> Figure:
     """A picture of the lattice for each part of each filter, real and imaginary parts side by side."""
-    parts, scale, points = _parts(filters), _scale(filters), layout(lattice).points
+    parts, scale, points = _parts(filters), _scale(filters), place(lattice).points
     columns = len(parts) * min(_COLUMNS // len(parts), len(filters))
     rows = -(-len(filters) * len(parts) // columns)
     width, height = np.ptp(points, axis=0) + 1.2

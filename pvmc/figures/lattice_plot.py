@@ -25,7 +25,7 @@ from PIL import Image
 from pvmc.errors import InputError
 from pvmc.figures import style
 from pvmc.figures.drawing import save, writing
-from pvmc.figures.placement import Layout, layout
+from pvmc.figures.placement import Placement, place
 from pvmc.lattice import Lattice, LatticeError
 
 NUMBERED_SITES = 64
@@ -58,7 +58,7 @@ def draw(
     shells: int | None = None,
     formats: Sequence[str] = ("png", "pdf"),
 ) -> list[Path]:
-    """Draws :func:`lattice_figure` into files.  The same lattice gives the same bytes.
+    """Draw :func:`lattice_figure` into files.  The same lattice gives the same bytes.
 
     Args:
         lattice: what to draw.
@@ -104,7 +104,7 @@ def lattice_figure(lattice: Lattice, shells: int | None = None) -> Figure:
         InputError: the lattice does not have as many shells.
     """
     n_shells = _shells_to_draw(lattice, shells)
-    placed = layout(lattice)
+    placed = place(lattice)
     with matplotlib.rc_context(style.RC):
         figure, axis, scale = _canvas(lattice, placed)
         if placed.projection is not None:
@@ -127,7 +127,7 @@ def _shells_to_draw(lattice: Lattice, shells: int | None) -> int:
     return shells
 
 
-def _canvas(lattice: Lattice, placed: Layout) -> tuple[Figure, Axes, float]:
+def _canvas(lattice: Lattice, placed: Placement) -> tuple[Figure, Axes, float]:
     """A figure without axes that just holds the picture, and its scale in inches per unit of length."""
     low, high = placed.points.min(axis=0) - _MARGIN, placed.points.max(axis=0) + _MARGIN
     if placed.projection is not None:
@@ -145,7 +145,7 @@ def _canvas(lattice: Lattice, placed: Layout) -> tuple[Figure, Axes, float]:
 # Bonds ----------------------------------------------------------------------------------------------------------------
 
 
-def _draw_bonds(axis: Axes, lattice: Lattice, placed: Layout, shell: int) -> None:
+def _draw_bonds(axis: Axes, lattice: Lattice, placed: Placement, shell: int) -> None:
     bonds, couplings = lattice.bonds(shell), lattice.couplings(shell)
     if len(bonds) == 0:
         return
@@ -189,8 +189,8 @@ def _draw_stubs(axis: Axes, stubs: list[tuple[Floats, Floats, tuple[float, ...]]
     axis.add_collection(LineCollection(pieces, colors=colours, linewidths=width, capstyle="butt", zorder=zorder))
 
 
-def _bow(lattice: Lattice, placed: Layout, i: int, j: int, shell: int) -> Floats:
-    """How far, as a vector, the middle of a bond lies off the straight line: 0 unless a site stands in its way."""
+def _bow(lattice: Lattice, placed: Placement, i: int, j: int, shell: int) -> Floats:
+    """Vector from the middle of the straight line to that of the drawn bond: 0 unless a site stands in its way."""
     vector = placed.points[j] - placed.points[i]
     across = np.array([-vector[1], vector[0]])
     if placed.projection is None and len(lattice.periods):  # a ring: chords bow towards its centre
@@ -204,7 +204,7 @@ def _bow(lattice: Lattice, placed: Layout, i: int, j: int, shell: int) -> Floats
 
 
 def _obstructed(points: Floats, i: int, j: int) -> bool:
-    """Whether a third point lies on the straight line between two."""
+    """True where a third point lies on the straight line between two."""
     vector = points[j] - points[i]
     along = np.clip((points - points[i]) @ vector / (vector @ vector), 0.0, 1.0)
     off = np.linalg.norm(points - points[i] - along[:, np.newaxis] * vector, axis=1)
@@ -223,7 +223,7 @@ def _faded(colour: str, depth: float) -> tuple[float, ...]:
     return tuple(1 - (1 - value) * (1 - 0.6 * depth) for value in to_rgb(colour))
 
 
-def _write_couplings(axis: Axes, lattice: Lattice, placed: Layout) -> None:
+def _write_couplings(axis: Axes, lattice: Lattice, placed: Placement) -> None:
     for (i, j), coupling in zip(lattice.bonds().tolist(), lattice.couplings().tolist(), strict=True):
         x, y = 0.5 * (placed.points[i] + placed.points[j]) + _bow(lattice, placed, i, j, 1)
         box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none"}
@@ -242,7 +242,7 @@ def _colours(lattice: Lattice) -> NDArray[np.int8]:
         return np.zeros(lattice.n_sites, dtype=np.int8)
 
 
-def _draw_sites(axis: Axes, lattice: Lattice, placed: Layout, scale: float) -> None:
+def _draw_sites(axis: Axes, lattice: Lattice, placed: Placement, scale: float) -> None:
     share = 0.42 if lattice.positions.shape[1] < 3 else 0.34  # in space they would hide each other
     diameter = float(np.clip(share * scale * 72, 2.0, 14.0))  # points
     colours = [

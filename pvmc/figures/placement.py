@@ -17,11 +17,11 @@ LARGEST_ARRANGED = 500
 """Most sites of a graph that are arranged by their distances; larger ones stand on a circle."""
 
 _VIEW = np.array([[1.3, -0.1], [0.585, 0.364], [0.0, 1.3]])
-"""Where x, y and z point in a picture of three dimensions, seen from above and aside: y goes into the page."""
+"""Directions of x, y and z in a picture of three dimensions, seen from above and aside: y goes into the page."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class Placement:
     """A lattice on paper; unit: the nearest-neighbour distance, or a typical length of the bonds.
 
     Attributes:
@@ -36,20 +36,20 @@ class Layout:
     depth: Floats
 
 
-def layout(lattice: Lattice) -> Layout:
+def place(lattice: Lattice) -> Placement:
     """Sites where they are, if they are somewhere; rings on a circle; graphs by the distances counted in bonds."""
     dimension = lattice.positions.shape[1]
     flat = np.zeros(lattice.n_sites)
     if dimension == 1 and len(lattice.periods) == 1:
-        return Layout(_at_unit_bonds(lattice, circle(lattice.n_sites)), None, flat)
+        return Placement(_at_unit_bonds(lattice, circle(lattice.n_sites)), None, flat)
     if dimension == 0:
-        return Layout(_at_unit_bonds(lattice, arranged(lattice)), None, flat)
+        return Placement(_at_unit_bonds(lattice, arranged(lattice)), None, flat)
     projection = {1: np.array([[1.0, 0.0]]), 2: np.eye(2), 3: _VIEW}[dimension]
     points = lattice.positions @ projection
     if len(lattice.vectors) == 0:
-        return Layout(_at_unit_bonds(lattice, points), None, flat)
+        return Placement(_at_unit_bonds(lattice, points), None, flat)
     into_page = lattice.positions[:, 1] if dimension == 3 else flat
-    return Layout(points, projection, into_page / max(into_page.max(), 1.0))
+    return Placement(points, projection, into_page / max(into_page.max(), 1.0))
 
 
 def circle(n_sites: int) -> Floats:

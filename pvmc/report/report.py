@@ -27,7 +27,7 @@ UNKNOWN_LEVEL = (
     "excited level is not excluded.  Runs with several run.starts, or with another sr.learning_rate, that end at the "
     "same energy speak for the ground state."
 )
-"""What a report says where nothing is known to compare with; {} stands for the runs, if not all."""
+"""Remark of a report where nothing is known to compare with; {} stands for the runs, if not all."""
 
 _MACHINE = (
     *("pvmc_version", "git_revision", "python_version", "numpy_version", "scipy_version", "numba_version"),
@@ -36,7 +36,7 @@ _MACHINE = (
 
 
 def write_report(runs: Sequence[Run], output: str | os.PathLike[str], left_out: Sequence[str] = ()) -> Path:
-    """Writes :func:`report_page` into a file.
+    """Write :func:`report_page` into a file.
 
     Raises:
         InputError: see :func:`report_page`.

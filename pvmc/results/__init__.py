@@ -1,1 +1,1 @@
-"""What is done with finished or growing runs: averages, comparisons, figures."""
+"""Numbers of finished or growing runs: plateau, result, state, symptoms, tables."""

@@ -1,4 +1,4 @@
-"""How a run or a fit is doing, as plain numbers: what ``pvmc status`` shows as text, as a table or as JSON."""
+"""State of a run or a fit as plain numbers: what ``pvmc status`` shows as text, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RunFacts:
         energy_units: their unit.
         averaged: number of these iterations.
         averaged_from: number of the first of them, as in run.h5 (from 0).
-        drifting: whether the error is a lower bound, because the energy still drifts or stays correlated.
+        drifting: True where the error is a lower bound, because the energy still drifts or stays correlated.
         exact, exact_method: the exact energy, and where it comes from.
         error_scale: what an error of the energy is relative to: |exact|, or the radius of H where that is next to zero.
         variance, acceptance: means over the same iterations; the variance per site.
@@ -104,7 +104,7 @@ class RunFacts:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """True where the run does not go on by itself."""
         return self.state != "running"
 
 
@@ -123,7 +123,7 @@ class FitFacts:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """What is neither a run nor a fit, or cannot be read."""
+    """A path that is neither a run nor a fit, or cannot be read."""
 
     path: str
     message: str

@@ -18,7 +18,7 @@ from pvmc.statistics.thresholds import CONSTANT_ENERGY, FEWEST_JUDGED
 
 @dataclass(frozen=True)
 class Symptom:
-    """What is wrong.
+    """One sign that the numbers of a run are not to be trusted.
 
     Attributes:
         name: one or two words, for a column.
@@ -50,12 +50,12 @@ class Judged:
 
     @property
     def is_enough(self) -> bool:
-        """Whether means are judged: a few iterations, or the single one of an imported state, which has many draws."""
+        """True where means are judged: of a few iterations, or of the one of an imported state with many draws."""
         return self.last >= FEWEST_JUDGED or (self.plateau.n == 1 and self.plateau.settled)
 
     @property
     def is_constant(self) -> bool:
-        """Whether the local energy hardly varies over the configurations: then no walker can be judged by it."""
+        """True where the local energy hardly varies over the configurations: then no walker can be judged by it."""
         variance = self.mean("variance")
         scale = max(abs(self.plateau.value) * self.run.n_sites, self.run.radius)
         return variance is not None and variance <= (CONSTANT_ENERGY * scale) ** 2

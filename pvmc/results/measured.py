@@ -27,7 +27,7 @@ from pvmc.statistics.thresholds import (
 
 
 def measured_warnings(part: Judged) -> Iterator[Symptom]:
-    """What is wrong with the measurements of a run; nothing of those whose attributes are missing.
+    """Symptoms of the measurements of a run; none of those whose attributes are missing.
 
     Raises:
         StorageError: the file cannot be read any more.
@@ -104,7 +104,7 @@ def _disagreement(attributes: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_counted(measurement: Measurement) -> bool:
-    """Whether all configurations were counted, each with its weight: then nothing was sampled."""
+    """True where all configurations were enumerated, each with its weight: then nothing was sampled."""
     energy = measurement.estimates.get("energy")
     return energy is not None and float(energy.error) == 0.0
 

@@ -44,7 +44,7 @@ class Result:
         energy, energy_error: of the plateau (:func:`pvmc.results.plateau.plateau_of`).
         averaged: number of iterations that went into it.
         averaged_from: number of the first of them, as in run.h5 (from 0).
-        settled: whether this part has settled; if not, the error is a lower bound.
+        settled: True where this part has settled; if not, the error is a lower bound.
         exact, exact_method: the exact energy, and where it comes from.
         relative_error, relative_error_error: (E - E_exact) / |E_exact|, with sign, and its standard error;
             where E_exact is next to zero relative to the radius of H.
@@ -95,7 +95,7 @@ class Result:
 
 
 def result_of(run: Run) -> Result:
-    """What came out of a run.
+    """The result of a run.
 
     Raises:
         InputError: it has fewer than 4 iterations with an energy, and is not an imported state.
@@ -150,14 +150,14 @@ def alpha_of(run: Run) -> float | None:
 
 
 def _unfinished(run: Run, state: str) -> Iterator[str]:
-    """What ``pvmc status`` shows as the state: not a symptom, but to be known beside the numbers."""
+    """The state of a run that has not finished: no symptom, but to be known beside the numbers."""
     if state != "finished":
         done, planned = len(run.iteration), int(run.attributes["n_iterations"])
         yield f"{state} after {done}{f' of {planned}' if planned >= done else ''} iterations"
 
 
 @dataclass(frozen=True)
-class Extrapolation:
+class ZeroVariance:
     """E / N = energy + slope * Var / N.
 
     Attributes:
@@ -177,7 +177,7 @@ class Extrapolation:
     n: int
 
 
-def extrapolate(results: Sequence[Result]) -> Extrapolation:
+def extrapolate(results: Sequence[Result]) -> ZeroVariance:
     """A straight line through the energies against the variances, weighted by the errors of the energies.
 
     Close to an eigenstate E - E_0 is proportional to the variance (S. Sorella, Phys. Rev. B 64, 024512 (2001); Y. Kwon,
@@ -197,7 +197,7 @@ def extrapolate(results: Sequence[Result]) -> Extrapolation:
     return fitted(variances, energies, errors)
 
 
-def fitted(variances: Floats, energies: Floats, errors: Floats) -> Extrapolation:
+def fitted(variances: Floats, energies: Floats, errors: Floats) -> ZeroVariance:
     """The line through points (n,) with these errors of the energies; n >= 2, with two distinct variances.
 
     Points without an error (all of them, or some) are given the smallest of the others.
@@ -207,9 +207,9 @@ def fitted(variances: Floats, energies: Floats, errors: Floats) -> Extrapolation
     fit, n = linear_fit(variances, energies, weighing), len(energies)
     propagated = fit.intercept_error if known.size else 0.0
     if n < 3 or any(np.ptp(np.delete(variances, run)) == 0 for run in range(n)):
-        return Extrapolation(fit.intercept, propagated, propagated, None, fit.slope, n)
+        return ZeroVariance(fit.intercept, propagated, propagated, None, fit.slope, n)
     jackknife = extrapolation(variances, energies, weighing).error
-    return Extrapolation(fit.intercept, max(jackknife, propagated), propagated, jackknife, fit.slope, n)
+    return ZeroVariance(fit.intercept, max(jackknife, propagated), propagated, jackknife, fit.slope, n)
 
 
 def _require_one_system(results: Sequence[Result]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pvmc.results.digits import renamed, short, unambiguous, with_error
-from pvmc.results.result import Extrapolation, Result
+from pvmc.results.result import Result, ZeroVariance
 
 HEAD = (
     *("run", "model", "alpha", "K", "E/N", "rel. error", "var/N", "V-score", "iterations", "samples", "total"),
@@ -50,7 +50,7 @@ def cells(result: Result) -> tuple[str, ...]:
     )
 
 
-def table(results: Sequence[Result], extrapolation: Extrapolation | None) -> str:
+def table(results: Sequence[Result], extrapolation: ZeroVariance | None) -> str:
     """A table of aligned columns, then the extrapolation and the warnings, one line each."""
     rows = [HEAD, *(cells(result) for result in results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
@@ -64,14 +64,14 @@ def table(results: Sequence[Result], extrapolation: Extrapolation | None) -> str
     return "\n".join(lines)
 
 
-def extrapolation_text(found: Extrapolation) -> str:
+def extrapolation_text(found: ZeroVariance) -> str:
     """One line."""
     jackknife = "" if found.jackknife is None else f"jackknife {found.jackknife:.1e}, "
     errors = f"{jackknife}statistical {found.propagated:.1e}"
     return f"zero variance: E/N = {with_error(found.energy, found.error)} ({found.n} runs; errors: {errors})"
 
 
-def as_csv(results: Sequence[Result], extrapolation: Extrapolation | None) -> str:
+def as_csv(results: Sequence[Result], extrapolation: ZeroVariance | None) -> str:
     """One row per run, every attribute of :class:`Result` in full; the extrapolation as a row of its own."""
     names = [field.name for field in dataclasses.fields(Result)]
     out = io.StringIO()
@@ -87,14 +87,14 @@ def as_csv(results: Sequence[Result], extrapolation: Extrapolation | None) -> st
     return out.getvalue().rstrip("\n")
 
 
-def as_json(results: Sequence[Result], extrapolation: Extrapolation | None) -> str:
+def as_json(results: Sequence[Result], extrapolation: ZeroVariance | None) -> str:
     """An object with "runs", a list, and "extrapolation", which is null where none was asked for."""
     values: dict[str, Any] = {"runs": [_finite(renamed(_plain(result))) for result in results]}
     values["extrapolation"] = None if extrapolation is None else _finite(renamed(dataclasses.asdict(extrapolation)))
     return json.dumps(values, indent=2, allow_nan=False)
 
 
-def as_latex(results: Sequence[Result], extrapolation: Extrapolation | None) -> str:
+def as_latex(results: Sequence[Result], extrapolation: ZeroVariance | None) -> str:
     """A tabular of the package booktabs; energies carry their errors in brackets."""
     lines = [rf"\begin{{tabular}}{{ll{'r' * (len(_LATEX_HEAD) - 2)}}}", r"\toprule"]
     lines += [" & ".join(_LATEX_HEAD) + r" \\", r"\midrule"]
@@ -109,13 +109,13 @@ def as_latex(results: Sequence[Result], extrapolation: Extrapolation | None) -> 
     return "\n".join([*lines, r"\end{tabular}"])
 
 
-FORMATS: dict[str, Callable[[Sequence[Result], Extrapolation | None], str]] = {
+FORMATS: dict[str, Callable[[Sequence[Result], ZeroVariance | None], str]] = {
     "table": table,
     "csv": as_csv,
     "json": as_json,
     "latex": as_latex,
 }
-"""What ``pvmc analyze --format`` offers."""
+"""Formats of ``pvmc analyze --format``."""
 
 
 def latex_text(text: str) -> str:

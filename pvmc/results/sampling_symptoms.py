@@ -138,12 +138,12 @@ def few_samples(part: Judged) -> Iterator[Symptom]:
 
 
 CURE = "start again with sampler.smear = 0.2, another ansatz (ansatz.alpha, ansatz.init_scale) or another sampler.start"
-"""What may help."""
+"""Advice in warnings of a leak."""
 
 
 @dataclass(frozen=True)
 class LeakFound:
-    """What leak tests found, in units of energy^2, of all sites together.
+    """Result of leak tests, in units of energy^2, of all sites together.
 
     Attributes:
         variance: of H, by smeared draws.
@@ -164,13 +164,13 @@ class LeakFound:
 
     @property
     def is_large(self) -> bool:
-        """Whether the leak is resolved, most of the variance, and enough to matter."""
+        """True where the leak is resolved, most of the variance, and enough to matter."""
         resolved = self.leak > LEAK_DEVIATIONS * self.error
         matters = self.v_score is None or self.v_score > LEAK_V_SCORE
         return resolved and self.leak > LARGEST_LEAK * self.variance and matters
 
     def text(self, n_sites: int) -> str:
-        """What was seen and what may help, for a warning."""
+        """The text of a warning: the variance, the part of it that the walkers see, and advice."""
         seen = max(0.0, self.variance - self.leak) / n_sites
         whole = f"leak test: variance/N is {self.variance / n_sites:.2g} +- {self.error / n_sites:.1g}"
         why = "psi nearly vanishes where H psi does not, and variance, V-score and gradient miss it"

@@ -54,7 +54,7 @@ def _run(facts: RunFacts) -> Iterator[tuple[str, str]]:
 
 
 def starts_text(facts: RunFacts) -> str:
-    """How far the trials of a run of several starts are, or which is kept; empty for a single start."""
+    """Progress of the trials of a run of several starts, or the one that is kept; empty for a single start."""
     over = [trial for trial in facts.starts if trial.over]
     if not facts.starts or (len(over) == len(facts.starts) and facts.kept is None):
         return f"all {len(over)} bad" if over else ""

@@ -20,8 +20,8 @@ FRAME = ("marshall", "rotate")
 """Keys that choose the frame in which a Hamiltonian is written, on which no energy depends."""
 
 
-class OfASystem(Protocol):
-    """Whatever knows the system that it is of."""
+class HasSystem(Protocol):
+    """Anything with a name that says of which system it is."""
 
     @property
     def name(self) -> str:
@@ -55,8 +55,8 @@ def system_text(run: Run) -> str:
     return json.dumps({key: value for key, value in found.items() if value is not None}, sort_keys=True)
 
 
-def differences(items: Sequence[OfASystem]) -> list[str]:
-    """What the systems of some runs differ in, a text for each key with its values; empty where they are one system."""
+def differences(items: Sequence[HasSystem]) -> list[str]:
+    """Keys in which the systems of runs differ, a text for each with its values; empty where they are one system."""
     systems: list[dict[str, Any]] = [json.loads(item.system) if item.system else {} for item in items]
     texts = []
     for key in sorted({key for system in systems for key in system}):
@@ -71,7 +71,7 @@ def differences(items: Sequence[OfASystem]) -> list[str]:
 
 
 def groups(items: Sequence[Any]) -> list[list[Any]]:
-    """The items of each system (:class:`OfASystem`), in the order in which they come."""
+    """The items of each system (:class:`HasSystem`), in the order in which they come."""
     found: dict[str, list[Any]] = {}
     for item in items:
         found.setdefault(item.system, []).append(item)
@@ -96,8 +96,8 @@ class _SystemInput(Section):
 
 
 @dataclass(frozen=True, eq=False)
-class System:
-    """What a run is about.
+class StoredSystem:
+    """Lattice and Hamiltonian of a run.
 
     Attributes:
         lattice: sites, bonds and symmetries.
@@ -108,7 +108,7 @@ class System:
     terms: PauliSum
 
 
-def system_of(run: Run) -> System:
+def system_of(run: Run) -> StoredSystem:
     """The lattice and the Hamiltonian of a run.
 
     Raises:
@@ -119,7 +119,7 @@ def system_of(run: Run) -> System:
     config = validate(_SystemInput, raw)
     try:
         lattice = config.lattice.build()
-        return System(lattice, config.hamiltonian.build(lattice))
+        return StoredSystem(lattice, config.hamiltonian.build(lattice))
     except KeyProblem as problem:
         raise raw.error(problem.key, str(problem)) from None
     except InputError as error:

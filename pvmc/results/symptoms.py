@@ -46,7 +46,7 @@ def not_settled(part: Judged) -> Iterator[Symptom]:
 
 
 def _drift_is_negligible(part: Judged) -> bool:
-    """Whether the halves of the part differ by next to nothing on the scale of H, and the state is an eigenstate."""
+    """True where the halves of the part differ by next to nothing on the scale of H, and the state is an eigenstate."""
     energies = part.run.energy_per_site[part.plateau.rows]
     half = energies.size // 2
     difference = abs(float(energies[:half].mean() - energies[half:].mean()))
@@ -100,7 +100,7 @@ def far_from_eigenstate(part: Judged) -> Iterator[Symptom]:
 
 
 def _better_state(part: Judged) -> str:
-    """What makes a state better: smaller steps after retries, a richer one, the right signs, more iterations."""
+    """Advice on a better state: smaller steps after retries, a richer ansatz, the right signs, more iterations."""
     ansatz = part.run.config.get("ansatz", {})
     keys = ["a smaller sr.learning_rate"] if part.run.retries else []
     keys += ["a larger ansatz.alpha" if "alpha" in ansatz else "a richer [ansatz]"]
@@ -114,7 +114,7 @@ def _better_state(part: Judged) -> str:
 
 
 def _other_sector(part: Judged) -> str:
-    """Which keys hold a state in a sector that is not that of the ground state."""
+    """Advice on the keys that hold a state in a sector which is not that of the ground state."""
     tables = part.run.config
     symmetry = tables.get("ansatz", {}).get("symmetry", "none")
     keys = []
@@ -146,7 +146,7 @@ def above_product(part: Judged) -> Iterator[Symptom]:
 
 
 def is_product_state(part: Judged) -> bool:
-    """Whether the run keeps all spins up or all down: a single configuration, which nothing leads away from."""
+    """True where the run keeps all spins up or all down: a single configuration, which no move leaves."""
     magnetization = part.run.config.get("sampler", {}).get("magnetization")
     return isinstance(magnetization, int) and abs(magnetization) == part.run.n_sites
 
@@ -174,7 +174,7 @@ def positive_state(part: Judged) -> Iterator[Symptom]:
 
 
 def is_positive(ansatz: Mapping[str, Any]) -> bool:
-    """Whether psi is positive whatever its parameters are, by its section of the input."""
+    """True where psi is positive whatever its parameters are, by its section of the input."""
     if ansatz.get("kind") == "product":
         return all(is_positive(factor) for factor in ansatz.get("factors", []))
     return ansatz.get("kind") in ("rbm", "feedforward", "jastrow", "mean_field") and ansatz.get("weights") == "real"
@@ -207,7 +207,7 @@ OF_PRODUCT_STATE: tuple[Signs, ...] = (not_finite, wrong_sector, below_exact, me
 
 
 def symptoms(part: Judged) -> tuple[Symptom, ...]:
-    """What is wrong with the last part of a run.
+    """Symptoms of the last part of a run.
 
     Raises:
         StorageError: the run's file cannot be read any more.

@@ -15,7 +15,7 @@ from pvmc.errors import InputError
 from pvmc.io.reader import Run
 from pvmc.results.measured import finished
 from pvmc.results.plateau import plateau_of
-from pvmc.results.stored_system import System, system_of
+from pvmc.results.stored_system import StoredSystem, system_of
 
 COLUMNS = ("Energy", "Sigma", "Energy Variance", "DOF", "Einf", "Method", "Reference")
 """Columns of its tables.  The reference is one to the literature or to code, left to be filled in."""
@@ -110,6 +110,6 @@ def _factor(run: Run) -> float:
     return PAULI_FACTOR[remark] / (coupling or 1.0)
 
 
-def _constant(system: System) -> float:
+def _constant(system: StoredSystem) -> float:
     """Tr H / dim: the coefficient of the identity."""
     return system.terms.identity.real

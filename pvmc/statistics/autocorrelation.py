@@ -18,7 +18,7 @@ STRETCH = 1.5
 
 @dataclass(frozen=True)
 class Autocorrelation:
-    """Mean of a correlated series, its error, and the time for which it remembers.
+    """Mean of a correlated series, its error, and its autocorrelation time.
 
     Attributes:
         mean: mean of all entries of all chains, in their units.
@@ -29,8 +29,8 @@ class Autocorrelation:
         time_error: standard error of ``time``; too small where a series alternates strongly.
         window: longest lag in the sums.
         n: number of entries, over all chains.
-        converged: whether the window was found within half a chain and leaves out no more than a tenth.  If not (fewer
-            than some 50 tau entries, a drift, chains that disagree), ``time`` and ``error`` are lower bounds.
+        converged: True where the window was found within half a chain and leaves out no more than a tenth.  If not
+            (fewer than some 50 tau entries, a drift, chains that disagree), ``time`` and ``error`` are lower bounds.
     """
 
     mean: float

@@ -23,7 +23,7 @@ class Binning:
         error_uncertainty: standard error of ``error``.
         n: number of entries, over all chains.
         bin_size: entries per bin where the error was read off.
-        converged: whether the error has stopped growing with the bin size.  If not, ``error`` is a lower bound: the
+        converged: True where the error has stopped growing with the bin size.  If not, ``error`` is a lower bound: the
             series is too short for its correlations, or still drifts.
         sizes: bin sizes 1, 2, 4, ..., int64 (k,); the whole chain is the last one where there are at least 8 chains.
         errors: standard error of the mean from bins of each size, float64 (k,).

@@ -1,4 +1,4 @@
-"""Series of one or of several chains in one shape, their ranks, and R-hat: do the chains agree?"""
+"""Series of one or of several chains in one shape, their ranks, and R-hat, which says if the chains agree."""
 
 from __future__ import annotations
 

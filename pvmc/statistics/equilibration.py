@@ -1,4 +1,4 @@
-"""Where a series has forgotten its start."""
+"""Length of the transient at the beginning of a series, and drifts that are left."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def equilibration(values: ArrayLike) -> int:
 
 
 def drift(values: ArrayLike, rounding: float = 0.0) -> float:
-    """By how many standard errors the mean of a beginning differs from that of the second half, at most.
+    """Largest difference between the mean of a beginning and that of the second half, in standard errors.
 
     Beginnings are the first 1/2, 1/4, 1/8 and 1/16 (J. Geweke, in Bayesian Statistics 4 (1992), compares one pair).
     The noise of all is taken from the second half, Var tau / n, as the first one may owe its variance to the drift.

@@ -21,7 +21,7 @@ class Mean:
         mean: mean of all entries, in their units.
         error: standard error of the mean.
         n: number of entries.
-        converged: whether the series is long enough for its correlations, and does not drift by much more than they
+        converged: True where the series is long enough for its correlations, and does not drift by much more than they
             do.  If not, ``error`` is a lower bound.
     """
 

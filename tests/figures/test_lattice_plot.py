@@ -13,7 +13,7 @@ from matplotlib.patches import FancyArrowPatch, Polygon
 
 from pvmc.errors import InputError, StorageError
 from pvmc.figures.lattice_plot import NUMBERED_SITES, draw, lattice_figure
-from pvmc.figures.placement import arranged, circle, layout
+from pvmc.figures.placement import arranged, circle, place
 from pvmc.lattice import (
     TRIANGULAR,
     Lattice,
@@ -72,7 +72,7 @@ def sites(axis: Axes) -> np.ndarray:
 @pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES.keys())
 def test_every_bond_is_drawn_once_whole_or_as_two_stubs(lattice: Lattice) -> None:
     axis = axes(lattice, 1)
-    placed = layout(lattice)
+    placed = place(lattice)
     whole = {(tuple(np.round(line[0], 9)), tuple(np.round(line[-1], 9))) for line in lines(axis) if len(line) > 2}
     starts = [tuple(np.round(line[0], 9)) for line in lines(axis) if len(line) == 2]
     direct = lattice.positions[lattice.bonds()[:, 1]] - lattice.positions[lattice.bonds()[:, 0]]
@@ -160,7 +160,7 @@ def test_graphs_are_arranged_by_their_distances() -> None:
     path = arranged(graph([(i, i + 1, 1.0) for i in range(5)]), sweeps=5000)
     apart = np.linalg.norm(path[:, np.newaxis] - path, axis=2)
     np.testing.assert_allclose(apart, np.abs(np.subtract.outer(np.arange(6), np.arange(6))), rtol=0, atol=1e-3)
-    ring = layout(graph([(i, (i + 1) % 6, 1.0) for i in range(6)])).points
+    ring = place(graph([(i, (i + 1) % 6, 1.0) for i in range(6)])).points
     np.testing.assert_allclose(np.linalg.norm(ring - ring.mean(axis=0), axis=1), 1.0, rtol=0, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(np.diff(circle(7), axis=0), axis=1), 1.0, rtol=0, atol=1e-12)
     two_parts = arranged(graph([(0, 1, 1.0), (2, 3, 1.0)]))

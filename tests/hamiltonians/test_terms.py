@@ -11,7 +11,7 @@ import pytest
 from pvmc.cli.inputs import EXAMPLE_MODELS
 from pvmc.config import KeyProblem, to_toml
 from pvmc.errors import InputError
-from pvmc.figures.placement import circle, layout
+from pvmc.figures.placement import circle, place
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z, lowering, raising
 from pvmc.hamiltonians.geometry import bonds_by_direction
 from pvmc.hamiltonians.heisenberg import XXZSpec
@@ -358,7 +358,7 @@ def test_a_graph_without_edges(tmp_path: Path) -> None:
     assert len(job.operator.flips) == 2 and len(job.lattice.bonds()) == 0
     moves = job.config.sampler.moves
     assert moves is not None and (moves.exchange, moves.exchange_any) == (0.0, 1.0)
-    assert layout(job.lattice).points == pytest.approx(circle(4))  # what is drawn
+    assert place(job.lattice).points == pytest.approx(circle(4))  # what is drawn
     (tmp_path / "stored.toml").write_text(to_toml(job.config))
     assert load_job(tmp_path / "stored.toml").config == job.config
     with pytest.raises(

@@ -10,11 +10,11 @@ import re
 import pytest
 
 from pvmc.results.digits import plain, short, with_error
-from pvmc.results.result import Extrapolation
+from pvmc.results.result import ZeroVariance
 from pvmc.results.result_table import as_csv, as_json, as_latex, latex_number, latex_text, table
 from tests.results.test_extrapolation import result
 
-LINE = Extrapolation(-0.45, 0.001, 0.0005, 0.001, 0.3, 3)
+LINE = ZeroVariance(-0.45, 0.001, 0.0005, 0.001, 0.3, 3)
 
 
 @pytest.mark.parametrize(
