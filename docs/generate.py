@@ -1,4 +1,4 @@
-"""Writes what is generated: docs/cli.md, config.md, hdf5.md, layers.svg, a part of measure.md, and jobs/.
+"""Writes what is generated: docs/cli.md, config.md, hdf5.md, layers.svg, parts of analysis.md and measure.md, jobs/.
 
 python docs/generate.py           write them
 python docs/generate.py --check   write nothing; exit code 1 when a page is out of date
@@ -10,7 +10,7 @@ import argparse
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from picture import picture
@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pvmc import errors
 from pvmc.cli import _parser as parser
 from pvmc.config import Section, allowed_values, meaning, ordered_fields, section_classes, shown
+from pvmc.figures.kinds import FIGURES
 from pvmc.io.schema import schema_markdown
 from pvmc.measurement.registry import coordinates, dataset_rows, observable_rows
 from pvmc.tasks.submission import Array, Script, alphas, render, seeds
@@ -46,22 +47,32 @@ def pages() -> dict[Path, str]:
         DOCS / "layers.svg": picture((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")),
         DOCS / "cli.md": cli_markdown(),
         DOCS / "hdf5.md": schema_markdown(dataset_rows(), coordinates()),
-        DOCS / "measure.md": with_observables(Path(__file__).with_name("measure.md").read_text(encoding="utf-8")),
+        DOCS / "analysis.md": with_list("analysis.md", "figures", figures()),
+        DOCS / "measure.md": with_list("measure.md", "observables", observables()),
         JOBS / "run.sbatch": job_script("run.sbatch"),
         JOBS / "array_alpha.sbatch": job_script("array_alpha.sbatch", alphas("1,2,4")),
         JOBS / "array_seeds.sbatch": job_script("array_seeds.sbatch", seeds("1-8")),
     }
 
 
-def with_observables(page: str) -> str:
-    """docs/measure.md with its list of observables, between two comments, as their classes have it."""
-    before, begin, rest = page.partition("<!-- observables -->\n")
-    end = rest[rest.index("<!-- end of the observables -->") :]
-    items = [
-        _wrapped(re.sub(r"<(?=[a-zA-Z])", "&lt;", f"{names}: {text}") + (f"; drawn by {figure}" if figure else ""))
-        for names, text, figure in observable_rows()
-    ]
-    return before + begin + "\n".join(items) + "\n" + end
+def with_list(name: str, what: str, items: Iterable[str]) -> str:
+    """A page of docs/ with its list of observables or figures, between two comments, as the registry has it."""
+    before, begin, rest = (ROOT / "docs" / name).read_text(encoding="utf-8").partition(f"<!-- {what} -->\n")
+    end = rest[rest.index(f"<!-- end of the {what} -->") :]
+    lines = [_wrapped(re.sub(r"<(?=[a-zA-Z])", "&lt;", item)) for item in items]
+    return before + begin + "\n".join(lines) + "\n" + end
+
+
+def observables() -> Iterator[str]:
+    """One entry for each observable: what it is, and its figure."""
+    for names, text, figure in observable_rows():
+        yield f"{names}: {text}" + (f"; drawn by {figure}" if figure else "")
+
+
+def figures() -> Iterator[str]:
+    """One entry for each kind of figure: what it shows, of which runs, and its axes."""
+    for name, kind in FIGURES.items():
+        yield f"`{name}`: {kind.shows}.  Runs: {kind.needs}.  Axes: {kind.axes}."
 
 
 def job_script(name: str, elements: Array | None = None) -> str:
