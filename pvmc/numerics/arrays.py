@@ -50,4 +50,4 @@ def joined_planes(planes: Floats, n_planes: int) -> Numbers:
 
 def plane_view(values: Numbers) -> Floats:
     """An array as float64 (..., n_planes), sharing memory; its last axis is contiguous."""
-    return values.view(np.float64).reshape(*values.shape, count_planes(values.dtype))
+    return values.view(np.float64).reshape(*values.shape, values.dtype.itemsize // 8)

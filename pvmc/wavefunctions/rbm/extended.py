@@ -310,7 +310,10 @@ def ratios_of_pattern(
     step: int,
     out: Floats,
 ) -> tuple[int, int]:
-    """As :func:`pvmc.wavefunctions.rbm.patterns.ratios_of_pattern`, from p and q; ``step`` of :func:`units_at_once`."""
+    """Ratios of all pending walkers of the pattern of ``lane`` into ``out``, (2, L); they are not pending any more.
+
+    Returns n and m of :func:`pvmc.wavefunctions.rbm.patterns.line_up`; ``step`` is that of :func:`units_at_once`.
+    """
     # exp(-D) and exp(D): (2, n_planes, size), from |X| rows of exp(+-2 W)
     compose_rows(table, spins, sites, lane, rows)
     # who else has this pattern, and which way

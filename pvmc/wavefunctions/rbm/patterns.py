@@ -148,46 +148,6 @@ def pattern_ratios(
         out[0, b], out[1, b] = complex_product(other, factor)
 
 
-@inlined
-def ratios_of_pattern(
-    table: Floats,
-    visible: Floats,
-    spins: Spins,
-    tanh: Floats,
-    sites: Integers,
-    lane: int,
-    pending: Booleans,
-    rows: Floats,
-    sign: Floats,
-    factors: Floats,
-    queue: Integers,
-    out: Floats,
-) -> tuple[int, int]:
-    """Ratios of all pending walkers of the pattern of ``lane`` into ``out``, (2, L); they are not pending any more.
-
-    Args:
-        table, visible, spins, tanh, rows: see the top of this file; ``rows`` becomes C, S and -S of the pattern.
-        sites: the set X.
-        lane: the walker that defines the pattern.
-        pending: bool (L,), the walkers whose ratio is not known yet.
-        sign, factors, queue: scratch, (L,), (3, 2) and (L + 1,).
-        out: written.
-
-    Returns:
-        n and m, as of :func:`line_up`: the walkers are queue[:n] and, the other way, queue[n:m].
-    """
-    # C, S and -S: (3, n_planes, size), from |X| rows of exp(+-2 W)
-    compose_rows(table, spins, sites, lane, rows)
-    # who else has this pattern, and which way
-    relative_signs(spins, sites, lane, sign)
-    visible_factors(visible, spins, sites, lane, factors)
-    same, both = line_up(pending, sign, lane, queue)
-    # prod_j (C_j - T_j S_j) for these walkers, then prod_j (C_j + T_j S_j) for those
-    pattern_ratios(rows, factors, tanh, queue, 0, same, 1, out)
-    pattern_ratios(rows, factors, tanh, queue, same, both, 2, out)
-    return same, both
-
-
 @kernel
 def set_ratios(
     table: Floats,
@@ -205,8 +165,17 @@ def set_ratios(
     for walker in range(width):
         out[0, walker] = out[1, walker] = 0.0
     for lane in range(width):
-        if pending[lane]:
-            ratios_of_pattern(table, visible, spins, tanh, sites, lane, pending, rows, sign, factors, queue, out)
+        if not pending[lane]:
+            continue
+        # C, S and -S of the pattern of this walker, (3, n_planes, size), from |X| rows of exp(+-2 W)
+        compose_rows(table, spins, sites, lane, rows)
+        # all walkers that have it: queue[:same], and queue[same:both] with the opposite spins
+        relative_signs(spins, sites, lane, sign)
+        visible_factors(visible, spins, sites, lane, factors)
+        same, both = line_up(pending, sign, lane, queue)
+        # exp(-2 sum a s) prod_j (C_j - T_j S_j) of the former, with -S of the latter
+        pattern_ratios(rows, factors, tanh, queue, 0, same, 1, out)
+        pattern_ratios(rows, factors, tanh, queue, same, both, 2, out)
 
 
 @kernel
@@ -317,9 +286,13 @@ def metropolis(
         for lane in range(width):
             if not pending[lane]:
                 continue
-            same, both = ratios_of_pattern(
-                table, visible, spins, tanh, members, lane, pending, rows, sign, factors, queue, found
-            )
+            # as in set_ratios; a function for both would cost as much as some hidden units
+            compose_rows(table, spins, members, lane, rows)
+            relative_signs(spins, members, lane, sign)
+            visible_factors(visible, spins, members, lane, factors)
+            same, both = line_up(pending, sign, lane, queue)
+            pattern_ratios(rows, factors, tanh, queue, 0, same, 1, found)
+            pattern_ratios(rows, factors, tanh, queue, same, both, 2, found)
             for i in range(both):
                 walker, way = queue[i], 1 if i < same else 2
                 real, imaginary = found[0, walker], found[1, walker]
