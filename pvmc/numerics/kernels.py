@@ -47,13 +47,13 @@ _IMPORTS = (
     b"\nimport llvmlite",
     b"\nfrom llvmlite",
 )
-"""What a source file that holds kernels imports, at the start of a line."""
+"""Import lines of a source file that holds kernels, at the start of a line."""
 
 _FASTMATH = {"contract", "nsz", "arcp"}
 
 
 def whole_registers() -> bool:
-    """Whether kernels are compiled for vectors of 512 bits.
+    """True where kernels are compiled for vectors of 512 bits.
 
     LLVM keeps to 256 bits on most processors that have 512, since a few wide instructions among others may lower the
     clock.  Kernels that do nothing else gain up to 1.7x: here the compiler is told to use them.  The features are part
@@ -115,7 +115,7 @@ def kernel_directory() -> Path | None:
 
 
 def _places() -> Iterator[tuple[Path, bool]]:
-    """Directories that may keep kernels, best first, and whether only one of our own will do."""
+    """Directories that may keep kernels, best first, each with True where only one of our own will do."""
     config: Any = numba_config
     for chosen in (os.environ.get("PVMC_CACHE_DIR"), config.CACHE_DIR):
         if chosen:

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a stream of random numbers is used for; two uses never share numbers."""
+    """Uses of random numbers; two uses never share numbers."""
 
     PARAMETERS = 0
     START = 1

@@ -270,7 +270,7 @@ def first_lane(typing_context: Any, value: Any) -> Any:
 
 @intrinsic_function
 def any_lane(typing_context: Any, mask: Any) -> Any:
-    """Whether the mask is true somewhere."""
+    """True where the mask is true in some lane."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         bits = builder.bitcast(args[0], ir.IntType(LANES))
@@ -341,7 +341,7 @@ def _splat(builder: Any, value: Any, kind: Any) -> Any:
 
 
 def _address(context: Any, builder: Any, kind: Any, args: Any) -> Any:
-    """Where the element ``args[1]`` of the array ``args[0]`` is, as a pointer to a vector."""
+    """Address of the element ``args[1]`` of the array ``args[0]``, as a pointer to a vector."""
     data = context.make_array(kind)(context, builder, args[0]).data
     return builder.bitcast(builder.gep(data, [args[1]]), _NUMBERS.as_pointer())
 

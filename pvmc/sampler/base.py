@@ -147,7 +147,7 @@ class Draws(Protocol):
             were smeared.
         smear: the distribution that the configurations were drawn from in place of |psi|^2, whose weights are known
             once H psi is; None for others.
-        is_exact: whether weighted sums over all ranks are those over all configurations, without statistical error.
+        is_exact: True where weighted sums over all ranks are those over all configurations, without statistical error.
         accepted: number of accepted proposals, once they have been walked over.
         proposed: number of proposals, as well.
     """
@@ -171,7 +171,7 @@ class Walk(Draws, Protocol):
 
     @property
     def walkers(self) -> Walkers:
-        """Where the walkers are in the end, once all draws have been walked over."""
+        """The walkers in the end, once all draws have been walked over."""
         ...
 
 
@@ -219,7 +219,7 @@ class Samples(Draws):
 
 
 class Sampler(Protocol):
-    """What provides configurations in the proportions of |psi|^2, in blocks of fixed width."""
+    """A source of configurations in the proportions of |psi|^2, in blocks of fixed width."""
 
     @property
     def n_blocks(self) -> int:
@@ -243,7 +243,7 @@ class Sampler(Protocol):
 
     @property
     def growth(self) -> Growth | None:
-        """How the configurations per walker grow in the course of a run, or None where they do not."""
+        """Growth of the configurations per walker in the course of a run, or None where they do not grow."""
         ...
 
     @property
@@ -286,7 +286,7 @@ class Sampler(Protocol):
         ...
 
     def describe(self) -> str:
-        """How many configurations there are and where they come from, in words."""
+        """Number and origin of the configurations, in words."""
         ...
 
 

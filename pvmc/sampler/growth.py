@@ -31,7 +31,7 @@ class GrowthSpec(Section):
 
 @dataclass(frozen=True)
 class Growth:
-    """How many draws the walkers make in the next iteration, from the energies of those before.
+    """Number of draws of the walkers in the next iteration, from the energies of those before.
 
     Two windows of iterations that follow each other are compared once the second is full.  If its mean energy is not
     below that of the first by more than FALLING_ERRORS combined errors, the draws grow and both windows begin anew; if

@@ -50,7 +50,7 @@ class Metropolis:
         tempering: replicas at |psi|^(p beta), if any; their draws and acceptance are not counted.
         power: p, 0 < p <= 2.  Other than 2, draws have the weights |psi|^(2-p).
         growth: how the draws per walker grow, if they do; what comes of it is given to :meth:`walk`.
-        uneven: whether each walker has one more proposal, with probability 1/2, before a draw.  Where every proposal
+        uneven: each walker has one more proposal, with probability 1/2, before a draw.  Where every proposal
             flips an odd number of spins and nearly all are accepted, an even number of proposals keeps the parity of
             a walker, prod_i s_i, and an odd number inverts it; a random number draws it anew.
         smear: how the draws are smeared, if they are; p is 2 then.
@@ -187,6 +187,7 @@ class Metropolis:
         n_walkers, lanes = spins.shape[1] // self.replicas, spins.shape[1]
         proposed = n_steps * n_walkers
         n_steps += self.uneven
+        # The order of the draws from rng fixes the chains: moves, uniforms, idle walkers, senses of maps.
         chosen = self.moves.choose(rng, n_steps)
         uniforms = rng.random((n_steps, lanes))
         if self.power != 2:
@@ -253,7 +254,7 @@ class MetropolisWalk(Walk):
 
     @property
     def walkers(self) -> Walkers:
-        """Where the walkers are now."""
+        """The current configurations."""
         return Walkers(self._spins, self._start.first_block)
 
     def __iter__(self) -> Iterator[Draw]:

@@ -36,7 +36,7 @@ LARGEST_GRAPH = 2**22
 
 
 class MoveWeights(Section):
-    """How often each kind of move is proposed, relative to the others; 0 leaves it out."""
+    """Relative frequencies of the kinds of moves; 0 leaves a kind out."""
 
     flip: float = Field(default=0.0, ge=0.0)
     """flip one spin, any site"""
@@ -216,7 +216,7 @@ class Moves:
 
     @property
     def conserve_magnetization(self) -> bool:
-        """Whether no move changes sum_i s_i (a global flip keeps a magnetisation of zero)."""
+        """True where no move changes sum_i s_i (a global flip keeps a magnetisation of zero)."""
         return bool(self.conserving.all())
 
     def choose(self, rng: np.random.Generator, n_steps: int) -> npt.NDArray[np.int64]:
@@ -226,7 +226,7 @@ class Moves:
         return self.kind_starts[kind] + (rng.random(n_steps) * lengths).astype(np.int64)
 
     def senses(self, rng: np.random.Generator, chosen: npt.NDArray[np.int64], n_walkers: int) -> npt.NDArray[np.bool_]:
-        """Whether each walker is offered the inverse of a map, a fair bit for each of the maps among the proposals.
+        """True where a walker is offered the inverse of a map: a fair bit for each of the maps among the proposals.
 
         Returns:
             bool (n, n_walkers), n the number of maps among the chosen moves; without any, no random number is drawn.
@@ -239,11 +239,11 @@ class Moves:
 
 @dataclass(frozen=True)
 class Reach:
-    """What is known of where the moves lead.
+    """Knowledge of where the moves lead.
 
     Attributes:
-        complete: whether they lead everywhere; None where neither was shown.
-        words: how it is known, or what separates the configurations.
+        complete: True where they lead everywhere; None where neither was shown.
+        words: the reason, or what separates the configurations.
     """
 
     complete: bool | None
@@ -251,7 +251,7 @@ class Reach:
 
 
 def reach(moves: Moves, n_sites: int, magnetization: int | None) -> Reach:
-    """Whether the moves lead from every configuration to every other one.
+    """Decide whether the moves lead from every configuration to every other one.
 
     Args:
         moves: what is proposed.

@@ -33,7 +33,7 @@ class Smear:
     Attributes:
         operator: H.
         part: eps, the probability of a move, 0 < eps < 1.
-        balanced: whether sets are flipped only where their spins sum to zero, besides.  It is for draws of fixed
+        balanced: sets are flipped only where their spins sum to zero, besides.  It is for draws of fixed
             magnetisation, out of which rounding errors of amplitudes that should vanish must not lead.
     """
 
@@ -42,7 +42,7 @@ class Smear:
     balanced: bool
 
     def allowed(self, spins: Spins, amplitudes: npt.NDArray[Any]) -> Booleans:
-        """Where tau_X flips, bool (n_X, L), of configurations (N, L) and amplitudes <s|H|s'>, (n_X, L)."""
+        """True where tau_X flips, bool (n_X, L), of configurations (N, L) and amplitudes <s|H|s'>, (n_X, L)."""
         allowed: Booleans = amplitudes != 0
         flips = self.operator.flips
         if self.balanced and len(flips):

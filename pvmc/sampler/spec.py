@@ -22,7 +22,7 @@ from pvmc.spins.basis import MAX_SITES, Basis
 
 
 class MetropolisSpec(Section):
-    """How configurations are drawn from |psi|^2."""
+    """Markov chains that draw configurations from |psi|^2."""
 
     kind: Literal["metropolis"] = "metropolis"
     """Markov chains"""
@@ -124,7 +124,7 @@ class MetropolisSpec(Section):
         )
 
     def reach(self, lattice: Lattice, operator: Operator) -> Reach:
-        """Where the moves of a resolved section lead."""
+        """Reach of the moves of a resolved section."""
         assert self.moves is not None
         if self.moves.flip or self.moves.exchange_any:
             return Reach(True, "flips of any spin, or exchanges of any two, reach all")
@@ -142,7 +142,7 @@ class MetropolisSpec(Section):
 
     @property
     def joining_move(self) -> str:
-        """What to do where the moves do not reach every configuration."""
+        """The remedy where the moves do not reach every configuration."""
         move = "flip" if self.magnetization is None else "exchange_any"
         return f"give sampler.moves.{move} a weight, such as 0.2"
 

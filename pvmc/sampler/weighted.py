@@ -41,7 +41,7 @@ class ReweightedWalk(Walk):
 
     @property
     def walkers(self) -> Walkers:
-        """Where the walkers are after all draws."""
+        """The walkers after all draws."""
         return self._walkers
 
     def __iter__(self) -> Iterator[Draw]:
@@ -75,7 +75,7 @@ class SmearedWalk(Walk):
 
     @property
     def walkers(self) -> Walkers:
-        """Where the walkers are in the end: where they were before the last draw was smeared."""
+        """The walkers in the end, as they were before the last draw was smeared."""
         return self._walk.walkers
 
     @property

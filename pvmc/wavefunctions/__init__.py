@@ -25,7 +25,7 @@ NamedSpec: TypeAlias = Annotated[
 
 
 def _registry(table: Any) -> str:
-    """Where the ``kind`` of a table is looked up: among those of pvmc, or of the user."""
+    """The union in which the ``kind`` of a table is looked up: that of pvmc, or the user's own."""
     kind = table.get("kind") if isinstance(table, dict) else getattr(table, "kind", None)
     return "own" if isinstance(table, OwnSpec) or is_own(kind) else "named"
 

@@ -59,7 +59,7 @@ class WaveFunction(Protocol):
         ...
 
     def lookup(self, spins: Spins) -> Floats:
-        """What is kept per walker so that a flip costs far less than psi from scratch.
+        """Numbers kept per walker so that a flip costs far less than psi from scratch.
 
         Args:
             spins: int8 (N, L).

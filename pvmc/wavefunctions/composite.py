@@ -91,7 +91,7 @@ def move(psi: Any, spins: Spins, lookup: Floats, flips: FlipSets, k: int, accept
 
 
 def nodes(psi: Any, spins: Spins) -> Booleans:
-    """Where psi(s) vanishes, exactly or, in a sum over symmetries, up to rounding; bool (L,), of any wave function."""
+    """True where psi(s) of any wave function vanishes, exactly or, in a sum over symmetries, up to rounding; (L,)."""
     if isinstance(psi, Composite):
         return psi.nodes(spins)
     return np.asarray(np.isneginf(np.real(psi.log_psi(spins))))
@@ -111,7 +111,7 @@ class Composite(State):
         raise NotImplementedError
 
     def nodes(self, spins: Spins) -> Booleans:
-        """Where a part vanishes, bool (L,); see :func:`nodes`."""
+        """True where a part vanishes, bool (L,); see :func:`nodes`."""
         return np.any([nodes(part.psi, part.spins(spins)) for part in self.parts], axis=0)
 
     def combined(self, ratios: Sequence[Numbers], lookup: Floats) -> Numbers:

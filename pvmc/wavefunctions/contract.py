@@ -39,10 +39,10 @@ class Check:
 
     Attributes:
         name: what is checked.
-        passed: whether it holds.
+        passed: True where it holds.
         error: the number measured; None where there is none.
         limit: what it may be at most.
-        note: what is wrong, or why nothing was checked.
+        note: the fault, or the reason why nothing was checked.
     """
 
     name: str
@@ -326,7 +326,7 @@ def _symmetry(probe: Probe) -> float | None:
 
 
 class _OnlyLogPsi(Batched):
-    """A wave function of which nothing is believed but ln psi."""
+    """A wave function of which only ln psi is used."""
 
     def __init__(self, psi: WaveFunction):
         self.psi, self.dtype = psi, np.dtype(psi.dtype)
@@ -369,7 +369,7 @@ CLAUSES: list[Clause] = [
 """Name, limit of the error, and what measures it; the error None says that there was nothing to measure."""
 
 NOTHING: dict[Callable[[Probe], float | None], str] = {_symmetry: "none claimed", _factors: "none offered"}
-"""What is said where there was nothing to measure."""
+"""The note where there was nothing to measure."""
 
 
 def failed(checks: Sequence[Check]) -> Iterator[Check]:

@@ -13,10 +13,10 @@ out.
     O_{w_fi} = sum_g T_fg s[perm[g, i]],
 
 a small matrix product (F, |G|) x (|G|, N) for every walker.  LANES walkers (:mod:`pvmc.numerics.simd`) go at a time, as
-the lanes of vectors: their spins, and T of all features, stay in the cache.  Two rows of T meet eight sites at once, so
-that sixteen sums stay in registers while g runs over the group, and ten loads serve sixteen multiply-adds.  The two
-rows are the planes of a complex feature, or two real features.  A lane never meets another: bits depend neither on the
-width of the block nor on a walker's place in it.
+the lanes of vectors: their spins, and T of all features, stay in the cache.  Two rows of T are multiplied by eight
+sites at once, so that sixteen sums stay in registers while g runs over the group, and ten loads serve sixteen
+multiply-adds.  The two rows are the planes of a complex feature, or two real features.  Lanes are never combined: bits
+depend neither on the width of the block nor on a walker's place in it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def n_rows(factors: Factors) -> int:
 
 @kernel
 def site_places(permutations: Integers) -> Integers:
-    """Where the spin perm[g, i] of LANES walkers starts among those of all sites, (|G|, sites filled up to SITES)."""
+    """Start of the spin perm[g, i] of LANES walkers among those of all sites, (|G|, sites filled up to SITES)."""
     order, n_sites = permutations.shape
     places = np.zeros((order, n_sites + -n_sites % SITES), dtype=np.int64)
     for g in range(order):
@@ -168,9 +168,11 @@ def feature_derivatives(lookup: Floats, spins: Floats, permutations: Integers, o
     places = site_places(permutations)
     tanh, images = aligned_zeros(2 * n_pairs * order * LANES), aligned_zeros(n_sites * LANES)
     for start in range(0, width, LANES):
+        # T (pairs of rows, |G|, 2, LANES) and s (N, LANES) of these walkers, side by side in the cache
         pack_tanh(lookup, start, n_planes, order, tanh)
         for i in range(n_sites):
             pack(spins, i, start, images, i * LANES)
+        # (2, |G|) x (|G|, SITES) -> (2, SITES) in every lane
         for pair in range(n_pairs):
             for site in range(0, n_sites, SITES):
                 sums = correlate(tanh, 2 * pair * order * LANES, images, places, site)
@@ -240,6 +242,7 @@ def weight_derivatives(deltas: Floats, values: Floats, out: Floats) -> None:
                     for walker in range(width):
                         target[walker, plane] = real[walker]
             else:
+                # (x + iy)(a + ib) = (xa - yb) + i(xb + ya)
                 real[:] = 0.0
                 imaginary[:] = 0.0
                 for image in range(order):

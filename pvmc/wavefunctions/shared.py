@@ -17,7 +17,7 @@ from pvmc.wavefunctions.base import Blocks
 
 
 class Lattice(Protocol):
-    """What wave functions need of a lattice."""
+    """The part of a lattice that wave functions need."""
 
     @property
     def n_sites(self) -> int:

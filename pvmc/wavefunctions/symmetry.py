@@ -30,7 +30,7 @@ class Element(NamedTuple):
 
     @property
     def key(self) -> tuple[bytes, int]:
-        """What tells elements apart."""
+        """Identifier of the element: equal for equal permutations and signs."""
         return self.permutation.tobytes(), self.sign
 
     def after(self, first: Element) -> Element:
@@ -74,7 +74,7 @@ class SymmetryGroup:
         """
         elements = [Element(np.arange(n_sites, dtype=np.int64), 1, 1.0 + 0j)]
         known = {elements[0].key: elements[0].character}
-        for element in elements:  # grows while it is walked: every element meets every generator once
+        for element in elements:  # the list grows: every element is multiplied by every generator once
             for generator in generators:
                 product = generator.after(element)
                 if product.key not in known:

@@ -69,9 +69,9 @@ class FeedForwardSpec(AnsatzSection):
     symmetry: Literal["none", "translation", "space"] = "translation"
     """Lattice symmetries that psi has exactly: outputs are added over the images of the spins under this group."""
     bias: bool = True
-    """Whether the hidden layers have biases."""
+    """Give the hidden layers biases."""
     output_bias: bool = False
-    """Whether the output layer has one; it changes only norm and global phase of psi."""
+    """Give the output layer one; it changes only norm and global phase of psi."""
     initialization: Initialization = "lecun"
     """Standard deviation over init_scale: lecun 1/sqrt(n_in), glorot sqrt(2/(n_in + n_out)), gaussian 1."""
     init_scale: float = Field(default=0.3, gt=0)

@@ -59,15 +59,18 @@ def evaluate(net: Net, angles: Floats, work: Floats, log_psi: Floats) -> None:
     product = angles
     for layer in range(len(layers)):
         code, rows, columns, start, start_bias = layers[layer]
+        # a^{l-1} = f(z^{l-1}): (n_planes M_{l-1}, G C)
         # Never in place: the loops of the activations are vector code only where input and output do not overlap.
         values = matrix(work[0], 0, columns, n_columns)
         activate(code, n_planes, product, values)
+        # z^l = W^l a^{l-1} + b^l: (n_planes M_l, n_planes M_{l-1}) x (n_planes M_{l-1}, G C)
         product = matrix(work[1], 0, rows, n_columns)
         np.dot(matrix(weights, start, rows, columns), values, product)
         for j in range(rows):
             bias = biases[start_bias + j]
             for column in range(n_columns):
                 product[j, column] += bias
+    # ln psi = sum over the images of the last z
     width = log_psi.shape[1]
     for plane in range(log_psi.shape[0]):
         for column in range(width):
@@ -84,6 +87,7 @@ def shifted_angles(
     """z^1 - 2 sum_{i in sites} s_i W^1_i of the walkers, into columns of ``angles``, (Q1, C), from the given one."""
     first = net[0]
     n_walkers = len(walkers)
+    # 2 s_i, (|X|, walkers)
     doubled = np.empty((len(sites), n_walkers))
     for m in range(len(sites)):
         for c in range(n_walkers):
@@ -122,11 +126,13 @@ def ratios(
         for walker in range(width):
             for plane in range(n_planes):
                 out[k, walker, plane] = 0.0
+    # Pairs (set, walker) that are wanted, ``capacity`` of them at a time
     for start in range(0, len(set_of), capacity):
         stop = min(start + capacity, len(set_of))
         n_columns = stop - start
         angles = matrix(memory, 0, n_angles, n_columns)
         values = matrix(log_psi.reshape(log_psi.size), 0, n_planes, n_columns)
+        # z^1 of the flipped configurations, set by set
         here = start
         while here < stop:
             there = here
@@ -183,6 +189,7 @@ def metropolis(
     for t in range(len(chosen)):
         members = sites[offsets[chosen[t]] : offsets[chosen[t] + 1]]
         propose(spins, members, conserving[chosen[t]], pending)
+        # The walkers that may flip X are the columns of the net.
         n_pending = 0
         for walker in range(width):
             if pending[walker]:
@@ -194,6 +201,7 @@ def metropolis(
         values = matrix(log_psi, 0, n_planes, n_pending)
         shifted_angles(net, spins, lookup, members, walkers[:n_pending], angles, 0)
         evaluate(net, angles.reshape((n_angles // order, order * n_pending)), work, values)
+        # |psi(s')/psi(s)|^2 = exp(2 Re [ln psi(s') - ln psi(s)])
         n_accepted = 0
         for column in range(n_pending):
             walker = walkers[column]

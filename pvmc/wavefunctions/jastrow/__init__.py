@@ -41,7 +41,7 @@ class JastrowSpec(AnsatzSection):
     weights: Literal["complex", "real"] = "complex"
     """Number field of the parameters; real ones make psi positive."""
     one_body: bool = False
-    """Whether ln psi also has the term sum_i a_i s_i, one a per orbit of the sites."""
+    """Give ln psi also the term sum_i a_i s_i, one a per orbit of the sites."""
     init: Literal["normal", "zero"] = "normal"
     """Initial parameters: Gaussian random numbers, or all zero (every configuration as likely)."""
     init_scale: float = Field(default=0.05, gt=0)

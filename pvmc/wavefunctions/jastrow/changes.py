@@ -103,9 +103,11 @@ def pair_changes(pairs: Floats, lookup: Floats, spins: Spins, sites: Integers, c
         change[lane] = 0.0
     for m in range(len(sites)):
         i = sites[m]
+        # -2 s_i J_i
         row, own = lookup[i], spins[i]
         for lane in range(len(change)):
             change[lane] -= 2.0 * own[lane] * row[lane]
+        # + 4 v_ij s_i s_j of the pairs within X
         for n in range(m):
             strength, other = 4.0 * pairs[i, sites[n]], spins[sites[n]]
             for lane in range(len(change)):
@@ -143,10 +145,12 @@ def pair_update(pairs: Floats, lookup: Floats, spins: Spins, sites: Integers, ac
     """Flip the sites in the accepting walkers and update J: one rank-1 update per site; ``step`` is scratch, (L,)."""
     n_planes, n_sites = pairs.shape[0], pairs.shape[1]
     for m in range(len(sites)):
+        # s_i' - s_i = -2 s_i of the accepting walkers, 0 of the others
         i = sites[m]
         for lane in range(len(step)):
             step[lane] = -2.0 * spins[i, lane] if accept[lane] else 0.0
             spins[i, lane] = -spins[i, lane] if accept[lane] else spins[i, lane]
+        # J_j += v_ij (s_i' - s_i): (N, 1) x (1, L) -> (N, L), plane by plane
         for plane in range(n_planes):
             for j in range(n_sites):
                 strength, row = pairs[plane, i, j], lookup[plane * n_sites + j]
@@ -173,6 +177,7 @@ def pair_metropolis(
     for t in range(len(chosen)):
         k = chosen[t]
         members = sites[offsets[k] : offsets[k + 1]]
+        # Re ln psi(s')/psi(s) of all walkers, (L,); the phase does not enter the test
         pair_changes(pairs[0], lookup[:n_sites], spins, members, change)
         any_accepted = False
         for lane in range(width):

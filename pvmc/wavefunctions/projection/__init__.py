@@ -152,7 +152,7 @@ class ProjectedState(Composite):
         return np.ascontiguousarray(value.real) if self.dtype == np.float64 else value
 
     def nodes(self, spins: Spins) -> Booleans:
-        """Where the terms cancel up to rounding, or all vanish; bool (L,)."""
+        """True where the terms cancel up to rounding, or all vanish; bool (L,)."""
         terms = self._terms(spins)
         _, total = _scaled_sum(terms)
         _, sizes = _scaled_sum(terms.real.astype(np.complex128))

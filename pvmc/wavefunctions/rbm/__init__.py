@@ -63,7 +63,7 @@ class RBMSpec(AnsatzSection):
     weights: Literal["complex", "real"] = "complex"
     """Number field of the parameters; real ones make psi positive, at a quarter of the cost."""
     visible_bias: bool = False
-    """Whether ln psi has the term sum_i a_i s_i, one a per orbit of the sites."""
+    """Give ln psi the term sum_i a_i s_i, one a per orbit of the sites."""
     init_scale: float = Field(default=0.05, gt=0)
     """Standard deviation of the random initial parameters (of the real and of the imaginary parts each)."""
 
@@ -244,7 +244,7 @@ class RBMState(State):
         return theta
 
     def log_psi_and_lookup(self, spins: Spins) -> tuple[Numbers, Floats]:
-        """What ``log_psi`` and ``lookup`` give, the same bits, from angles that are made once."""
+        """The results of ``log_psi`` and ``lookup``, the same bits, from angles that are made once."""
         theta = self._angle_planes(spins)
         value = self._log_psi(spins, theta)
         tanh_in_place(theta, self._n_planes)

@@ -81,6 +81,7 @@ def probabilities(theta: Floats, n_planes: int) -> Floats:
     planes = np.empty((2 * theta.shape[0], width))
     for j in range(n_hidden):
         for walker in range(width):
+            # a = exp(-2|x|), and in the real case 1/(1 + a) and a/(1 + a)
             x = theta[j, walker]
             a = exponential(-2.0 * abs(x))
             if n_planes == 1:
@@ -88,6 +89,7 @@ def probabilities(theta: Floats, n_planes: int) -> Floats:
                 planes[j, walker] = larger if x >= 0.0 else a * larger
                 planes[n_hidden + j, walker] = a * larger if x >= 0.0 else larger
                 continue
+            # 1 + a exp(-2iy) with y reflected to Re theta >= 0, its inverse, and a exp(-2iy) times that
             y = theta[n_hidden + j, walker]
             product, square = sine_cosine_products(y if x >= 0.0 else -y)
             real, imaginary = (1.0 - a) + 2.0 * a * square, -2.0 * a * product
@@ -185,6 +187,7 @@ def real_ratio(rows: Floats, way: int, walkers: Floats, walker: int, step: int) 
     """The product of the factors of all hidden units, as a number next to 1 and a power of two."""
     size = rows.shape[2]
     w, fall, grow = 2 * walker * size, (way - 1) * size, (2 - way) * size
+    # Three levels: factors of ``step`` hidden units, RUN of these between divisions of the product, all hidden units.
     product, counts = splat(1.0), splat(0.0)
     for start in range(0, size, RUN * step):
         for first in range(start, min(start + RUN * step, size), step):
@@ -231,6 +234,7 @@ def update(rows: Floats, way: int, walkers: Floats, walker: int) -> None:
         everywhere = lanes_below(LANES)
         if rows.shape[1] == 1:
             start = 2 * walker * size + j
+            # p' = p exp(-D)/f, q' = q exp(D)/f, f the sum of both terms
             first, second = real_terms(rows, way, walkers, walker, j)
             inverse = splat(1.0) / (first + second)
             store(walkers, start, first * inverse, everywhere)
@@ -281,6 +285,7 @@ def pattern_ratios(
     out: Floats,
 ) -> None:
     """Ratios of the walkers queue[first:last], which all go this way, into ``out``, (2, L)."""
+    # exp(-+2 sum a s) = 2^power times a number next to 1
     own = -exponent if way == 1 else exponent
     power = np.floor(own.real / LN2 + 0.5)
     visible = cmath.exp(own - power * LN2)

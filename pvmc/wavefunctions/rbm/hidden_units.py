@@ -123,6 +123,7 @@ def tile(array: Floats, position: int) -> Vector:
 def real_pair(rows: Floats, way: int, tanh: Floats, a: int, b: int) -> tuple[float, float]:
     """prod_j (C_j - T_j S_j) of two walkers that go the same way: C and S are fetched once for both."""
     size = rows.shape[2]
+    # C - T S of LANES hidden units: even vectors into first and second, odd ones into third and fourth
     first, second, third, fourth = splat(1.0), splat(1.0), splat(1.0), splat(1.0)
     paired = size - size % (2 * LANES)
     for j in range(0, paired, 2 * LANES):  # two products for each, so that none waits for the last
@@ -157,6 +158,7 @@ def complex_pair(
     size = rows.shape[2]
     first, second = (splat(1.0), splat(0.0)), (splat(1.0), splat(0.0))
     for j in range(0, size, LANES):
+        # C = c + id, S = s + it, T = x + iy:  C - T S = (c - xs + yt) + i(d - xt - ys)
         c, d = tile(rows, j), tile(rows, size + j)
         s, t = tile(rows, 2 * way * size + j), tile(rows, (2 * way + 1) * size + j)
         x, y = tile(tanh, 2 * a * size + j), tile(tanh, (2 * a + 1) * size + j)
@@ -199,7 +201,7 @@ def smaller(first: Vector, second: Vector) -> Vector:
 
 @kernel
 def real_distance(tanh: Vector) -> Vector:
-    """How far T is from saturation: |1 - |T||."""
+    """The distance of T from saturation, |1 - |T||."""
     return magnitude(splat(1.0) - magnitude(tanh))
 
 
@@ -220,7 +222,7 @@ def trusted(distance: Vector, divisor: Vector) -> Vector:
 
 @kernel
 def all_beyond_gap(distance: Vector) -> bool:
-    """Whether all distances are larger than SMALLEST_GAP."""
+    """True where all distances are larger than SMALLEST_GAP."""
     return not any_lane(without(lanes_below(LANES), less(splat(SMALLEST_GAP), distance)))
 
 
@@ -231,6 +233,7 @@ def update_real(rows: Floats, way: int, tanh: Floats, walker: int) -> bool:
     start, nearest = walker * size, splat(1.0)
     for j in range(0, size, LANES):
         c, s, t = tile(rows, j), tile(rows, way * size + j), tile(tanh, start + j)
+        # T' = (C T - S)/(C - T S), and the smallest distance of T' from saturation so far
         below = c - t * s
         moved = (c * t - s) / below
         store(tanh, start + j, moved, lanes_below(LANES))
@@ -249,6 +252,7 @@ def update_complex(rows: Floats, way: int, tanh: Floats, walker: int) -> bool:
         s, t = tile(rows, 2 * way * size + j), tile(rows, (2 * way + 1) * size + j)
         p, q = c - x * s + y * t, d - x * t - y * s  # C - T S
         u, v = c * x - d * y - s, c * y + d * x - t  # C T - S
+        # T' = (u + iv)/(p + iq) = (u + iv)(p - iq)/(p^2 + q^2)
         below = p * p + q * q
         inverse = splat(1.0) / below
         moved = (u * p + v * q) * inverse, (v * p - u * q) * inverse
@@ -284,7 +288,7 @@ def measure_gap(lookup: Floats, n_planes: int, gap: Floats) -> None:
 
 @kernel
 def is_saturated(lookup: Floats, n_planes: int) -> bool:
-    """Whether some T of a look-up (n_planes * M, L) is so close to saturation that the kernels refuse."""
+    """True where some T of a look-up (n_planes * M, L) is so close to saturation that the kernels refuse."""
     gap = np.empty(lookup.shape[1])
     measure_gap(lookup, n_planes, gap)
     return not gap.min() > SMALLEST_GAP
