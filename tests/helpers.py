@@ -263,17 +263,6 @@ def binomial_p(successes: int, trials: int, probability: float) -> float:
     return float(stats.binomtest(successes, trials, probability).pvalue)
 
 
-def repeats(few: int, many: int) -> pytest.MarkDecorator:
-    """The argument ``repeats`` of a test: few of them always, many among the slow tests."""
-    return pytest.mark.parametrize("repeats", [few, pytest.param(many, marks=pytest.mark.slow)])
-
-
-def slow_but(always: Iterable[Any], cases: Iterable[Any]) -> list[Any]:
-    """The cases of a test, of which only some are not slow."""
-    kept = list(always)
-    return [case if case in kept else pytest.param(case, marks=pytest.mark.slow) for case in cases]
-
-
 def all_pass(p_values: Iterable[float], level: float) -> bool:
     """Whether a family of tests passes at a family-wise level (Bonferroni)."""
     p_values = list(p_values)

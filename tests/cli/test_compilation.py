@@ -93,6 +93,7 @@ def test_every_solver_gets_what_it_asks_for(section: dict[str, object]) -> None:
     assert asked == 2 * [(solver.keeps_rows, solver.keeps_spins)], "once for one draw, once for two"
 
 
+@pytest.mark.slow
 def test_one_rank_compiles_for_all(tmp_path: Path, environment: dict[str, str], mpiexec: str) -> None:
     """The compiler, told to say what it does, reports each kernel once over all ranks."""
     environment["NUMBA_DEBUG_CACHE"] = "1"

@@ -18,6 +18,7 @@ import pvmc
 from pvmc.cli import main
 from pvmc.io.checkpoint import latest_checkpoint, list_checkpoints
 from pvmc.io.reader import open_run
+from tests.designs import slow_but
 
 ITERATIONS = 6
 INPUT = f"""\
@@ -52,6 +53,7 @@ sys.exit(main(sys.argv[2:]))
 """
 """The command line with iterations that last so many seconds more."""
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 START_SECONDS = 120.0
 """How long a start may take, kernels compiled."""
 
@@ -112,7 +114,7 @@ def test_a_run_that_was_suspended_goes_on(monkeypatch: pytest.MonkeyPatch) -> No
     assert open_run("runs/ring").status() == "finished"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", slow_but([signal.SIGTERM], SIGNALS), ids=lambda number: number.name)
 def test_mpich_waits_for_an_iteration_of_two_seconds(mpiexec: str, number: signal.Signals) -> None:
     if "Open MPI" in version(mpiexec):
         pytest.skip("this environment's MPI is Open MPI")
@@ -144,7 +146,8 @@ def open_mpis() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda number: number.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_open_mpi_kills_and_one_iteration_is_lost(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM and Ctrl-C leave the ranks half a second (Open MPI 5), SIGUSR1 all the time that they need."""
     if not (launchers := open_mpis()):

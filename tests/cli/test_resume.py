@@ -18,6 +18,7 @@ from pvmc.cli import main
 from pvmc.errors import PvmcError
 from pvmc.io.checkpoint import latest_checkpoint, list_checkpoints
 from pvmc.io.reader import open_run
+from tests.designs import slow_but
 from tests.helpers import mounted_disk
 
 ROOT = Path(pvmc.__file__).parents[1]
@@ -298,7 +299,7 @@ def _rows() -> int:
         return -1
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", slow_but([signal.SIGTERM], [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT]))
 def test_a_signal_stops_a_run_that_goes_on_with_the_same_bits(
     capsys: pytest.CaptureFixture[str], process: subprocess.Popen[str], number: signal.Signals
 ) -> None:

@@ -64,6 +64,7 @@ def wait_for_second_trial(process: subprocess.Popen[str]) -> None:
     raise AssertionError(f"no second trial: {process.communicate()[0] if process.poll() is not None else ''}")
 
 
+@pytest.mark.slow
 def test_killed_in_its_second_trial(capsys: pytest.CaptureFixture[str]) -> None:
     """It goes on with the second, from the directory alone, to the bits of a plain run of the seed that is kept."""
     command = [sys.executable, "-m", "pvmc", "run", "chain.toml", "--output", "r"]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import pvmc
 from pvmc.cli import main
 from pvmc.errors import PvmcError
 from pvmc.io.reader import open_run
+from tests.designs import slow_but
 
 INPUT = """\
 [lattice]
@@ -94,6 +96,7 @@ def plotted(name: str) -> None:
     assert Path(f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_and_resumed_and_stopped(capsys: pytest.CaptureFixture[str]) -> None:
     with running(*PVMC, "run", "chain.toml", "--output", "r") as run:
         found = facts(capsys)
@@ -175,8 +178,7 @@ def ranks_of(launcher: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize("ranks", [2, 3])
-@pytest.mark.parametrize("root", [True, False])
+@pytest.mark.parametrize(("ranks", "root"), slow_but([(3, False)], product([2, 3], [True, False]), several=True))
 def test_a_rank_that_is_killed_ends_the_run(
     mpiexec: str, capsys: pytest.CaptureFixture[str], ranks: int, root: bool
 ) -> None:
@@ -217,7 +219,7 @@ sys.exit(main(["run", "chain.toml", "--output", "r"]))
 """
 
 
-@pytest.mark.parametrize(("ranks", "struck"), [(2, 0), (2, 1), (3, 2)])
+@pytest.mark.parametrize(("ranks", "struck"), slow_but([(2, 1)], [(2, 0), (2, 1), (3, 2)], several=True))
 def test_an_exception_on_one_rank_ends_the_run(
     mpiexec: str, capsys: pytest.CaptureFixture[str], ranks: int, struck: int
 ) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored, Vector
-from tests.pairwise import covering
+from tests.designs import design
 
 Numbers = npt.NDArray[Any]
 
@@ -48,10 +48,10 @@ def explicit(blocks: list[tuple[Numbers, ...]]) -> Numbers:
     return np.array(rows)
 
 
-CASES = covering(BLOCKS, [REAL, COMPLEX], [REAL, COMPLEX], [1, 9, 64])
+CASES = design(BLOCKS, [REAL, COMPLEX], [REAL, COMPLEX], [1, 9, 64])
 
 
-@pytest.fixture(params=[pytest.param(case.values, marks=case.marks) for case in CASES])
+@pytest.fixture(params=[pytest.param(case.values, marks=case.marks, id=case.id) for case in CASES])
 def both(request: pytest.FixtureRequest) -> tuple[Numbers, list[Derivatives]]:
     """O of some factors and configurations, and the two ways of keeping it."""
     layout, outer, inner, n = request.param

@@ -20,6 +20,7 @@ from scipy import sparse
 from pvmc.config import KeyProblem
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
 from pvmc.lattice import Lattice, LatticeSpec
+from tests.designs import designed
 from tests.helpers import compiled_matrix, configurations, pauli
 
 Matrix = Any
@@ -419,9 +420,9 @@ def test_sites_stand_where_they_should(place: Place) -> None:
     assert 5 <= place.n_sites <= 10
 
 
-@each_place
-@pytest.mark.parametrize("model", MODELS)
-def test_the_matrix_is_the_sum_of_kronecker_products(model: str, place: Place) -> None:
+@designed(strength=1, model=MODELS, where=PLACES)
+def test_the_matrix_is_the_sum_of_kronecker_products(model: str, where: str) -> None:
+    place = PLACES[where]
     table = {"model": model} | MODELS[model][0](place)
     expected = meant(model, place)
     if isinstance(expected, Refusal):

@@ -20,6 +20,7 @@ from pvmc.exact.lanczos import ground_state
 from pvmc.hamiltonians.operator import Operator
 from pvmc.hamiltonians.pauli import PauliSum
 from pvmc.io.reader import open_run
+from tests.designs import slow_but
 
 UNITS = [2.0**-120, 2.0**120]
 
@@ -135,17 +136,20 @@ def test_a_run_in_other_units_is_the_same_run(capsys: pytest.CaptureFixture[str]
         np.testing.assert_array_equal(mine["correlation_zz"].value, theirs["correlation_zz"].value)
 
 
+SETTINGS = [
+    ['sr.solver="minsr"'],
+    ['sr.solver="krylov"'],
+    ['sr.factorisation="eigen"', "sr.snr=2.0"],
+    ['sr.method="adam"'],
+    ['sr.method="sgd"'],
+    ["sr.line_search=true"],
+    ["sampler.power=1.5"],
+]
+
+
 @pytest.mark.parametrize(
     "settings",
-    [
-        ['sr.solver="minsr"'],
-        ['sr.solver="krylov"'],
-        ['sr.factorisation="eigen"', "sr.snr=2.0"],
-        ['sr.method="adam"'],
-        ['sr.method="sgd"'],
-        ["sr.line_search=true"],
-        ["sampler.power=1.5"],
-    ],
+    slow_but(SETTINGS[2:3], SETTINGS),
     ids=lambda settings: settings[-1],
 )
 def test_every_solver_takes_the_same_steps_in_other_units(settings: list[str]) -> None:

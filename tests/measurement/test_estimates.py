@@ -23,7 +23,8 @@ from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
-from tests.helpers import all_pass, repeats, slow_but, two_sided
+from tests.designs import repeats, slow_but
+from tests.helpers import all_pass, two_sided
 
 LEVEL = 1e-3
 

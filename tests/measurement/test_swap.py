@@ -6,7 +6,7 @@ chance with the probability LEVEL each.
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from pvmc.measurement.renyi import Renyi2, Renyi2Estimate
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Metropolis, Moves, MoveWeights, start
 from pvmc.wavefunctions.vectors import dense_vector
+from tests.designs import designed, slow_but
 from tests.helpers import Numbers, all_pass, binomial_p, random_rbm, two_sided
 from tests.table_state import TableState, full_vector, purity, random_state
 
@@ -69,8 +70,7 @@ def test_all_regions(kind: str) -> None:
     assert len(pulls) == 62 and pulls_pass(np.array(pulls))
 
 
-@pytest.mark.parametrize("memory", [0.0, 0.8])
-@pytest.mark.parametrize("n_shifts", [1, 5, 16])
+@pytest.mark.parametrize(("n_shifts", "memory"), slow_but([(5, 0.8)], product([1, 5, 16], [0.0, 0.8]), several=True))
 def test_claimed_errors_of_entropies(n_shifts: int, memory: float) -> None:
     """Pairs that share no walker, some and all; independent draws and correlated ones."""
     rng = np.random.default_rng(2)
@@ -157,8 +157,7 @@ def sampled_fidelity(
     return fidelity(forward, backward, COMM, control=control)
 
 
-@pytest.mark.parametrize("control", [False, True])
-@pytest.mark.parametrize("distance", [0.02, 0.3])
+@designed(strength=1, distance=[0.02, 0.3], control=[False, True])
 def test_claimed_errors_of_fidelities(distance: float, control: bool) -> None:
     rng = np.random.default_rng(7)
     psi = random_state(rng, 6, kind="positive")

@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 from pvmc.sampler import Growth
+from tests.designs import repeats
 from tests.helpers import binomial_p
 
 Floats = npt.NDArray[np.float64]
@@ -77,14 +78,15 @@ def test_a_run_that_converges_grows_only_then() -> None:
 
 
 @pytest.mark.statistical
+@repeats(500, 2000)
 @pytest.mark.parametrize("n_draws", [4, 37])
-def test_independent_energies_seem_to_fall_in_one_comparison_of_forty(n_draws: int) -> None:
+def test_independent_energies_seem_to_fall_in_one_comparison_of_forty(n_draws: int, repeats: int) -> None:
     """Claimed errors that are true; where binning finds a larger one by chance, a fall is seen less often still."""
     rng = np.random.default_rng([3, n_draws])
     growth = Growth(n_draws, 2 * n_draws, 2.0, 200)
-    kept = sum(counts(growth, rng.normal(size=400), error=1.0)[-1] == n_draws for _ in range(2000))
-    assert kept / 2000 < stats.norm.sf(2.0) + 4.0 * np.sqrt(stats.norm.sf(2.0) / 2000)
-    assert binomial_p(kept, 2000, stats.norm.sf(3.0)) < LEVEL, "a fall by 2 sigmas is told from one by 3"
+    kept = sum(counts(growth, rng.normal(size=400), error=1.0)[-1] == n_draws for _ in range(repeats))
+    assert kept / repeats < stats.norm.sf(2.0) + 4.0 * np.sqrt(stats.norm.sf(2.0) / repeats)
+    assert binomial_p(kept, repeats, stats.norm.sf(3.0)) < LEVEL, "a fall by 2 sigmas is told from one by 3"
 
 
 @pytest.mark.statistical

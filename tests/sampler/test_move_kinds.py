@@ -19,6 +19,7 @@ from pvmc.sampler import Metropolis, Moves, MoveWeights, Tempering, Walkers, adv
 from pvmc.sampler.moves import Maps
 from pvmc.sampler.spec import MetropolisSpec
 from pvmc.wavefunctions import RBM
+from tests.designs import designed
 from tests.helpers import (
     all_pass,
     binomial_p,
@@ -87,12 +88,10 @@ def counted(spins: np.ndarray, n_sites: int) -> np.ndarray:
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
-@pytest.mark.parametrize(("model", "weights", "magnetization"), CASES, ids=str)
-def test_samples_follow_the_wave_function(
-    model: str, weights: dict[str, float], magnetization: int | None, dtype: type
-) -> None:
+@designed(strength=1, case=CASES, dtype=[np.complex128, np.float64])
+def test_samples_follow_the_wave_function(case: tuple[str, dict[str, float], int | None], dtype: type) -> None:
     """The last draw of each of 6400 independent chains, against |psi|^2 on all configurations."""
+    model, weights, magnetization = case
     rbm, theta = random_rbm(N_SITES, dtype, scale=0.35)
     metropolis = sampler(weights, OPERATORS[model](), n_draws=1, burn_in=25)
     walkers = start("random", range(100), 64, RING, magnetization, 3)
@@ -216,16 +215,14 @@ def pull_p_values(values: np.ndarray) -> list[float]:
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("width", [64, 256])
-@pytest.mark.parametrize(("model", "weights", "magnetization"), CASES, ids=str)
-def test_errors_are_as_large_as_the_deviations(
-    model: str, weights: dict[str, float], magnetization: int | None, width: int
-) -> None:
+@designed(strength=1, case=CASES, width=[64, 256])
+def test_errors_are_as_large_as_the_deviations(case: tuple[str, dict[str, float], int | None], width: int) -> None:
     """Of the energy, for every kind of move and mixtures: the walkers of a block are independent, at any width.
 
     With translations that were the same for all walkers of a block of 256, deviations were 1.28 to 1.72 times as large
     as the claimed errors.
     """
+    model, weights, magnetization = case
     assert all_pass(pull_p_values(pulls(weights, OPERATORS[model](), magnetization, width)), LEVEL)
 
 

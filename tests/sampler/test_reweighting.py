@@ -23,6 +23,7 @@ from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator, block_range
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, Tempering, Walkers, advance, start
 from pvmc.wavefunctions import WaveFunction
+from tests.designs import slow_but
 from tests.helpers import (
     EnumeratedMoments,
     all_pass,
@@ -33,7 +34,6 @@ from tests.helpers import (
     labels_of,
     mean_p,
     random_rbm,
-    slow_but,
     state_vector,
     two_sided,
 )

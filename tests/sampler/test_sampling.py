@@ -22,6 +22,7 @@ from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator, block_range
 from pvmc.sampler import Metropolis, Moves, MoveWeights, Samples, Walkers, advance, start
 from pvmc.wavefunctions import RBM, WaveFunction
+from tests.designs import designed
 from tests.helpers import (
     all_pass,
     binomial_p,
@@ -131,7 +132,7 @@ def equilibration(psi: WaveFunction, moves: str, n_sites: int) -> int:
     return sweeps
 
 
-@pytest.mark.parametrize("moves", MOVES)
+@designed(strength=1, moves=MOVES, dtype=[np.float64, np.complex128])
 def test_the_draws_follow_psi_squared(moves: str, dtype: Any) -> None:
     """For 6, 7 and 8 sites, plain and translation-invariant; |psi| instead of |psi|^2 is told apart."""
     magnetization = MOVES[moves][1]
@@ -149,8 +150,9 @@ def test_the_draws_follow_psi_squared(moves: str, dtype: Any) -> None:
     assert all_pass(p_values, LEVEL)
 
 
-@pytest.mark.parametrize(("width", "n_blocks"), [(1, 2000), (3, 1500), (64, 150), (1000, 10)])
-def test_any_width_of_the_blocks(width: int, n_blocks: int, dtype: Any) -> None:
+@designed(strength=1, blocks=[(1, 2000), (3, 1500), (64, 150), (1000, 10)], dtype=[np.float64, np.complex128])
+def test_any_width_of_the_blocks(blocks: tuple[int, int], dtype: Any) -> None:
+    width, n_blocks = blocks
     rbm, theta = uneven_state(6, dtype)
     psi = rbm.at(theta)
     p_values = []
@@ -203,7 +205,7 @@ def test_means_of_the_walkers_of_a_block_are_uncorrelated(dtype: Any) -> None:
     assert two_sided(stats.f.cdf(ratio, n_blocks - 1, n_blocks * (width - 1))) > LEVEL
 
 
-@pytest.mark.parametrize("moves", MOVES)
+@designed(strength=1, moves=MOVES, dtype=[np.float64, np.complex128])
 def test_single_steps_are_reversible_and_accepted_as_often_as_they_should(moves: str, dtype: Any) -> None:
     """From equilibrium s -> s' is as frequent as s' -> s, and the accepted fraction that of the transition matrix."""
     n_sites, n_blocks = 6, 5000

@@ -23,6 +23,7 @@ from pvmc.sr import Reconfiguration, Step
 from pvmc.sr.step import ConstantDamping
 from pvmc.vmc.loop import State, iterate
 from pvmc.wavefunctions import RBM
+from tests.designs import slow_but
 from tests.helpers import mean_p, random_rbm
 from tests.noise_free import COMM, LINEAR, Linear, Problem, random_problem, spec
 
@@ -297,7 +298,7 @@ def one_by_one(problem: Problem, keys: dict[str, Any], n: int, linear: Linear) -
     return state.theta
 
 
-@pytest.mark.parametrize("linear", LINEAR)
+@pytest.mark.parametrize("linear", slow_but(LINEAR[:1], LINEAR))
 def test_heun_is_of_second_order(ising: Problem, linear: Linear) -> None:
     """Errors against the flow after a time of 0.4: in proportion to gamma^2, those of Euler's method to gamma."""
     time, shift, floor = 0.4, 0.05, 1e-3

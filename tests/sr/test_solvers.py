@@ -22,8 +22,8 @@ from pvmc.sr import Step
 from pvmc.sr.momentum import MomentumSpec
 from pvmc.wavefunctions import RBM, Ansatz, FeedForward, Jastrow, Product
 from tests.batches import FIELDS, Problem, problem
+from tests.designs import designed
 from tests.helpers import full_tensor
-from tests.pairwise import covering
 from tests.solvers import LARGEST_CONDITION, REGULARISATIONS, SOLVERS, condition, difference, penalty, solver
 
 Numbers = npt.NDArray[Any]
@@ -61,7 +61,7 @@ def assert_all(found: Mapping[str, Step], expected: Numbers) -> None:
 # Synthetic batches ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("fields", "weighted", "exact_sums"), covering(FIELDS, [False, True], [True, False]))
+@designed(fields=FIELDS, weighted=[False, True], exact_sums=[True, False])
 def test_streamed_moments_of_many_chunks_are_the_definitions(fields: str, weighted: bool, exact_sums: bool) -> None:
     """S, F and <O> of nine chunks whose means differ from that of the first one, where they are centred."""
     case = problem(fields, weighted=weighted)
@@ -94,9 +94,7 @@ def test_minsr_needs_a_regularisation(fields: str, constant: float | None, monke
         assert difference(step.direction[constant is not None :], expected) < TOLERANCE, name
 
 
-@pytest.mark.parametrize(
-    ("fields", "size", "weighted", "regularisation"), covering(FIELDS, SHAPES, [False, True], REGULARISATIONS)
-)
+@designed(fields=FIELDS, size=SHAPES, weighted=[False, True], regularisation=REGULARISATIONS)
 def test_every_solver_has_the_solution_of_the_definitions(
     fields: str, size: str, weighted: bool, regularisation: str
 ) -> None:
@@ -127,9 +125,7 @@ def test_a_block_of_dead_configurations_only(fields: str) -> None:
     assert_all(steps(moments_of(case), "all three"), np.linalg.solve(tensor + np.diag(penalties), force))
 
 
-@pytest.mark.parametrize(
-    ("fields", "size", "regularisation", "march"), covering(FIELDS, SHAPES, ["shift", "offset"], [None, 0.95])
-)
+@designed(fields=FIELDS, size=SHAPES, regularisation=["shift", "offset"], march=[None, 0.95])
 def test_momentum_is_the_same_with_every_solver(
     fields: str, size: str, regularisation: str, march: float | None, rng: np.random.Generator
 ) -> None:
@@ -206,9 +202,7 @@ def test_an_iterative_solver_may_begin_anywhere(rng: np.random.Generator) -> Non
 # Directions that do not change psi ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("fields", "weighted", "constant"), covering(FIELDS, [False, True], [1.0, 0.1, -7.3e4, 3.3e-5, 1e8 / 3])
-)
+@designed(strength=1, fields=FIELDS, weighted=[False, True], constant=[1.0, 0.1, -7.3e4, 3.3e-5, 1e8 / 3])
 def test_a_constant_derivative_is_frozen_by_every_solver(fields: str, weighted: bool, constant: float) -> None:
     """Its direction is exactly 0, with a centre too, and the others move as if it were not there."""
     phase = np.exp(0.7j) if FIELDS[fields][1] else 1.0
@@ -299,7 +293,7 @@ def assert_agreement(ansatz: Ansatz, operator: Operator, spec: Any, regularisati
         assert not np.any(step.direction[~live]), name
 
 
-@pytest.mark.parametrize(("name", "sampler", "regularisation"), covering(ANSATZES, SAMPLERS, ["shift", "floor"]))
+@designed(strength=1, name=ANSATZES, sampler=SAMPLERS, regularisation=["shift", "floor"])
 def test_every_solver_on_wave_functions(name: str, sampler: str, regularisation: str) -> None:
     """With factors where the ansatz offers them, which then make T in their own way for a uniform Lambda."""
     ansatz = ANSATZES[name]()
@@ -311,9 +305,7 @@ def test_every_solver_without_a_conserved_magnetisation(name: str) -> None:
     assert_agreement(ANSATZES[name](), ISING, SAMPLERS["enumeration"], "all three", name in HAS_FACTORS)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "sampler", "magnetization"), covering([float, complex], ["enumeration", "metropolis"], [0, 2])
-)
+@designed(dtype=[float, complex], sampler=["enumeration", "metropolis"], magnetization=[0, 2])
 def test_a_visible_bias_at_fixed_magnetisation_is_frozen_by_every_solver(
     dtype: Any, sampler: str, magnetization: int
 ) -> None:

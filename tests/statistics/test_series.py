@@ -29,7 +29,8 @@ from pvmc.statistics import (
     rank_normalised_r_hat,
     split_r_hat,
 )
-from tests.helpers import binomial_p, repeats, slow_but, two_sided
+from tests.designs import repeats, slow_but
+from tests.helpers import binomial_p, two_sided
 
 pytestmark = pytest.mark.statistical
 

@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs" / "validation").glob("*.toml"))
 PAGE = ROOT / "docs" / "reports" / "validation.md"
 
+SLOW = pytest.mark.slow
 SAMPLER = {"walkers": 256, "block_width": 128, "samples": 1024}
 SR = {"learning_rate": 0.1, "shift": {"initial": 10.0, "decay": 0.8, "minimum": 1e-3}}
 ISING = {"model": "ising", "field": 1.5}
@@ -75,19 +76,24 @@ def failed(report: Report) -> set[str]:
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {
-            "length": 8,
-            "hamiltonian": {"model": "heisenberg"},
-            "ansatz": {**RBM_SECTION, "weights": "real", "alpha": 2},
-            "sampler": {**SAMPLER, "moves": {"exchange": 1.0}},
-        },
-        {"sampler": {"kind": "exact"}},
-        {"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3}},
+        pytest.param({}, marks=SLOW),
+        pytest.param(
+            {
+                "length": 8,
+                "hamiltonian": {"model": "heisenberg"},
+                "ansatz": {**RBM_SECTION, "weights": "real", "alpha": 2},
+                "sampler": {**SAMPLER, "moves": {"exchange": 1.0}},
+            },
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"sampler": {"kind": "exact"}}, marks=SLOW),
+        pytest.param({"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3}}, marks=SLOW),
         {"sr": {**SR, "factorisation": "eigen", "cutoff": 1e-3, "snr": 1.0}},
-        {"sr": {**SR, "solver": "krylov", "offset": 1e-3, "momentum": {"mu": 0.5}}},
+        pytest.param(
+            {"sr": {**SR, "solver": "krylov", "offset": 1e-3, "momentum": {"mu": 0.5}}}, marks=pytest.mark.slow
+        ),
         {"sr": {**SR, "solver": "minsr", "largest_condition": 50.0}, "sampler": {**SAMPLER, "samples": 512}},
-        {"sr": {"method": "adam", "learning_rate": 0.05}},
+        pytest.param({"sr": {"method": "adam", "learning_rate": 0.05}}, marks=SLOW),
         {
             "hamiltonian": {"model": "xyz", "couplings": [-1.0, 0.7, 0.4], "field_y": 0.5, "marshall": False},
             "ansatz": {"kind": "rbm", "alpha": 2, "symmetry": "none", "visible_bias": True},

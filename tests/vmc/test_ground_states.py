@@ -21,6 +21,7 @@ from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.loop import State, StepRecord, iterate
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
+from tests.designs import slow_but
 from tests.helpers import energy_of
 
 COMM = SerialCommunicator()
@@ -141,8 +142,10 @@ CASES: dict[str, tuple[Tables, int, float]] = {
 }
 """Input, iterations, and the accuracy that the final psi must reach: several times what six other seeds reached."""
 
+QUICK = ["Heisenberg open chain of 6", "Ising ring of 8, h = 2", "Ising square 3 x 3, h = 2"]
 
-@pytest.mark.parametrize("name", CASES)
+
+@pytest.mark.parametrize("name", slow_but(QUICK, CASES))
 def test_the_ground_state_is_found(name: str) -> None:
     tables, iterations, accuracy = CASES[name]
     assert_ground_state_found(optimised(job_of(tables), iterations), accuracy)
@@ -161,6 +164,7 @@ def test_the_lowest_state_of_another_magnetization(magnetization: int) -> None:
     assert_ground_state_found(outcome, 1e-6)
 
 
+@pytest.mark.slow
 def test_a_complex_hamiltonian() -> None:
     """An open chain with a twist, J sum [-cos f (XX + YY) - sin f (XY - YX) + ZZ] / 4: the old spectrum, new phases."""
     twist, n_sites = 0.4, 6

@@ -26,6 +26,7 @@ from pvmc.vmc.job import build_job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
+from tests.designs import slow_but
 
 K = 6
 BLOCKS = {"bias": (slice(0, 2), (2,)), "weights": (slice(2, 6), (2, 2))}
@@ -302,7 +303,7 @@ def run_full(*arguments: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("limit", [20_000, 50_000, 190_000])
+@pytest.mark.parametrize("limit", slow_but([50_000], [20_000, 50_000, 190_000]))
 def test_full_disk_leaves_the_old_file(tmp_path: Path, limit: int) -> None:
     """The limit bites in the laying-out, or later in the copying of rows."""
     with new(tmp_path) as results:
@@ -313,7 +314,10 @@ def test_full_disk_leaves_the_old_file(tmp_path: Path, limit: int) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.h5"]
 
 
-@pytest.mark.parametrize(("limit", "least"), [(50_000, 0), (300_000, 449), (600_000, 961)])
+FILLED = [(300_000, 449), (50_000, 0), (600_000, 961)]
+
+
+@pytest.mark.parametrize(("limit", "least"), slow_but(FILLED[:1], FILLED, several=True))
 def test_disk_that_fills_keeps_the_rows_before(tmp_path: Path, limit: int, least: int) -> None:
     """At the first row, where the first chunks are to be written, or at a later one."""
     path = tmp_path / "run" / "run.h5"
@@ -359,7 +363,7 @@ def test_file_system_that_cannot_reserve(tmp_path: Path, monkeypatch: pytest.Mon
 # What solvers and the sampler remember --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stop", range(1, 8))
+@pytest.mark.parametrize("stop", slow_but([1, 4], range(1, 8)))
 def test_a_run_with_memory_goes_on_from_any_iteration(tmp_path: Path, stop: int) -> None:
     """Of everything that is remembered at once, whatever the iteration that was the last."""
     sr = {"solver": "krylov", "momentum": {"mu": 0.8, "march": 0.9}, "line_search": True, "adapt_shift": True}

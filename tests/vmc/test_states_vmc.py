@@ -16,6 +16,7 @@ from pvmc.vmc.loop import iterate
 from pvmc.vmc.sectors import find_job_reference
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
+from tests.designs import designed, slow_but
 from tests.helpers import energy_of, state_vector
 
 SAMPLER = {"walkers": 128, "block_width": 128, "samples": 512}
@@ -74,8 +75,7 @@ def step(length: int) -> Any:
     return (np.arange(length) + 1) % length
 
 
-@pytest.mark.parametrize("field", [1.0, 5.0])
-@pytest.mark.parametrize("weights", ["real", "complex"])
+@designed(strength=1, field=[1.0, 5.0], weights=["real", "complex"])
 def test_mean_field_energy_of_the_ising_ring(field: float, weights: str) -> None:
     """E/N = -J - h^2/(4J) below h = 2J (ordered), -h above; at h = 5J within 1.1 per cent of the exact energy."""
     job = make(ring(8), {"model": "ising", "field": field}, {"kind": "mean_field", "weights": weights})
@@ -103,6 +103,7 @@ def test_jastrow_of_four_spins_is_exact() -> None:
     assert energy == pytest.approx(-2.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_rbm_with_jastrow_is_at_least_as_good_as_either() -> None:
     rbm: dict[str, Any] = {"kind": "rbm", "alpha": 1, "weights": "real"}
     jastrow: dict[str, Any] = {"kind": "jastrow", "weights": "real"}
@@ -150,7 +151,7 @@ def test_no_reference_where_the_sector_is_empty_or_none() -> None:
     assert reference is not None and reference.energy == -4.5
 
 
-@pytest.mark.parametrize(("length", "is_ground_state"), [(6, True), (8, False)])
+@pytest.mark.parametrize(("length", "is_ground_state"), slow_but([(6, True)], [(6, True), (8, False)], several=True))
 def test_momentum_pi_of_the_heisenberg_ring(length: int, is_ground_state: bool) -> None:
     """Without the Marshall rotation: the ground state of 6 sites, the lowest triplet of 8 (ground state: k = 0)."""
     model = {"model": "heisenberg", "marshall": False}
@@ -165,6 +166,7 @@ def test_momentum_pi_of_the_heisenberg_ring(length: int, is_ground_state: bool) 
     assert np.vdot(vector, vector[image]) == pytest.approx(-1.0, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_odd_spin_flip_sector_of_the_ising_ring() -> None:
     """The lowest state with prod sigma^x = -1, whose amplitudes have both signs although the weights are real."""
     inner = {"kind": "rbm", "alpha": 2, "weights": "real", "visible_bias": True, "init_scale": 0.2}
@@ -176,6 +178,7 @@ def test_odd_spin_flip_sector_of_the_ising_ring() -> None:
     np.testing.assert_allclose(vector[::-1], -vector, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_complex_momentum_of_a_heisenberg_ring() -> None:
     """k = 2 pi/6: complex characters; the lowest state of its sector."""
     model = {"model": "heisenberg", "marshall": False}

@@ -27,6 +27,7 @@ from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.pieces import Decision, Round
 from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
 from pvmc.vmc.stop import Convergence, StopWatcher
+from tests.designs import slow_but
 
 COMM = SerialCommunicator()
 
@@ -201,9 +202,10 @@ raise SystemExit(run_main(main))
 """
 
 
-@pytest.mark.parametrize(
-    ("number", "to"), [(signal.SIGTERM, "rank 1"), (signal.SIGUSR2, "rank 1"), (signal.SIGUSR1, "mpiexec")]
-)
+SENT = [(signal.SIGTERM, "rank 1"), (signal.SIGUSR2, "rank 1"), (signal.SIGUSR1, "mpiexec")]
+
+
+@pytest.mark.parametrize(("number", "to"), slow_but(SENT[:1], SENT, several=True))
 def test_a_job_stops_together_when_a_signal_comes_from_outside(
     mpiexec: str, tmp_path: Path, number: signal.Signals, to: str
 ) -> None:
