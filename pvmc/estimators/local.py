@@ -18,11 +18,9 @@ from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Draws
+from pvmc.sampler.base import CHUNK_COLUMNS
 from pvmc.wavefunctions.base import Factors, WaveFunction
 from pvmc.wavefunctions.log_derivatives import factors_of
-
-CHUNK_COLUMNS = 512
-"""Configurations in a chunk: draws of one block, enough for a fast product and few enough for the cache."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvmc.estimators.local import CHUNK_COLUMNS
 from pvmc.sampler import Sampler
+from pvmc.sampler.base import CHUNK_COLUMNS
 from pvmc.wavefunctions.base import Ansatz
 
 

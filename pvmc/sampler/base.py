@@ -20,6 +20,9 @@ from pvmc.sampler.smear import Smear
 from pvmc.spins.files import read_configurations
 from pvmc.wavefunctions.base import WaveFunction
 
+CHUNK_COLUMNS = 512
+"""Configurations in a chunk: draws of one block, enough for a fast product and few enough for the cache."""
+
 
 @dataclass(frozen=True)
 class Walkers:
