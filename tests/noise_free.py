@@ -14,7 +14,7 @@ from pvmc.estimators import Moments, Reweighting, estimate, reduce_moments
 from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler.enumeration import Enumeration
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.sr import SRSpec, build_solver
 from pvmc.vmc.loop import State, StepRecord, iterate
 from pvmc.wavefunctions import RBM

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pvmc.exact.bethe import heisenberg_chain_energy
+from pvmc.exact.closed_chains import haldane_shastry_energy, heisenberg_chain_energy, majumdar_ghosh_energy
 from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_energy
 from pvmc.exact.reference import ExactEnergy, find_reference
-from pvmc.exact.singlets import haldane_shastry_energy, majumdar_ghosh_energy
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 
 if TYPE_CHECKING:
     from pvmc.exact.lanczos import ground_state, sparse_matrix

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pvmc.hamiltonians.operator import Operator
 from pvmc.hamiltonians.pairs import sign_of_ground_state
 from pvmc.hamiltonians.signs import is_stoquastic
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 
 Numbers = npt.NDArray[np.complex128]
 

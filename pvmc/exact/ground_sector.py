@@ -26,13 +26,13 @@ import numpy as np
 
 from pvmc.config import KeyProblem
 from pvmc.errors import InputError
-from pvmc.exact.bethe import heisenberg_chain_magnetizations
+from pvmc.exact.closed_chains import heisenberg_chain_magnetizations
 from pvmc.hamiltonians import HamiltonianSpec, Operator
 from pvmc.hamiltonians.couplings import RandomField
 from pvmc.hamiltonians.pairs import heisenberg_ring, is_even_in_spins, is_rotation_invariant, pair_terms
 from pvmc.hamiltonians.terms import TermsSpec
 from pvmc.lattice import Lattice, LatticeSpec
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 
 SAME_LEVEL = 1e-9
 """Energies closer than this, relative to the bound on the width of the spectrum, are one level."""

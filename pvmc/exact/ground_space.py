@@ -16,7 +16,7 @@ from pvmc.exact.characters import Symmetries
 from pvmc.exact.lanczos import in_own_unit, sparse_matrix
 from pvmc.exact.sector import sector_basis
 from pvmc.hamiltonians.operator import Operator
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 
 SAME_LEVEL = 1e-9
 """Energies closer than this, relative to the largest row sum of |H|, are one level."""

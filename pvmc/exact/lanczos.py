@@ -12,7 +12,7 @@ from scipy.sparse.linalg import ArpackError, eigsh
 
 from pvmc.errors import InputError, NumericalError
 from pvmc.hamiltonians.operator import Operator
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.spins.flips import FlipSets
 
 CHUNK_ELEMENTS = 2**21

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import comb
 
-from pvmc.exact.bethe import heisenberg_chain_energy
+from pvmc.exact.closed_chains import haldane_shastry_energy, heisenberg_chain_energy, majumdar_ghosh_energy
 from pvmc.exact.free_fermions import cluster_ising_chain_energy, ising_chain_energy
-from pvmc.exact.singlets import haldane_shastry_energy, majumdar_ghosh_energy
 from pvmc.hamiltonians import HamiltonianSpec, Operator
 from pvmc.hamiltonians.cluster_ising import ClusterIsingSpec
 from pvmc.hamiltonians.couplings import is_zero, site_values
-from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec
+from pvmc.hamiltonians.heisenberg import HeisenbergSpec, J1J2Spec, XXZSpec
 from pvmc.hamiltonians.ising import IsingSpec
-from pvmc.hamiltonians.j1j2 import J1J2Spec
 from pvmc.hamiltonians.long_range import HaldaneShastrySpec
 from pvmc.lattice import ChainSpec, LatticeSpec
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 
 AUTOMATIC_DIMENSION = 200_000
 """Largest Hilbert space that is diagonalised without being asked (20 sites at zero magnetisation; seconds)."""

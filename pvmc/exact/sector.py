@@ -9,7 +9,7 @@ from pvmc.exact.characters import Symmetries
 from pvmc.exact.lanczos import lowest, sparse_matrix
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, ExactEnergy, dimension
 from pvmc.hamiltonians.operator import Operator
-from pvmc.spins.basis import MAX_SITES, Basis
+from pvmc.spins.configurations import MAX_SITES, Basis
 
 LARGEST_WORK = 4_000_000
 """Most pairs of a symmetry and a configuration that are listed."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pvmc.errors import InputError
 from pvmc.exact import Basis
 from pvmc.numerics.arrays import Spins
-from pvmc.spins.files import checked_configurations, read_arrays
+from pvmc.spins.configurations import checked_configurations, read_arrays
 
 Weighting = Literal["target", "uniform"]
 

@@ -9,9 +9,8 @@ from pydantic import Field
 from pvmc.hamiltonians.cluster_ising import ClusterIsingSpec
 from pvmc.hamiltonians.couplings import check_numbers, check_terms
 from pvmc.hamiltonians.dzyaloshinskii_moriya import DzyaloshinskiiMoriyaSpec
-from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec, XYZSpec
+from pvmc.hamiltonians.heisenberg import HeisenbergSpec, J1J2Spec, XXZSpec, XYZSpec
 from pvmc.hamiltonians.ising import IsingSpec
-from pvmc.hamiltonians.j1j2 import J1J2Spec
 from pvmc.hamiltonians.kitaev import CompassSpec, KitaevSpec
 from pvmc.hamiltonians.long_range import HaldaneShastrySpec, LongRangeIsingSpec, LongRangeXXZSpec
 from pvmc.hamiltonians.operator import Operator

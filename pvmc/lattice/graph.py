@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.lattice.cluster import MAX_SITES
-from pvmc.lattice.lattice import Lattice, LatticeError
-from pvmc.lattice.permutations import is_automorphism
+from pvmc.lattice.lattice import Lattice, LatticeError, is_automorphism
 from pvmc.numerics.arrays import Integers
 
 Edge = tuple[int, int, float]

@@ -34,7 +34,7 @@ from pvmc.measurement.walker_sums import Function, Totals, jackknife_variance, s
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import SECOND_FROZEN_STAGE, Draw, MetropolisSpec, Walkers
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.statistics.thresholds import LARGEST_NORM_DEVIATION
 from pvmc.vmc.job import Job, build_job
 from pvmc.vmc.spec import JobConfig

@@ -24,7 +24,7 @@ from pvmc.measurement.frozen import FrozenState
 from pvmc.mpi import Communicator, block_range
 from pvmc.numerics.arrays import Floats, Spins
 from pvmc.sampler import Draw
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions.base import WaveFunction
 

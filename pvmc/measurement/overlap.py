@@ -17,7 +17,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.io.measurement import Estimate
 from pvmc.measurement.observable import Dataset, Findings, Setup, Tally, exact_estimate
 from pvmc.mpi import Communicator
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.vmc.display import warn
 from pvmc.vmc.job import Job
 from pvmc.vmc.sectors import sector_of

@@ -26,7 +26,7 @@ from pvmc.measurement.walker_sums import Function, Totals, jackknife_variance, s
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import Draw
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.statistics.thresholds import LARGEST_SWAP_ERROR
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions.base import WaveFunction

@@ -16,7 +16,7 @@ from pvmc.measurement.observable import Dataset, Findings, Setup, Tally
 from pvmc.mpi import Communicator
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Draw
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions.base import WaveFunction
 

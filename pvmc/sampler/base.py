@@ -17,7 +17,7 @@ from pvmc.mpi import Communicator
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler.growth import Growth
 from pvmc.sampler.smear import Smear
-from pvmc.spins.files import read_configurations
+from pvmc.spins.configurations import read_configurations
 from pvmc.wavefunctions.base import WaveFunction
 
 CHUNK_COLUMNS = 512
@@ -95,7 +95,7 @@ class Ensemble:
         lattice: the lattice.
         kind: "random", "neel" or "file".
         magnetization: sum_i s_i that all have to keep, or None.
-        file: with "file", where the configurations are (see :mod:`pvmc.spins.files`); walker w of all takes
+        file: with "file", where the configurations are (see :mod:`pvmc.spins.configurations`); walker w of all takes
             the row w modulo their number.
     """
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pvmc.mpi import Communicator
 from pvmc.sampler.base import Draw, Walk, Walkers
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.wavefunctions.base import WaveFunction
 
 

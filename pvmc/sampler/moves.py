@@ -28,7 +28,7 @@ from pydantic import Field
 from pvmc.config import KeyProblem, Section
 from pvmc.hamiltonians import Operator
 from pvmc.lattice import Lattice
-from pvmc.spins.basis import MAX_SITES, Basis
+from pvmc.spins.configurations import MAX_SITES, Basis
 from pvmc.spins.flips import FlipSets
 
 LARGEST_GRAPH = 2**22

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from pvmc.hamiltonians import Operator
 from pvmc.numerics.arrays import Booleans, Spins
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.wavefunctions.fallback import flip_columns
 
 

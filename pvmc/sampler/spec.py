@@ -18,7 +18,7 @@ from pvmc.sampler.metropolis import Metropolis
 from pvmc.sampler.moves import Moves, MoveWeights, Reach, reach
 from pvmc.sampler.smear import Smear
 from pvmc.sampler.tempering import TemperingSpec
-from pvmc.spins.basis import MAX_SITES, Basis
+from pvmc.spins.configurations import MAX_SITES, Basis
 
 
 class MetropolisSpec(Section):

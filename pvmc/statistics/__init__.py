@@ -8,12 +8,11 @@ from pvmc.statistics.autocorrelation import (
     effective_sample_size,
     tail_sample_size,
 )
-from pvmc.statistics.binning import Binning, binning
 from pvmc.statistics.chains import r_hat, rank_normalised_r_hat, split_r_hat
 from pvmc.statistics.equilibration import drift, equilibration
 from pvmc.statistics.jackknife import Jackknife, jackknife
 from pvmc.statistics.linear_fit import Extrapolation, LinearFit, extrapolation, linear_fit
-from pvmc.statistics.mean import Mean, mean
+from pvmc.statistics.mean import Binning, Mean, binning, mean
 
 __all__ = [
     "Autocorrelation",

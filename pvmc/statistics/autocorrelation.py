@@ -63,7 +63,7 @@ def autocorrelation(values: ArrayLike, stretch: float = STRETCH) -> Autocorrelat
 
     Args:
         values: series (n,), or chains (n_chains, n) of one quantity, oldest first.  Many chains that are not much
-            longer than their memory are better off with :func:`pvmc.statistics.binning`.
+            longer than their memory are better off with :func:`pvmc.statistics.mean`.
         stretch: S.
 
     Raises:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pvmc.errors import InputError
-from pvmc.statistics.binning import MIN_BINS, binning
 from pvmc.statistics.chains import scaled
+from pvmc.statistics.mean import MIN_BINS, binning
 
 MAX_BLOCKS = 512
 """Most blocks that are made where the size is chosen: the function is evaluated so many times."""
@@ -52,7 +52,7 @@ def jackknife(function: Callable[..., ArrayLike], *series: ArrayLike, bin_size: 
         function: takes one mean for each series, of the shape of an entry, and returns a number or an array.
         series: (n,) or (n, ...), oldest first, of one length; real or complex.
         bin_size: entries per block, longer than their memory; 1 for independent entries, such as means of walkers.  By
-            default the largest one that :func:`pvmc.statistics.binning` chooses for any of their components, and no
+            default the largest one that :func:`pvmc.statistics.mean` chooses for any of their components, and no
             more than 512 blocks.  The oldest entries are left out where they fill no block.
 
     Raises:

@@ -18,7 +18,7 @@ from pvmc.io.earlier import read_parameters
 from pvmc.lattice import Lattice, LatticeSpec
 from pvmc.mpi import Communicator, bytes_in_words, usable_memory
 from pvmc.sampler import MetropolisSpec, Sampler
-from pvmc.spins.files import read_arrays, read_configurations
+from pvmc.spins.configurations import read_arrays, read_configurations
 from pvmc.sr import Choice, Sizes, Solver, build_solver, resolve
 from pvmc.vmc.spec import SEED_LIMIT, JobConfig, RunSpec
 from pvmc.wavefunctions import AnsatzSpec, ProductSpec, ProjectedSpec

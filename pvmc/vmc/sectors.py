@@ -205,7 +205,7 @@ class _Search:
         if known is not None or n_sites > LANCZOS_SITES or size > self._largest:
             return known
         from pvmc.exact.lanczos import ground_state  # scipy's sparse matrices: most runs need none
-        from pvmc.spins.basis import Basis
+        from pvmc.spins.configurations import Basis
 
         basis = Basis.enumerate(n_sites, magnetization)
         return characters_of(ground_state(self._operator, basis)[1], basis, group)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pvmc.errors import NumericalError
 from pvmc.numerics.arrays import Numbers, Spins
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.wavefunctions.fallback import BATCH
 
 

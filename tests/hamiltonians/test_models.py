@@ -18,9 +18,8 @@ from pvmc.hamiltonians.cluster_ising import ClusterIsingSpec
 from pvmc.hamiltonians.couplings import RandomField, site_values
 from pvmc.hamiltonians.dzyaloshinskii_moriya import DzyaloshinskiiMoriyaSpec
 from pvmc.hamiltonians.geometry import bonds_by_direction, images, oriented_bonds
-from pvmc.hamiltonians.heisenberg import HeisenbergSpec, XXZSpec, XYZSpec
+from pvmc.hamiltonians.heisenberg import HeisenbergSpec, J1J2Spec, XXZSpec, XYZSpec
 from pvmc.hamiltonians.ising import IsingSpec
-from pvmc.hamiltonians.j1j2 import J1J2Spec
 from pvmc.hamiltonians.kitaev import CompassSpec, KitaevSpec
 from pvmc.hamiltonians.long_range import HaldaneShastrySpec, LongRangeIsingSpec, LongRangeXXZSpec, power_law
 from pvmc.hamiltonians.rydberg import RydbergSpec

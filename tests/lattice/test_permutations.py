@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pvmc.lattice import Lattice, chain, cubic, honeycomb, rectangle
-from pvmc.lattice.permutations import closure
+from pvmc.lattice.lattice import closure
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.symmetry import checked, inverted
 

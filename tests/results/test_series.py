@@ -10,8 +10,7 @@ from scipy.signal import lfilter
 from pvmc.errors import InputError
 from pvmc.figures.convergence_plot import relative_error
 from pvmc.statistics import autocorrelation, binning, mean
-from pvmc.statistics.binning import bin_sizes
-from pvmc.statistics.mean import running_mean
+from pvmc.statistics.mean import bin_sizes, running_mean
 from tests.helpers import binomial_p
 
 LEVEL = 1e-3

@@ -20,7 +20,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw
 from pvmc.sampler.metropolis import MetropolisWalk
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.sr import Reconfiguration, Schedule
 from pvmc.tasks.validation import Outcome, Report, validate_physics
 from pvmc.tasks.validation.pages import row

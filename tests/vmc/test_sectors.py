@@ -17,8 +17,8 @@ from scipy import sparse
 from pvmc.cli import main
 from pvmc.config import RawInput, to_toml, validate
 from pvmc.exact import Basis, ground_state, heisenberg_chain_energy
-from pvmc.exact.bethe import heisenberg_chain_magnetizations
 from pvmc.exact.characters import characters_of, positive_characters
+from pvmc.exact.closed_chains import heisenberg_chain_magnetizations
 from pvmc.exact.ground_sector import (
     all_sectors,
     ground_sector,

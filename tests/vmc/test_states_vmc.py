@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 
 from pvmc.exact.lanczos import sparse_matrix
 from pvmc.mpi import SerialCommunicator
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.vmc.job import Job, RawInput, build_job
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.sectors import find_job_reference

@@ -12,7 +12,7 @@ from pvmc.exact.lanczos import lowest
 from pvmc.exact.sector import sector_basis
 from pvmc.hamiltonians import PauliSum
 from pvmc.numerics.arrays import Numbers
-from pvmc.spins.basis import Basis
+from pvmc.spins.configurations import Basis
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions import WaveFunction
 from pvmc.wavefunctions.symmetry import claimed_symmetry
