@@ -571,10 +571,16 @@ def test_samples_are_counted_by_tau_in_draws() -> None:
 
 
 def test_every_function_is_tried_at_every_scale() -> None:
-    """The two that fit lines and the autocovariance, which is in squared units, have tests of their own below."""
+    """Fits of lines, the autocovariance, in squared units, and R-hat of variances have tests of their own below."""
     tried = {function.__name__ for function in FUNCTIONS} | {"mean", "jackknife"}
     functions = {name for name in statistics.__all__ if name[0].islower()}
-    assert functions - tried == {"autocovariance", "linear_fit", "extrapolation"}
+    assert functions - tried == {"autocovariance", "linear_fit", "extrapolation", "r_hat"}
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+def test_r_hat_of_variances_knows_no_unit(scale: float) -> None:
+    """sqrt((n - 1)/n + (B/n) / W)."""
+    assert float(r_hat(2.0 * scale, 0.5 * scale, 10)) == pytest.approx(np.sqrt(0.9 + 0.25), rel=1e-14)
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
