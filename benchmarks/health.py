@@ -20,7 +20,7 @@ from typing import Any
 
 from page import table, wrapped
 
-from pvmc.config import RawInput, validate
+from pvmc.config import RawInput
 from pvmc.exact import Basis, ground_state
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
@@ -29,10 +29,9 @@ from pvmc.measurement.plan import MeasureRequest
 from pvmc.mpi import SerialCommunicator, limit_threads
 from pvmc.results.judged import judged
 from pvmc.results.symptoms import symptoms
-from pvmc.vmc.job import build_job
+from pvmc.vmc.job import job_of
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
-from pvmc.vmc.spec import JobConfig
 
 SAMPLES = 40_960
 """Configurations of each sampled measurement."""
@@ -156,7 +155,7 @@ def main() -> None:
 def row_of(name: str, tables: dict[str, Any]) -> Row:
     """A run, its two measurements, and its warnings."""
     raw = RawInput(tables, name, name)
-    job, comm = build_job(validate(JobConfig, raw), raw), SerialCommunicator()
+    job, comm = job_of(raw), SerialCommunicator()
     with tempfile.TemporaryDirectory() as directory, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         path = Path(directory) / "run"
         run(RunRequest(job, "", path), comm)

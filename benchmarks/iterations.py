@@ -19,11 +19,10 @@ from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 
-from pvmc.config import read_input, validate
+from pvmc.config import read_input
 from pvmc.mpi import MpiCommunicator, SerialCommunicator, limit_threads, node_of
-from pvmc.vmc.job import build_job
+from pvmc.vmc.job import job_of
 from pvmc.vmc.loop import PHASES, iterate
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import compile_kernels, initial_state
 
 WARM_UP, AT_LEAST = 2, 3
@@ -34,7 +33,7 @@ def main() -> None:
     source, target, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
     comm = MpiCommunicator(MPI, MPI.COMM_WORLD) if MPI.COMM_WORLD.size > 1 else SerialCommunicator()
     raw = read_input(source, [])
-    job = build_job(validate(JobConfig, raw), raw)
+    job = job_of(raw)
     limit_threads(1)
     state = initial_state(job, comm)
     compile_kernels(job, state, comm, node_of(comm))

@@ -18,13 +18,12 @@ import numpy as np
 from health import HIDDEN, chain
 from page import table
 
-from pvmc.config import RawInput, validate
+from pvmc.config import RawInput
 from pvmc.mpi import SerialCommunicator, limit_threads
 from pvmc.results.plateau import plateau
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job, job_of
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.sectors import find_job_reference
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
 
 SMALL = {"walkers": 128, "samples": 512}
@@ -74,7 +73,7 @@ def one(tables: dict[str, Any], seed: int, smear: float) -> tuple[float, float]:
 def _job(tables: dict[str, Any], seed: int, smear: float) -> Job:
     changed = tables | {"run": tables["run"] | {"seed": seed}, "sampler": tables["sampler"] | {"smear": smear}}
     raw = RawInput(changed, "study", "study")
-    return build_job(validate(JobConfig, raw), raw)
+    return job_of(raw)
 
 
 if __name__ == "__main__":

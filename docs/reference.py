@@ -32,8 +32,8 @@ def packages() -> list[ModuleType]:
 
 
 def public(module: ModuleType) -> list[str]:
-    """The public names of a module: its ``__all__``, or those that pvmc itself loads when they are asked for."""
-    return sorted(getattr(module, "__all__", getattr(module, "_EXPORTS", ())), key=str.lower)
+    """The public names of a module: its ``__all__``."""
+    return sorted(getattr(module, "__all__", ()), key=str.lower)
 
 
 def summary(module: ModuleType) -> str:

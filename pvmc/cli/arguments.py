@@ -207,9 +207,9 @@ def _input(options: argparse.Namespace) -> RawInput:
 
     if options.config.is_dir():
         if getattr(options, "resume", False):
-            from pvmc.vmc.checkpoints import stored_input
+            from pvmc.vmc.checkpoints import input_of_run
 
-            return overridden(stored_input(options.config), options.set)
+            return overridden(input_of_run(options.config), options.set)
         if (options.config / "run.h5").exists():
             raise InputError(
                 f"{options.config}: is the directory of a run; to go on with it: pvmc run {options.config} --resume; "

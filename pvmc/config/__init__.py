@@ -19,7 +19,7 @@ from pvmc.config.section import (
     shown,
 )
 from pvmc.config.words import allowed_values, section_classes
-from pvmc.config.writing import stored_tables, to_toml
+from pvmc.config.writing import stored_input, stored_tables, to_toml
 
 __all__ = [
     "LARGEST_SHOWN",
@@ -40,6 +40,7 @@ __all__ = [
     "section_classes",
     "sections_of",
     "shown",
+    "stored_input",
     "stored_tables",
     "to_toml",
     "validate",

@@ -9,6 +9,7 @@ from typing import Any
 import tomlkit
 from pydantic.fields import FieldInfo
 
+from pvmc.config.reading import RawInput
 from pvmc.config.section import Section, meaning, ordered_fields
 from pvmc.config.words import allowed_values
 
@@ -61,6 +62,17 @@ def _fields(section: Section) -> Iterator[tuple[str, Any, FieldInfo]]:
 
 TURNED_LATER = ("cluster_ising", "compass", "ising", "kitaev", "long_range_ising")
 """Models that once had no key ``rotate``, and turned no spin."""
+
+
+def stored_input(text: str, file: str, source: str = "") -> RawInput:
+    """An input that is stored with results, to be validated again.
+
+    Args:
+        text: TOML, with every choice written out.
+        file: name of the file that holds it, for messages.
+        source: the input file as the user wrote it, where it is wanted.
+    """
+    return RawInput(stored_tables(text), file, source, stored=True)
 
 
 def stored_tables(text: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import RawInput, validate
+from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.io.measurement import Estimate
 from pvmc.measurement.frozen import FrozenState, first_walkers, frozen, read_state, walk
@@ -36,8 +36,7 @@ from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.sampler import SECOND_FROZEN_STAGE, Draw, MetropolisSpec, Walkers
 from pvmc.spins.configurations import Basis
 from pvmc.statistics.thresholds import LARGEST_NORM_DEVIATION
-from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import Job, job_of
 from pvmc.wavefunctions.base import WaveFunction
 from pvmc.wavefunctions.fallback import exponential
 from pvmc.wavefunctions.vectors import LogPsi, batched_log_psi, dense_vector
@@ -334,7 +333,7 @@ class Fidelity(Tally):
         for argument in arguments:
             state = setup.states[f"{cls.name}:{argument}"]
             raw = _sampled_alike(state, job)
-            other = build_job(validate(JobConfig, raw), raw)
+            other = job_of(raw)
             other = replace(other, sampler=frozen(other.sampler, setup.seed))
             theta = state.saved.fitting(other.ansatz.parameter_blocks, other.ansatz.dtype)
             _require_comparable(job, other, state.saved.path)

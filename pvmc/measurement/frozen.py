@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import RawInput, stored_tables
+from pvmc.config import RawInput, stored_input
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.earlier import SavedParameters
@@ -61,10 +61,11 @@ def read_state(path: Path, iteration: int | None) -> FrozenState:
         saved = SavedParameters(run.path, theta, run.parameter_blocks())
         iteration = int(run.saved_iterations()[-1]) if iteration is None else iteration
         text = run.config_text
-    tables = stored_tables(text)
+    raw = stored_input(text, str(saved.path))
+    tables = dict(raw.tables)
     tables["sampler"] = {key: value for key, value in tables.get("sampler", {}).items() if key not in IGNORED}
     tables.pop("fit", None)
-    return FrozenState(RawInput(tables, str(saved.path), stored=True), saved, iteration, _walkers(saved.path))
+    return FrozenState(replace(raw, tables=tables), saved, iteration, _walkers(saved.path))
 
 
 def frozen(sampler: Sampler, seed: int) -> Sampler:

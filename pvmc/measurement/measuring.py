@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import validate
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.estimators import EnergyStatistics, local_energy
 from pvmc.estimators.energy import exact_statistics
@@ -40,9 +39,8 @@ from pvmc.statistics.thresholds import LARGEST_R_HAT
 from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.display import warn
 from pvmc.vmc.interruptions import Signals, find_time_limit
-from pvmc.vmc.job import Job, build_job, require_blocks
+from pvmc.vmc.job import Job, job_of, require_blocks
 from pvmc.vmc.pieces import StopReason
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import start_compiler
 from pvmc.vmc.stop import StopWatcher
 from pvmc.wavefunctions.base import WaveFunction
@@ -65,7 +63,7 @@ def measure(request: MeasureRequest, comm: Communicator) -> int:
         record = OnRoot.made(lambda: stack.enter_context(MeasurementRecorder(request)), comm)
         plan = record.ask(lambda recorder: recorder.plan)
         with on_every_rank():
-            job = build_job(validate(JobConfig, plan.raw), plan.raw)
+            job = job_of(plan.raw)
             theta = plan.saved.fitting(job.ansatz.parameter_blocks, job.ansatz.dtype)
             job = replace(job, sampler=frozen(job.sampler, plan.seed))
             psi = job.ansatz.at(theta)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import RawInput, overridden, stored_tables
+from pvmc.config import RawInput, overridden, stored_input
 from pvmc.errors import InputError, StorageError
 from pvmc.estimators import EnergyStatistics
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
@@ -151,16 +151,15 @@ def _resumed(request: MeasureRequest, raw: RawInput, saved: SavedParameters, num
     if checkpoint is None:
         raise InputError(f"{saved.path}: holds no measurement to go on with; leave out --resume to start one")
     before = read_measurement(saved.path, last, FILE)
-    tables = stored_tables(checkpoint.config)
+    own = stored_input(checkpoint.config, str(saved.path))
     free = {key: value for key, value in raw.tables.get("run", {}).items() if f"run.{key}".startswith(_FREE_TABLES)}
-    tables["run"] = {**tables.get("run", {}), **free}
+    own.tables["run"] = {**own.tables.get("run", {}), **free}
     saved = SavedParameters(saved.path, checkpoint.theta, saved.blocks)
     try:
         iteration, seed = int(before.attributes["iteration"]), int(before.attributes["seed"])
     except (KeyError, ValueError) as error:
         raise StorageError(f"{saved.path} is damaged: measurement {before.number} lacks {error}") from error
-    raw = RawInput(tables, str(saved.path), stored=True)
-    return Plan(saved.path, raw, saved, iteration, before.number, seed, checkpoint, None, before)
+    return Plan(saved.path, own, saved, iteration, before.number, seed, checkpoint, None, before)
 
 
 _FREE_TABLES = tuple(name.rstrip(".") for name in FREE)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pvmc.config import KeyProblem, RawInput, Section, stored_tables, validate
+from pvmc.config import KeyProblem, RawInput, Section, stored_input, validate
 from pvmc.errors import InputError
 from pvmc.hamiltonians import HamiltonianSpec, PauliSum
 from pvmc.io.reader import Run
@@ -101,10 +101,12 @@ class StoredSystem:
 
     Attributes:
         lattice: sites, bonds and symmetries.
+        model: the section [hamiltonian].
         terms: the Hamiltonian, a sum of Pauli strings.
     """
 
     lattice: Lattice
+    model: HamiltonianSpec
     terms: PauliSum
 
 
@@ -119,7 +121,7 @@ def system_of(run: Run) -> StoredSystem:
     config = validate(_SystemInput, raw)
     try:
         lattice = config.lattice.build()
-        return StoredSystem(lattice, config.hamiltonian.build(lattice))
+        return StoredSystem(lattice, config.hamiltonian, config.hamiltonian.build(lattice))
     except KeyProblem as problem:
         raise raw.error(problem.key, str(problem)) from None
     except InputError as error:
@@ -128,7 +130,7 @@ def system_of(run: Run) -> StoredSystem:
 
 def run_input(run: Run) -> RawInput:
     """The whole input of a run, to be validated again."""
-    return RawInput(stored_tables(run.config_text), f"the input in {run.path}", run.config_text, stored=True)
+    return stored_input(run.config_text, f"the input in {run.path}", run.config_text)
 
 
 def model_name(run: Run) -> str:

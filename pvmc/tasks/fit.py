@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pvmc import fit as supervised
-from pvmc.config import RawInput, stored_tables, to_toml, validate
+from pvmc.config import stored_input, to_toml
 from pvmc.errors import InputError, on_every_rank
 from pvmc.exact import Basis, ground_state
 from pvmc.exact.reference import AUTOMATIC_DIMENSION, LANCZOS_SITES, dimension
@@ -24,8 +24,7 @@ from pvmc.mpi import Communicator, SerialCommunicator, describe_mpi, limit_threa
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Metropolis, advance
 from pvmc.vmc.display import describe
-from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import Job, job_of
 from pvmc.vmc.start import initial_parameters
 
 LINES_PER_FIT = 25
@@ -134,8 +133,7 @@ def _other_run(job: Job, spec: FitSpec) -> DataSet:
     source = str(spec.source)
     saved = read_parameters(source)
     text = str(open_fit(source).attributes["config"]) if fit_file(source).is_file() else open_run(source).config_text
-    raw = RawInput(stored_tables(text), str(saved.path), stored=True)
-    other = build_job(validate(JobConfig, raw), raw)
+    other = job_of(stored_input(text, str(saved.path)))
     if other.lattice.n_sites != job.lattice.n_sites:
         raise InputError(f"fit.source: {saved.path} has {other.lattice.n_sites} sites, not {job.lattice.n_sites}")
     psi = other.ansatz.at(saved.fitting(other.ansatz.parameter_blocks, other.ansatz.dtype))

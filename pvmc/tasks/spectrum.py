@@ -7,14 +7,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import validate
 from pvmc.errors import InputError
 from pvmc.estimators import Moments, estimate, reduce_moments
 from pvmc.io.reader import Run
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.results.stored_system import run_input
-from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import Job, job_of
 
 SECTIONS = ("lattice", "hamiltonian", "ansatz", "sampler")
 """The sections of an input that say what S is."""
@@ -39,7 +37,7 @@ def spectrum(run: Run) -> npt.NDArray[np.float64]:
     raw = run_input(run)
     # How the run was optimised does not matter here, and may be said in words of an earlier version.
     raw = replace(raw, tables={name: raw.tables[name] for name in SECTIONS if name in raw.tables})
-    job = build_job(validate(JobConfig, raw), raw)
+    job = job_of(raw)
     moments = sampled_moments(job, run.parameters(), SerialCommunicator())
     lower = moments.tensor
     whole = lower + np.tril(lower, -1).conj().T

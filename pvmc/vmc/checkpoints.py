@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.config import RawInput, shown, stored_tables, to_toml, validate
+from pvmc.config import RawInput, shown, stored_input, to_toml, validate
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import Checkpoint, latest_checkpoint
 from pvmc.io.reader import Run, open_run
@@ -140,7 +140,7 @@ def find_resumption(directory: Path, job: Job) -> Resumption:
     return Resumption(checkpoint, passed_over, str(run.attributes["config_source"]))
 
 
-def stored_input(directory: Path) -> RawInput:
+def input_of_run(directory: Path) -> RawInput:
     """The input of the run in a directory, as it was resolved.  For the root alone.
 
     Raises:
@@ -148,7 +148,7 @@ def stored_input(directory: Path) -> RawInput:
         StorageError: it cannot be read.
     """
     run = _existing(directory)
-    return RawInput(stored_tables(run.config_text), str(run.path), str(run.attributes["config_source"]), stored=True)
+    return stored_input(run.config_text, str(run.path), str(run.attributes["config_source"]))
 
 
 def with_stored_turn(raw: RawInput, directory: Path) -> RawInput:
@@ -162,7 +162,7 @@ def with_stored_turn(raw: RawInput, directory: Path) -> RawInput:
     given = raw.tables.get("hamiltonian")
     if not isinstance(given, dict) or not (directory / FILE_NAME).exists():
         return raw
-    stored = stored_input(directory).tables.get("hamiltonian", {})
+    stored = input_of_run(directory).tables.get("hamiltonian", {})
     turns = [key for key in ("marshall", "rotate") if key in stored and given.get(key, "auto") == "auto"]
     if not turns or stored.get("model") != given.get("model"):
         return raw
@@ -206,11 +206,11 @@ def require_same_input(old: str, config: JobConfig, directory: Path) -> None:
 
 def _with_defaults(text: str) -> dict[str, Any]:
     """The tables of a stored input, with keys that are newer than it at their defaults."""
-    tables = stored_tables(text)
+    raw = stored_input(text, "the stored input")
     try:
-        return tomllib.loads(to_toml(validate(JobConfig, RawInput(tables, "the stored input"))))
+        return tomllib.loads(to_toml(validate(JobConfig, raw)))
     except InputError:  # of a version that knew other keys: compared as it stands
-        return tables
+        return raw.tables
 
 
 def _entries(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pvmc.mpi import on_terminal
 from pvmc.results.digits import duration
+from pvmc.results.stored_system import system_of
 from pvmc.statistics.thresholds import error_scale
 
 if TYPE_CHECKING:
@@ -18,17 +19,14 @@ if TYPE_CHECKING:
 from collections.abc import Iterator
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from pvmc.config.section import shown
-from pvmc.config.writing import stored_tables
 from pvmc.errors import InputError, StorageError
-from pvmc.hamiltonians import HamiltonianSpec
 from pvmc.hamiltonians.rotation import chosen_turn
 from pvmc.hamiltonians.signs import amplitude_signs, is_stoquastic
 from pvmc.io.fit_file import fit_file
 from pvmc.io.reader import open_run
-from pvmc.lattice import GraphSpec, LatticeSpec
+from pvmc.lattice import GraphSpec
 from pvmc.sampler import MetropolisSpec
 from pvmc.vmc.job import Job
 
@@ -312,14 +310,13 @@ def _other_frame(job: Job) -> Iterator[str]:
     if source is None or fit_file(source).is_file():
         return
     try:
-        tables = stored_tables(str(open_run(source).attributes["config"]))
+        system = system_of(open_run(source))
     except (InputError, StorageError):  # of a run that goes on its first parameters may be gone
         return
-    old: HamiltonianSpec = TypeAdapter(HamiltonianSpec).validate_python(tables["hamiltonian"])
+    old = system.model
     if old.turn == "auto":
         return
-    lattice: LatticeSpec = TypeAdapter(LatticeSpec).validate_python(tables["lattice"])
-    signs, here = old.signs(lattice.build()), model.signs(job.lattice)
+    signs, here = old.signs(system.lattice), model.signs(job.lattice)
     if len(signs) != len(here) or np.array_equal(signs, here):
         return
     if job.config.sampler.fixed_magnetization is not None and np.array_equal(signs, -here):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.config import KeyProblem, Problems, RawInput, Section, read_input, sections_of, validate
+from pvmc.config import KeyProblem, Problems, RawInput, Section, overridden, read_input, sections_of, validate
 from pvmc.errors import InputError, StorageError, on_every_rank
 from pvmc.fit.data import from_file
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers, check_terms
@@ -64,6 +65,15 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     return draft.finished()
 
 
+def make_job(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = ()) -> Job:
+    """The job of an input file, or of sections as nested mappings; see :func:`pvmc.job`."""
+    if not isinstance(source, Mapping):
+        return load_job(Path(source), overrides)
+    draft = Draft(overridden(RawInput(dict(source), "the input"), overrides))
+    draft.check_files()
+    return draft.finished()
+
+
 class LatticeInput(Section):
     """The section of an input file that is enough to draw a lattice."""
 
@@ -95,6 +105,15 @@ def build_job(config: JobConfig, raw: RawInput) -> Job:
         InputError: a line with file, key, value and what is allowed for every problem.
     """
     return Draft(raw, config).finished()
+
+
+def job_of(raw: RawInput) -> Job:
+    """Validate an input and build its job; the files that it names are left alone.
+
+    Raises:
+        InputError: a line with file, key, value and what is allowed for every problem.
+    """
+    return build_job(validate(JobConfig, raw), raw)
 
 
 class Draft:

@@ -284,7 +284,7 @@ def test_what_is_measured_is_of_the_spins_that_are_not_turned(field: float | lis
 def test_a_run_that_goes_on_keeps_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one of a version without the key, whose input leaves the choice open."""
     stored = {"hamiltonian": {"model": "ising", "field": -1.0, "rotate": False}}
-    monkeypatch.setattr(checkpoints, "stored_input", lambda directory: RawInput(stored, "run.h5"))
+    monkeypatch.setattr(checkpoints, "input_of_run", lambda directory: RawInput(stored, "run.h5"))
     (tmp_path / "run.h5").touch()
 
     def kept(**keys: object) -> dict[str, Any]:

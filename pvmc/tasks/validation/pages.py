@@ -8,7 +8,7 @@ from functools import partial
 from math import isnan
 from pathlib import Path
 
-from pvmc.config import RawInput, read_input, validate
+from pvmc.config import RawInput, read_input
 from pvmc.errors import InputError, StorageError, on_every_rank
 from pvmc.mpi import Communicator, limit_threads
 from pvmc.statistics.thresholds import LARGEST_RELATIVE_ERROR
@@ -18,9 +18,8 @@ from pvmc.tasks.validation.suite import validate_physics
 from pvmc.tasks.validation.system import require_small
 from pvmc.tasks.validation.variational import GRADIENT
 from pvmc.vmc.display import describe
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job, job_of
 from pvmc.vmc.sectors import sector_of
-from pvmc.vmc.spec import JobConfig
 
 
 def validate_inputs(
@@ -58,7 +57,7 @@ def validate_inputs(
 
 
 def _small_job(raw: RawInput) -> Job:
-    job = build_job(validate(JobConfig, raw), raw)
+    job = job_of(raw)
     try:
         require_small(job)
     except InputError as error:

@@ -1,0 +1,79 @@
+"""Runs from a script: the public names of pvmc, and the example of its docstring."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pvmc
+from pvmc.errors import InputError
+from pvmc.mpi import SerialCommunicator
+
+TABLES: dict[str, Any] = {
+    "lattice": {"kind": "chain", "length": 6},
+    "hamiltonian": {"model": "heisenberg"},
+    "ansatz": {"kind": "rbm", "alpha": 1},
+    "sampler": {"walkers": 32, "block_width": 16, "samples": 64},
+    "run": {"iterations": 4},
+}
+COMM = SerialCommunicator()
+
+
+def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With fewer iterations; it prints the last energy per site."""
+    example = textwrap.dedent(str(pvmc.__doc__).split("::\n", 1)[1].split("\n\nKeys", 1)[0])
+    assert '"iterations": 200' in example and len(example.strip().splitlines()) <= 12
+    monkeypatch.chdir(tmp_path)
+    exec(example.replace('"iterations": 200', '"iterations": 2').replace('"length": 20', '"length": 6'), {})
+    found = pvmc.open_run("runs/chain20")
+    assert float(capsys.readouterr().out.splitlines()[-1]) == found.series["energy"][-1] / 6
+
+
+def test_a_run_has_the_iterations_of_its_job(tmp_path: Path) -> None:
+    """As the loop makes them; it can go on, and is not replaced unless asked for."""
+    job = pvmc.job(TABLES, ["run.iterations=3"])
+    energies = [record.energy.mean.real for record in itertools.islice(pvmc.iterate(job, COMM), 4)]
+    found = pvmc.run(job, tmp_path / "run", comm=COMM)
+    assert found.status() == "finished" and found.series["energy"].tolist() == energies[:3]
+    assert "iterations = 3" in found.config_text
+    with pytest.raises(InputError, match="exists; go on with --resume"):
+        pvmc.run(job, tmp_path / "run", comm=COMM)
+    longer = pvmc.run(pvmc.job(TABLES), tmp_path / "run", resume=True, comm=COMM)
+    assert longer.series["energy"].tolist() == energies
+    assert len(pvmc.run(job, tmp_path / "run", overwrite=True, comm=COMM).sessions) == 1
+
+
+def test_a_measurement_of_a_run(tmp_path: Path) -> None:
+    tables = TABLES | {"sampler": {"kind": "exact"}}
+    pvmc.run(pvmc.job(tables), tmp_path / "run", comm=COMM)
+    found = pvmc.measure(tmp_path / "run", ["magnetization"], comm=COMM)
+    assert found.number == 1 and "energy" in found.estimates
+    after = next(itertools.islice(pvmc.iterate(pvmc.job(tables), COMM), 4, None))
+    np.testing.assert_allclose(float(found.estimates["energy"].value), after.energy.mean.real, rtol=1e-12)
+    assert len(pvmc.open_run(tmp_path / "run").measurements) == 1
+
+
+def test_an_input_file_and_sections_make_the_same_job(tmp_path: Path) -> None:
+    (tmp_path / "in.toml").write_text(
+        '[lattice]\nkind = "chain"\nlength = 6\n[hamiltonian]\nmodel = "heisenberg"\n'
+        '[ansatz]\nkind = "rbm"\nalpha = 1\n'
+        "[sampler]\nwalkers = 32\nblock_width = 16\nsamples = 64\n[run]\niterations = 4\n"
+    )
+    assert pvmc.job(tmp_path / "in.toml").config == pvmc.job(TABLES).config
+    assert (
+        pvmc.job(tmp_path / "in.toml", ["ansatz.alpha=2"]).config.ansatz
+        == pvmc.job(TABLES, ["ansatz.alpha=2"]).config.ansatz
+    )
+    with pytest.raises(InputError, match=r"the input: ansatz\.alpha = 0: must be"):
+        pvmc.job(TABLES | {"ansatz": {"kind": "rbm", "alpha": 0}})
+
+
+def test_packages_are_loaded_when_asked_for() -> None:
+    assert pvmc.lattice.chain(6).n_sites == 6
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pvmc.nothing
