@@ -105,14 +105,14 @@ def test_serial_refuses_what_mpi_refuses() -> None:
         comm.gather(1.0)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.int8])
 @pytest.mark.parametrize("shape", [(4,), (0,), (0, 3), (2, 3), ()])
-def test_serial_exchange_is_a_copy(dtype: type, shape: tuple[int, ...]) -> None:
-    sent = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
-    received = np.full(shape, 7, dtype=dtype)
-    SerialCommunicator().exchange([sent], [received])
-    np.testing.assert_array_equal(received, sent)
-    assert not np.shares_memory(sent, received)
+def test_serial_exchange_is_a_copy(shape: tuple[int, ...]) -> None:
+    for dtype in (np.float64, np.complex128, np.int8):
+        sent = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
+        received = np.full(shape, 7, dtype=dtype)
+        SerialCommunicator().exchange([sent], [received])
+        np.testing.assert_array_equal(received, sent)
+        assert not np.shares_memory(sent, received)
 
 
 def test_serial_exchange_refuses_what_is_not_contiguous() -> None:
@@ -451,82 +451,81 @@ def test_reader_that_has_gone() -> None:
 # Ends of several ranks ------------------------------------------------------------------------------------------------
 
 
-def test_error_of_one_rank_ends_all(mpiexec: str) -> None:
-    done = run_python(
+def run_ranks(mpiexec: str, ranks: int, body: str) -> subprocess.CompletedProcess[str]:
+    """A main function of these lines, with ``comm``, on so many ranks."""
+    lines = textwrap.indent(textwrap.dedent(body).strip(), "    ")
+    code = f"def main():\n    comm = world()\n{lines}\n    return 0\nsys.exit(run_main(main))\n"
+    return run_python(code, mpiexec, "-n", str(ranks))
+
+
+ENDS: dict[str, tuple[int, str, int, tuple[str, ...], bool]] = {
+    "an error": (
+        3,
         """
-        def main():
-            comm = world()
-            if comm.rank == 1:
-                raise NumericalError("the energy is NaN")
-            comm.barrier()
-            time.sleep(3600)
-        sys.exit(run_main(main))
+        if comm.rank == 1:
+            raise NumericalError("the energy is NaN")
+        comm.barrier()
+        time.sleep(3600)
         """,
-        *(mpiexec, "-n", "3"),
-    )
-    assert done.returncode == 3, done.stderr
-    assert done.stderr.count("[rank 1] pvmc: error: the energy is NaN\n") == 1
-    assert "Traceback" not in done.stderr
-
-
-def test_bug_on_one_rank_ends_all_with_its_traceback(mpiexec: str) -> None:
-    done = run_python(
+        3,
+        ("[rank 1] pvmc: error: the energy is NaN\n",),
+        False,
+    ),
+    "a bug": (
+        3,
         """
-        def main():
-            comm = world()
-            if comm.rank == 2:
-                np.zeros(3)[comm.rank + 5]
-            comm.on_root(lambda: time.sleep(3600))
-        sys.exit(run_main(main))
+        if comm.rank == 2:
+            np.zeros(3)[comm.rank + 5]
+        comm.on_root(lambda: time.sleep(3600))
         """,
-        *(mpiexec, "-n", "3"),
-    )
-    assert done.returncode == 1, done.stderr
-    assert "[rank 2] Traceback" in done.stderr and "pvmc: error: IndexError: " in done.stderr
-
-
-def test_interrupt_of_one_rank_ends_all(mpiexec: str) -> None:
-    done = run_python(
+        1,
+        ("[rank 2] Traceback", "pvmc: error: IndexError: "),
+        True,
+    ),
+    "an exception after others have begun to wait": (
+        2,
         """
-        def main():
-            comm = world()
-            if comm.rank == 1:
-                raise KeyboardInterrupt
-            comm.barrier()
-        sys.exit(run_main(main))
+        comm.barrier()
+        if comm.rank == comm.size - 1:
+            raise RuntimeError("one of us")
+        time.sleep(3600)
         """,
-        *(mpiexec, "-n", "2"),
-    )
-    assert done.returncode == 130, done.stderr
-    assert "[rank 1] pvmc: interrupted" in done.stderr and "Traceback" not in done.stderr
+        1,
+        ("[rank 1] Traceback", "RuntimeError: one of us (a bug: please report it)\n"),
+        True,
+    ),
+    "an interrupt": (
+        2,
+        "if comm.rank == 1: raise KeyboardInterrupt\ncomm.barrier()",
+        130,
+        ("[rank 1] pvmc: interrupted",),
+        False,
+    ),
+    "sys.exit": (2, "if comm.rank == 1: sys.exit(5)\ncomm.barrier()", 5, (), False),
+}
+"""Ranks, the main function, its exit code, what stderr holds once, and True where it holds a traceback."""
 
 
-def test_sys_exit_of_one_rank_ends_all(mpiexec: str) -> None:
-    done = run_python(
-        """
-        def main():
-            comm = world()
-            if comm.rank == 1:
-                sys.exit(5)
-            comm.barrier()
-        sys.exit(run_main(main))
-        """,
-        *(mpiexec, "-n", "2"),
-    )
-    assert done.returncode == 5, done.stderr
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_of_one_rank_ends_all_within_seconds(mpiexec: str, end: str) -> None:
+    ranks, body, code, messages, traceback = ENDS[end]
+    begin = time.monotonic()
+    done = run_ranks(mpiexec, ranks, body)
+    assert done.returncode == code, done.stderr
+    assert [done.stderr.count(message) for message in messages] == [1] * len(messages)
+    assert ("Traceback" in done.stderr) == traceback
+    assert time.monotonic() - begin < SECONDS
 
 
 def test_collective_error_is_one_message_and_no_abort(mpiexec: str) -> None:
-    done = run_python(
+    done = run_ranks(
+        mpiexec,
+        3,
         """
         def fail():
             raise InputError("chain.toml: alpha = -1: must be positive")
-        def main():
-            world().on_root(fail)
-            return 0
-        sys.exit(run_main(main))
+        comm.on_root(fail)
         """,
-        *(mpiexec, "-n", "3"),
     )
     assert done.returncode == 2
     own_lines = [line for line in done.stderr.splitlines() if "pvmc" in line]
@@ -552,52 +551,22 @@ def test_wrong_command_line_before_mpi_is_one_message(mpiexec: str) -> None:
 def test_killed_rank_ends_all_within_seconds(mpiexec: str, ranks: int, struck: int) -> None:
     """As by the system for lack of memory: the rank says nothing, and the others wait for it inside MPI."""
     begin = time.monotonic()
-    done = run_python(
+    done = run_ranks(
+        mpiexec,
+        ranks,
         f"""
-        def main():
-            comm = world()
-            comm.barrier()
-            if comm.rank == {struck}:
-                os.kill(os.getpid(), 9)
-            comm.barrier()
-        sys.exit(run_main(main))
+        comm.barrier()
+        if comm.rank == {struck}:
+            os.kill(os.getpid(), 9)
+        comm.barrier()
         """,
-        *(mpiexec, "-n", str(ranks)),
     )
     assert done.returncode not in (0, 75), done.stderr
     assert time.monotonic() - begin < SECONDS
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_exception_on_one_rank_ends_all_within_seconds(mpiexec: str, ranks: int) -> None:
-    begin = time.monotonic()
-    done = run_python(
-        """
-        def main():
-            comm = world()
-            comm.barrier()
-            if comm.rank == comm.size - 1:
-                raise RuntimeError("one of us")
-            time.sleep(3600)
-        sys.exit(run_main(main))
-        """,
-        *(mpiexec, "-n", str(ranks)),
-    )
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.count("RuntimeError: one of us (a bug: please report it)\n") == 1
-    assert f"[rank {ranks - 1}] Traceback" in done.stderr
-    assert time.monotonic() - begin < SECONDS
-
-
 def test_all_ranks_return_the_code_of_main(mpiexec: str) -> None:
-    done = run_python(
-        """
-        def main():
-            return int(75 * world().sum(1) // 3)
-        sys.exit(run_main(main))
-        """,
-        *(mpiexec, "-n", "3"),
-    )
+    done = run_ranks(mpiexec, 3, "return int(75 * comm.sum(1) // 3)")
     assert done.returncode == 75, done.stderr
 
 
