@@ -15,12 +15,13 @@ import pytest
 import pvmc
 from pvmc.errors import InputError
 from pvmc.io import export as module
-from pvmc.io import provenance, schema
+from pvmc.io import schema
 from pvmc.io.export import export
 from pvmc.io.layout import StartTrial
 from pvmc.io.measurement import Estimate, Measurement, write_measurement
 from pvmc.io.results import ResultsWriter
 from pvmc.measurement.registry import coordinates
+from tests.run_files import run_attributes
 
 K = 3
 BLOCKS = {"hidden_bias": (slice(0, 1), (1,)), "features": (slice(1, 3), (1, 2))}
@@ -45,6 +46,8 @@ MEASUREMENT = Measurement(
     },
     {axis.name: axis for axis in coordinates()},
 )
+
+FACTS = {"energy_units": "J (S.S)", "n_sites": 4, "n_parameters": K}
 COORDINATES = set(MEASUREMENT.coordinates)
 OWN_NAMES = {"region", "site", "component"}
 
@@ -56,12 +59,9 @@ def theta(request: pytest.FixtureRequest) -> np.ndarray:
 
 @pytest.fixture
 def run(tmp_path: Path, theta: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
-    own = {"schema_version", "created"}
-    blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
-    facts: dict[str, Any] = {"energy_units": "J (S.S)", "n_sites": 4, "n_parameters": K, "config": "a = 1\n", "seed": 7}
     with ResultsWriter(
         tmp_path / "run",
-        {**blank, **provenance.collect(), **facts},
+        run_attributes(**FACTS, config="a = 1\n", seed=7),
         parameter_blocks=BLOCKS,
         parameter_dtype=theta.dtype,
         reference_energy=-8.0,
@@ -211,10 +211,7 @@ def test_a_growing_results_file_by_xarray(tmp_path: Path) -> None:
     """As it lies on the disk between two iterations: only with the keyword that h5py has for such files."""
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5netcdf")
-    own = {"schema_version", "created"}
-    blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
-    facts: dict[str, Any] = {"energy_units": "J (S.S)", "n_sites": 4, "n_parameters": K}
-    attributes = {**blank, **provenance.collect(), **facts}
+    attributes = run_attributes(**FACTS)
     growing = tmp_path / "growing.h5"
     with ResultsWriter(tmp_path / "run", attributes, parameter_blocks=BLOCKS, parameter_dtype=np.float64) as results:
         for iteration in range(3):

@@ -15,25 +15,21 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError, StorageError
-from pvmc.io import provenance, schema
+from pvmc.io import schema
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.hdf5 import lookup3
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
+from tests.run_files import run_attributes
 
 BLOCKS = {"bias": (slice(0, 1), (1,)), "weights": (slice(1, 5), (2, 2)), "scale": (slice(5, 6), ())}
 
 
+RUN = {"n_sites": 4, "n_parameters": 6, "config": '[ansatz]\nkind = "rbm"\nalpha = 2\n'}
+
+
 def writer(directory: Path, reference: float | None = None, **changes: str | int) -> ResultsWriter:
-    own = {"schema_version", "created"}
-    blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
-    run: dict[str, str | int] = {
-        "energy_units": "J",
-        "n_sites": 4,
-        "n_parameters": 6,
-        "config": '[ansatz]\nkind = "rbm"\nalpha = 2\n',
-    }
-    attributes = {**blank, **provenance.collect(), **run, **changes}
+    attributes = run_attributes(**RUN | changes)
     return ResultsWriter(
         directory, attributes, parameter_blocks=BLOCKS, parameter_dtype=np.float64, reference_energy=reference
     )
@@ -366,11 +362,9 @@ def test_sessions_and_last_checkpoint(directory: Path) -> None:
 
 def test_run_that_was_resumed_is_alive_though_it_began_before_its_process(tmp_path: Path) -> None:
     writer(tmp_path / "run", created="2001-02-03T04:05:06+00:00").finish("stopped")
-    blank = {
-        item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in ("schema_version", "created")
-    }
-    given = {**blank, **provenance.collect(), "energy_units": "J", "n_parameters": 6}
-    results = ResultsWriter.resume(tmp_path / "run", 0, given, parameter_blocks=BLOCKS, parameter_dtype=np.float64)
+    results = ResultsWriter.resume(
+        tmp_path / "run", 0, run_attributes(**RUN), parameter_blocks=BLOCKS, parameter_dtype=np.float64
+    )
     assert open_run(tmp_path / "run").status() == "running"
     results.finish("finished")
 

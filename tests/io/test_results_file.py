@@ -19,22 +19,15 @@ from pvmc.io import provenance, schema
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from tests.designs import slow_but
+from tests.run_files import run_attributes
 
 K = 6
 BLOCKS = {"bias": (slice(0, 2), (2,)), "weights": (slice(2, 6), (2, 2))}
 
 
 def attributes(**changes: str | int) -> dict[str, str | int]:
-    own = {"schema_version", "created"}
-    blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
-    run: dict[str, str | int] = {
-        "energy_units": "J (S.S)",
-        "n_sites": 4,
-        "n_parameters": K,
-        "seed": 7,
-        "config": "[ansatz]\nalpha = 2\n",
-    }
-    return {**blank, **provenance.collect("MPICH 4.2"), **run, **changes}
+    run = {"energy_units": "J (S.S)", "n_sites": 4, "n_parameters": K, "seed": 7, "config": "[ansatz]\nalpha = 2\n"}
+    return run_attributes(**run | {"mpi_library": "MPICH 4.2"} | changes)
 
 
 def writer(directory: Path, *, overwrite: bool = False, **changes: Any) -> ResultsWriter:

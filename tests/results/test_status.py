@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from pvmc.errors import InputError
-from pvmc.io import provenance, schema
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.layout import Session, merged
 from pvmc.io.results import ResultsWriter
 from pvmc.results.facts import RunFacts, as_json, read_facts
 from pvmc.results.status import exit_code, read_all, shown, status_text
+from tests.run_files import run_attributes
 
 BLOCKS = {"weights": (slice(0, 3), (3,))}
 GOOD = {"energy_error": 0.01, "variance": 0.1, "update_norm": 0.1, "r_hat": 1.01, "acceptance": 0.4, "seconds": 2.0}
@@ -27,10 +27,7 @@ Rows = Callable[[int], dict[str, float]]
 
 
 def attributes(**changes: str | int) -> dict[str, str | int]:
-    own = {"schema_version", "created"}
-    blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
-    sizes: dict[str, str | int] = {"n_sites": 4, "n_parameters": 3, "n_iterations": 100, "ranks": 2}
-    return {**blank, **provenance.collect(), "energy_units": "J", **sizes, **changes}
+    return run_attributes(**{"n_sites": 4, "n_parameters": 3, "n_iterations": 100, "ranks": 2} | changes)
 
 
 def fill(results: ResultsWriter, first: int, last: int, **changes: float) -> None:

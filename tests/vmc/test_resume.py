@@ -17,7 +17,6 @@ import pytest
 from benchmarks.run_bits import bits_of, differences
 from pvmc.config import RawInput
 from pvmc.errors import InputError, StorageError
-from pvmc.io import provenance, schema
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
@@ -27,16 +26,14 @@ from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
 from tests.designs import slow_but
+from tests.run_files import run_attributes
 
 K = 6
 BLOCKS = {"bias": (slice(0, 2), (2,)), "weights": (slice(2, 6), (2, 2))}
 
 
 def attributes(**changes: str | int) -> dict[str, str | int]:
-    own = {"schema_version", "created"}
-    blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
-    run: dict[str, str | int] = {"energy_units": "J", "n_sites": 4, "n_parameters": K, "n_iterations": 20, "ranks": 2}
-    return {**blank, **provenance.collect(), **run, **changes}
+    return run_attributes(**{"n_sites": 4, "n_parameters": K, "n_iterations": 20, "ranks": 2} | changes)
 
 
 def new(directory: Path, **options: Any) -> ResultsWriter:

@@ -14,7 +14,7 @@ import pytest
 
 from pvmc.config import RawInput
 from pvmc.errors import InputError, StorageError
-from pvmc.io import provenance, schema
+from pvmc.io import schema
 from pvmc.io.layout import StartTrial, kept
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
@@ -24,26 +24,23 @@ from pvmc.sampler import Metropolis
 from pvmc.vmc.job import Job, build_job, with_seed
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import cost_in_words, finished
+from tests.run_files import run_attributes
 
 BLOCKS = {"weights": (slice(0, 3), (3,))}
 CONFIG = "[run]\nstarts = 3\nstart_iterations = 40\n"
-SIZES = {"n_sites": 4, "n_parameters": 3, "n_iterations": 100, "ranks": 2}
-
-
-def attributes() -> dict[str, str | int]:
-    own = {"schema_version", "created"}
-    blank = {item.name: item.type() for item in schema.ROOT_ATTRIBUTES if item.name not in own}
-    return {**blank, **provenance.collect(), "energy_units": "J", "config": CONFIG, **SIZES}
+RUN = {"config": CONFIG, "n_sites": 4, "n_parameters": 3, "n_iterations": 100, "ranks": 2}
 
 
 def writer(directory: Path, n_trials: int = 3, **options: Any) -> ResultsWriter:
     trials = [StartTrial(7 + number) for number in range(n_trials)]
     settings: dict[str, Any] = {"parameter_blocks": BLOCKS, "parameter_dtype": np.float64, **options}
-    return ResultsWriter(directory, attributes(), trials=trials, **settings)
+    return ResultsWriter(directory, run_attributes(**RUN), trials=trials, **settings)
 
 
 def resumed(directory: Path) -> ResultsWriter:
-    return ResultsWriter.resume(directory, 0, attributes(), parameter_blocks=BLOCKS, parameter_dtype=np.float64)
+    return ResultsWriter.resume(
+        directory, 0, run_attributes(**RUN), parameter_blocks=BLOCKS, parameter_dtype=np.float64
+    )
 
 
 # The energy of a trial, and the choice --------------------------------------------------------------------------------
