@@ -142,7 +142,7 @@ class RatioSums:
         return change
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """What has been summed so far, by blocks along the first axis of each array."""
+        """The sums so far, by blocks along the first axis of each array."""
         return {"scales": self._scales.copy(), "sums": self._sums.copy(), "weights": self._weights.copy()}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -249,7 +249,7 @@ class OtherState:
 
     @classmethod
     def parse(cls, argument: str) -> OtherState:
-        """What stands after the colon of an observable.
+        """Read the text after the colon of an observable.
 
         Raises:
             InputError: there is no run in it.

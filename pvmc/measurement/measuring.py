@@ -318,7 +318,7 @@ class Measuring:
             warn(text)
 
     def _forced_to_zero(self, found: Mapping[str, Estimate]) -> dict[str, str]:
-        """What symmetry or reality forces to zero and is not, as an attribute; a warning, on the root."""
+        """Warn of estimates that symmetry or reality forces to zero and that are not; the attribute that says so."""
         texts = forced_to_zero(self.job, self.observables.parities, found)
         if not texts:
             return {}

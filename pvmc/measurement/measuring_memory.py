@@ -42,7 +42,7 @@ class MeasuringMemory:
 
     @property
     def total(self) -> int:
-        """What is there at the same time; Python and its libraries come on top."""
+        """The bytes that are in use at the same time; Python and its libraries come on top."""
         return self.pairs + self.sums + self.tables + max(self.samples + self.values, self.root)
 
 

@@ -35,7 +35,7 @@ Parities = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Dataset:
-    """What an observable stores under one name; its standard error is stored as NAME_error.
+    """One dataset of an observable; its standard error is stored as NAME_error.
 
     Attributes:
         name: name of the dataset; capitals stand for what the user chooses.
@@ -51,7 +51,7 @@ class Dataset:
 
 
 class Observable(ABC):
-    """What is measured under one name of ``pvmc measure --observables``.
+    """One name of ``pvmc measure --observables`` and its datasets.
 
     Attributes:
         name: the name.
@@ -84,7 +84,7 @@ class Observable(ABC):
 
     @classmethod
     def arguments(cls, names: Sequence[str]) -> list[str]:
-        """What stands after the colon in each of the names that mean this observable."""
+        """The texts after the colon in those of the names that mean this observable."""
         parts = [name.partition(":") for name in names]
         return [argument for name, _, argument in parts if name == cls.name]
 
@@ -166,7 +166,7 @@ class LocalValues(Observable):
 
     @classmethod
     def create(cls, arguments: Sequence[str], frame: Frame) -> Iterator[Self]:
-        """What is measured, from the arguments of the command line ("" where the name stands alone).
+        """The observables of the arguments on the command line ("" where the name stands alone).
 
         Raises:
             InputError: an argument that cannot be read, or a lattice without the observable.
@@ -191,7 +191,7 @@ class LocalValues(Observable):
 
 @dataclass(frozen=True)
 class Setup:
-    """What a tally is made from, the same on every rank.
+    """Job, state and random seed of the tallies of a measurement, the same on every rank.
 
     Attributes:
         job: the job, with the sampler of the measurement.
@@ -242,7 +242,7 @@ class Tally(Observable):
     @classmethod
     @abstractmethod
     def create(cls, arguments: Sequence[str], setup: Setup) -> Iterator[Self]:
-        """Collective. What is measured, from the arguments of the command line ("" where the name stands alone).
+        """Collective. The observables of the arguments on the command line ("" where the name stands alone).
 
         Nothing where the observable cannot be had and nobody asked for it by name.
 

@@ -157,7 +157,7 @@ SYMMETRIES = {
     "X": "H commutes with the product of all sigma^x",
     "Y": "H commutes with the product of all sigma^y",
 }
-"""What a symmetry means, in words."""
+"""Each symmetry in words."""
 
 
 def odd(operator: Operator) -> Parities:

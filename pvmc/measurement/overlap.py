@@ -27,7 +27,7 @@ from pvmc.wavefunctions.vectors import LogPsi, dense_vector
 
 @dataclass(frozen=True)
 class Overlap:
-    """What part of a state is ground state.
+    """The part of a state that is ground state.
 
     Attributes:
         value: <psi|P|psi> with the projector P on the ground space: |<psi_0|psi>|^2 where there is one ground state.

@@ -26,7 +26,7 @@ from pvmc.statistics.thresholds import FEWEST_DRAWS
 SEED_LIMIT = 2**63
 
 FILE = "a file of pvmc"
-"""What holds measurements, in messages."""
+"""A file that holds measurements, in messages."""
 
 DEFAULT_BATCHES = 100
 """Batches of draws, each of ``sampler.samples`` configurations, unless told otherwise."""

@@ -192,5 +192,5 @@ def dataset_rows() -> list[tuple[str, tuple[str, ...], str, str, str]]:
 
 
 def coordinates() -> list[Coordinate]:
-    """What the places along the axes of all observables are."""
+    """The coordinates along the axes of all observables."""
     return [axis for one in OBSERVABLES for axis in one.axes]

@@ -250,7 +250,7 @@ class Renyi2:
         self._weights[draw.block] += pair_weights
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """What has been summed so far, by blocks along the first axis of each array."""
+        """The sums so far, by blocks along the first axis of each array."""
         return {"sums": self._sums.copy(), "weights": self._weights.copy()}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -11,7 +11,16 @@ import h5py
 import numpy as np
 import pytest
 
-from pvmc.io.measurement import Estimate, Measurement, read_measurements, write_measurement
+from pvmc.errors import StorageError
+from pvmc.io.measurement import (
+    Estimate,
+    Measurement,
+    measurement_numbers,
+    read_measurement,
+    read_measurements,
+    store_measurement,
+    write_measurement,
+)
 from tests.helpers import mounted_disk
 
 WHAT = "a file of the test"
@@ -42,13 +51,39 @@ def test_the_earlier_layout_is_read(tmp_path: Path) -> None:
         write_measurement(tmp_path / "run.h5", found)  # as a measurement that goes on does
 
 
+def test_numbers_and_one_measurement_are_read_without_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    file_with_one(path)
+    for number in (2, 11):
+        write_measurement(path, Measurement(number, {}, {"energy": Estimate(-float(number), 0.1, "J")}))
+    with h5py.File(path, "r+") as file:
+        del file["measurements/0001/energy_error"], file["measurements/0002"]["energy"].attrs["units"]
+    assert measurement_numbers(path, WHAT) == [1, 2, 11]
+    assert read_measurement(path, 11, WHAT).estimates["energy"].value == -11.0
+    with pytest.raises(StorageError):
+        read_measurements(path, WHAT)
+
+
+def test_a_coordinate_needs_axes(tmp_path: Path) -> None:
+    found = Measurement(1, {}, {}, {"distance": np.ones(3)})
+    with h5py.File(tmp_path / "run.h5", "w") as file, pytest.raises(ValueError, match="the axes of distance are not"):
+        store_measurement(file.create_group("1"), found)
+
+
 WRITING = """
 import sys
 import numpy as np
 from pathlib import Path
 from pvmc.errors import StorageError
 from pvmc.io import measurement as module
-from pvmc.io.measurement import Estimate, Measurement, read_measurements, write_measurement
+from pvmc.io.measurement import (
+    Estimate,
+    Measurement,
+    measurement_numbers,
+    read_measurement,
+    read_measurements,
+    write_measurement,
+)
 path = Path(sys.argv[1])
 def attempt(number, size=2000):
     values = np.full(size, float(number))

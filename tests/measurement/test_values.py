@@ -12,11 +12,12 @@ import pytest
 
 from pvmc.config import RawInput
 from pvmc.exact import Basis, ground_state
+from pvmc.figures.kinds import FIGURES
 from pvmc.io.measurement import Estimate
 from pvmc.io.reader import open_run
 from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest
-from pvmc.measurement.registry import NAMES, local_values, names_of
+from pvmc.measurement.registry import NAMES, OBSERVABLES, local_values, names_of
 from pvmc.mpi import SerialCommunicator
 from pvmc.spins.flips import FlipSets
 from pvmc.vmc.job import Job, build_job
@@ -199,3 +200,14 @@ def test_enumeration_is_exact_and_without_error(tmp_path: Path) -> None:
 def psi_table(job: Job, theta: npt.NDArray[Any]) -> Table:
     spins = configurations(job.lattice.n_sites)
     return Table(job.lattice.n_sites, spins, np.exp(job.ansatz.at(theta).log_psi(spins)))
+
+
+def test_the_registry_is_consistent() -> None:
+    """Names and datasets stand once, axes have coordinates, and figures are those of ``pvmc plot``."""
+    assert len({one.name for one in OBSERVABLES}) == len(OBSERVABLES)
+    datasets = [data for one in OBSERVABLES for data in one.datasets]
+    assert len({data.name for data in datasets}) == len(datasets)
+    for one in OBSERVABLES:
+        assert {dim for data in one.datasets for dim in data.dims} <= {axis.axes[0] for axis in one.axes}
+        assert one.figure in {"", *FIGURES}
+        assert bool(one.argument) == bool(one.examples) and (one.argument or not one.needs_argument)
