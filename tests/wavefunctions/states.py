@@ -12,6 +12,7 @@ from pvmc.lattice import chain, rectangle
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import RBM, Ansatz, FeedForward, Jastrow, MeanField, Product, Projected
 from pvmc.wavefunctions.fallback import Batched, FormulaAnsatz
+from pvmc.wavefunctions.feedforward.activations import Activation
 from pvmc.wavefunctions.projection.quantum_numbers import QuantumNumbers
 
 N_SITES, WIDTH = 6, 8
@@ -134,6 +135,10 @@ for _dtype, _name in zip(DTYPES, ("real", "complex"), strict=True):
         ),
     }
 for _weights in WEIGHTS:
+    for _activation in Activation:
+        STATES[f"{_weights} net of {_activation.name}"] = lambda w=_weights, a=_activation.name: net(
+            w, "space", (4,), (a,), scale=0.6, output_bias=True
+        )
     for _group in GROUPS:
         STATES[f"{_weights} net, {_group}"] = lambda w=_weights, g=_group: net(w, g)
     STATES |= {
@@ -144,6 +149,12 @@ for _weights in WEIGHTS:
             w, "space", (4, 3), ("softplus", "sigmoid"), bias=False
         ),
         f"{_weights} net of one layer": lambda w=_weights: net(w, "none", (8,), ("sigmoid",)),
+        f"{_weights} net with a linear layer": lambda w=_weights: net(
+            w, "space", (4, 3, 2), ("lncosh", "linear", "tanh"), scale=0.6, output_bias=True
+        ),
+        f"{_weights} net that widens": lambda w=_weights: net(
+            w, "translation", (3, 4, 5), ("sigmoid", "tanh", "softplus"), scale=0.6, output_bias=True
+        ),
         f"{_weights} net x jastrow": lambda w=_weights: net_product(w),
         f"{_weights} net, momentum 1": lambda w=_weights: projected_net(w),
         f"{_weights} net, momentum 0": lambda w=_weights: symmetric_net(w),

@@ -14,20 +14,24 @@ import numpy.typing as npt
 import pytest
 
 from pvmc.errors import NumericalError
+from pvmc.lattice import chain
 from pvmc.spins.flips import FlipSets
-from pvmc.wavefunctions import MeanField, Projected, WaveFunction
+from pvmc.wavefunctions import RBM, FeedForward, MeanField, Projected, WaveFunction
 from pvmc.wavefunctions.composite import move
 from pvmc.wavefunctions.contract import Check, check_ansatz, failed, table
 from pvmc.wavefunctions.fallback import FormulaAnsatz
 from pvmc.wavefunctions.log_derivatives import factor_rows_of, factors_of, multiplied_out
 from tests.wavefunctions.states import (
+    DTYPES,
     N_SITES,
     RING,
     STATES,
+    WEIGHTS,
     WIDTH,
     OnlyLogPsi,
     Pairs,
     jastrow,
+    net,
     random_flips,
     random_spins,
     random_state,
@@ -37,11 +41,12 @@ from tests.wavefunctions.states import (
 
 FACTORS = "factors agree with log-derivatives"
 SWEEPS = "walk and look-up after Metropolis steps"
+DIFFERENCES = ("log-derivatives against differences, real axis", "the same along the imaginary axis (holomorphic)")
 
 LIMITS = {
     "ratios against ln psi, sets of 1 to 4 sites": 2e-12,
-    "log-derivatives against differences, real axis": 2e-8,
-    "the same along the imaginary axis (holomorphic)": 2e-8,
+    DIFFERENCES[0]: 2e-8,
+    DIFFERENCES[1]: 2e-8,
     FACTORS: 1e-13,
     SWEEPS: 1e-12,
     "the same with moves that keep the magnetisation": 1e-12,
@@ -61,7 +66,11 @@ def test_contract(name: str) -> None:
     checks = check_ansatz(ansatz)
     assert len(checks) == 11 and not list(failed(checks)), table(checks)
     errors = {check.name: check.error or 0.0 for check in checks}
-    limits = LIMITS | ({SWEEPS: PROJECTED} if isinstance(ansatz, Projected) else {})
+    limits = dict(LIMITS)
+    if isinstance(ansatz, Projected):
+        limits[SWEEPS] = PROJECTED
+    if isinstance(ansatz, FeedForward):
+        limits |= dict.fromkeys(DIFFERENCES, 2e-9)
     assert {clause: errors[clause] for clause in LIMITS if errors[clause] > limits[clause]} == {}
 
 
@@ -82,6 +91,22 @@ def test_walk_is_that_of_log_psi(name: str) -> None:
         total += counted.sum()
     assert 0 < total < WIDTH * 60
     np.testing.assert_allclose(np.exp(1j * lookup), np.exp(1j * state.lookup(spins)), atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("ansatz", "n_steps", "limit"),
+    [(RBM(chain(16).group("translation"), 2, dtype=dtype, init_scale=0.2), 16_000, 2e-12) for dtype in DTYPES]
+    + [(net(weights, "translation", (3, 4), scale=0.5, n_sites=12), 2_000, 2e-13) for weights in WEIGHTS],
+)
+def test_the_look_up_hardly_drifts_in_thousands_of_flips(ansatz: Any, n_steps: int, limit: float) -> None:
+    state, rng, n_sites = random_state(ansatz, 11), np.random.default_rng(12), ansatz.n_sites
+    spins = random_spins(rng, n_sites, 16)
+    lookup = state.lookup(spins)
+    flips = FlipSets.from_lists([[i] for i in range(n_sites)])
+    chosen, uniforms = rng.integers(n_sites, size=n_steps), rng.random((n_steps, 16))
+    assert state.metropolis(spins, lookup, flips, np.zeros(n_sites, bool), chosen, uniforms).sum() > 5_000
+    drift = np.abs(lookup - state.lookup(spins)) / np.maximum(1.0, np.abs(lookup))
+    assert 0.0 < drift.max() < limit
 
 
 class WithoutMove:

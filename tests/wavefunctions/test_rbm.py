@@ -111,23 +111,6 @@ def steps(
     return rng.integers(len(flips), size=n_steps), rng.random((n_steps, width))
 
 
-DRIFT_OF_1000_SWEEPS = 2e-12  # ten times the measured one, 1.5e-13
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_the_lookup_hardly_drifts_in_a_thousand_sweeps(dtype: Any) -> None:
-    rng = np.random.default_rng(11)
-    rbm = RBM(translations(16), 2, dtype=dtype, init_scale=0.2)
-    state = rbm.at(rbm.initial_parameters(rng))
-    spins = random_spins(rng, 16, 16)
-    lookup = state.lookup(spins)
-    flips = FlipSets.from_lists([[i] for i in range(16)])
-    chosen, uniforms = steps(rng, flips, 16_000, 16)
-    assert state.metropolis(spins, lookup, flips, np.zeros(16, bool), chosen, uniforms).sum() > 5_000
-    drift = np.abs(lookup - state.lookup(spins)) / np.maximum(1.0, np.abs(lookup))
-    assert 0.0 < drift.max() < DRIFT_OF_1000_SWEEPS
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_block_is_two_blocks_of_half_the_width(dtype: Any) -> None:
     """To the last bit: ratios, decisions, updated look-ups and derivatives of a walker do not see its neighbours."""
@@ -272,15 +255,10 @@ def test_large_but_unsaturated_ensembles_use_plain_products() -> None:
 def test_unusable_parameters_are_refused() -> None:
     rbm = RBM(translations(6), 1, dtype=np.complex128)
     theta = rbm.initial_parameters(np.random.default_rng(17))
-    for bad in (np.nan, np.inf):
-        with pytest.raises(NumericalError, match="not finite"):
-            rbm.at(np.where(np.arange(len(theta)) == 3, bad, theta))
     with pytest.raises(NumericalError, match=r"\|Re theta\| of hidden unit \d+ can reach .* the limit is 300"):
         rbm.at(theta + 60)
     with pytest.raises(NumericalError, match=r"\|Im theta\|"):
         rbm.at(theta + 1e6j)
-    with pytest.raises(ValueError, match="complex128"):
-        rbm.at(theta.real)
 
 
 # ---------------------------------------------------------------------------------------------------- config section
