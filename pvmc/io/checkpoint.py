@@ -247,7 +247,7 @@ def _prune(directory: Path, newest: int) -> None:
 
 
 def _damage(content: bytes) -> str:
-    """What is wrong with the bytes of a file, before HDF5 sees them; empty if nothing is."""
+    """The damage of the bytes of a file, in words, before HDF5 reads them; empty if there is none."""
     if not content.startswith(_MAGIC[: len(content)]) or not content:
         return "is empty" if not content else "is not a checkpoint of pvmc"
     if len(content) < CHECKPOINT_HEADER:
@@ -313,7 +313,7 @@ def _plain(value: Any) -> str | int:
 
 
 def _trouble(checkpoint: Checkpoint) -> str:
-    """What is wrong with the contents; empty if nothing is."""
+    """The fault of the contents in words; empty if there is none."""
     theta, spins = checkpoint.theta, checkpoint.spins
     if checkpoint.iteration < 0:
         return f"iteration {checkpoint.iteration}"

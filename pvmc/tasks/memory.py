@@ -39,7 +39,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """What is there at the same time; Python and its libraries come on top."""
+        """The bytes that are held at the same time; Python and its libraries come on top."""
         return self.samples + self.tables + self.states + self.linear.peak
 
 
@@ -132,7 +132,7 @@ def _too_large(job: Job, memory: Memory, needed: float) -> str:
 
 
 def _smaller(memory: Memory) -> str:
-    """What to change."""
+    """Advice on how to need less."""
     if memory.samples > max(memory.linear.peak, memory.tables, memory.states):
         return "take fewer sampler.walkers and sampler.samples, or a smaller sampler.block_width, or more nodes"
     return "take fewer parameters (a smaller ansatz), fewer sampler.samples, or another sr.solver"
@@ -143,7 +143,7 @@ MATRICES: dict[SolverName, tuple[str, str]] = {
     "minsr": ("kernel", "O, the kernel, and O of some parameters"),
     "krylov": ("vectors", "O and the vectors of conjugate gradients"),
 }
-"""What a solver holds besides O: the head of its column, and what is there at the same time."""
+"""The memory of a solver besides O: the head of its column, and the arrays that are held at the same time."""
 
 
 def memory_table(job: Job, ranks: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What a run shows: notes on its input before it begins, and its progress, as lines and on a terminal as a live bar."""
+"""The terminal of a run: notes on its input before it begins, and its progress, as lines or as a live bar."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def warn(text: str) -> None:
 
 
 class Progress(Protocol):
-    """What is shown of an iteration of a run, or of a batch of a measurement."""
+    """An iteration of a run, or a batch of a measurement, as it is shown."""
 
     @property
     def iteration(self) -> int:
@@ -138,8 +138,8 @@ class _Table:
         return f"{_number(mean):>12} +-{error:.1e}"
 
     def is_due(self, record: Progress) -> bool:
-        """Whether this record gets a row: the first (also of a resumed run, and of one that went back), the last, every
-        few, and one after a long silence."""
+        """True where this record gets a row: the first (also of a resumed run, and of one that went back), the last,
+        one of every few, and one after a long silence."""
         number = record.iteration + 1
         silence = time.monotonic() - self.last_row
         begins = self.last is None or record.iteration <= self.last
@@ -288,7 +288,7 @@ def _signs(job: Job) -> Iterator[str]:
 
 
 def _better_turn(job: Job) -> bool:
-    """Whether another turn leaves no off-diagonal element positive."""
+    """True where another turn leaves no off-diagonal element positive."""
     model = job.config.hamiltonian
     unturned = job.operator.turned_about_z(model.signs(job.lattice))
     turn = chosen_turn(job.lattice, unturned, model.named_turn(job.lattice))
@@ -297,7 +297,7 @@ def _better_turn(job: Job) -> bool:
 
 
 def _is_positive(job: Job) -> bool:
-    """Whether psi is positive whatever its parameters are."""
+    """True where psi is positive whatever its parameters are."""
     if job.ansatz.dtype != np.float64:
         return False
     psi = job.ansatz.at(np.zeros(job.ansatz.n_parameters, dtype=job.ansatz.dtype))

@@ -99,7 +99,7 @@ class Guard:
         self._good.replay(series)
 
     def _cause(self, energy: float, error: float, bar: float, variance: float, acceptance: float) -> str:
-        """What is wrong, in words; empty where nothing is."""
+        """The fault in words; empty where there is none."""
         if not (math.isfinite(energy) and math.isfinite(variance)):
             return f"the energy is {energy:g} and its variance {variance:g}: psi left the range of numbers"
         cause = self._impossible(energy, bar, variance)

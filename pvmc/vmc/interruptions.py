@@ -1,4 +1,4 @@
-"""What ends a run from outside: signals, its time limit, the end of the SLURM job around it."""
+"""Interruptions of a run from outside: signals, its time limit, the end of the SLURM job around it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ASK_SECONDS = 5.0
 """How long SLURM may take to answer."""
 
 FORMS = '"90" (minutes), "24:00:00", "1-12:00:00" (days-hours:minutes:seconds), or "30s", "45m", "2h", "1d", "1h30m"'
-"""What a length of time looks like, for messages."""
+"""Forms of a length of time, for messages."""
 
 LONGEST = 1e9
 """No limit is longer, in seconds: 30 years."""
@@ -136,11 +136,11 @@ class TimeLimit:
         self._saving = seconds
 
     def due(self, now: float) -> bool:
-        """Whether it is time to stop."""
+        """True where it is time to stop."""
         return now >= self.end - self.reserve
 
     def describe(self, now: float) -> str:
-        """What is left and what is kept, in words."""
+        """The time that is left and the part of it that is kept, in words."""
         return f"{in_words(max(0.0, self.end - now))} left of {self.source}, of which {in_words(self.reserve)} are kept"
 
 
@@ -213,7 +213,7 @@ def _limit_and_run_time(answer: str) -> list[str]:
 
 
 def _answer(command: Sequence[str]) -> str:
-    """What a command prints; empty where it fails, is not there, or takes too long."""
+    """The output of a command; empty where it fails, is not there, or takes too long."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True, stdin=subprocess.DEVNULL
@@ -246,7 +246,7 @@ ECHO_SECONDS = 1.0
 
 
 class Signals:
-    """What this rank was asked by signals while the context is open; a context manager.
+    """The signals that reach this rank while the context is open; a context manager.
 
     The first signal of :data:`STOPPING` is noted in :attr:`received`, and the run goes on until it looks there.  A
     second SIGINT, over a second after the first, raises KeyboardInterrupt at once, wherever the program is.

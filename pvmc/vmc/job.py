@@ -272,7 +272,7 @@ def _check_symmetry(ansatz: AnsatzSpec, lattice: Lattice, terms: PauliSum) -> No
 
 
 def _has_spin_flip(ansatz: AnsatzSpec) -> bool:
-    """Whether the eigenvalue of a flip of all spins is fixed, which a magnetisation of 0 alone allows."""
+    """True where the eigenvalue of a flip of all spins is fixed, which a magnetisation of 0 alone allows."""
     if isinstance(ansatz, ProductSpec):
         return any(_has_spin_flip(factor) for factor in ansatz.factors)
     return isinstance(ansatz, ProjectedSpec) and (ansatz.spin_flip is not None or _has_spin_flip(ansatz.inner))

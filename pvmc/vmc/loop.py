@@ -20,7 +20,7 @@ from pvmc.sr import NO_DAMPING, Damping, Memory, Solver, Step
 from pvmc.wavefunctions.base import Ansatz
 
 PHASES = ("sampling", "local_energies", "derivatives", "products", "reducing", "solving")
-"""What an iteration does: Metropolis steps, local energies, log-derivatives, the products of their rows in S and F,
+"""The phases of an iteration: Metropolis steps, local energies, log-derivatives, the products of their rows in S and F,
 sums over all ranks (with the wait for the slowest), and the solution of S x = F (with the broadcast of x)."""
 
 CHECK_INTERVAL = 10
@@ -55,7 +55,7 @@ class State:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What happened in one iteration.
+    """The results of one iteration.
 
     Attributes:
         iteration: number of the iteration, from 0.
@@ -194,7 +194,7 @@ def _draws(sampler: Sampler, state: State) -> int | None:
 
 
 def _sampling(sampler: Sampler, state: State, energy: EnergyStatistics) -> Memory:
-    """What the sampler remembers after an iteration."""
+    """The memory of the sampler after an iteration."""
     if sampler.growth is None:
         return {}
     numbers = state.memory.get(SAMPLING, sampler.growth.start())

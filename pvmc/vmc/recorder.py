@@ -41,7 +41,7 @@ LINES_PER_TRIAL = 5
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the user asked for.
+    """A run as the user asks for it.
 
     Attributes:
         job: the validated input, built.

@@ -35,6 +35,7 @@ def run(request: RunRequest, comm: Communicator) -> int:
         NumericalError: psi is zero on all walkers, or the numbers went bad for good; the last good state is saved.
         StorageError: the files cannot be read or written; the results so far are kept.
     """
+    # Build: the ranks, the record on rank 0, and the seed, where several are tried.
     threads = request.job.config.run.threads_per_rank
     limit_threads(threads)
     node = node_of(comm)
@@ -48,15 +49,18 @@ def run(request: RunRequest, comm: Communicator) -> int:
         job = best_start(request.job, partial(_trial_watcher, request, signals, limit), recorder, node, comm)
         if isinstance(job, StopReason):
             return _close(job, recorder)
+        # Surround the loop: the pieces in the order in which they are called after an iteration.
         rollback, convergence = Rollback.of(job), Convergence(job.config.run.stop, job.lattice.n_sites)
         watcher = _watcher(request, signals, limit)
         checkpoints = Checkpoints(recorder, watcher, [rollback])
         pieces = [WalkerWatch(job.operator.radius), Record(recorder), convergence, watcher, checkpoints]
+        # Resume or start.
         state = _resumed(job, [rollback, *pieces], recorder, comm)
         if state is None:
             state = initial_state(job, comm)
         elif over := comm.root_value(partial(_reason_to_end, state, watcher, convergence)):
             return _nothing_left(over, state, recorder)
+        # Compile, iterate, close.
         compile_kernels(job, state, comm, node)
         if state.iteration == 0:
             require_support(job, state, comm)

@@ -98,7 +98,7 @@ def exact_answer(job: Job, *, only_magnetization: bool) -> Answer | None:
 
 
 class _Search:
-    """What is found out about the sectors of a job, step by step."""
+    """The search for the sectors of a job; each method is one step of it."""
 
     def __init__(self, job: Job, most_sites: int, largest: int):
         self._job, self._operator, self._largest = job, job.operator, largest
@@ -211,7 +211,7 @@ class _Search:
         return characters_of(ground_state(self._operator, basis)[1], basis, group)
 
     def _fits(self) -> bool | None:
-        """Whether the ground state of the magnetisation has the symmetries; None where that is not known."""
+        """True where the ground state of the magnetisation has the symmetries; None where that is not known."""
         if self._group is None:
             return True
         characters = self._characters(self._group)
@@ -245,7 +245,7 @@ class _Search:
         )
 
     def _cure(self, magnetization: int) -> str:
-        """What leads to another magnetisation: what holds the walkers at zero goes first."""
+        """The keys that lead to another magnetisation; those that hold the walkers at zero come first."""
         sampler = self._job.config.sampler
         if not isinstance(sampler, MetropolisSpec):
             return f"set sampler.magnetization = {magnetization}, or leave it out"
@@ -332,7 +332,7 @@ def _lines(*lines: str) -> tuple[str, ...]:
 
 
 def _how(ground: GroundSector) -> str:
-    """What was searched, in words."""
+    """The magnetisations that were searched, in words."""
     if ground.levels is not None:
         return f"all {len(ground.levels)} values searched"
     if ground.method == "Bethe ansatz":
@@ -383,7 +383,7 @@ def job_sector(job: Job) -> Sector:
 
 
 def recorded(sector: Sector) -> dict[str, str | float]:
-    """What the results file says of a sector."""
+    """The attributes of the results file that describe a sector."""
     energies = {"ground_energy": sector.ground.energy if sector.ground else None, "product_energy": sector.product}
     known = {name: energy for name, energy in energies.items() if energy is not None}
     return {"sector": sector.words, "ground_sector": sector.ground_words, "elsewhere": sector.elsewhere} | known
