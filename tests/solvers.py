@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.planning.cost import SolverName
+from pvmc.planning.solver_costs import SolverName
 from pvmc.sr import Reconfiguration, Schedule, SRSpec
 from pvmc.sr.krylov import KrylovSpec
 

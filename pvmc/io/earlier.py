@@ -39,7 +39,7 @@ class Earlier:
 
     @property
     def sessions(self) -> list[Session]:
-        """The starts of the run that this one follows."""
+        """The launches of the run that this one follows."""
         return [session.over() for session in self.run.sessions]
 
     @property

@@ -68,17 +68,19 @@ class Session:
         return same and abs(gap - former.seconds) < _SEAM
 
 
-def merged(sessions: Iterable[Session]) -> tuple[Session, ...]:
-    """The starts of a run, oldest first: sessions of one process are one."""
-    starts: list[Session] = []
+def launches_of(sessions: Iterable[Session]) -> tuple[Session, ...]:
+    """The launches of a run, oldest first: sessions of one process, which went back some iterations, are one."""
+    launches: list[Session] = []
     last: Session | None = None
     for session in sessions:
         if last is not None and session.continues(last):
-            starts[-1] = replace(starts[-1], seconds=starts[-1].seconds + session.seconds, outcome=session.outcome)
+            launches[-1] = replace(
+                launches[-1], seconds=launches[-1].seconds + session.seconds, outcome=session.outcome
+            )
         else:
-            starts.append(session)
+            launches.append(session)
         last = session
-    return tuple(starts)
+    return tuple(launches)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class StartTrial:
         return self if self.over else StartTrial(self.seed)
 
 
-def kept(trials: Sequence[StartTrial]) -> StartTrial | None:
+def best_trial(trials: Sequence[StartTrial]) -> StartTrial | None:
     """The trial of lowest energy, the first of several; None before all are over, and where all went bad."""
     if not trials or not all(trial.over for trial in trials):
         return None
@@ -140,7 +142,7 @@ def laid_out(
         blocks: named parts of the parameters.
         dtype: type of the parameters, float64 or complex128.
         reference: attributes of ``/reference``.
-        sessions: the starts of the run so far, this one last.
+        sessions: the launches of the run so far, this one last.
         trials: of a run of several starts, those over and those to come.
         measurements: those that are kept of the run's earlier file.
 
@@ -222,7 +224,7 @@ def _create_state(group: h5py.Group) -> None:
 
 
 def _create_sessions(group: h5py.Group, sessions: Sequence[Session]) -> None:
-    scale = _numbers(group, "session", len(sessions), "number of the start of the run, from 0")
+    scale = _numbers(group, "session", len(sessions), "number of the launch of the run, from 0")
     for field in SESSIONS:
         values = [getattr(session, field.name) for session in sessions]
         kind = _storage_dtype(field.dtype)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import CheckpointFile, list_checkpoints
 from pvmc.io.hdf5 import read_hdf5
-from pvmc.io.layout import RETRIED, Session, StartTrial, merged, stored_blocks
+from pvmc.io.layout import RETRIED, Session, StartTrial, launches_of, stored_blocks
 from pvmc.io.measurement import Measurement, read_measurements
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
 from pvmc.io.storage import process_alive
@@ -51,7 +51,7 @@ class Run:
             that is not known.
         message: why the run stopped or failed; else empty.
         ended: when it ended (ISO 8601, UTC); empty for one that had not.
-        sessions: the starts of the run, this or the last one last; empty in files of versions that had none.
+        sessions: the launches of the run, this or the last one last; empty in files of versions that had none.
         trials: the seeds that a run of several starts tries, and how far it is; empty for a run of one.
     """
 
@@ -127,9 +127,9 @@ class Run:
         return None if self.error_scale is None else self.error_scale / self.n_sites
 
     @property
-    def starts(self) -> tuple[Session, ...]:
-        """The sessions, with those of one process, which went back a few iterations, as one."""
-        return merged(self.sessions)
+    def launches(self) -> tuple[Session, ...]:
+        """The sessions, with those of one process, which went back some iterations, as one."""
+        return launches_of(self.sessions)
 
     @property
     def retries(self) -> int:
@@ -286,7 +286,7 @@ def _read_series(file: h5py.File, path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _sessions(file: h5py.File) -> tuple[Session, ...]:
-    """The starts of the run; none in files of an earlier version."""
+    """The launches of the run; none in files of an earlier version."""
     if "sessions" not in file:
         return ()
     columns = [file[f"sessions/{field.name}"][:].tolist() for field in SESSIONS]

@@ -57,7 +57,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute of the file's root, set at each start of the run."""
+    """An attribute of the file's root, set at each launch of the run."""
 
     name: str
     type: type[str] | type[int] | type[float]
@@ -168,7 +168,7 @@ STATE = (
 )
 
 SESSIONS = (
-    StateField("started", "S32", "when this start of the run began (ISO 8601, UTC)"),
+    StateField("started", "S32", "when this launch of the run began (ISO 8601, UTC)"),
     StateField("first_iteration", "int64", "its first SR iteration: 0, or where it went on from a checkpoint"),
     StateField("ranks", "int64", "its number of MPI ranks"),
     StateField("threads", "int64", "threads of each rank; wall time x ranks x threads is the time of the cores"),
@@ -179,8 +179,8 @@ SESSIONS = (
         "outcome", "S16", "how it ended: as /state/status, killed, or retried (numbers went bad); running while it does"
     ),
 )
-"""Datasets of ``/sessions``, with one row for each start of the run.  Rows are only changed, never added, in SWMR mode:
-a start lays the file out anew."""
+"""Datasets of ``/sessions``, with one row for each launch of the run.  In SWMR mode rows are only changed, never added:
+a launch lays the file out anew."""
 
 STARTS = (
     Quantity("seed", "int64", "1", "seed of all random numbers of the trial"),
@@ -250,7 +250,7 @@ not among these states, with the key to change).  `ground_energy` (total) is tha
 
 
 _SESSIONS = """\
-One row for each start of the run: the first, and each that went on from a checkpoint.  `session` (int64) is the scale
+One row for each launch of the run: the first, and each that went on from a checkpoint.  `session` (int64) is the scale
 of their axis: 0, 1, ...
 """
 
@@ -356,7 +356,7 @@ def schema_markdown(
         _PARAMETERS,
         "## /state: scalars that change while the run goes on\n",
         _table(("dataset", "type", "meaning"), state),
-        "## /sessions: the starts of the run, axis `session`\n",
+        "## /sessions: the launches of the run, axis `session`\n",
         _SESSIONS,
         _table(("dataset", "type", "meaning"), sessions),
         "## /starts: the trials of a run of several starts, axis `start`\n",

@@ -23,7 +23,8 @@ class Sizes:
         factor_rows: f, numbers of which a configuration's O are products, O_W[j, i] = B_j A_i (N + M of an RBM of N
             sites and M hidden units); None where O has no such form.
         uniform_penalty: Lambda is a multiple of the identity.
-        memory_limit: bytes that a rank may take for the linear problem; None: :data:`pvmc.planning.cost.MEMORY_LIMIT`.
+        memory_limit: bytes that a rank may take for the linear problem; None: MEMORY_LIMIT of
+            :mod:`pvmc.planning.solver_costs`.
         n_blocks: blocks of walkers, of which a rank owns whole ones; None: configurations can be shared out singly.
         chunk: configurations whose O are there at the same time with the dense solver.
     """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pvmc.io.layout import StartTrial, kept
+from pvmc.io.layout import StartTrial, best_trial
 from pvmc.io.schema import FILE_NAME
 from pvmc.results.digits import renamed
 from pvmc.results.judged import Symptom, judged
@@ -166,7 +166,7 @@ def run_facts(run: Run) -> RunFacts:
     typical = _seconds_per_iteration(run)
     checkpoint = run.last_checkpoint() if run.path.name == FILE_NAME else None
     variance, leak = part.mean("variance"), leak_found(part)
-    best = kept(run.trials)
+    best = best_trial(run.trials)
     return RunFacts(
         path=str(run.path),
         state=state,
@@ -191,7 +191,7 @@ def run_facts(run: Run) -> RunFacts:
         seconds_left=typical * max(0, planned - done) if state == "running" and typical is not None else None,
         checkpoint=checkpoint.iteration if checkpoint else None,
         checkpoint_age=max(0.0, _age(checkpoint.written)) if checkpoint else None,
-        sessions=len(run.starts),
+        sessions=len(run.launches),
         core_hours=sum(session.core_seconds for session in run.sessions) / 3600,
         ranks=int(run.attributes["ranks"]),
         host=str(run.attributes["host"]),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pvmc.planning.cost import Choice, SolverName
 from pvmc.planning.sizes import Sizes
+from pvmc.planning.solver_costs import Choice, SolverName
 from pvmc.sr.gradient import GradientDescent
 from pvmc.sr.reconfiguration import Reconfiguration
 from pvmc.sr.spec import Schedule, SRSpec, resolve

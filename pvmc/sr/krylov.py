@@ -31,7 +31,7 @@ class KrylovSpec(Section):
 
 
 class KrylovSystem:
-    """S as the rows of all ranks; see :class:`pvmc.sr.system.LinearSystem`.
+    """S as the rows of all ranks; see :class:`pvmc.sr.linear_system.LinearSystem`.
 
     Every rank runs the same solver (scipy's) on the same vectors of K numbers; only the products with X^dagger are
     summed over the ranks, so that the next vector is the same everywhere.  The preconditioner is a diagonal matrix.

@@ -33,7 +33,7 @@ TILE = 256
 
 
 class GramSystem:
-    """S as the rows of all ranks; see :class:`pvmc.sr.system.LinearSystem`.
+    """S as the rows of all ranks; see :class:`pvmc.sr.linear_system.LinearSystem`.
 
     T is assembled on the root.  Where log-derivatives are kept as they are, the parameters are split over the ranks:
     each receives the columns of its parameters, piece after piece, so that X is on no rank.  Where they are kept as

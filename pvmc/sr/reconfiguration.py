@@ -12,14 +12,14 @@ from pvmc.errors import NumericalError
 from pvmc.estimators import Moments, Reweighting
 from pvmc.mpi import Communicator
 from pvmc.numerics.arrays import Numbers
-from pvmc.planning.cost import SolverName
+from pvmc.planning.solver_costs import SolverName
 from pvmc.sr.dense import DenseSystem, Noise, SpectralSystem, force_covariance, tensor_of
 from pvmc.sr.krylov import KrylovSystem
+from pvmc.sr.linear_system import LinearSystem, Requirements, Solution, solved
 from pvmc.sr.minsr import GramSystem
 from pvmc.sr.momentum import centre, memory_of_direction, weights
 from pvmc.sr.spec import SRSpec
 from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Step, capped_learning_rate, number, remembered
-from pvmc.sr.system import LinearSystem, Requirements, Solution, solved
 
 SEARCHED = (0.5, 1.0, 2.0)
 """Factors of gamma that a line search compares."""

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pvmc.config import KeyProblem, Section, raise_all
-from pvmc.planning.cost import Choice, SolverName, choose
 from pvmc.planning.sizes import Sizes
+from pvmc.planning.solver_costs import Choice, SolverName, choose
 from pvmc.sr.krylov import KrylovSpec
 from pvmc.sr.momentum import MomentumSpec
 

@@ -28,8 +28,8 @@ from pvmc.mpi import (
     node_of,
     oversubscription,
 )
-from pvmc.planning.cost import cost
 from pvmc.planning.rates import Rates
+from pvmc.planning.solver_costs import cost
 from pvmc.results.digits import duration
 from pvmc.sampler import Metropolis, Sampler
 from pvmc.tasks.memory import memory_per_rank, seconds_in_words, sizes_of

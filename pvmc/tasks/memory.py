@@ -9,7 +9,9 @@ import numpy as np
 
 from pvmc.errors import InputError
 from pvmc.mpi import Communicator, block_range, bytes_in_words, node_of, usable_memory
-from pvmc.planning.cost import (
+from pvmc.planning.rates import Rates
+from pvmc.planning.sizes import Sizes
+from pvmc.planning.solver_costs import (
     ITERATIONS,
     SOLVERS,
     Cost,
@@ -20,8 +22,6 @@ from pvmc.planning.cost import (
     linear_memory,
     nominal_ranks,
 )
-from pvmc.planning.rates import Rates
-from pvmc.planning.sizes import Sizes
 from pvmc.vmc.job import Job, rank_counts
 from pvmc.vmc.rollback import STATES_KEPT
 

@@ -17,7 +17,7 @@ from pvmc.config import shown
 from pvmc.errors import DifferentRanks, InputError, NumericalError, on_every_rank
 from pvmc.estimators import LeakTest, Reweighting, estimate, reduce_moments
 from pvmc.io.earlier import read_parameters
-from pvmc.io.layout import StartTrial, kept
+from pvmc.io.layout import StartTrial, best_trial
 from pvmc.mpi import Communicator, Node, OnRoot, SerialCommunicator, block_range
 from pvmc.numerics.random import Stream, generator
 from pvmc.results.plateau import plateau
@@ -187,7 +187,7 @@ def best_start(
             stop = _attempt(row, with_seed(job, trial.seed), watch, recorder, node, comm)
             if stop:
                 return stop
-    best = kept(recorder.ask(Recorder.trials))
+    best = best_trial(recorder.ask(Recorder.trials))
     with on_every_rank():
         if best is None:
             raise NumericalError(f"the numbers of all {job.config.run.starts} starts went bad")

@@ -183,7 +183,7 @@ def test_a_run_in_trouble_goes_back_and_warns(
     assert carry_out(make_job(), directory, comm) == 0
     written = good(directory)
     assert len(written.iteration) == ITERATIONS
-    assert (written.retries, len(written.starts)) == (2, 1)
+    assert (written.retries, len(written.launches)) == (2, 1)
     assert [session.outcome for session in written.sessions] == ["retried", "retried", "finished"]
     rates = written.series["learning_rate"]
     assert rates[2] == 0.05 and 0.0125 < rates[3] < 0.0135 < rates[11], "a quarter, then a little more each time"

@@ -15,7 +15,7 @@ import pytest
 
 from pvmc.errors import InputError
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
-from pvmc.io.layout import Session, merged
+from pvmc.io.layout import Session, launches_of
 from pvmc.io.results import ResultsWriter
 from pvmc.results.facts import RunFacts, as_json, read_facts
 from pvmc.results.status import exit_code, read_all, shown, status_text
@@ -213,12 +213,12 @@ def session(started: str, seconds: float, pid: int = 7, **changes: object) -> Se
 def test_sessions_of_one_process_are_one_start() -> None:
     """A run that goes back a few iterations lays its file out anew, with a row of its own."""
     first, again = session("10:00:00", 60.0), session("10:01:01", 30.0)
-    assert [(start.started, start.seconds) for start in merged([first, again])] == [(first.started, 90.0)]
+    assert [(start.started, start.seconds) for start in launches_of([first, again])] == [(first.started, 90.0)]
     third = session("10:01:32", 5.0)
-    assert [start.seconds for start in merged([first, again, third])] == [95.0]
-    assert len(merged([first, session("10:01:01", 30.0, pid=8)])) == 2
-    assert len(merged([first, session("11:00:00", 30.0)])) == 2, "the same number of a later process"
-    assert merged([]) == ()
+    assert [start.seconds for start in launches_of([first, again, third])] == [95.0]
+    assert len(launches_of([first, session("10:01:01", 30.0, pid=8)])) == 2
+    assert len(launches_of([first, session("11:00:00", 30.0)])) == 2, "the same number of a later process"
+    assert launches_of([]) == ()
 
 
 def test_a_run_that_went_back_has_one_session(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pvmc.config import RawInput, validate
-from pvmc.planning.cost import cost
 from pvmc.planning.rates import TYPICAL
+from pvmc.planning.solver_costs import cost
 from pvmc.tasks import bench
 from pvmc.tasks.bench import BlockCost, iteration_table, time_block
 from pvmc.tasks.memory import sizes_of

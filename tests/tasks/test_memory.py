@@ -12,8 +12,8 @@ import pytest
 from pvmc.cli import main
 from pvmc.config import RawInput, validate
 from pvmc.errors import InputError
-from pvmc.planning.cost import SOLVERS, choose, linear_memory
 from pvmc.planning.rates import TYPICAL
+from pvmc.planning.solver_costs import SOLVERS, choose, linear_memory
 from pvmc.sr import resolve
 from pvmc.tasks.memory import bytes_in_words, memory_per_rank, memory_table, seconds_in_words, sizes_of, solver_table
 from pvmc.vmc.job import Job, build_job

@@ -15,7 +15,7 @@ import pytest
 from pvmc.config import RawInput
 from pvmc.errors import InputError, StorageError
 from pvmc.io import schema
-from pvmc.io.layout import StartTrial, kept
+from pvmc.io.layout import StartTrial, best_trial
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.results.facts import RunFacts, as_json, read_facts
@@ -72,7 +72,7 @@ def test_the_error_is_that_of_the_samples_where_the_means_agree_by_chance() -> N
     ],
 )
 def test_the_lowest_is_kept(energies: list[float], seed: int | None) -> None:
-    best = kept([StartTrial(number, 10, energy) for number, energy in enumerate(energies, start=1)])
+    best = best_trial([StartTrial(number, 10, energy) for number, energy in enumerate(energies, start=1)])
     assert (best.seed if best else None) == seed
 
 

@@ -15,7 +15,9 @@ import pytest
 from benchmarks import cost_model
 from pvmc.config import RawInput, validate
 from pvmc.planning import rates
-from pvmc.planning.cost import (
+from pvmc.planning.rates import CLUSTER, Link, Network, Rates, measure_rates
+from pvmc.planning.sizes import Sizes
+from pvmc.planning.solver_costs import (
     ITERATIONS,
     MEMORY_LIMIT,
     NOMINAL_RANKS,
@@ -25,8 +27,6 @@ from pvmc.planning.cost import (
     cost,
     linear_memory,
 )
-from pvmc.planning.rates import CLUSTER, Link, Network, Rates, measure_rates
-from pvmc.planning.sizes import Sizes
 from pvmc.sr import resolve
 from pvmc.sr.spec import SRSpec
 from pvmc.vmc.job import Job, build_job
@@ -192,7 +192,7 @@ def test_rows_are_those_of_whole_blocks() -> None:
 def operations(sizes: Sizes, solver: SolverName, ranks: int = 1) -> tuple[float, float]:
     """In products and in the solution, were triangles made as fast as matrices."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pvmc.planning.cost.TRIANGLE_SPEED", 1.0)
+        patch.setattr("pvmc.planning.solver_costs.TRIANGLE_SPEED", 1.0)
         found = cost(sizes, solver, ranks, ONLY_FLOPS)
     assert found.messages == 0.0
     return found.products, found.solve
