@@ -29,6 +29,7 @@ from pvmc.io.checkpoint import (
     write_checkpoint,
 )
 from tests.helpers import mounted_disk
+from tests.run_files import write_layout_1
 
 K, SHAPE = 6, (3, 4, 8)
 
@@ -222,36 +223,19 @@ def test_newer_layout_asks_for_an_update(tmp_path: Path, monkeypatch: pytest.Mon
         read_checkpoint(path)
 
 
-def write_layout_1(directory: Path, monkeypatch: pytest.MonkeyPatch, arrays: dict[str, Any]) -> None:
-    """A checkpoint as versions before wrote it: one group ``solver`` with arrays of all parts."""
-
-    def write(group: h5py.Group, parts: Part) -> None:
-        assert not parts
-        file = group.file
-        del file["parts"]
-        for name, values in arrays.items():
-            file.create_dataset(f"solver/{name}", data=values)
-        file.require_group("solver")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("pvmc.io.checkpoint.CHECKPOINT_LAYOUT", 1)
-        patched.setattr("pvmc.io.checkpoint._write_part", write)
-        write_checkpoint(directory, checkpoint(parts={}))
-
-
 def test_layout_1_of_a_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flat = {name: np.arange(3.0) + number for number, name in enumerate(("retry", "rejections", "last"))}
     memory, before = {"direction": np.arange(2.0), "memory_x": np.ones(1)}, {"direction": np.arange(2.0) - 7}
     state = {"theta": np.arange(6.0), "spins": np.ones((2, 2, 2), np.int8)}
     arrays = flat | {f"memory_{name}": values for name, values in memory.items()}
     without = {"memory": memory, "rollback": flat}
-    write_layout_1(tmp_path, monkeypatch, arrays)
+    write_layout_1(tmp_path, checkpoint(parts={}), arrays, monkeypatch)
     found, _ = latest_checkpoint(tmp_path)
     assert found is not None
     assert_same(found, checkpoint(parts=without))
     arrays |= {f"before_{name}": values for name, values in state.items()}
     arrays |= {f"before_memory_{name}": values for name, values in before.items()}
-    write_layout_1(tmp_path, monkeypatch, arrays)
+    write_layout_1(tmp_path, checkpoint(parts={}), arrays, monkeypatch)
     found, _ = latest_checkpoint(tmp_path)
     assert found is not None
     assert_same(
@@ -263,7 +247,7 @@ def test_layout_1_of_a_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_layout_1_of_a_measurement_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrays: dict[str, Any]
 ) -> None:
-    write_layout_1(tmp_path, monkeypatch, arrays)
+    write_layout_1(tmp_path, checkpoint(parts={}), arrays, monkeypatch)
     found, _ = latest_checkpoint(tmp_path)
     assert found is not None
     assert_same(found, checkpoint(parts={"measurement": arrays} if arrays else {}))

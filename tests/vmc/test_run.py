@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import numpy as np
 import pytest
 
 import pvmc
+from benchmarks.run_bits import bits_of, differences
 from pvmc.errors import InputError
+from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.mpi import SerialCommunicator
+from tests.designs import slow_but
+from tests.run_files import write_layout_1
 
 TABLES: dict[str, Any] = {
     "lattice": {"kind": "chain", "length": 6},
@@ -77,3 +82,50 @@ def test_packages_are_loaded_when_asked_for() -> None:
     assert pvmc.lattice.chain(6).n_sites == 6
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = pvmc.nothing
+
+
+# Going on -------------------------------------------------------------------------------------------------------------
+
+REMEMBERING: dict[str, Any] = TABLES | {
+    "sampler": {"walkers": 32, "block_width": 16, "samples": 64, "growth": {"maximum": 256, "window": 2}},
+    "sr": {
+        "solver": "krylov",
+        "momentum": {"mu": 0.8, "march": 0.9},
+        "line_search": True,
+        "adapt_shift": True,
+        "shift": 0.1,
+        "reject_rise": 3.0,
+    },
+}
+"""Everything is remembered from step to step that can be."""
+
+
+def of_length(iterations: int) -> Any:
+    return pvmc.job(REMEMBERING | {"run": {"iterations": iterations, "save_every": 1}})
+
+
+@pytest.mark.parametrize("stop", slow_but([1, 4], range(1, 8)))
+def test_a_run_with_memory_goes_on_from_any_iteration(tmp_path: Path, stop: int) -> None:
+    pvmc.run(of_length(8), tmp_path / "whole", comm=COMM)
+    pvmc.run(of_length(stop), tmp_path / "parts", comm=COMM)
+    pvmc.run(of_length(8), tmp_path / "parts", resume=True, comm=COMM)
+    assert differences(bits_of(tmp_path / "parts"), bits_of(tmp_path / "whole")) == []
+
+
+def test_a_run_goes_on_from_a_checkpoint_of_layout_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits as without a stop: all that it remembers is found under the names of earlier versions."""
+    pvmc.run(of_length(8), tmp_path / "whole", comm=COMM)
+    pvmc.run(of_length(4), tmp_path / "parts", comm=COMM)
+    saved, _ = latest_checkpoint(tmp_path / "parts")
+    assert saved is not None
+    rollback: Any = saved.parts["rollback"]
+    arrays = {f"memory_{name}": values for name, values in saved.parts["memory"].items()}
+    arrays |= {name: rollback[name] for name in ("retry", "rejections", "last")}
+    arrays |= {f"before_{name}": rollback["before"][name] for name in ("theta", "spins")}
+    arrays |= {f"before_memory_{name}": values for name, values in rollback["before"]["memory"].items()}
+    assert len(arrays) > 12
+    write_layout_1(tmp_path / "parts", replace(saved, parts={}), arrays, monkeypatch)
+    found, _ = latest_checkpoint(tmp_path / "parts")
+    assert found is not None and found.parts["memory"].keys() == saved.parts["memory"].keys()
+    pvmc.run(of_length(8), tmp_path / "parts", resume=True, comm=COMM)
+    assert differences(bits_of(tmp_path / "parts"), bits_of(tmp_path / "whole")) == []

@@ -14,17 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks.run_bits import bits_of, differences
-from pvmc.config import RawInput
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
-from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.job import build_job
-from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.run import run
-from pvmc.vmc.spec import JobConfig
 from tests.designs import slow_but
 from tests.run_files import run_attributes
 
@@ -355,29 +348,3 @@ def test_file_system_that_cannot_reserve(tmp_path: Path, monkeypatch: pytest.Mon
     with new(tmp_path) as results:
         fill(results, 0, 5)
     assert_straight(tmp_path, 5)
-
-
-# What solvers and the sampler remember --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("stop", slow_but([1, 4], range(1, 8)))
-def test_a_run_with_memory_goes_on_from_any_iteration(tmp_path: Path, stop: int) -> None:
-    """Of everything that is remembered at once, whatever the iteration that was the last."""
-    sr = {"solver": "krylov", "momentum": {"mu": 0.8, "march": 0.9}, "line_search": True, "adapt_shift": True}
-    tables = {
-        "lattice": {"kind": "chain", "length": 6},
-        "hamiltonian": {"model": "heisenberg"},
-        "ansatz": {"kind": "rbm", "alpha": 1},
-        "sampler": {"walkers": 32, "block_width": 16, "samples": 64, "growth": {"maximum": 256, "window": 2}},
-        "sr": {**sr, "shift": 0.1, "reject_rise": 3.0},
-    }
-
-    def carry_out(directory: Path, iterations: int, *, resume: bool = False) -> None:
-        shorter = {**tables, "run": {"iterations": iterations, "save_every": 1}}
-        job = build_job(JobConfig.model_validate(shorter), RawInput(shorter, "", "test"))
-        assert run(RunRequest(job, "", directory, resume=resume), SerialCommunicator()) == 0
-
-    carry_out(tmp_path / "whole", 8)
-    carry_out(tmp_path / "parts", stop)
-    carry_out(tmp_path / "parts", 8, resume=True)
-    assert differences(bits_of(tmp_path / "parts"), bits_of(tmp_path / "whole")) == []
