@@ -136,7 +136,7 @@ class _Measure:
         clock: _Stopwatch,
         stage: int = 0,
     ) -> tuple[Estimates, Moments, Walkers, Leak | None]:
-        """Collective. What was measured on this rank, the moments of all, where the walkers are then, and the leak test
+        """Collective. The estimates of this rank, the moments of all, where the walkers are then, and the leak test
         of a first stage where one is due."""
         ansatz, operator, comm = self.ansatz, self.operator, self.comm
         with on_every_rank():  # theta is the same on all
