@@ -127,7 +127,11 @@ def _columns(curves: Sequence[CorrelationCurve]) -> dict[str, Sequence[object]]:
     }
     dimension = max(curve.displacement.shape[1] for curve in curves)
     for axis in range(dimension):
-        columns[f"displacement {'xyz'[axis]}"] = np.concatenate([c.displacement[:, axis] for c in curves]).tolist()
+        columns[f"displacement {'xyz'[axis]}"] = [
+            displacement[axis] if axis < len(displacement) else None
+            for curve in curves
+            for displacement in curve.displacement.tolist()
+        ]
     return columns | {
         "distance": np.concatenate([curve.distance for curve in curves]).tolist(),
         "correlation": np.concatenate([curve.value for curve in curves]).tolist(),

@@ -163,7 +163,7 @@ def test_varbench_takes_the_measurement_where_there_is_one(capsys: pytest.Captur
 
 
 def test_every_kind_of_figure_writes_its_files_and_data(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
-    chosen = {"features": ["sq"], "correlations": ["a1m"], "structure-factor": ["sqm", "sqm"]}
+    chosen = {"features": ["sq"], "correlations": ["a1m", "sqm"], "structure-factor": ["sqm", "sqm"]}
     chosen["entanglement"] = ["a1m", "sqm"]
     for kind in FIGURES:
         given = [runs / name for name in chosen.get(kind, ["a1", "a2"])]

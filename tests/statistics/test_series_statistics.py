@@ -33,7 +33,7 @@ from pvmc.statistics import (
     split_r_hat,
     tail_sample_size,
 )
-from pvmc.statistics.autocorrelation import independent_samples
+from pvmc.statistics.autocorrelation import TAILS, independent_samples
 from pvmc.statistics.chains import r_hat
 from pvmc.statistics.mean import robust_scatter
 from pvmc.statistics.thresholds import r_hat_limit
@@ -271,7 +271,7 @@ ARVIZ = ["arviz", "arviz_stats"]
 
 def arviz_sample_size(package: ModuleType, chains: NDArray[np.float64], method: str) -> float:
     """By arviz 0.2x, which has the quantiles of the tails by default, or by 1.x, which wants them named."""
-    quantiles = {"prob": statistics.sample_size.TAILS} if method == "tail" else {}
+    quantiles = {"prob": TAILS} if method == "tail" else {}
     return float(package.ess(chains, method=method, **quantiles))
 
 
