@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import sparse, stats
+from scipy.signal import lfilter
 
 from pvmc.estimators import EnergyStatistics, Estimates, Moments, local_energy
 from pvmc.estimators.moment_matrix import Chunk, collect
@@ -34,6 +35,22 @@ PAULI = {
     "Y": sparse.csr_array(np.array([[0.0, -1.0j], [1.0j, 0.0]])),
     "Z": sparse.csr_array(np.diag([1.0 + 0.0j, -1.0])),
 }
+
+
+# Series ---------------------------------------------------------------------------------------------------------------
+
+
+def autoregressive(rho: float, n_chains: int, n: int, seed: int | np.random.Generator = 1) -> npt.NDArray[np.float64]:
+    """Stationary AR(1) chains x_t = rho x_(t-1) + noise, of mean 0 and variance 1, (n_chains, n): rho(t) = rho^t."""
+    noise = np.random.default_rng(seed).normal(size=(n_chains, n)) * np.sqrt(1 - rho**2)
+    noise[:, 0] /= np.sqrt(1 - rho**2)
+    return np.asarray(lfilter([1.0], [1.0, -rho], noise, axis=1))
+
+
+def exact_error(rho: float, n_chains: int, n: int) -> float:
+    """Standard error of the mean over all of these chains, from rho(t) at all lags."""
+    lags = np.arange(1, n)
+    return float(np.sqrt((1.0 + 2.0 * np.sum((1.0 - lags / n) * rho**lags)) / (n * n_chains)))
 
 
 # Operators ------------------------------------------------------------------------------------------------------------

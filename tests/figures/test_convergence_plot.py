@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from pvmc.errors import InputError, StorageError
 from pvmc.figures import style
-from pvmc.figures.convergence_plot import convergence_figure, zoom_limits
+from pvmc.figures.convergence_plot import convergence_figure, relative_error, zoom_limits
 from pvmc.figures.drawing import save
 from pvmc.figures.kinds import FIGURES
 from pvmc.io.reader import Run
@@ -208,3 +208,9 @@ def test_the_registry_names_functions_that_are_there() -> None:
     for kind in FIGURES.values():
         module, function = kind.function.split(".")
         assert callable(getattr(import_module(f"pvmc.figures.{module}"), function))
+
+
+def test_relative_error() -> None:
+    np.testing.assert_allclose(relative_error([-1.8, -2.2, -2.0], -2.0), [0.1, 0.1, 0.0], rtol=1e-14)
+    with pytest.raises(InputError, match="reference energy is zero"):
+        relative_error(-1.0, 0.0)

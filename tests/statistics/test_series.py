@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import stats
-from scipy.signal import lfilter
 
 from pvmc.statistics import (
     Autocorrelation,
@@ -30,26 +29,13 @@ from pvmc.statistics import (
     split_r_hat,
 )
 from tests.designs import repeats, slow_but
-from tests.helpers import binomial_p, two_sided
+from tests.helpers import autoregressive, binomial_p, exact_error, two_sided
 
 pytestmark = pytest.mark.statistical
 
 LEVEL = 1e-3
 ONE_SIGMA = 0.6827
 Floats = npt.NDArray[np.float64]
-
-
-def autoregressive(rng: np.random.Generator, rho: float, n_chains: int, n: int) -> Floats:
-    """Stationary chains, (n_chains, n)."""
-    noise = rng.standard_normal((n_chains, n)) * np.sqrt(1.0 - rho**2)
-    noise[:, 0] /= np.sqrt(1.0 - rho**2)
-    return lfilter([1.0], [1.0, -rho], noise, axis=1)
-
-
-def exact_error(rho: float, n_chains: int, n: int) -> float:
-    """Standard error of the mean over all chains, from rho(t) at all lags."""
-    lags = np.arange(1, n)
-    return float(np.sqrt((1.0 + 2.0 * np.sum((1.0 - lags / n) * rho**lags)) / (n * n_chains)))
 
 
 def score_p(values: Floats, expected: float) -> float:
@@ -68,7 +54,7 @@ QUICK = [(-0.4, 1, 2000, 2000), (0.99, 8, 20_000, 200)]
 def results(rho: float, n_chains: int, n: int, repeats: int) -> list[tuple[Autocorrelation, Binning]]:
     """The Gamma method and binning on the same independent series."""
     rng = np.random.default_rng([1, n_chains, n])
-    series: Iterator[Floats] = (autoregressive(rng, rho, n_chains, n) for _ in range(repeats))
+    series: Iterator[Floats] = (autoregressive(rho, n_chains, n, rng) for _ in range(repeats))
     return [(autocorrelation(chains), binning(chains)) for chains in series]
 
 
@@ -116,7 +102,7 @@ def test_times_are_those_of_the_process(case: tuple[float, int, int, int]) -> No
 def test_errors_of_many_short_chains_are_those_of_whole_chains() -> None:
     """64 chains of 16 draws with tau = 19: each is a single bin, and pulls follow Student's distribution."""
     rng = np.random.default_rng(2)
-    found = [binning(autoregressive(rng, 0.9, 64, 16)) for _ in range(2000)]
+    found = [binning(autoregressive(0.9, 64, 16, rng)) for _ in range(2000)]
     assert all(result.bin_size == 16 for result in found)
     pulls = np.array([result.mean / result.error for result in found])
     assert two_sided(stats.kstest(pulls, stats.t(63).cdf).pvalue) > LEVEL
@@ -128,7 +114,7 @@ def test_errors_of_many_short_chains_are_those_of_whole_chains() -> None:
 def test_the_error_of_each_bin_size_is_that_of_ar1(size: int, repeats: int) -> None:
     """error(B)^2 = B Var(mean of B) / n, with the exact variance of a mean of B entries."""
     rng = np.random.default_rng(3)
-    found = [binning(autoregressive(rng, 0.8, 1, 4096)) for _ in range(repeats)]
+    found = [binning(autoregressive(0.8, 1, 4096, rng)) for _ in range(repeats)]
     index = int(np.log2(size))
     squares = np.array([result.errors[index] ** 2 for result in found])
     # Bins scatter about the common mean: what it has taken is the variance of the mean of all.
@@ -143,7 +129,7 @@ def test_the_error_of_each_bin_size_is_that_of_ar1(size: int, repeats: int) -> N
 @pytest.mark.parametrize("rho", [0.0, 0.6, 0.9])
 def test_sample_sizes_are_n_over_tau(rho: float) -> None:
     rng = np.random.default_rng(4)
-    sizes = np.array([effective_sample_size(autoregressive(rng, rho, 4, 5000)) for _ in range(200)])
+    sizes = np.array([effective_sample_size(autoregressive(rho, 4, 5000, rng)) for _ in range(200)])
     assert sizes.mean() == pytest.approx(20_000 * (1.0 - rho) / (1.0 + rho), rel=0.04)
 
 
@@ -191,7 +177,7 @@ def test_errors_of_ratios_cover_the_truth(rho: float, repeats: int) -> None:
     rng = np.random.default_rng([8, int(10 * rho)])
     covered = 0
     for _ in range(repeats):
-        x, y = autoregressive(rng, rho, 2, 20_000)
+        x, y = autoregressive(rho, 2, 20_000, rng)
         result = jackknife(lambda a, b: a / b, 2.0 + x + y, 4.0 + y)
         covered += abs(float(result.value) - 0.5) < float(result.error)
     assert binomial_p(covered, repeats, ONE_SIGMA) > LEVEL
@@ -247,7 +233,7 @@ def test_what_is_left_after_a_relaxation_covers_the_truth(rho: float, repeats: i
     relaxation = 1000.0 * np.exp(-np.arange(4000) / 40.0)
     covered, kept, biased = 0, [], 0
     for _ in range(repeats):
-        series = autoregressive(rng, rho, 1, 4000)[0] + relaxation
+        series = autoregressive(rho, 1, 4000, rng)[0] + relaxation
         start = equilibration(series)
         rest = autocorrelation(series[start:])
         covered += abs(rest.mean) < rest.error
@@ -262,7 +248,7 @@ def test_what_is_left_after_a_relaxation_covers_the_truth(rho: float, repeats: i
 def test_stationary_series_are_mostly_kept(repeats: int) -> None:
     rng = np.random.default_rng(12)
     for rho in (0.0, 0.8):
-        starts = [equilibration(autoregressive(rng, rho, 1, 2000)) for _ in range(repeats)]
+        starts = [equilibration(autoregressive(rho, 1, 2000, rng)) for _ in range(repeats)]
         assert np.median(starts) < 100
         assert np.mean(starts) < 300
 
@@ -271,7 +257,7 @@ def test_stationary_series_are_mostly_kept(repeats: int) -> None:
 def test_drifts_of_stationary_series_are_rare(repeats: int) -> None:
     """The largest of 4 correlated Gaussian scores: above 2 more often than one (4.6 %), and less often than four."""
     rng = np.random.default_rng(13)
-    drifts = np.array([drift(autoregressive(rng, 0.5, 1, 4000)) for _ in range(repeats)])
+    drifts = np.array([drift(autoregressive(0.5, 1, 4000, rng)) for _ in range(repeats)])
     for limit in (2.0, 3.0):
         one = 2.0 * stats.norm.sf(limit)
         exceeding = int(np.count_nonzero(drifts > limit))

@@ -35,8 +35,9 @@ from pvmc.statistics import (
 )
 from pvmc.statistics.autocorrelation import TAILS, independent_samples
 from pvmc.statistics.chains import r_hat
-from pvmc.statistics.mean import robust_scatter
+from pvmc.statistics.mean import bin_sizes, robust_scatter, running_mean
 from pvmc.statistics.thresholds import r_hat_limit
+from tests.helpers import autoregressive, binomial_p, exact_error
 
 SHAPES = [(1, 501), (4, 1000), (6, 37), (64, 16)]
 SIZES: dict[str, Callable[..., float]] = {
@@ -45,6 +46,8 @@ SIZES: dict[str, Callable[..., float]] = {
     "tail": tail_sample_size,
 }
 """Our functions by arviz' names of them."""
+LEVEL = 1e-3
+"""Probability by chance of each failure of a statistical test, two-sided."""
 LENGTHS = [*range(16, 32), *range(249, 257)]
 """Of chains: halves of every residue modulo 8, short and long."""
 
@@ -57,14 +60,46 @@ def peer(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-def autoregressive(rho: float, n_chains: int, n: int, seed: int = 1) -> NDArray[np.float64]:
-    """Stationary AR(1) chains x_t = rho x_(t-1) + noise, of unit variance, (n_chains, n)."""
-    noise = np.random.default_rng(seed).normal(size=(n_chains, n)) * np.sqrt(1 - rho**2)
-    noise[:, 0] /= np.sqrt(1 - rho**2)
-    return lfilter([1.0], [1.0, -rho], noise, axis=1)
+# Means ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
+def test_error_of_correlated_series(rho: float) -> None:
+    n, replicas = 2000, 300
+    results = [mean(series) for series in autoregressive(rho, replicas, n, seed=3)]
+    truth = exact_error(rho, 1, n)
+    errors = np.array([result.error for result in results])
+    assert errors.mean() == pytest.approx(truth, rel=0.12)
+    for width, share in ((1.0, 0.6827), (2.0, 0.9545)):
+        covered = sum(abs(result.mean) < width * result.error for result in results)
+        assert binomial_p(covered, replicas, share) > LEVEL
+    assert np.mean([result.converged for result in results]) > 0.95
+    if rho == 0.8:
+        assert truth > 2.9 / np.sqrt(n)  # what std/sqrt(n) would miss
+
+
+def test_the_error_is_the_larger_of_two() -> None:
+    for series in autoregressive(0.5, 20, 100, seed=4):
+        found = mean(series)
+        assert found.error == max(autocorrelation(series).error, binning(series).error)
+        assert (found.mean, found.n) == (pytest.approx(series.mean(), abs=1e-15), 100)
+    assert mean([1.0, 3.0]).error == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 250])
+def test_running_mean_against_its_definition(n: int) -> None:
+    values = -17.7 + 1e-6 * np.random.default_rng(n).normal(size=n)
+    halves = [int(np.floor(0.1 * (index + 1))) for index in range(n)]
+    expected = [values[index - half : index + half + 1].mean() for index, half in enumerate(halves)]
+    np.testing.assert_allclose(running_mean(values), expected, rtol=0, atol=2e-14)
 
 
 # Autocovariance, binning ----------------------------------------------------------------------------------------------
+
+
+def test_bins_double_and_end_with_the_whole_chain() -> None:
+    sizes = [bin_sizes(*shape).tolist() for shape in ((1, 64), (1, 63), (8, 8), (8, 12), (7, 12))]
+    assert sizes == [[1, 2, 4, 8], [1, 2, 4], [1, 2, 4, 8], [1, 2, 4, 8, 12], [1, 2, 4]]
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (3, 17), (5, 64)])
@@ -112,8 +147,10 @@ def test_many_chains_are_binned_whole() -> None:
 
 def test_a_drift_is_no_plateau() -> None:
     noise = np.random.default_rng(5).normal(size=200)
-    assert binning(noise).converged
+    assert binning(noise).converged and mean(noise[:100]).converged
     assert not binning(noise + 0.1 * np.arange(200)).converged
+    drifting = mean(noise[:100] + 0.1 * np.arange(100))
+    assert not drifting.converged and drifting.error > 3 * mean(noise[:100]).error
 
 
 @pytest.mark.parametrize("shape", [(100,), (4, 26), (16, 20)])
@@ -128,6 +165,7 @@ def test_constant_series_have_no_error(shape: tuple[int, ...]) -> None:
     assert effective_sample_size(values) == values.size
     assert equilibration(values) == 0
     assert drift(np.full(64, -0.1)) == 0.0
+    assert (mean(values).mean, mean(values).error, mean(values).converged) == (-0.1, 0.0, True)
 
 
 # Gamma method ---------------------------------------------------------------------------------------------------------
@@ -405,16 +443,6 @@ def test_extrapolation_against_residuals_and_leverages() -> None:
     assert result.statistical_error == pytest.approx(np.sqrt(inverse[0, 0]), rel=1e-10)
 
 
-def test_extrapolation_reaches_an_eigenvalue() -> None:
-    """States cos(t) |0> + sin(t) |1>: E and Var of a 2-level system; E = E_0 + Var / gap to first order in Var."""
-    angles = np.array([0.01, 0.02, 0.03, 0.04])
-    weight, gap = np.sin(angles) ** 2, 0.7
-    energy, variance = -3.0 + gap * weight, gap**2 * weight * (1 - weight)
-    result = extrapolation(variance, energy, 1e-6)
-    assert result.value == pytest.approx(-3.0, abs=1e-6)
-    assert result.fit.slope == pytest.approx(1 / gap, rel=5e-3)
-
-
 # Equilibration --------------------------------------------------------------------------------------------------------
 
 
@@ -477,6 +505,8 @@ def test_short_series_are_kept() -> None:
         (lambda: binning([1.0, 2.0j]), "real numbers"),
         (lambda: binning(np.zeros((2, 3, 4))), "shape"),
         (lambda: binning(np.zeros((0, 4))), "shape"),
+        (lambda: mean([1.0]), "at least 2 entries"),
+        (lambda: mean([1.0, np.nan, 2.0]), "not finite"),
         (lambda: autocorrelation([1.0, 2.0, 3.0]), "at least 4 entries"),
         (lambda: autocorrelation(np.arange(9.0), stretch=0.0), "must be positive"),
         (lambda: split_r_hat([1.0, np.inf, 3.0, 4.0]), "not finite"),
