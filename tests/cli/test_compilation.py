@@ -12,12 +12,10 @@ from pathlib import Path
 import pytest
 
 import pvmc
-from pvmc.config import RawInput
 from pvmc.estimators import Moments
 from pvmc.sr import Step
-from pvmc.vmc.job import build_job
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import warm_up
+from tests.jobs import job_of
 
 INPUT = """\
 [lattice]
@@ -79,7 +77,7 @@ def test_warmup_compiles_all_that_a_run_needs(tmp_path: Path, environment: dict[
 def test_every_solver_gets_what_it_asks_for(section: dict[str, object]) -> None:
     """The rows, or the configurations, where the solver says so; its step is then made of them."""
     tables = tomllib.loads(INPUT) | {"sr": section}
-    job = build_job(JobConfig.model_validate(tables), RawInput(tables, "test"))
+    job = job_of(tables)
     asked = []
 
     class Watched(type(job.solver)):  # type: ignore[misc]

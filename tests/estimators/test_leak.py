@@ -28,6 +28,7 @@ from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.recorder import series
 from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
+from tests.jobs import job_of
 from tests.results.test_result import Known, run
 
 COMM = SerialCommunicator()
@@ -40,7 +41,7 @@ def make_job(**sampler: Any) -> Job:
         "ansatz": {"kind": "rbm", "alpha": 1, "init_scale": 0.3},
         "sampler": {"walkers": 64, "block_width": 32, "samples": 256} | sampler,
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    return job_of(tables)
 
 
 def records(job: Job, n: int, interval: int) -> list[StepRecord]:

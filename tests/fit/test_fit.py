@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput
 from pvmc.errors import InputError, NumericalError
 from pvmc.exact import Basis, ground_state
 from pvmc.fit import (
@@ -27,10 +26,10 @@ from pvmc.fit import (
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
 from pvmc.tasks.fit import make_data
-from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import Job
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, random_rbm, state_vector
+from tests.jobs import job_of
 
 COMM = SerialCommunicator()
 
@@ -43,7 +42,7 @@ def make_job(fit: dict[str, Any], model: str = "heisenberg", length: int = 8, **
         "sampler": {"walkers": 16, "block_width": 8, "samples": 32} | sections.get("sampler", {}),
         "fit": fit,
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "test"))
+    return job_of(tables)
 
 
 def random_target(n_sites: int, n_zeros: int = 0, seed: int = 2) -> np.ndarray:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from pvmc.cli import main
-from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.exact import Basis, sparse_matrix
 from pvmc.figures.convergence_plot import fit_figure
@@ -21,11 +20,11 @@ from pvmc.io.reader import open_run
 from pvmc.mpi import SerialCommunicator
 from pvmc.tasks import fit as fitting
 from pvmc.vmc import run as simulation
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.sectors import find_job_reference
-from pvmc.vmc.spec import JobConfig
 from tests.helpers import energy_of
+from tests.jobs import job_of
 
 COMM = SerialCommunicator()
 BLOCKS = {"hidden_bias": (slice(0, 1), (1,)), "features": (slice(1, 4), (1, 3))}
@@ -40,7 +39,7 @@ def make_job(length: int = 8, **sections: dict[str, Any]) -> Job:
         "run": {"iterations": 3} | sections.get("run", {}),
         "fit": {"epochs": 150, "learning_rate": 0.03} | sections.get("fit", {}),
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "test"))
+    return job_of(tables)
 
 
 @pytest.fixture(scope="module")

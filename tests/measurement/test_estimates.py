@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pvmc.config import RawInput
 from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run, open_run
 from pvmc.measurement.measuring import enumerated, measure
@@ -19,12 +18,12 @@ from pvmc.measurement.registry import local_values, names_of
 from pvmc.measurement.smeared_variance import energy_estimates
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
-from pvmc.vmc.spec import JobConfig
 from tests.designs import repeats, slow_but
 from tests.helpers import all_pass, two_sided
+from tests.jobs import job_of
 
 LEVEL = 1e-3
 
@@ -51,13 +50,13 @@ def measured(case: str, directory: Path, n_seeds: int) -> tuple[dict[str, Estima
         "run": {"iterations": ITERATIONS[case]},
     }
     serial = SerialCommunicator()
-    job = build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    job = job_of(tables)
     assert run(RunRequest(job, "", directory / "run"), serial) == 0
     for seed in range(n_seeds):
         assert measure(MeasureRequest(directory / "run", samples=2048, seed=seed), serial) == 0
     found = open_run(directory / "run")
     tables["sampler"] = {"kind": "exact"}
-    enumeration = build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    enumeration = job_of(tables)
     return enumerated_estimates(enumeration, found), found.measurements
 
 

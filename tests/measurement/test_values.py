@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.config import RawInput
 from pvmc.exact import Basis, ground_state
 from pvmc.figures.kinds import FIGURES
 from pvmc.io.measurement import Estimate
@@ -20,12 +19,12 @@ from pvmc.measurement.plan import MeasureRequest
 from pvmc.measurement.registry import NAMES, OBSERVABLES, local_values, names_of
 from pvmc.mpi import SerialCommunicator
 from pvmc.spins.flips import FlipSets
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
-from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions import WaveFunction
 from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
+from tests.jobs import job_of
 
 # <S_0 . S_r> of the periodic Heisenberg chain by exact diagonalisation, and 1/N^2 sum_ij (-1)^(i+j) <S_i . S_j>.
 HEISENBERG = {
@@ -47,7 +46,7 @@ def make_job(lattice: dict[str, Any], hamiltonian: dict[str, Any], weights: str 
         "ansatz": {"kind": "rbm", "alpha": 1, "symmetry": "none", "weights": weights, "visible_bias": True},
         "sampler": {"kind": "exact", "block_width": 16},
     } | sections
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    return job_of(tables)
 
 
 class Table:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import faulthandler
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from pvmc.config import to_toml
 from pvmc.errors import InputError
 from pvmc.mpi import Communicator, MpiCommunicator, launcher, world
+from pvmc.vmc.job import Job
 from tests.conftest import expected_ranks
+from tests.jobs import carry_out
 
 DEADLOCK_SECONDS = float(os.environ.get("PVMC_TEST_DEADLOCK_SECONDS", "120"))
 _STDERR = pytest.StashKey[int]()
@@ -80,6 +84,29 @@ def pytest_configure(config: pytest.Config) -> None:
     started_by = launcher()
     if started_by is not None and started_by.rank != 0:
         config.pluginmanager.unregister(name="terminalreporter")
+
+
+@pytest.fixture
+def new(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes a new directory, the same on all ranks."""
+    return lambda: Path(comm.root_value(lambda: str(tmp_path_factory.mktemp("run")))) / "run"
+
+
+@pytest.fixture
+def straight(comm: Communicator, new: Callable[[], Path]) -> Callable[[Job], Path]:
+    """Makes the run of a job on rank 0 alone that nothing disturbs, once for all tests, which only read it."""
+
+    def directory(job: Job) -> Path:
+        key = to_toml(job.config)
+        if comm.root_value(lambda: key not in _STRAIGHT):
+            _STRAIGHT[key] = new()
+            assert carry_out(job, _STRAIGHT[key], comm, on="one") == 0
+        return Path(comm.root_value(lambda: str(_STRAIGHT[key])))
+
+    return directory
+
+
+_STRAIGHT: dict[str, Path] = {}
 
 
 @pytest.fixture

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.fit import iterate_epochs
 from pvmc.io.fit_file import open_fit
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.tasks.fit import FitRequest, fit, make_data
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_parameters, initial_state
+from tests.jobs import job_of
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(2)]
 
@@ -32,7 +31,7 @@ def make_job(**sections: dict[str, Any]) -> Job:
         "sr": {"learning_rate": 0.1, "shift": 1e-3},
         "fit": {"epochs": 20} | sections.get("fit", {}),
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "test"))
+    return job_of(tables)
 
 
 def records(job: Job, comm: Communicator) -> list[StepRecord]:

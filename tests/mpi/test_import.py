@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.rbm_weights import weights_of
@@ -16,10 +15,9 @@ from pvmc.io.reader import open_run
 from pvmc.io.weight_files import write_wf
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.tasks.import_weights import import_weights
-from pvmc.vmc.job import build_job
 from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.spec import JobConfig
 from tests.helpers import random_rbm
+from tests.jobs import job_of
 
 pytestmark = pytest.mark.mpi
 
@@ -46,7 +44,7 @@ def asked(directory: Path, sampler: dict[str, Any], alpha: int = 2) -> RunReques
         "ansatz": {"kind": "rbm", "alpha": alpha, "symmetry": "none"},
         "sampler": sampler,
     }
-    return RunRequest(build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test")), "", directory)
+    return RunRequest(job_of(tables), "", directory)
 
 
 def bits(directory: Path) -> dict[str, bytes]:

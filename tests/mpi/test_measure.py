@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput
 from pvmc.errors import EXIT_RESUMABLE
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import open_run
@@ -22,12 +21,11 @@ from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest
 from pvmc.measurement.registry import NAMES
 from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.vmc.job import build_job
 from pvmc.vmc.pieces import Decision
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.stop import LOOK_SECONDS, StopWatcher
+from tests.jobs import job_of
 
 pytestmark = pytest.mark.mpi
 
@@ -63,7 +61,7 @@ def _job(kind: str) -> Any:
         tables["sampler"] = {"walkers": 64, "block_width": 16, "samples": 256}
     if kind == "tempering":
         tables["sampler"]["tempering"] = {"replicas": 2, "smallest_beta": 0.5}
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    return job_of(tables)
 
 
 def carry_out(directory: Path, comm: Communicator, on: str, **options: Any) -> int:

@@ -10,20 +10,18 @@ import numpy as np
 import pytest
 
 from benchmarks.run_bits import bits_of, differences
-from pvmc.config import RawInput
 from pvmc.errors import EXIT_RESUMABLE
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.storage import STOP_FILE
-from pvmc.mpi import Communicator, SerialCommunicator, block_range
+from pvmc.mpi import Communicator, block_range
 from pvmc.sr import Memory
 from pvmc.vmc.guard import Fault, Guard
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import State, StepRecord
-from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.rollback import GoneBack, Rollback, guarded
-from pvmc.vmc.run import run
-from pvmc.vmc.spec import JobConfig
+from tests.designs import designed, slow_but
+from tests.jobs import carry_out, job_of, ring
 
 pytestmark = pytest.mark.mpi
 
@@ -49,43 +47,24 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
 """Keys of [sr] and [sampler], and what is remembered."""
 
 Directory = Callable[[], Path]
+Straight = Callable[[Job], Path]
 
 
 def make_job(sr: dict[str, Any], sampler: dict[str, Any] | None = None, **settings: Any) -> Job:
     """A job of four blocks of walkers, complex, without checkpoints on its way; lambda is small from the start."""
-    tables = {
-        "lattice": {"kind": "chain", "length": 8},
-        "hamiltonian": {"model": "heisenberg"},
-        "ansatz": {"kind": "rbm", "alpha": 1},
-        "sampler": {"moves": {"exchange": 1.0}, "walkers": 64, "block_width": 16, "samples": 256, **(sampler or {})},
-        "sr": {"learning_rate": 0.05, **({} if "method" in sr else {"shift": 0.01}), **sr},
-        "run": {"iterations": ITERATIONS, "save_every": 5, **settings},
-    }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    sr = sr if "method" in sr else {"shift": 0.01} | sr
+    return job_of(ring(sampler, sr, **{"iterations": ITERATIONS, **settings}))
 
 
-@pytest.fixture
-def new(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Directory:
-    """A new directory, the same on all ranks."""
-    return lambda: Path(comm.root_value(lambda: str(tmp_path_factory.mktemp("run")))) / "run"
-
-
-def carry_out(job: Job, directory: Path, comm: Communicator, on: str, **options: Any) -> int:
-    """Collective. A run on all ranks, or on rank 0 alone; its exit code."""
-    if on == "all":
-        code = run(RunRequest(job, "", directory, **options), comm)
-        comm.barrier()
-        return code
-    return comm.root_value(lambda: run(RunRequest(job, "", directory, **options), SerialCommunicator()))
-
-
-def stopped(job: Job, directory: Path, comm: Communicator, on: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Collective. A run that finds a stop file after iteration STOP - 1."""
+def stopped(
+    job: Job, directory: Path, comm: Communicator, on: str, monkeypatch: pytest.MonkeyPatch, stop: int = STOP
+) -> None:
+    """Collective. A run that finds a stop file after iteration stop - 1."""
     monkeypatch.setattr("pvmc.vmc.stop.LOOK_SECONDS", 0.0)
     check = Guard.check
 
     def checking(self: Guard, iteration: int, *numbers: float) -> Fault | None:
-        if iteration == STOP - 1 and directory.exists() and comm.rank == 0:
+        if iteration == stop - 1 and directory.exists() and comm.rank == 0:
             (directory / STOP_FILE).touch()
         return check(self, iteration, *numbers)
 
@@ -101,15 +80,20 @@ def remembered(directory: Path) -> Memory:
     return memory
 
 
-@pytest.mark.parametrize(("before", "after"), [("all", "one"), ("one", "all")])
-@pytest.mark.parametrize("case", CASES)
+@designed(strength=1, case=CASES, before=["all", "one"])
 def test_what_is_remembered_outlives_a_stop(
-    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, case: str, before: str, after: str
+    comm: Communicator,
+    new: Directory,
+    straight: Straight,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    before: str,
 ) -> None:
     """Written on all ranks and read on one, and the reverse; the same bits as of a run that nothing stopped."""
+    after = "one" if before == "all" else "all"
     sr, sampler, names = CASES[case]
-    job, directory, whole = make_job(sr, sampler), new(), new()
-    assert carry_out(job, whole, comm, "one") == 0
+    job, directory = make_job(sr, sampler), new()
+    whole = straight(job)
     stopped(job, directory, comm, before, monkeypatch)
     comm.barrier()
     assert open_run(directory).iteration.tolist() == list(range(STOP))
@@ -119,14 +103,14 @@ def test_what_is_remembered_outlives_a_stop(
     assert differences(bits_of(directory), bits_of(whole)) == []
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", slow_but(["march", "all"], CASES))
 def test_a_run_that_forgets_is_another_one(
-    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, case: str
+    comm: Communicator, new: Directory, straight: Straight, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     """Without the memory of the checkpoint the bits are others: what is remembered counts."""
     sr, sampler, _ = CASES[case]
-    job, directory, whole = make_job(sr, sampler), new(), new()
-    assert carry_out(job, whole, comm, "one") == 0
+    job, directory = make_job(sr, sampler), new()
+    whole = straight(job)
     stopped(job, directory, comm, "all", monkeypatch)
     monkeypatch.setattr("pvmc.vmc.checkpoints.MEMORY", "nothing")
     assert carry_out(job, directory, comm, "all", resume=True) == 0
@@ -147,7 +131,7 @@ def same(one: Memory, other: Memory) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(values, other[name]) for name, values in one.items())
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", slow_but(["adam", "all"], CASES))
 def test_going_back_restores_the_memory(comm: Communicator, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     """Fault at iteration 6, again at once: one iteration back, then four, to the memory of those states."""
     sr, sampler, names = CASES[case]
@@ -193,16 +177,14 @@ def test_a_step_taken_back_is_forgotten(comm: Communicator) -> None:
     assert n_back > 2
 
 
-@pytest.mark.parametrize("stop", [2, 5, 8])
+@pytest.mark.parametrize("stop", slow_but([5], [2, 5, 8]))
 def test_steps_are_taken_back_behind_a_checkpoint(
-    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, stop: int
+    comm: Communicator, new: Directory, straight: Straight, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
     """The checkpoint holds the memory of the state before its last step, too."""
     job = make_job({"momentum": {"mu": 0.9, "march": 0.9}, "reject_rise": 0.01, "learning_rate": 0.1}, iterations=12)
-    directory, whole = new(), new()
-    assert carry_out(job, whole, comm, "one") == 0
-    monkeypatch.setattr("tests.mpi.test_memory.STOP", stop)
-    stopped(job, directory, comm, "all", monkeypatch)
+    directory, whole = new(), straight(job)
+    stopped(job, directory, comm, "all", monkeypatch, stop)
     checkpoint, _ = latest_checkpoint(directory)
     assert checkpoint is not None
     rollback: Any = checkpoint.parts["rollback"]

@@ -12,45 +12,30 @@ import numpy as np
 import pytest
 
 from benchmarks.run_bits import bits_of, differences
-from pvmc.config import RawInput
 from pvmc.errors import EXIT_RESUMABLE, DifferentRanks, NumericalError, on_every_rank
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import Run, open_run
 from pvmc.io.storage import STOP_FILE
-from pvmc.mpi import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator
 from pvmc.vmc.guard import Fault, Guard
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.pieces import Decision
-from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.run import run
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.stop import StopWatcher
+from tests.designs import slow_but
+from tests.jobs import carry_out, job_of, ring
 
 pytestmark = pytest.mark.mpi
 
 ITERATIONS = 12
 
 Directory = Callable[[], Path]
+Straight = Callable[[Job], Path]
 Disturb = Callable[..., None]
 
 
 def make_job(sr: dict[str, Any] | None = None, **settings: Any) -> Job:
     """A job of four blocks of walkers, without checkpoints on its way unless told otherwise."""
-    tables = {
-        "lattice": {"kind": "chain", "length": 8},
-        "hamiltonian": {"model": "heisenberg"},
-        "ansatz": {"kind": "rbm", "alpha": 1},
-        "sampler": {"moves": {"exchange": 1.0}, "walkers": 64, "block_width": 16, "samples": 256},
-        "sr": {"learning_rate": 0.05, **(sr or {})},
-        "run": {"iterations": ITERATIONS, "save_every": 5, "checkpoint": {"seconds": 0}, **settings},
-    }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
-
-
-@pytest.fixture
-def new(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Directory:
-    """A new directory, the same on all ranks."""
-    return lambda: Path(comm.root_value(lambda: str(tmp_path_factory.mktemp("run")))) / "run"
+    return job_of(ring(sr=sr, **{"iterations": ITERATIONS, "checkpoint": {"seconds": 0}, **settings}))
 
 
 @pytest.fixture
@@ -70,33 +55,17 @@ def disturb(monkeypatch: pytest.MonkeyPatch) -> Disturb:
     return at
 
 
-def carry_out(job: Job, directory: Path, comm: Communicator, on: str = "all", **options: Any) -> int:
-    """Collective. A run on all ranks, or on rank 0 alone; its exit code."""
-    if on == "all":
-        code = run(RunRequest(job, "", directory, **options), comm)
-        comm.barrier()
-        return code
-    return comm.root_value(lambda: run(RunRequest(job, "", directory, **options), SerialCommunicator()))
-
-
-def straight(job: Job, new: Directory, comm: Communicator) -> dict[str, bytes]:
-    """Collective. All numbers of a serial run that nothing disturbs."""
-    directory = new()
-    assert carry_out(job, directory, comm, on="one") == 0
-    return bits_of(directory)
-
-
 def signalled(rank: int, comm: Communicator) -> Callable[[], None]:
     return lambda: os.kill(os.getpid(), signal.SIGUSR1) if comm.rank == rank else None
 
 
 @pytest.mark.parametrize(("before", "after"), [("all", "one"), ("one", "all"), ("all", "all")])
 def test_a_stopped_run_goes_on_with_the_same_bits(
-    comm: Communicator, new: Directory, disturb: Disturb, before: str, after: str
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb, before: str, after: str
 ) -> None:
     """Written on all ranks and read on one, and the reverse; the signal comes to the last rank alone."""
     job, directory = make_job(), new()
-    expected = straight(job, new, comm)
+    expected = bits_of(straight(job))
     disturb(6, signalled(comm.size - 1 if before == "all" else 0, comm))
     assert carry_out(job, directory, comm, on=before) == EXIT_RESUMABLE
     stopped = open_run(directory)
@@ -113,7 +82,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(
 
 @pytest.mark.parametrize("kind", ["exact", "tempering", "power", "smear", "smear, rows kept"])
 def test_other_samplers_go_on_with_the_same_bits(
-    comm: Communicator, new: Directory, disturb: Disturb, kind: str
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb, kind: str
 ) -> None:
     tables = make_job().config.model_dump(exclude_none=True)
     if kind == "exact":
@@ -126,8 +95,8 @@ def test_other_samplers_go_on_with_the_same_bits(
         tables["sampler"]["smear"] = 0.2
         tables["sr"]["solver"] = "minsr" if "rows" in kind else "dense"
     tables["run"]["leak_every"] = 3
-    job, directory = build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test")), new()
-    expected = straight(job, new, comm)
+    job, directory = job_of(tables), new()
+    expected = bits_of(straight(job))
     disturb(6, signalled(0, comm))
     assert carry_out(job, directory, comm) == EXIT_RESUMABLE
     assert carry_out(job, directory, comm, resume=True) == 0
@@ -137,11 +106,11 @@ def test_other_samplers_go_on_with_the_same_bits(
 
 
 def test_a_stop_file_stops_and_is_removed(
-    comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pvmc.vmc.stop.LOOK_SECONDS", 0.0)
     job, directory = make_job(), new()
-    expected = straight(job, new, comm)
+    expected = bits_of(straight(job))
     disturb(4, lambda: (directory / STOP_FILE).touch() if comm.rank == 0 else None)
     assert carry_out(job, directory, comm) == EXIT_RESUMABLE
     assert open_run(directory).message == f"found {directory / STOP_FILE}, and removed it"
@@ -275,7 +244,7 @@ def test_ranks_that_differ_do_not_replace_good_checkpoints(
     assert checkpoint is not None and checkpoint.iteration in (5, 10)
 
 
-@pytest.mark.parametrize("stop", [2, 5, 8])
+@pytest.mark.parametrize("stop", slow_but([5], [2, 5, 8]))
 def test_steps_that_raise_the_energy_are_taken_back(
     comm: Communicator,
     new: Directory,
@@ -285,7 +254,8 @@ def test_steps_that_raise_the_energy_are_taken_back(
 ) -> None:
     """Also where the rise is seen only after a resume: the checkpoint holds the state before the step."""
     job, directory = make_job({"reject_rise": 0.01}), new()
-    expected = straight(job, new, comm)
+    assert carry_out(job, whole := new(), comm, on="one") == 0
+    expected = bits_of(whole)
     taken_back = capfd.readouterr().err.count("the step is taken back")
     assert comm.rank > 0 or taken_back > 2
     disturb(stop, signalled(0, comm))

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput
 from pvmc.errors import InputError
 from pvmc.io.reader import open_run
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
+from tests.jobs import job_of
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]
 
@@ -34,7 +33,7 @@ def make_job(sampler: dict[str, object] | None = None, **ansatz: object) -> Job:
         "sampler": sampler or default,
         "run": {"iterations": ITERATIONS},
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    return job_of(tables)
 
 
 def records(job: Job, comm: Communicator, exact_sums: bool = True) -> list[StepRecord]:
@@ -118,7 +117,7 @@ def test_results_file_of_a_run(comm: Communicator, tmp_path_factory: pytest.Temp
 def test_more_ranks_than_blocks_is_refused_on_every_rank(comm: Communicator) -> None:
     tables = make_job().config.model_dump()
     tables["sampler"] |= {"walkers": 2, "block_width": 2, "samples": 8}
-    job = build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    job = job_of(tables)
     if comm.size == 1:
         initial_state(job, comm)
         return

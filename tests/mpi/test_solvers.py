@@ -9,18 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.config import RawInput
 from pvmc.errors import NumericalError
 from pvmc.estimators import Rows
 from pvmc.estimators.derivatives import Derivatives, Factored, Stored
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.sr import Step, minsr
 from pvmc.sr.momentum import MomentumSpec
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
 from tests.batches import FIELDS, Problem, problem
+from tests.jobs import job_of
 from tests.solvers import LARGEST_CONDITION, SOLVERS, condition, difference, penalty, solver
 
 pytestmark = pytest.mark.mpi
@@ -229,7 +228,7 @@ def make_job(solver: str, ansatz: str, sampler: str) -> Job:
         "sr": RUNS[solver] if solver == "adam" else DAMPED | RUNS[solver],
         "run": {"iterations": ITERATIONS},
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    return job_of(tables)
 
 
 def records(job: Job, comm: Communicator) -> list[StepRecord]:

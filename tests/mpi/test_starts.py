@@ -12,54 +12,38 @@ import numpy as np
 import pytest
 
 from benchmarks.run_bits import bits_of, differences
-from pvmc.config import RawInput, to_toml
 from pvmc.errors import EXIT_RESUMABLE, DifferentRanks, InputError, NumericalError, on_every_rank
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.layout import StartTrial
 from pvmc.io.reader import open_run
 from pvmc.io.storage import STOP_FILE
-from pvmc.mpi import Communicator, SerialCommunicator
+from pvmc.mpi import Communicator
 from pvmc.vmc import pieces
 from pvmc.vmc.guard import Fault, Guard
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.pieces import Decision
-from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.rollback import GoneBack, Rollback, guarded
-from pvmc.vmc.run import run
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.stop import StopWatcher
+from tests.jobs import carry_out, job_of, ring
 
 pytestmark = pytest.mark.mpi
 
 SEED, STARTS, TRIED, ITERATIONS = 3, 3, 12, 9
 
 Directory = Callable[[], Path]
+Straight = Callable[[Job], Path]
 Disturb = Callable[..., list[int]]
 
 
 def make_job(sampler: str = "metropolis", sr: dict[str, Any] | None = None, **settings: Any) -> Job:
     """A job of four blocks of walkers, or of all configurations."""
-    metropolis = {"moves": {"exchange": 1.0}, "walkers": 64, "block_width": 16, "samples": 256}
-    tables = {
-        "lattice": {"kind": "chain", "length": 8},
-        "hamiltonian": {"model": "heisenberg"},
-        "ansatz": {"kind": "rbm", "alpha": 1},
-        "sampler": metropolis if sampler == "metropolis" else {"kind": "exact", "block_width": 16},
-        "sr": {"learning_rate": 0.05, **(sr or {})},
-        "run": {"seed": SEED, "iterations": ITERATIONS, "save_every": 5, **settings},
-    }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    exact = {"kind": "exact", "block_width": 16} if sampler == "exact" else None
+    return job_of(ring(exact, sr, **{"seed": SEED, "iterations": ITERATIONS, **settings}))
 
 
 def with_starts(sampler: str = "metropolis", **settings: Any) -> Job:
     return make_job(sampler, **{"starts": STARTS, "start_iterations": TRIED, **settings})
-
-
-@pytest.fixture
-def new(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Directory:
-    """A new directory, the same on all ranks."""
-    return lambda: Path(comm.root_value(lambda: str(tmp_path_factory.mktemp("run")))) / "run"
 
 
 @pytest.fixture
@@ -82,26 +66,6 @@ def disturb(monkeypatch: pytest.MonkeyPatch) -> Disturb:
     return at
 
 
-def carry_out(job: Job, directory: Path, comm: Communicator, on: str = "all", **options: Any) -> int:
-    """Collective. A run on all ranks, or on rank 0 alone; its exit code."""
-    if on == "all":
-        code = run(RunRequest(job, "", directory, **options), comm)
-        comm.barrier()
-        return code
-    return comm.root_value(lambda: run(RunRequest(job, "", directory, **options), SerialCommunicator()))
-
-
-def straight(job: Job, new: Directory, comm: Communicator) -> Path:
-    """Collective. The directory of a serial run that nothing disturbs; each is made once, and only to be read."""
-    key = to_toml(job.config)
-    if key not in _STRAIGHT:
-        _STRAIGHT[key] = serial(job, new, comm)
-    return _STRAIGHT[key]
-
-
-_STRAIGHT: dict[str, Path] = {}
-
-
 def serial(job: Job, new: Directory, comm: Communicator) -> Path:
     """Collective. The directory of a new run of rank 0 alone."""
     directory = new()
@@ -117,29 +81,31 @@ def trials_of(directory: Path) -> tuple[StartTrial, ...]:
 
 
 @pytest.mark.parametrize("sampler", ["metropolis", "exact"])
-def test_the_run_is_a_plain_one_of_the_best_seed(comm: Communicator, new: Directory, sampler: str) -> None:
+def test_the_run_is_a_plain_one_of_the_best_seed(
+    comm: Communicator, new: Directory, straight: Straight, sampler: str
+) -> None:
     """The trials have the energies of plain runs of their seeds, which know nothing of starts."""
     directory = new()
     assert carry_out(with_starts(sampler), directory, comm) == 0
     seeds = [SEED, SEED + 1, SEED + 2]
-    plain = {seed: straight(make_job(sampler, seed=seed, iterations=TRIED), new, comm) for seed in seeds}
+    plain = {seed: straight(make_job(sampler, seed=seed, iterations=TRIED)) for seed in seeds}
     energies = [float(np.mean(open_run(plain[seed]).series["energy"][-TRIED // 4 :])) for seed in seeds]
     trials = trials_of(directory)
     assert [(trial.seed, trial.iterations) for trial in trials] == [(seed, TRIED) for seed in seeds]
     np.testing.assert_allclose([trial.energy for trial in trials], energies, rtol=1e-14)
     best = seeds[int(np.argmin(energies))]
     assert best != SEED, "the first seed would be kept without any trial"
-    chosen = straight(make_job(sampler, seed=best), new, comm)
+    chosen = straight(make_job(sampler, seed=best))
     assert differences(bits_of(directory), bits_of(chosen)) == []
-    others = [straight(make_job(sampler, seed=seed), new, comm) for seed in seeds if seed != best]
+    others = [straight(make_job(sampler, seed=seed)) for seed in seeds if seed != best]
     assert all(differences(bits_of(directory), bits_of(other)) for other in others)
 
 
 def test_the_same_choice_and_bits_as_on_one_rank(
-    comm: Communicator, new: Directory, capfd: pytest.CaptureFixture[str]
+    comm: Communicator, new: Directory, straight: Straight, capfd: pytest.CaptureFixture[str]
 ) -> None:
     directory = new()
-    expected = straight(with_starts(), new, comm)
+    expected = straight(with_starts())
     capfd.readouterr()
     assert carry_out(with_starts(), directory, comm) == 0
     text = capfd.readouterr().out
@@ -159,12 +125,12 @@ def test_the_same_choice_and_bits_as_on_one_rank(
 
 
 def test_the_energy_of_a_trial_that_goes_back(
-    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch
+    comm: Communicator, new: Directory, straight: Straight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Iterations that no longer count are not in the mean: as in a plain run with the same trouble."""
     trouble(monkeypatch, TRIED - 1)
     plain = serial(make_job(iterations=TRIED), new, comm)
-    smooth = straight(make_job(iterations=TRIED), new, comm)
+    smooth = straight(make_job(iterations=TRIED))
     directory = new()
     trouble(monkeypatch, TRIED - 1)
     assert carry_out(with_starts(), directory, comm) == 0
@@ -200,10 +166,10 @@ def trouble(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
     ],
 )
 def test_stopped_in_a_trial_it_goes_on_with_the_same_bits(
-    comm: Communicator, new: Directory, disturb: Disturb, number: int, before: str, after: str
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb, number: int, before: str, after: str
 ) -> None:
     """Within a trial, at the end of one, of the last one, and in the run itself; finished trials are not repeated."""
-    directory, expected = new(), straight(with_starts(), new, comm)
+    directory, expected = new(), straight(with_starts())
     struck = comm.size - 1 if before == "all" else 0
     disturb(number, lambda: os.kill(os.getpid(), signal.SIGUSR1) if comm.rank == struck else None)
     assert carry_out(with_starts(), directory, comm, on=before) == EXIT_RESUMABLE
@@ -224,11 +190,11 @@ def test_stopped_in_a_trial_it_goes_on_with_the_same_bits(
 
 @pytest.mark.parametrize("kind", ["stop file", "time"])
 def test_what_else_stops_a_trial(
-    comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch, kind: str
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """A time limit whose margin is all of it is over after the first iteration."""
     monkeypatch.setattr("pvmc.vmc.stop.LOOK_SECONDS", 0.0)
-    directory, expected = new(), straight(with_starts(), new, comm)
+    directory, expected = new(), straight(with_starts())
     time_limit = {"time": {"limit": "1h", "margin": 3600.0}} if kind == "time" else {}
     if kind == "stop file":
         disturb(1, lambda: (directory / STOP_FILE).touch() if comm.rank == 0 else None)
@@ -241,8 +207,10 @@ def test_what_else_stops_a_trial(
     assert differences(bits_of(directory), bits_of(expected)) == []
 
 
-def test_killed_in_a_trial_it_goes_on_with_the_same_bits(comm: Communicator, new: Directory, disturb: Disturb) -> None:
-    directory, expected = new(), straight(with_starts(), new, comm)
+def test_killed_in_a_trial_it_goes_on_with_the_same_bits(
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb
+) -> None:
+    directory, expected = new(), straight(with_starts())
     disturb(2 * TRIED + 1, _die)
     with pytest.raises(ZeroDivisionError):
         carry_out(with_starts(), directory, comm)
@@ -261,7 +229,7 @@ def _die() -> None:
 
 
 def test_a_run_that_goes_back_keeps_its_starts(
-    comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault in the run itself lays the results file out anew."""
     directory = new()
@@ -269,10 +237,12 @@ def test_a_run_that_goes_back_keeps_its_starts(
     assert carry_out(with_starts(), directory, comm) == 0
     written = open_run(directory)
     assert len(written.sessions) == 2 and len(written.iteration) == ITERATIONS
-    assert written.trials == trials_of(straight(with_starts(), new, comm))
+    assert written.trials == trials_of(straight(with_starts()))
 
 
-def test_a_finished_run_is_not_tried_again(comm: Communicator, new: Directory, disturb: Disturb) -> None:
+def test_a_finished_run_is_not_tried_again(
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb
+) -> None:
     directory = serial(with_starts(), new, comm)
     expected = bits_of(directory)
     comm.barrier()
@@ -282,13 +252,15 @@ def test_a_finished_run_is_not_tried_again(comm: Communicator, new: Directory, d
     comm.barrier()
     assert carry_out(with_starts(iterations=ITERATIONS + 2), directory, comm, resume=True) == 0
     assert done == [ITERATIONS, ITERATIONS + 1]
-    longer = straight(with_starts(iterations=ITERATIONS + 2), new, comm)
+    longer = straight(with_starts(iterations=ITERATIONS + 2))
     assert open_run(directory).series["energy"].tobytes() == open_run(longer).series["energy"].tobytes()
 
 
 @pytest.mark.parametrize("change", [{"starts": 2}, {"starts": 1}, {"start_iterations": 13}, {"seed": 4}])
-def test_other_starts_make_another_run(comm: Communicator, new: Directory, change: dict[str, Any]) -> None:
-    directory = straight(with_starts(), new, comm)
+def test_other_starts_make_another_run(
+    comm: Communicator, new: Directory, straight: Straight, change: dict[str, Any]
+) -> None:
+    directory = straight(with_starts())
     (key,) = change
     with pytest.raises(InputError, match=f"cannot go on with another input: run.{key} = .* there, {change[key]} now"):
         carry_out(with_starts(**change), directory, comm, resume=True)
@@ -311,10 +283,14 @@ def going_bad(monkeypatch: pytest.MonkeyPatch, error: type[NumericalError], *see
 
 
 def test_a_bad_trial_does_not_count(
-    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    comm: Communicator,
+    new: Directory,
+    straight: Straight,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Without the seed that would be kept, the best of the others is."""
-    energies = [trial.energy for trial in trials_of(straight(with_starts(), new, comm))]
+    energies = [trial.energy for trial in trials_of(straight(with_starts()))]
     order = (SEED + np.argsort(energies)).tolist()
     going_bad(monkeypatch, NumericalError, order[0])
     directory = new()
@@ -322,7 +298,7 @@ def test_a_bad_trial_does_not_count(
     assert carry_out(with_starts(), directory, comm) == 0
     bad = trials_of(directory)[order[0] - SEED]
     assert bad.bad and bad.iterations == 2
-    assert differences(bits_of(directory), bits_of(straight(make_job(seed=order[1]), new, comm))) == []
+    assert differences(bits_of(directory), bits_of(straight(make_job(seed=order[1])))) == []
     told = capfd.readouterr()
     if comm.rank == 0:
         assert f"pvmc: warning: the start with seed {order[0]} does not count: a test\n" in told.err

@@ -11,8 +11,8 @@ from pvmc.errors import InputError
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.tasks.validation import validate_physics
 from pvmc.tasks.validation.system import LARGEST
-from pvmc.vmc.job import Job, RawInput, build_job
-from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import Job
+from tests.jobs import job_of
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(2)]
 
@@ -26,7 +26,7 @@ def make(length: int) -> Job:
         "sr": {"shift": 1e-2},
         "run": {"iterations": 30},
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "test"))
+    return job_of(tables)
 
 
 def test_ranks_agree_with_a_serial_run(comm: Communicator) -> None:

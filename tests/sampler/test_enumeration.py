@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput
 from pvmc.estimators import estimate, reduce_moments
 from pvmc.exact import Basis, ground_state
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Enumeration, advance
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
 from tests.helpers import compiled_matrix, configurations, energy_of, enumerated_moments, labels_of
+from tests.jobs import job_of
 
 COMM = SerialCommunicator()
 
@@ -30,7 +29,7 @@ def make_job(model: str = "heisenberg", length: int = 8, **sections: dict[str, A
         "sampler": {"kind": "exact", "block_width": 16} | sections.get("sampler", {}),
         "sr": {"learning_rate": 0.1, "shift": 1e-4} | sections.get("sr", {}),
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "test"))
+    return job_of(tables)
 
 
 def records(job: Job, n: int) -> list[StepRecord]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pvmc.config import KeyProblem, RawInput
+from pvmc.config import KeyProblem
 from pvmc.estimators import LeakTest, estimate, reduce_moments
 from pvmc.estimators.smeared import leak_of, look, smeared_values
 from pvmc.exact import Basis
@@ -19,11 +19,11 @@ from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Draw, Metropolis, MetropolisSpec, MoveWeights, Smear, Walk, Walkers
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
 from tests.helpers import full_tensor, kronecker_sum, random_strings
+from tests.jobs import job_of
 from tests.table_state import TableState
 
 Numbers = npt.NDArray[Any]
@@ -297,7 +297,7 @@ def hopping_job(**sampler: Any) -> Job:
         "sr": {"learning_rate": 0.125},
         "run": {"seed": 2, "iterations": 400},
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    return job_of(tables)
 
 
 def optimised(job: Job) -> tuple[float, Floats]:
@@ -337,7 +337,7 @@ def ring_job(**sections: Any) -> Job:
         "sampler": {"walkers": 32, "block_width": 16, "samples": 128, "smear": 0.3} | sections.pop("sampler", {}),
     }
     tables |= sections
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    return job_of(tables)
 
 
 def steps_of(job: Job, n: int = 4) -> list[StepRecord]:

@@ -14,7 +14,7 @@ from scipy.linalg import eigh
 
 import pvmc.tasks.validation.variational as variational
 from pvmc.cli import main
-from pvmc.config import RawInput, to_toml
+from pvmc.config import to_toml
 from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import SerialCommunicator
@@ -26,9 +26,9 @@ from pvmc.tasks.validation import Outcome, Report, validate_physics
 from pvmc.tasks.validation.pages import row
 from pvmc.tasks.validation.stochastic import _judged, chi_square
 from pvmc.tasks.validation.system import ExactSystem, pauli_matrix
-from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import Job
 from tests.helpers import all_pass, kronecker_sum, random_strings
+from tests.jobs import job_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs" / "validation").glob("*.toml"))
@@ -59,7 +59,7 @@ def tables(length: int = 6, hamiltonian: Any = ISING, ansatz: Any = RBM_SECTION,
 
 def make(**changes: Any) -> Job:
     content = tables(**changes)
-    return build_job(JobConfig.model_validate(content), RawInput(content, "test"))
+    return job_of(content)
 
 
 def validated(job: Job, **options: Any) -> Report:
@@ -204,7 +204,9 @@ def _wrong_tensor(job: Job, patch: pytest.MonkeyPatch) -> Job:
 
 
 def _wrong_shift(job: Job, patch: pytest.MonkeyPatch) -> Job:
-    return replace(job, solver=job.config.sr.model_copy(update={"shift": Schedule(initial=2e-3)}).build())
+    return replace(
+        job, solver=Reconfiguration(job.config.sr.model_copy(update={"shift": Schedule(initial=2e-3)}), "dense")
+    )
 
 
 def _uphill(job: Job, patch: pytest.MonkeyPatch) -> Job:

@@ -11,13 +11,13 @@ from scipy.linalg import eigh
 from pvmc.exact.lanczos import sparse_matrix
 from pvmc.mpi import SerialCommunicator
 from pvmc.spins.configurations import Basis
-from pvmc.vmc.job import Job, RawInput, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import iterate
 from pvmc.vmc.sectors import find_job_reference
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
 from tests.designs import designed, slow_but
 from tests.helpers import energy_of, state_vector
+from tests.jobs import job_of
 
 SAMPLER = {"walkers": 128, "block_width": 128, "samples": 512}
 SR = {"learning_rate": {"initial": 0.1}, "shift": {"initial": 1.0, "decay": 0.9, "minimum": 1e-3}}
@@ -32,7 +32,7 @@ def make(lattice: dict[str, Any], hamiltonian: dict[str, Any], ansatz: dict[str,
         "sr": SR,
         "run": {"seed": 3, **run},
     }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "test"))
+    return job_of(tables)
 
 
 def ring(length: int) -> dict[str, Any]:

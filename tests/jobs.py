@@ -1,0 +1,44 @@
+"""Small jobs and runs that tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pvmc.config import RawInput
+from pvmc.mpi import Communicator, SerialCommunicator
+from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
+from pvmc.vmc.spec import JobConfig
+
+Tables = dict[str, Any]
+
+
+def ring(sampler: Tables | None = None, sr: Tables | None = None, **run: Any) -> Tables:
+    """Tables of a Heisenberg ring of 8 sites in four blocks of walkers, with other keys of three sections; a sampler of
+    another kind has its own keys alone."""
+    metropolis = {"moves": {"exchange": 1.0}, "walkers": 64, "block_width": 16, "samples": 256}
+    sampler = sampler or {}
+    return {
+        "lattice": {"kind": "chain", "length": 8},
+        "hamiltonian": {"model": "heisenberg"},
+        "ansatz": {"kind": "rbm", "alpha": 1},
+        "sampler": sampler if "kind" in sampler else metropolis | sampler,
+        "sr": {"learning_rate": 0.05} | (sr or {}),
+        "run": {"iterations": 9, "save_every": 5} | run,
+    }
+
+
+def job_of(tables: Tables) -> Job:
+    """The job of an input with these tables."""
+    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+
+
+def carry_out(job: Job, directory: Path, comm: Communicator, on: str = "all", **options: Any) -> int:
+    """Collective. A run on all ranks, or on rank 0 alone; its exit code."""
+    if on == "all":
+        code = run(RunRequest(job, "", directory, **options), comm)
+        comm.barrier()
+        return code
+    return comm.root_value(lambda: run(RunRequest(job, "", directory, **options), SerialCommunicator()))
