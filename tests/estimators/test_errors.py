@@ -1,4 +1,4 @@
-"""Claimed errors, autocorrelation times and R-hat against chains of which all is known.
+"""Claimed errors and autocorrelation times against chains of which all is known.
 
 Synthetic chains: stationary Gaussian AR(1), x_t = phi x_{t-1} + sqrt(1 - phi^2) noise, of variance 1; rho(t) = phi^t.
 Real ones: Metropolis walkers of a small system, whose exact energy comes from enumeration.  Tests are two-sided and
@@ -105,33 +105,6 @@ def test_long_chains_have_the_textbook_time(phi: float) -> None:
     result = statistics_of(autoregressive(np.random.default_rng(4), phi, n_draws, 200))
     spread = result.autocorrelation_time / ((1 + phi) / (1 - phi)) * 199
     assert two_sided(stats.chi2.cdf(spread, 199)) > LEVEL
-
-
-def test_split_r_hat_of_independent_draws_is_one() -> None:
-    """Its square is (n - 1)/n + B/(n W), of mean 1 and variance 2 / (n^2 (m - 1)) for m half chains of length n."""
-    n, m = 25, 2 * 400
-    rng = np.random.default_rng(5)
-    values = np.array([statistics_of(rng.standard_normal((2 * n, m // 2))).r_hat for _ in range(50)])
-    assert np.all(np.abs(values - 1.0) < 0.01)
-    score = (np.mean(values**2) - 1.0) / np.sqrt(2.0 / (n**2 * (m - 1)) / len(values))
-    assert two_sided(stats.norm.cdf(score)) > LEVEL
-
-
-def test_split_r_hat_finds_walkers_that_are_stuck() -> None:
-    """Two groups of walkers in different valleys: R-hat^2 = 1 + Var(valleys) / W."""
-    rng = np.random.default_rng(6)
-    for distance in (1.0, 3.0):
-        chains = rng.standard_normal((50, 400)) + distance * (np.arange(400) % 2)
-        r_hat = statistics_of(chains).r_hat
-        assert r_hat > 1.1
-        assert r_hat == pytest.approx(np.sqrt(1.0 + distance**2 / 4.0), rel=0.02)
-
-
-def test_split_r_hat_grows_with_the_autocorrelation() -> None:
-    rng = np.random.default_rng(7)
-    values = [statistics_of(autoregressive(rng, phi, 40, 500)).r_hat for phi in (0.0, 0.7, 0.95)]
-    assert values[0] < 1.01 < values[1] < values[2]
-    assert values[2] > 1.1
 
 
 # Real chains ----------------------------------------------------------------------------------------------------------
