@@ -274,8 +274,3 @@ def _opened(path: Path) -> Run:
         if is_fit(path):
             raise InputError(f"{path}: is a fit, not a run; pvmc plot and pvmc status read it") from None
         raise
-
-
-def exit_code(left_out: Sequence[LeftOut]) -> int:
-    """That of the first that was left out, else 0: as ``pvmc status`` has it."""
-    return left_out[0].exit_code if left_out else 0

@@ -21,6 +21,7 @@ from pvmc.figures.convergence_plot import convergence_figure, relative_error, zo
 from pvmc.figures.drawing import save
 from pvmc.figures.kinds import FIGURES
 from pvmc.io.reader import Run
+from pvmc.measurement.registry import OBSERVABLES
 
 N_SITES = 40
 EXACT = -17.7465236  # total, of the periodic Heisenberg chain of 40 sites in units of J
@@ -204,10 +205,12 @@ def test_no_pyplot() -> None:
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "False\n"
 
 
-def test_the_registry_names_functions_that_are_there() -> None:
+def test_the_registry_names_functions_that_are_there_and_has_the_figures_of_observables() -> None:
     for kind in FIGURES.values():
         module, function = kind.function.split(".")
         assert callable(getattr(import_module(f"pvmc.figures.{module}"), function))
+    of_measurements = {name for name, kind in FIGURES.items() if kind.shared == "measurement"}
+    assert {observable.figure for observable in OBSERVABLES} - {""} == of_measurements
 
 
 def test_relative_error() -> None:
