@@ -394,7 +394,7 @@ def enumerated(
     with on_every_rank():
         if not np.isfinite(largest):
             raise NumericalError("the wave function is zero, or not finite, on all configurations")
-    weights = np.exp(logarithms[:, 0] - largest)
+    weights = np.exp(logarithms[:, 0] - largest)  # |psi|^2 up to a factor, (n_blocks, L)
     energies = np.zeros(weights.shape, dtype=np.complex128)
     partials = np.zeros((walk.n_blocks, observables.size + 3))
     for block, _, spins, lookup in walk:
@@ -402,9 +402,10 @@ def enumerated(
         energies[block] = np.where(alive, local_energy(operator, psi, spins, lookup), 0.0)
         values = np.where(alive, observables.values(psi, spins, lookup), 0.0)
         rows = np.stack([np.ones(len(alive)), energies[block].real, energies[block].imag])
-        partials[block] = np.concatenate([rows, values]) @ weights[block]
+        partials[block] = np.concatenate([rows, values]) @ weights[block]  # (3 + n_values, L) x (L,)
     total, real, imaginary, *sums = sum_of_blocks(partials, comm, True).tolist()
     mean = complex(real, imaginary) / total
+    # Var = sum_s |psi(s)|^2 |E_loc(s) - E|^2 / sum_s |psi(s)|^2, about the mean, which keeps the digits.
     squares = np.sum(weights * abs(energies - mean) ** 2, axis=1)[:, np.newaxis]
     variance = float(sum_of_blocks(squares, comm, True)[0]) / total
     with on_every_rank():

@@ -146,6 +146,7 @@ class WalkerSums:
         n, walkers = self.draws, self._walker_means()
         if n < 2:
             return np.full(len(walkers), np.nan)
+        # W = <x^2> - <walker means squared>, unbiased; B/n the scatter of the walkers' means.
         mean_squares = (walkers**2).mean(axis=1)
         total = self.squares.sum(axis=0) / self.n_samples
         within = np.maximum(total - mean_squares, 0.0) * n / (n - 1)
@@ -219,7 +220,7 @@ class Totals:
         """Collective. The totals of sums, float64 (n_blocks, n, q), and weights, float64 (n_blocks, n)."""
         counts = np.full((len(sums), 1), float(weights.shape[1]))
         columns = np.concatenate([sums.sum(axis=1), weights.sum(axis=1, keepdims=True), counts], axis=1)
-        total = sum_of_blocks(columns, comm, True)
+        total = sum_of_blocks(columns, comm, True)  # (n_blocks, q + 2) of each rank -> (q + 2,)
         self.sums, self.weight, self.n_units = total[:-2], float(total[-2]), int(total[-1])
 
     @property
