@@ -140,7 +140,7 @@ def _smaller(memory: Memory) -> str:
 
 MATRICES: dict[SolverName, tuple[str, str]] = {
     "dense": ("S", "most of S when O is gone"),
-    "minsr": ("kernel", "O, the kernel, and O of some parameters"),
+    "minsr": ("T", "O, T = X X^dagger, and O of some parameters"),
     "krylov": ("vectors", "O and the vectors of conjugate gradients"),
 }
 """The memory of a solver besides O: the head of its column, and the arrays that are held at the same time."""
