@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from typing import Any
 
 SIGNIFICANT = 15
@@ -95,5 +96,20 @@ def unambiguous(name: str) -> str:
 
 
 def renamed(values: dict[str, Any]) -> dict[str, Any]:
-    """The same values by their names for other programs."""
-    return {unambiguous(name): value for name, value in values.items()}
+    """The same values by their names for other programs; None for numbers that are not finite, which JSON has not."""
+    return {
+        unambiguous(name): None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
+    """Lines of a table whose columns have one width each; those with words, ``left``, begin at one place."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -253,7 +253,7 @@ def _command(run: Run) -> str:
 
 def as_json(facts: Facts) -> str:
     """The facts as a JSON object in one line; null is what is not known or not a number."""
-    values: dict[str, object] = {name: _plain(value) for name, value in dataclasses.asdict(facts).items()}
+    values: dict[str, object] = dataclasses.asdict(facts)
     if isinstance(facts, RunFacts):
         values["warnings"] = [symptom.text for symptom in facts.symptoms]
         del values["symptoms"]
@@ -262,9 +262,4 @@ def as_json(facts: Facts) -> str:
 
 
 def _trial_values(trial: StartTrial) -> dict[str, object]:
-    values = {name: _plain(value) for name, value in dataclasses.asdict(trial).items()}
-    return renamed(values) | {"bad": trial.bad}
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return renamed(dataclasses.asdict(trial)) | {"bad": trial.bad}

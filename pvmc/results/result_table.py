@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pvmc.results.digits import renamed, short, unambiguous, with_error
+from pvmc.results.digits import aligned, renamed, short, unambiguous, with_error
 from pvmc.results.result import Result, ZeroVariance
 
 HEAD = (
@@ -53,8 +53,7 @@ def cells(result: Result) -> tuple[str, ...]:
 def table(results: Sequence[Result], extrapolation: ZeroVariance | None) -> str:
     """A table of aligned columns, then the extrapolation and the warnings, one line each."""
     rows = [HEAD, *(cells(result) for result in results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = [_aligned(row, widths) for row in rows]
+    lines = aligned(rows, _LEFT)
     lines.append(f"energies in {', '.join(sorted({result.units for result in results}))}")
     if any(not result.settled for result in results):
         lines.append(f"* {NOT_SETTLED}")
@@ -89,8 +88,8 @@ def as_csv(results: Sequence[Result], extrapolation: ZeroVariance | None) -> str
 
 def as_json(results: Sequence[Result], extrapolation: ZeroVariance | None) -> str:
     """An object with "runs", a list, and "extrapolation", which is null where none was asked for."""
-    values: dict[str, Any] = {"runs": [_finite(renamed(_plain(result))) for result in results]}
-    values["extrapolation"] = None if extrapolation is None else _finite(renamed(dataclasses.asdict(extrapolation)))
+    values: dict[str, Any] = {"runs": [renamed(_plain(result)) for result in results]}
+    values["extrapolation"] = None if extrapolation is None else renamed(dataclasses.asdict(extrapolation))
     return json.dumps(values, indent=2, allow_nan=False)
 
 
@@ -153,15 +152,6 @@ def _relative(result: Result) -> str:
     return f"{result.relative_error:.1e}+-{result.relative_error_error:.0e}"
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    pairs = enumerate(zip(row, widths, strict=True))
-    return "  ".join(cell.ljust(width) if i in _LEFT else cell.rjust(width) for i, (cell, width) in pairs).rstrip()
-
-
 def _plain(result: Result) -> dict[str, Any]:
     """All attributes, the system as an object."""
     return dataclasses.asdict(result) | {"system": json.loads(result.system or "{}")}
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}

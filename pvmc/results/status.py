@@ -9,7 +9,7 @@ from pathlib import Path
 from pvmc.errors import PvmcError
 from pvmc.io import fit_file, schema
 from pvmc.io.storage import STOP_FILE
-from pvmc.results.digits import duration, plain
+from pvmc.results.digits import aligned, duration, plain
 from pvmc.results.facts import Facts, FitFacts, RunFacts, Unreadable, as_json, read_facts
 from pvmc.results.sampling_symptoms import leak_text
 
@@ -140,16 +140,7 @@ _LEFT = {0, 1, len(HEAD) - 1}
 def status_table(all_facts: Sequence[Facts]) -> str:
     """A head and a line for each; the last column says why a run is over, and what is wrong with it."""
     rows = [HEAD, *(_row(facts) for facts in all_facts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    return "\n".join(_line(row, widths) for row in rows)
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [
-        cell.ljust(width) if column in _LEFT else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()
+    return "\n".join(aligned(rows, _LEFT))
 
 
 def _row(facts: Facts) -> tuple[str, ...]:
