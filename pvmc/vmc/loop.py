@@ -100,15 +100,18 @@ def iterate(
     measure = _Measure(ansatz, operator, sampler, solver, comm, exact_sums, leak_test)
     for iteration in itertools.count(state.iteration):
         clock = _Stopwatch()
+        # Sample s from |psi|^2 and estimate E, F (K,) and S (K, K), or the rows that they are made of.
         n_draws = _draws(sampler, state)
         batch, moments, walkers, leak = measure(state.theta, state.walkers, iteration, n_draws, clock)
+        # Solve (S + Lambda) x = F for the direction x (K,).
         step = solver.solve(moments, iteration, comm, damping, memory=state.memory)
         clock.lap("solving")
-        if solver.is_second_order:
+        if solver.is_second_order:  # Heun: F and S once more at the end of the step, and x from both
             end = state.theta - step.learning_rate * step.direction
             _, ahead, walkers, _ = measure(end, walkers, iteration, n_draws, clock, stage=1)
             step = solver.corrected(step, ahead, iteration, comm, damping, state.memory)
             clock.lap("solving")
+        # Step: theta - gamma x.
         state = state.updated(walkers, step, _sampling(sampler, state, moments.energy))
         if iteration % CHECK_INTERVAL == 0:
             require_identical(comm, state.theta, f"the parameters after iteration {iteration}")
@@ -139,9 +142,11 @@ class _Measure:
         """Collective. The estimates of this rank, the moments of all, where the walkers are then, and the leak test
         of a first stage where one is due."""
         ansatz, operator, comm = self.ansatz, self.operator, self.comm
+        # Sample: sweeps of this rank's blocks, lazily, as the estimators ask for draws.
         with on_every_rank():  # theta is the same on all
             psi = ansatz.at(theta)
         walk = self.sampler.walk(walkers, psi, iteration, n_draws=n_draws, stage=stage)
+        # Estimate: local energies and rows (1, O - c, E - c) of this rank.
         batch = estimate(
             walk,
             operator,
@@ -154,6 +159,7 @@ class _Measure:
             keep_spins=self.solver.keeps_spins,
         )
         clock.lap("sampling", batch.seconds)
+        # Reduce: sums over all ranks.
         moments = reduce_moments(
             batch,
             comm,
