@@ -71,7 +71,7 @@ class CheckpointPolicy:
         return wanted and self._recent_seconds <= self.spec.cost * at_risk
 
     def begin(self, iteration: int, now: float) -> None:
-        """Iterations begin, from this one on: the time before does not count."""
+        """Prepare for iterations from this one on: the time before does not count."""
         self.iteration, self.moment = iteration, now
         self._recent = self._ended = now
 

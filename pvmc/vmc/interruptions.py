@@ -252,12 +252,12 @@ class Signals:
     second SIGINT, over a second after the first, raises KeyboardInterrupt at once, wherever the program is.
 
     The handlers that were there before come back at the end.  Outside the main thread, where Python installs none,
-    nothing is listened to.  Those of :data:`IGNORABLE` stay ignored where they were; the others are heard even then,
+    nothing is listened to.  Those of :data:`IGNORABLE` stay ignored where they were; the others are noted even then,
     since job scripts ignore them to outlive them (``trap '' USR1``) and their children inherit that.
 
     Attributes:
         received: number of the first signal that came; 0 while there was none.
-        warned: whether :data:`WARNING` came; whoever heeds it sets it back.
+        warned: whether :data:`WARNING` came; the code that acts on it sets it back.
     """
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ class StopReason:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the run: 0 where it has reached its end, 75 where it can be saved."""
+        """The exit code of the run: 0 where it has reached its end, 75 where it can be resumed."""
         return 0 if self.finished else EXIT_RESUMABLE
 
 
@@ -77,13 +77,13 @@ class Piece:
     """A part of a run beside the algorithm; it defines those of the methods that it needs."""
 
     def begin(self, state: State) -> None:
-        """The iterations begin, from this state."""
+        """Prepare for iterations from this state on."""
 
     def after(self, done: Round, comm: Communicator) -> None:
-        """Collective.  An iteration is done."""
+        """Collective.  Take in an iteration."""
 
     def gone_back(self, back: GoneBack, comm: Communicator) -> None:
-        """Collective.  The iterations from that of ``back.state`` on no longer count."""
+        """Collective.  Forget the iterations from that of ``back.state`` on, which no longer count."""
 
     def restored(self, saved: SavedRun) -> None:
         """Go on from what a checkpoint and the results file hold."""
@@ -103,10 +103,10 @@ class SavesPart(Protocol):
 
 
 def carry_out(state: State, job: Job, rollback: Rollback, pieces: Sequence[Piece], comm: Communicator) -> StopReason:
-    """Collective.  Iterations from a state on, and after each of them the pieces in their order, until one has stopped
-    the run; the reason.
+    """Collective.  Iterate from a state on, with the pieces in their order after each iteration, until one of them has
+    stopped the run; the reason.
 
-    Where the loop goes back, the pieces hear of it in the reverse order.
+    Where the loop goes back, the pieces are called in the reverse order.
 
     Raises:
         NumericalError: the numbers go bad however small the steps are; on every rank.

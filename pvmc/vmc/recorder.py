@@ -298,7 +298,7 @@ class Checkpoints(Piece):
         self._saved = 0  # the iteration of the last checkpoint
 
     def begin(self, state: State) -> None:
-        """The iterations begin, from this state."""
+        """Prepare for iterations from this state on."""
         self._saved = state.iteration
 
     def after(self, done: Round, comm: Communicator) -> None:

@@ -61,7 +61,7 @@ class StopWatcher(Piece):
         self._ended = self.clock()
 
     def begin(self, state: State) -> None:
-        """The iterations begin: the time before counts for none of them."""
+        """Prepare for iterations from this state on: the time before counts for none of them."""
         self._ended = self.clock()
         if self.checkpoints is not None:
             self.checkpoints.begin(state.iteration, self._ended)
@@ -140,7 +140,7 @@ class StopWatcher(Piece):
         except FileNotFoundError:
             return None
         except OSError as error:
-            if not os.path.lexists(path):  # a file system that is ill for a moment is no reason to stop
+            if not os.path.lexists(path):  # a file system that fails for a moment is no reason to stop
                 return None
             return _stop_file_reason(f"found {path}, which cannot be removed ({error.strerror}): remove it to resume")
         return _stop_file_reason(f"found {path}, and removed it")
