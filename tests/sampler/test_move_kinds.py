@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -27,9 +25,9 @@ from tests.helpers import (
     configurations,
     labels_of,
     random_rbm,
-    state_vector,
     two_sided,
 )
+from tests.sampler.chains import counted, probabilities
 
 LEVEL = 1e-3
 """Significance of each test, two-sided."""
@@ -73,20 +71,6 @@ def sampler(weights: dict[str, float], operator: Operator | None = None, **count
     return Metropolis(moves, **(settings | counts))  # type: ignore[arg-type]
 
 
-def distribution(rbm: RBM, theta: np.ndarray, magnetization: int | None, power: float = 1.0) -> np.ndarray:
-    """|psi|^(2 power), normalised, over all 2^N labels."""
-    spins = configurations(rbm.n_sites, magnetization)
-    probabilities = np.zeros(2**rbm.n_sites)
-    probabilities[labels_of(spins)] = np.abs(state_vector(rbm.at(theta), spins)) ** (2.0 * power)
-    return probabilities / probabilities.sum()
-
-
-def counted(spins: np.ndarray, n_sites: int) -> np.ndarray:
-    """How often each of the 2^N configurations stands in an array (..., N, L)."""
-    flat = np.moveaxis(spins, -2, 0).reshape(n_sites, -1)
-    return np.bincount(labels_of(flat), minlength=2**n_sites)
-
-
 @pytest.mark.statistical
 @designed(strength=1, case=CASES, dtype=[np.complex128, np.float64])
 def test_samples_follow_the_wave_function(case: tuple[str, dict[str, float], int | None], dtype: type) -> None:
@@ -96,8 +80,8 @@ def test_samples_follow_the_wave_function(case: tuple[str, dict[str, float], int
     metropolis = sampler(weights, OPERATORS[model](), n_draws=1, burn_in=25)
     walkers = start("random", range(100), 64, RING, magnetization, 3)
     _, samples = advance(metropolis, walkers, rbm.at(theta), 0)
-    expected = distribution(rbm, theta, magnetization)
-    counts = counted(samples.spins, N_SITES)
+    expected = probabilities(rbm.at(theta), N_SITES, magnetization)
+    counts = counted(samples.spins)
     assert counts[expected == 0].sum() == 0, "the magnetisation is kept"
     assert 0 < samples.accepted < samples.proposed
     assert chi_square_p(counts[expected > 0], expected[expected > 0]) > LEVEL
@@ -111,8 +95,8 @@ def test_detailed_balance(model: str, weights: dict[str, float], magnetization: 
     Per pair of configurations the number of steps there less the number back has mean 0 and variance their sum.
     """
     rbm, theta = random_rbm(N_SITES, np.complex128, scale=0.35)
-    probabilities = distribution(rbm, theta, magnetization)
-    labels = np.random.default_rng(8).choice(2**N_SITES, size=300 * 64, p=probabilities)
+    start_from = probabilities(rbm.at(theta), N_SITES, magnetization)
+    labels = np.random.default_rng(8).choice(2**N_SITES, size=300 * 64, p=start_from)
     spins = (1 - 2 * ((labels >> np.arange(N_SITES)[:, None]) & 1)).astype(np.int8)
     walkers = Walkers(np.ascontiguousarray(spins.reshape(N_SITES, 300, 64).transpose(1, 0, 2)), 0)
     metropolis = sampler(weights, OPERATORS[model](), n_draws=1, sweep=1, burn_in=0)
@@ -188,13 +172,15 @@ def pulls(
     labels = labels_of(spins)
     energies = np.zeros(2**N_SITES)
     energies[labels] = local_energy(operator, psi, spins, psi.lookup(spins)).real
-    energies -= distribution(rbm, theta, magnetization) @ energies
+    energies -= probabilities(rbm.at(theta), N_SITES, magnetization) @ energies
     betas = tempering.betas if tempering else (1.0,)
     found = []
     for seed in range(60):
         rng = np.random.default_rng([seed, 9])
         starts = [
-            rng.choice(2**N_SITES, size=(n_blocks, width), p=distribution(rbm, theta, magnetization, beta))
+            rng.choice(
+                2**N_SITES, size=(n_blocks, width), p=probabilities(rbm.at(theta), N_SITES, magnetization, 2.0 * beta)
+            )
             for beta in betas
         ]
         shape = configurations(N_SITES)[:, np.concatenate(starts, axis=1)].transpose(1, 0, 2)
@@ -256,19 +242,6 @@ def test_a_mixture_is_the_same_whatever_the_order_of_its_runs() -> None:
     np.testing.assert_array_equal(accepted, one_by_one)
 
 
-def test_lookups_of_samples_belong_to_their_spins() -> None:
-    rbm, theta = random_rbm(N_SITES, np.complex128, scale=0.3)
-    psi = rbm.at(theta)
-    for tempering in (None, Tempering((1.0, 0.5, 0.25))):
-        lanes = 16 * (tempering.replicas if tempering else 1)
-        metropolis = sampler({"flip": 1.0, "global_flip": 0.2, "translation": 0.2}, tempering=tempering)
-        _, samples = advance(metropolis, start("random", range(2), lanes, RING, None, 4), psi, 0)
-        assert samples.spins.shape == (2, 12, N_SITES, 16)
-        for block, draw in itertools.product(range(2), range(12)):
-            expected = psi.lookup(np.ascontiguousarray(samples.spins[block, draw]))
-            np.testing.assert_allclose(samples.lookup[block, draw], expected, rtol=0, atol=1e-12)
-
-
 # Tempering ------------------------------------------------------------------------------------------------------------
 
 
@@ -281,9 +254,9 @@ def test_every_replica_samples_its_own_power() -> None:
     walkers, samples = advance(metropolis, start("random", range(100), 192, RING, None, 6), rbm.at(theta), 0)
     np.testing.assert_array_equal(samples.spins[:, 0], walkers.spins[:, :, :64])
     for r, beta in enumerate(tempering.betas):
-        counts = counted(walkers.spins[:, :, 64 * r : 64 * (r + 1)], N_SITES)
-        assert chi_square_p(counts, distribution(rbm, theta, None, beta)) > LEVEL
-    wrong = chi_square_p(counted(samples.spins, N_SITES), distribution(rbm, theta, None, 0.6))
+        counts = counted(walkers.spins[:, :, 64 * r : 64 * (r + 1)])
+        assert chi_square_p(counts, probabilities(rbm.at(theta), N_SITES, None, 2.0 * beta)) > LEVEL
+    wrong = chi_square_p(counted(samples.spins), probabilities(rbm.at(theta), N_SITES, None, 1.2))
     assert wrong < 1e-9, "the test tells the replicas apart"
 
 
@@ -302,7 +275,7 @@ def test_tempering_crosses_a_barrier_that_flips_do_not() -> None:
     """All walkers start in the up valley; half of the exact weight is in the down valley."""
     rbm, theta = bimodal(N_SITES)
     psi = rbm.at(theta)
-    expected = distribution(rbm, theta, None)
+    expected = probabilities(rbm.at(theta), N_SITES)
     assert expected[0] == pytest.approx(expected[-1]) and expected[0] + expected[-1] > 0.99
     up = np.ones((8, N_SITES, 32), dtype=np.int8)
     stuck, _ = advance(sampler({"flip": 1.0}, burn_in=40), Walkers(up, 0), psi, 0)

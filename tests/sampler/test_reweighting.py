@@ -37,6 +37,7 @@ from tests.helpers import (
     state_vector,
     two_sided,
 )
+from tests.sampler.chains import counted, flat, probabilities, same_in_parts
 
 Floats = npt.NDArray[np.float64]
 
@@ -72,23 +73,6 @@ def state(request: pytest.FixtureRequest) -> tuple[WaveFunction, EnumeratedMomen
     return rbm.at(theta), enumerated_moments(rbm, theta, OPERATOR, configurations(N_SITES))
 
 
-def distribution(psi: WaveFunction, power: float) -> Floats:
-    """|psi|^power over all configurations, summing to one."""
-    values = np.abs(state_vector(psi, configurations(N_SITES))) ** power
-    return np.asarray(values / values.sum())
-
-
-def counted(spins: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
-    """How often each configuration occurs in (n_blocks, N, L)."""
-    flat = np.ascontiguousarray(spins.transpose(1, 0, 2).reshape(N_SITES, -1))
-    return np.bincount(labels_of(flat), minlength=2**N_SITES)
-
-
-def flat(samples: Samples) -> npt.NDArray[np.int8]:
-    """All configurations, (N, n): draw by draw, in each the walkers block by block."""
-    return np.ascontiguousarray(samples.spins.transpose(2, 1, 0, 3).reshape(N_SITES, -1))
-
-
 def weights_of(samples: Samples) -> Floats:
     """Of mean one, (n_draws, n_walkers)."""
     assert samples.log_weights is not None
@@ -114,8 +98,8 @@ def test_draws_follow_the_power(
     psi, _ = state
     walkers, samples = advance(sampler(power, weights=weights), start("random", range(150), 64, RING, None, 2), psi, 0)
     counts = counted(samples.spins[:, 0])
-    assert chi_square_p(counts, distribution(psi, power)) > LEVEL
-    assert chi_square_p(counts, distribution(psi, power + 0.5)) < 1e-9, "the test tells powers apart"
+    assert chi_square_p(counts, probabilities(psi, N_SITES, power=power)) > LEVEL
+    assert chi_square_p(counts, probabilities(psi, N_SITES, power=power + 0.5)) < 1e-9, "the test tells powers apart"
     np.testing.assert_array_equal(walkers.spins, samples.spins[:, -1])
 
 
@@ -127,27 +111,37 @@ def test_replicas_are_relative_to_the_power(state: tuple[WaveFunction, Enumerate
     walkers, samples = advance(tempered, start("random", range(150), 192, RING, None, 3), psi, 0)
     np.testing.assert_array_equal(samples.spins[:, 0], walkers.spins[:, :, :64])
     replicas = [counted(walkers.spins[:, :, 64 * r : 64 * (r + 1)]) for r in range(3)]
-    p_values = [chi_square_p(replicas[r], distribution(psi, beta)) for r, beta in enumerate(tempering.betas)]
+    p_values = [
+        chi_square_p(replicas[r], probabilities(psi, N_SITES, power=beta)) for r, beta in enumerate(tempering.betas)
+    ]
     assert all_pass(p_values, LEVEL)
-    assert chi_square_p(replicas[1], distribution(psi, 2.0 * 0.6)) < 1e-9
+    assert chi_square_p(replicas[1], probabilities(psi, N_SITES, power=2.0 * 0.6)) < 1e-9
 
 
-@power
+@pytest.mark.parametrize("replicas", [1, 3])
+@pytest.mark.parametrize("power", [2.0, *POWERS])
 def test_weights_and_look_ups_belong_to_the_configurations(
-    state: tuple[WaveFunction, EnumeratedMoments], power: float
+    state: tuple[WaveFunction, EnumeratedMoments], power: float, replicas: int
 ) -> None:
-    """ln w = (2 - p) ln|psi|; to walk again gives the same, and so does a plain walk's loop over the chains."""
+    """ln w = (2 - p) ln|psi|; look-ups follow flips, exchanges, maps and swaps; to walk again gives the same."""
     psi, _ = state
-    walkers = start("random", range(2), 16, RING, None, 4)
-    walk = sampler(power, n_draws=5).walk(walkers, psi, 0)
+    tempering = Tempering((1.0, 0.5, 0.25)) if replicas > 1 else None
+    mixture = {"flip": 1.0, "exchange_any": 0.5, "global_flip": 0.2, "translation": 0.2}
+    walkers = start("random", range(2), 16 * replicas, RING, None, 4)
+    walk = sampler(power, weights=mixture, n_draws=5, tempering=tempering).walk(walkers, psi, 0)
     first, again = Samples.of(walk), Samples.of(walk)
-    assert first.log_weights is not None and not first.is_exact
+    assert first.spins.shape == (2, 5, N_SITES, 16) and not first.is_exact
     np.testing.assert_array_equal(first.spins, again.spins)
     np.testing.assert_array_equal(first.lookup, again.lookup)
     for block, draw in np.ndindex(2, 5):
-        spins = first.spins[block, draw]
-        np.testing.assert_array_equal(first.log_weights[block, draw], (2.0 - power) * psi.log_psi(spins).real)
-        np.testing.assert_array_equal(first.lookup[block, draw], psi.lookup(spins))
+        spins = np.ascontiguousarray(first.spins[block, draw])
+        np.testing.assert_allclose(first.lookup[block, draw], psi.lookup(spins), rtol=0, atol=1e-12)
+        if power == 2.0:
+            assert first.log_weights is None
+        else:
+            assert first.log_weights is not None
+            np.testing.assert_array_equal(first.log_weights[block, draw], (2.0 - power) * psi.log_psi(spins).real)
+            np.testing.assert_array_equal(first.lookup[block, draw], psi.lookup(spins))
     assert first.proposed == 2 * 16 * 2 * N_SITES * 30 and 0 < first.accepted < first.proposed
 
 
@@ -248,11 +242,7 @@ def test_chains_and_weights_are_the_same_whoever_owns_the_blocks(
 
     whole = two_iterations(range(5))
     parts = [two_iterations(block_range(5, rank, size)) for rank in range(size)]
-    for iteration in range(2):
-        for name in ("spins", "lookup", "log_weights"):
-            joined = np.concatenate([getattr(part[iteration], name) for part in parts])
-            np.testing.assert_array_equal(joined, getattr(whole[iteration], name))
-        assert sum(part[iteration].accepted for part in parts) == whole[iteration].accepted
+    same_in_parts(whole, parts, "spins", "lookup", "log_weights")
 
 
 # Draws and stages of a walk -------------------------------------------------------------------------------------------
@@ -301,8 +291,8 @@ def test_a_second_stage_follows_psi_squared_too(state: tuple[WaveFunction, Enume
     patient = sampler(2.0, discard=40)
     walkers, first = advance(patient, start("random", range(300), 64, RING, None, 7), psi, 0)
     second = Samples.of(patient.walk(walkers, psi, 0, stage=1))
-    assert chi_square_p(counted(second.spins[:, 0]), distribution(psi, 2.0)) > LEVEL
+    assert chi_square_p(counted(second.spins[:, 0]), probabilities(psi, N_SITES, power=2.0)) > LEVEL
     cell = np.arange(2**N_SITES) % 8  # of the first three spins
-    single = np.bincount(cell, weights=distribution(psi, 2.0))
+    single = np.bincount(cell, weights=probabilities(psi, N_SITES, power=2.0))
     here, there = (cell[labels_of(flat(samples))] for samples in (first, second))
     assert chi_square_p(np.bincount(8 * here + there, minlength=64), np.outer(single, single).ravel()) > LEVEL

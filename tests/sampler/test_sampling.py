@@ -32,9 +32,9 @@ from tests.helpers import (
     labels_of,
     mean_p,
     random_rbm,
-    state_vector,
     two_sided,
 )
+from tests.sampler.chains import counted, flat, probabilities, same_in_parts
 
 pytestmark = pytest.mark.statistical
 
@@ -66,24 +66,9 @@ def walkers_for(n_sites: int, moves: str, n_blocks: int, width: int, seed: int =
     return start("random", range(n_blocks), width, chain(n_sites), MOVES[moves][1], seed)
 
 
-def drawn(samples: Samples) -> npt.NDArray[np.int8]:
-    """All configurations, int8 (N, n)."""
-    n_sites = samples.spins.shape[2]
-    return np.ascontiguousarray(samples.spins.transpose(2, 0, 1, 3).reshape(n_sites, -1))
-
-
-def probabilities(psi: WaveFunction, n_sites: int, magnetization: int | None = None, power: float = 2.0) -> Any:
-    """|psi|^power over all configurations, zero outside the magnetisation; sums to one."""
-    spins = configurations(n_sites)
-    weights = np.abs(state_vector(psi, spins)) ** power
-    if magnetization is not None:
-        weights = weights * (spins.sum(axis=0, dtype=np.int64) == magnetization)
-    return weights / weights.sum()
-
-
 def agreement(samples: Samples, expected: npt.NDArray[np.float64]) -> float:
     """The p-value of the counts of all configurations; those of probability zero must not occur."""
-    counts = np.bincount(labels_of(drawn(samples)), minlength=len(expected))
+    counts = counted(samples.spins)
     assert counts[expected == 0].sum() == 0
     return chi_square_p(counts[expected > 0], expected[expected > 0])
 
@@ -186,7 +171,7 @@ def test_walkers_of_a_block_are_independent(dtype: Any) -> None:
         sampler = metropolis(4, moves, burn_in=equilibration(psi, moves, 4))
         _, samples = advance(sampler, walkers_for(4, moves, 3000, 2), psi, 0)
         single = probabilities(psi, 4, MOVES[moves][1])
-        labels = labels_of(drawn(samples)).reshape(3000, 2)
+        labels = labels_of(flat(samples)).reshape(3000, 2)
         counts, expected = np.bincount(labels @ [16, 1], minlength=256), np.outer(single, single).ravel()
         p_values.append(chi_square_p(counts[expected > 0], expected[expected > 0]))
     assert all_pass(p_values, LEVEL)
@@ -199,8 +184,8 @@ def test_means_of_the_walkers_of_a_block_are_uncorrelated(dtype: Any) -> None:
     psi = rbm.at(theta)
     sampler = metropolis(6, "flip", n_draws=10, sweep=2, burn_in=3 * equilibration(psi, "flip", 6))
     _, samples = advance(sampler, walkers_for(6, "flip", n_blocks, width), psi, 0)
-    log_psi = psi.log_psi(drawn(samples)).real.reshape(n_blocks, 10, width)
-    means = log_psi.mean(axis=1)
+    log_psi = psi.log_psi(flat(samples)).real.reshape(10, n_blocks, width)
+    means = log_psi.mean(axis=0)
     ratio = width * means.mean(axis=1).var(ddof=1) / means.var(axis=1, ddof=1).mean()
     assert two_sided(stats.f.cdf(ratio, n_blocks - 1, n_blocks * (width - 1))) > LEVEL
 
@@ -231,17 +216,6 @@ def test_single_steps_are_reversible_and_accepted_as_often_as_they_should(moves:
     assert all_pass(p_values, LEVEL)
 
 
-def test_look_ups_belong_to_the_configurations(dtype: Any) -> None:
-    rbm, theta = uneven_state(8, dtype, "translation")
-    psi = rbm.at(theta)
-    _, samples = advance(
-        metropolis(8, "flip and exchange", n_draws=20), walkers_for(8, "flip and exchange", 3, 32), psi, 0
-    )
-    for block, draw in np.ndindex(3, 20):
-        fresh = psi.lookup(np.ascontiguousarray(samples.spins[block, draw]))
-        np.testing.assert_allclose(samples.lookup[block, draw], fresh, rtol=0, atol=1e-11)
-
-
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_chains_are_the_same_however_the_blocks_are_split(size: int, dtype: Any) -> None:
     """Two iterations on 1 rank and on several: the same spins and look-ups, bit for bit."""
@@ -257,13 +231,7 @@ def test_chains_are_the_same_however_the_blocks_are_split(size: int, dtype: Any)
         return [first, advance(sampler, walkers, rbm.at(other), 1)[1]]
 
     whole = two_iterations(range(n_blocks))
-    parts = [two_iterations(block_range(n_blocks, rank, size)) for rank in range(size)]
-    for iteration in range(2):
-        for name in ("spins", "lookup"):
-            joined = np.concatenate([getattr(part[iteration], name) for part in parts])
-            np.testing.assert_array_equal(joined, getattr(whole[iteration], name))
-        for name in ("accepted", "proposed"):
-            assert sum(getattr(part[iteration], name) for part in parts) == getattr(whole[iteration], name)
+    same_in_parts(whole, [two_iterations(block_range(n_blocks, rank, size)) for rank in range(size)], "spins", "lookup")
     assert not np.array_equal(whole[0].spins, whole[1].spins)
 
 
