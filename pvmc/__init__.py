@@ -78,7 +78,8 @@ def run(
     """Collective.  Optimise the wave function of a job, as ``pvmc run`` does; the results.
 
     Rank 0 writes ``run.h5`` and checkpoints, and shows the progress.  A run that a signal, its time limit or a file
-    STOP has ended before its last iteration has the status "stopped": call again with ``resume``.
+    STOP has ended before its last iteration has the status "stopped": call again with ``resume``.  SIGTERM, Ctrl-C and
+    SIGHUP are raised again when the files are closed, and end a script that does not handle them.
 
     Args:
         job: see :func:`job`.

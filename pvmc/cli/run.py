@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--resume goes on with the run that --overwrite would replace: give one of them")
     job, text, comm = shared_job(options)
     require_memory(job, comm, str(options.config))
-    request = RunRequest(job, text, directory(options), options.overwrite, options.resume, started)
+    request = RunRequest(job, text, directory(options), options.overwrite, options.resume, started, ends_program=True)
     return carry_out(request, comm)
 
 
@@ -171,5 +171,6 @@ def measure(options: argparse.Namespace) -> int:
         overrides=options.set,
         resume=options.resume,
         started=started,
+        ends_program=True,
     )
     return carry_out(request, world())

@@ -38,7 +38,7 @@ from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
 from pvmc.statistics.thresholds import LARGEST_R_HAT
 from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.display import warn
-from pvmc.vmc.interruptions import Signals, find_time_limit
+from pvmc.vmc.interruptions import find_time_limit, stopped_by_signals
 from pvmc.vmc.job import Job, job_of, require_blocks
 from pvmc.vmc.pieces import StopReason
 from pvmc.vmc.start import start_compiler
@@ -50,6 +50,8 @@ from pvmc.wavefunctions.vectors import dense_vector
 def measure(request: MeasureRequest, comm: Communicator) -> int:
     """Collective. Carry out a measurement, from the beginning or from its last checkpoint, and store it.
 
+    Signals stop it as they stop a run.
+
     Returns:
         The exit code: 0 for a finished one, 75 for one that was stopped and can go on.
 
@@ -59,7 +61,7 @@ def measure(request: MeasureRequest, comm: Communicator) -> int:
         StorageError: the files cannot be read or written.
     """
     with contextlib.ExitStack() as stack:
-        signals = stack.enter_context(Signals())
+        signals = stack.enter_context(stopped_by_signals(comm, request.ends_program))
         record = OnRoot.made(lambda: stack.enter_context(MeasurementRecorder(request)), comm)
         plan = record.ask(lambda recorder: recorder.plan)
         with on_every_rank():

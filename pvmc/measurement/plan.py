@@ -53,6 +53,7 @@ class MeasureRequest:
         overrides: ``sampler.KEY=VALUE`` (and keys of how the run stops).
         resume: go on with the last measurement.
         started: when the program started, in seconds of ``time.monotonic``.
+        ends_program: the caller ends the program with the exit code, and no signal is raised again.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class MeasureRequest:
     overrides: Sequence[str] = ()
     resume: bool = False
     started: float = field(default_factory=time.monotonic)
+    ends_program: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType, TracebackType
@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field
 
 from pvmc.config import InWords, Section, shown
 from pvmc.errors import InputError
+from pvmc.mpi import Communicator
 
 SLURM_MARGIN = 60.0
 """Seconds kept before the end of a SLURM job unless the input says otherwise: to write files and leave MPI."""
@@ -238,6 +239,9 @@ WARNING = signal.SIGCONT
 """Signal that may come before the end: also where a batch system ends a job, but as well where one that was suspended
 goes on.  So it stops nothing."""
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Of :data:`STOPPING`, those that are meant to end the whole program, not only the run in it."""
+
 IGNORABLE = (signal.SIGINT, signal.SIGHUP)
 """Signals that stay ignored where they were: of a shell's background jobs, under ``nohup``."""
 
@@ -282,6 +286,11 @@ class Signals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
 
+    def raise_again(self) -> None:
+        """Give the signal that came to the handlers outside the context, where it is meant to end the program."""
+        if self.received in ENDING:
+            signal.raise_signal(self.received)
+
     def _warn(self, number: int, frame: FrameType | None) -> None:
         self.warned = True
 
@@ -294,6 +303,21 @@ class Signals:
             self._interrupted = now
         elif now - self._interrupted > ECHO_SECONDS:
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def stopped_by_signals(comm: Communicator, ends_program: bool) -> Iterator[Signals]:
+    """Collective. The signals of a run, or of a measurement.
+
+    Where the caller does not end the program afterwards, a signal that is meant to end it is raised again when the
+    context is left without an error and all ranks have closed their files: it ends a script, and Ctrl-C raises
+    KeyboardInterrupt there.
+    """
+    with Signals() as signals:
+        yield signals
+    if not ends_program:
+        comm.barrier()
+        signals.raise_again()
 
 
 def signal_name(number: int) -> str:

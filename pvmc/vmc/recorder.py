@@ -50,6 +50,7 @@ class RunRequest:
         overwrite: replace results that are already there.
         resume: go on with the run that is there.
         started: when the program started, in seconds of ``time.monotonic``.
+        ends_program: the caller ends the program with the exit code, and no signal is raised again.
     """
 
     job: Job
@@ -58,6 +59,7 @@ class RunRequest:
     overwrite: bool = False
     resume: bool = False
     started: float = field(default_factory=time.monotonic)
+    ends_program: bool = False
 
 
 class Recorder:

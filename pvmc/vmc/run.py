@@ -11,7 +11,7 @@ from pvmc.errors import DifferentRanks, NumericalError
 from pvmc.mpi import Communicator, OnRoot, limit_threads, node_of, oversubscription
 from pvmc.vmc.checkpoints import CheckpointPolicy, shared_run
 from pvmc.vmc.display import warn
-from pvmc.vmc.interruptions import Signals, TimeLimit, find_time_limit
+from pvmc.vmc.interruptions import Signals, TimeLimit, find_time_limit, stopped_by_signals
 from pvmc.vmc.job import Job, require_blocks
 from pvmc.vmc.loop import State
 from pvmc.vmc.pieces import Piece, StopReason, carry_out
@@ -25,7 +25,8 @@ from pvmc.vmc.stuck_walkers import WalkerWatch
 def run(request: RunRequest, comm: Communicator) -> int:
     """Collective. Carry out a run, from the first iteration or from its last checkpoint, until it ends or is stopped.
 
-    Rank 0 alone writes the files in ``directory`` and reports to the terminal.
+    Rank 0 alone writes the files in ``directory`` and reports to the terminal.  A signal stops the run; SIGTERM, Ctrl-C
+    and SIGHUP are then raised again, unless the caller ends the program (``request.ends_program``).
 
     Returns:
         The exit code: 0 for a finished run, 75 for one that was stopped and can be resumed.
@@ -41,7 +42,7 @@ def run(request: RunRequest, comm: Communicator) -> int:
     node = node_of(comm)
     require_blocks(request.job, comm)
     with contextlib.ExitStack() as stack:
-        signals = stack.enter_context(Signals())
+        signals = stack.enter_context(stopped_by_signals(comm, request.ends_program))
         recorder = OnRoot.made(lambda: stack.enter_context(Recorder(request, comm.size)), comm)
         if warning := oversubscription(comm, node, threads):
             warn(warning)

@@ -68,7 +68,7 @@ def carry_out(directory: Path, comm: Communicator, on: str, **options: Any) -> i
     """Collective. A measurement of everything there is, on all ranks, or on rank 0 alone; its exit code."""
     if not options.get("resume"):
         options["observables"] = [*NAMES, f"fidelity:first={directory}@0"]
-    request = MeasureRequest(directory, **options)
+    request = MeasureRequest(directory, ends_program=True, **options)
     if on == "all":
         code = measure(request, comm)
         comm.barrier()

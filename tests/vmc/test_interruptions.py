@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
+import pvmc
 from pvmc.config import RawInput, allowed_values, validate
 from pvmc.errors import InputError
+from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.vmc import interruptions
 from pvmc.vmc.interruptions import (
     IGNORABLE,
@@ -299,6 +305,85 @@ def test_outside_the_main_thread_nothing_is_installed() -> None:
     thread.start()
     thread.join()
     assert seen == [0, before]
+
+
+SCRIPT = """
+import signal, sys, time
+import pvmc
+from pvmc.vmc.stop import StopWatcher
+
+decide = StopWatcher.decide
+
+def struck(self, iteration, *others):
+    if iteration == 2:
+        signal.raise_signal(int(sys.argv[1]))
+    return decide(self, iteration, *others)
+
+StopWatcher.decide = struck
+if len(sys.argv) > 2:
+    signal.signal(int(sys.argv[1]), lambda number, frame: print("handled", number))
+job = pvmc.job({
+    "lattice": {"kind": "chain", "length": 4},
+    "hamiltonian": {"model": "heisenberg"},
+    "ansatz": {"kind": "mean_field"},
+    "sampler": {"walkers": 32, "block_width": 16, "samples": 64},
+    "run": {"iterations": 5},
+})
+print("went on", pvmc.run(job, "r").status())
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "last"),
+    [
+        ([signal.SIGTERM], -signal.SIGTERM, "results in r/run.h5"),
+        ([signal.SIGTERM, "handled"], 0, "went on stopped"),
+        ([signal.SIGUSR1], 0, "went on stopped"),
+        ([signal.SIGINT], -signal.SIGINT, "results in r/run.h5"),
+    ],
+    ids=["SIGTERM", "SIGTERM, handled", "SIGUSR1", "SIGINT"],
+)
+def test_a_script_ends_with_its_run_unless_it_handles_the_signal(
+    tmp_path: Path, arguments: list[Any], code: int, last: str
+) -> None:
+    """Not before the checkpoint is written, though."""
+    command = [sys.executable, "-c", SCRIPT, *(str(int(word)) if isinstance(word, int) else word for word in arguments)]
+    environment = os.environ | {"PYTHONPATH": str(Path(pvmc.__file__).parents[1]), "PVMC_NO_MPI": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (code, last), done.stderr
+    assert ("KeyboardInterrupt" in done.stderr) == (arguments == [signal.SIGINT])
+    assert (f"handled {int(signal.SIGTERM)}\n" in done.stdout) == (arguments[1:] == ["handled"])
+    found = pvmc.open_run(tmp_path / "r")
+    assert found.status() == "stopped" and len(found.iteration) == 3
+    assert latest_checkpoint(tmp_path / "r")[0] is not None
+
+
+PROGRAM = """
+import os, signal
+from pathlib import Path
+from pvmc.mpi import SerialCommunicator
+from pvmc.vmc.recorder import RunRequest
+from pvmc.vmc.run import run
+from pvmc.vmc.stop import StopWatcher
+from tests.jobs import job_of, ring
+
+def test_that_is_struck(tmp_path, monkeypatch):
+    decide = StopWatcher.decide
+    monkeypatch.setattr(StopWatcher, "decide", lambda *words: os.kill(os.getpid(), signal.SIGTERM) or decide(*words))
+    run(RunRequest(job_of(ring()), "", tmp_path / "run"), SerialCommunicator())
+
+def test_that_never_runs():
+    print("on it goes")
+"""
+
+
+def test_pytest_ends_at_once_within_a_run(tmp_path: Path) -> None:
+    root = Path(pvmc.__file__).parents[1]
+    (tmp_path / "test_struck.py").write_text(PROGRAM)
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", str(tmp_path / "test_struck.py")]
+    environment = os.environ | {"PYTHONPATH": str(root), "PVMC_NO_MPI": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGTERM and "on it goes" not in done.stdout, done.stdout
 
 
 def test_names() -> None:
