@@ -67,28 +67,38 @@ def test_a_test_changes_no_bit_of_the_run(sampler: dict[str, Any]) -> None:
     assert "leak" not in series(tested[1])
 
 
-@pytest.mark.parametrize("power", [2.0, 1.5])
-def test_walkers_count_by_the_power_that_their_distribution_lacks(power: float) -> None:
-    """Those from |psi|^p have the weight |psi|^(2 - p)."""
+def looked() -> tuple[LeakTest, Any, Any, Any, Any]:
+    """A leak test, walkers and their psi, and what the test sees of them at iteration 4: sums and centres."""
     job = make_job()
     walkers, psi = (state := initial_state(job, COMM)).walkers, job.ansatz.at(state.theta)
     test = LeakTest.of(job.sampler, job.operator, 1)
     assert test is not None
-    sums, centres = [], []
+    looks = []
     for block, spins in enumerate(walkers.spins):
         rng = generator(test.seed, Stream.LEAK, block=block, iteration=4)
-        one = look(test.smear, psi, spins, psi.lookup(spins), rng)
-        sums.append(one.sums * np.abs(np.exp(psi.log_psi(spins))) ** (2.0 - power))
-        centres.append(one.centre)
-    expected, found = (
-        leak_of(np.array(sums), np.array(centres), COMM),
-        replace(test, power=power)(walkers, psi, 4, COMM),
-    )
+        looks.append(look(test.smear, psi, spins, psi.lookup(spins), rng))
+    return test, walkers, psi, np.array([one.sums for one in looks]), np.array([one.centre for one in looks])
+
+
+@pytest.mark.parametrize("power", [2.0, 1.5])
+def test_walkers_count_by_the_power_that_their_distribution_lacks(power: float) -> None:
+    """Those from |psi|^p have the weight |psi|^(2 - p)."""
+    test, walkers, psi, sums, centres = looked()
+    weights = np.array([np.abs(np.exp(psi.log_psi(spins))) ** (2.0 - power) for spins in walkers.spins])
+    expected, found = leak_of(sums * weights[:, None], centres, COMM), replace(test, power=power)(walkers, psi, 4, COMM)
     assert found.leak != 0.0 and found.variance == pytest.approx(expected.variance, rel=1e-10)
     assert (found.leak, found.error) == (
         pytest.approx(expected.leak, rel=1e-8),
         pytest.approx(expected.error, rel=1e-8),
     )
+
+
+def test_a_leak_has_the_same_digits_in_any_unit_of_energy() -> None:
+    *_, sums, centres = looked()
+    scale = 2.0**300
+    scaled = sums * np.array([1.0, scale, scale, scale**2] * 2)[:, None]
+    plain, large = leak_of(sums, centres, COMM), leak_of(scaled, centres * scale, COMM)
+    assert (large.leak, large.error) == (plain.leak * scale**2, plain.error * scale**2) and np.isfinite(large.error)
 
 
 def test_enumerations_need_none() -> None:

@@ -81,6 +81,16 @@ def test_products_of_rows(case: Problem, layout: str, rng: np.random.Generator) 
     np.testing.assert_allclose(full_tensor(tensor_of(rows)), tensor, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("fields", ["complex"])
+def test_products_of_factors_of_which_one_has_the_mean_zero(case: Problem, rng: np.random.Generator) -> None:
+    """Nothing is subtracted from that one, and from the others what is."""
+    rows = rows_of(case, "factored")
+    rows.offset[0] = 0.0
+    x = np.concatenate([chunk.root * (chunk.derivatives.rows() - rows.offset[:, None]) for chunk in rows.chunks], 1)
+    values = rng.normal(size=(2, x.shape[1])).T.copy().view(np.complex128)[:, 0]
+    close(rows.adjoint(values, float(np.linalg.norm(values))), x.conj() @ values, 100.0)
+
+
 @pytest.mark.parametrize("fields", ["all real", "complex", "real theta, complex psi and A"])
 @pytest.mark.parametrize("everything_else", [0.0, 1e-30, 1e-12])
 def test_all_weight_on_one_configuration(fields: str, everything_else: float, layout: str) -> None:
