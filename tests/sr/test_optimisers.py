@@ -112,6 +112,8 @@ def test_march_holds_parameters_that_change_much(problem: Problem, linear: Linea
             change = np.abs(expected - before) ** 2
             squares = change if squares is None else beta * squares + (1 - beta) * change
         before = expected
+    vectors = [kept for kept in records[-1].step.memory.values() if kept.shape == problem.theta.shape]
+    assert len(vectors) == keys.remembered(linear), "as planned"
 
 
 # The condition number -------------------------------------------------------------------------------------------------
