@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pvmc.planning.sizes import Sizes
-from pvmc.planning.solver_costs import Choice, SolverName
+from pvmc.planning.solver_costs import SolverName
 from pvmc.sr.gradient import GradientDescent
 from pvmc.sr.reconfiguration import Reconfiguration
 from pvmc.sr.spec import Schedule, SRSpec, resolve
@@ -12,13 +11,11 @@ from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Solver, Step
 __all__ = [
     "NOTHING",
     "NO_DAMPING",
-    "Choice",
     "Damping",
     "Memory",
     "Reconfiguration",
     "SRSpec",
     "Schedule",
-    "Sizes",
     "Solver",
     "Step",
     "build_solver",

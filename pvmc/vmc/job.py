@@ -18,9 +18,11 @@ from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers
 from pvmc.io.earlier import read_parameters
 from pvmc.lattice import Lattice, LatticeSpec
 from pvmc.mpi import Communicator, bytes_in_words, usable_memory
+from pvmc.planning.sizes import Sizes
+from pvmc.planning.solver_costs import Choice
 from pvmc.sampler import MetropolisSpec, Sampler
 from pvmc.spins.configurations import read_arrays, read_configurations
-from pvmc.sr import Choice, Sizes, Solver, build_solver, resolve
+from pvmc.sr import Solver, build_solver, resolve
 from pvmc.vmc.spec import SEED_LIMIT, JobConfig, RunSpec
 from pvmc.wavefunctions import AnsatzSpec, ProductSpec, ProjectedSpec
 from pvmc.wavefunctions.base import Ansatz
