@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.linalg import hadamard
 
 from pvmc.estimators import Moments
 from pvmc.estimators.derivatives import Stored
@@ -166,6 +167,16 @@ def sampled(derivatives: Numbers, energies: Numbers) -> Moments:
     real = not np.iscomplexobj(derivatives)
     rows = Rows(parts, energies - energies.mean(), np.full(n, 1.0 / n), COMM, real=real)
     return Moments(energy, *_NOWHERE, rows.n_parameters, rows.dtype, rows=rows)
+
+
+def test_krylov_iterates_for_what_its_preconditioner_leaves() -> None:
+    """Nothing where S is diagonal, of whatever scales; with fewer samples than parameters, one direction a sample."""
+    wide = np.random.default_rng(3).normal(size=(64, 8))
+    diagonal = hadamard(64)[1:13] * np.geomspace(1.0, 0.01, 12)[:, None]
+    for derivatives, most in ((diagonal, 2), (wide, 8)):
+        solver = Reconfiguration(spec(shift=0.0, floor=1e-3, krylov=TIGHT), "krylov")
+        energies = np.random.default_rng(4).normal(size=derivatives.shape[1]) + 0.0j
+        assert 0 < solver.solve(sampled(derivatives, energies), 0, COMM).solver_iterations <= most
 
 
 def noisy(dtype: Any, signal: float, n: int = 3000) -> tuple[Numbers, Numbers]:
