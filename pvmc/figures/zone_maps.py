@@ -43,7 +43,7 @@ class ZoneMap:
         periods: float64 (2, 2), vectors along which the cluster repeats.
         momenta: float64 (n, 2), all that the periods allow.
         values: float64 (n,).
-        names: whether the special points of the zone are named.
+        names: True where the special points of the zone are named.
     """
 
     title: str

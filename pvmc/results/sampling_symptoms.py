@@ -178,7 +178,7 @@ class LeakFound:
 
 
 def leak_text(leak: float, error: float, units: str) -> str:
-    """A leak per site in words: what it is, and whether the walkers miss any variance.
+    """A leak per site in words: its value, and if the walkers miss any variance.
 
     Args:
         leak, error: per site, in ``units`` squared.

@@ -76,13 +76,13 @@ def autocorrelation(values: ArrayLike, stretch: float = STRETCH) -> Autocorrelat
     n, length = chains.size, chains.shape[1]
     if np.ptp(chains) == 0.0:
         return Autocorrelation(float(given[0, 0]), 0.0, 0.0, 1.0, 0.0, 0, n, True)
-    gamma = _autocovariance(chains)[: length // 2 + 1]
+    gamma = _autocovariance(chains)[: length // 2 + 1]  # Gamma(t) at lags 0 ... L/2
     window, converged = _window(gamma / gamma[0], n, stretch)
-    gamma = gamma[: window + 1]
-    gamma = gamma + max(_sum(gamma), 0.0) / n  # what the mean has taken: it is fitted to the same entries
+    gamma = gamma[: window + 1]  # (W + 1,)
+    gamma = gamma + max(_sum(gamma), 0.0) / n  # eq. 49: the mean is fitted to the same entries
     lags = np.arange(window + 1)
-    time = _sum(gamma) / float(gamma[0])
-    inflation = _sum((1.0 - lags / length) * gamma) / float(gamma[0])
+    time = _sum(gamma) / float(gamma[0])  # tau
+    inflation = _sum((1.0 - lags / length) * gamma) / float(gamma[0])  # n error^2 / Gamma(0)
     if time <= 0.0 or inflation <= 0.0:  # noise, or a series that alternates for ever
         time = inflation = 1.0
         converged = False
@@ -139,10 +139,10 @@ def _sum(gamma: Floats) -> float:
 
 
 def _window(rho: Floats, n: int, stretch: float) -> tuple[int, bool]:
-    """First lag whose truncation is smaller than the noise, or else the last; whether the truncation is small."""
+    """First lag whose truncation is smaller than the noise, or else the last; True where the truncation is small."""
     lags = np.arange(1, len(rho))
-    times = np.maximum(1.0 + 2.0 * np.cumsum(np.abs(rho[1:])), 1.0 + 1e-12)
-    decay = stretch / np.log((times + 1.0) / (times - 1.0))
+    times = np.maximum(1.0 + 2.0 * np.cumsum(np.abs(rho[1:])), 1.0 + 1e-12)  # T_W at each W
+    decay = stretch / np.log((times + 1.0) / (times - 1.0))  # T
     truncation = np.exp(-lags / decay)
     found = truncation < decay / np.sqrt(lags * n)
     index = int(np.argmax(found)) if found.any() else -1
@@ -210,6 +210,7 @@ def _sample_size(chains: Floats) -> float:
     if np.ptp(chains) == 0.0:
         return float(chains.size)
     length = chains.shape[1]
+    # <Gamma(t)> over the half chains, each about its own mean, (n,); W; Var+ = (n - 1)/n W + B/n
     gamma = lagged_products(chains - chains.mean(axis=1, keepdims=True)).mean(axis=0) / length
     within = gamma[0] * length / (length - 1)
     total = gamma[0] + (float(chains.mean(axis=1).var(ddof=1)) if len(chains) > 1 else 0.0)

@@ -68,6 +68,7 @@ def jackknife(function: Callable[..., ArrayLike], *series: ArrayLike, bin_size: 
         raise InputError(f"a jackknife needs at least 2 blocks: {n} entries do not fill two of {size}")
     blocks = [array[n - n_blocks * size :].reshape(n_blocks, size, *array.shape[1:]).mean(axis=1) for array in arrays]
     value = np.asarray(function(*(block.mean(axis=0) for block in blocks)))
+    # Means without block i of each series, (B, ...); the function of them, f_i, (B, ...).
     without = [_means_without_one(block) for block in blocks]
     values = np.stack([np.asarray(function(*means)) for means in zip(*without, strict=True)])
     centre = values.mean(axis=0)

@@ -71,6 +71,7 @@ def linear_fit(x: ArrayLike, y: ArrayLike, error: ArrayLike) -> LinearFit:
     errors = scaled(errors, -smallest)
     weights = 1.0 / errors**2
     total = weights.sum()
+    # About the weighted means of x and y intercept and slope are independent: slope = sum w dx dy / sum w dx^2.
     centre, mean = weights @ positions / total, weights @ values / total
     shifted = positions - centre
     spread = weights @ shifted**2

@@ -190,7 +190,7 @@ def binned_error(chains: Floats, size: int) -> float:
 
 
 def choose(sizes: NDArray[np.int64], errors: Floats, n: int) -> tuple[int, bool]:
-    """Index of the size at which to read off the error, and whether there is a plateau; else that of the last size."""
+    """Index of the size at which to read off the error, and True for a plateau; else that of the last size."""
     if errors[0] == 0.0:
         return 0, True
     enough = sizes.astype(np.float64) ** 3 > 2.0 * n * (errors / errors[0]) ** 4

@@ -87,6 +87,11 @@ def test_numbers_of_a_run_without_fault() -> None:
             "up to 3 walkers were stuck in a mode of their own in 20",
         ),
         ({"acceptance": np.full(400, 0.001)}, "hardly move"),
+        ({"variance": np.where(np.arange(400) < 300, 0.008, np.nan)}, "variance not finite in 100 of the last 200"),
+        (
+            {"update_norm": np.where(np.arange(400) < 300, 0.01, np.inf)},
+            "update norm not finite in 100 of the last 200",
+        ),
         ({"parameters": 2000}, "1000 samples per iteration for 2000 parameters: S is singular"),
         ({"parameters": 600}, "1000 samples per iteration for 600 parameters: S is half noise"),
         ({"autocorrelation_time": np.full(400, 8.0)}, "125 independent samples"),
