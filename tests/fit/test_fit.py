@@ -10,11 +10,8 @@ import pytest
 from pvmc.errors import InputError, NumericalError
 from pvmc.exact import Basis, ground_state
 from pvmc.fit import (
-    Adam,
     DataSet,
     FitSpec,
-    Momentum,
-    SteepestDescent,
     enumerated,
     evaluate,
     gradient,
@@ -25,6 +22,7 @@ from pvmc.fit import (
 )
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
+from pvmc.sr.gradient import Adam, Momentum, SteepestDescent
 from pvmc.tasks.fit import make_data
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions import RBM
