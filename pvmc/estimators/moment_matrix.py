@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from pvmc.errors import NumericalError, on_every_rank
 from pvmc.mpi import Communicator
-from pvmc.numerics.arrays import Floats, Integers, Numbers
+from pvmc.numerics.arrays import Floats, Integers, Numbers, plane_view
 from pvmc.numerics.exact_sums import add_rounded, sum_of_blocks
 from pvmc.numerics.kernels import kernel
 from pvmc.numerics.triangles import add_product, zeros
@@ -209,7 +209,7 @@ class MomentMatrix:
         weight, imaginary = 1.0 / self._total_weight(total), np.zeros(k + 1)
         if len(self._imaginary):
             imaginary[:] = total[-(k + 1) :, 0] * weight * scales[1:] * scales[0]
-        unpack_covariances(total, scales, weight, imaginary, *map(_planes, (shift, force, tensor)))
+        unpack_covariances(total, scales, weight, imaginary, *(plane_view(array.T) for array in (shift, force, tensor)))
         mean = self.centre.means[:-1] + shift[:-1]
         return mean + 1j * imaginary[:-1] if len(self._imaginary) else mean, force[:-1], tensor
 
@@ -271,12 +271,6 @@ def unpack_covariances(
                 if n_planes == 2:
                     tensor[j - 1, i - 1, 1] = second
             position += 1
-
-
-def _planes(array: Numbers) -> Floats:
-    """A matrix in Fortran order as float64 (column, row, real and imaginary part); a vector as (row, part)."""
-    columns = array.T
-    return columns.view(np.float64).reshape(*columns.shape, -1)
 
 
 # The moments of all chunks --------------------------------------------------------------------------------------------
@@ -370,7 +364,7 @@ def _overall_centre(chunks: Callable[[], Iterable[Chunk]], weights: Floats | Non
         weight = np.ones(rows.shape[1]) if own is None else own
         if not np.all(weight > 0):
             rows, weight = np.ascontiguousarray(rows[:, weight > 0]), weight[weight > 0]
-        planes = rows.view(np.float64).reshape(*rows.shape, 2 if np.iscomplexobj(rows) else 1)  # of any number, also 0
+        planes = plane_view(rows)
         squares = np.einsum("knp,knp,n->k", planes, planes, weight)
         sums = (rows @ weight).astype(np.complex128).view(float)
         partials.append(np.concatenate([[weight.sum()], sums, squares]))

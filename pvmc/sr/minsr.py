@@ -21,7 +21,7 @@ from pvmc.errors import NumericalError
 from pvmc.estimators.derivatives import Factored, Vector
 from pvmc.estimators.rows import Rows
 from pvmc.mpi import block_range
-from pvmc.numerics.arrays import Booleans, Floats, Numbers
+from pvmc.numerics.arrays import Booleans, Floats, Numbers, plane_view
 from pvmc.numerics.triangles import TriangleSum
 from pvmc.sr.dense import cholesky_solution
 
@@ -184,7 +184,7 @@ class GramSystem:
 def _squares(matrix: Numbers, root: Floats, offset: Numbers, weights: Floats) -> Floats:
     """The diagonal of X W X^dagger, float64 (n,), of a chunk."""
     centred = matrix - offset[:, None] if np.any(offset) else matrix
-    planes = centred.view(np.float64).reshape(*centred.shape, -1)
+    planes = plane_view(centred)
     return np.asarray(np.einsum("knp,knp,k->n", planes, planes, weights) * root**2)
 
 
