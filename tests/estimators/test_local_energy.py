@@ -18,6 +18,8 @@ from pvmc.sampler import Samples
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, kronecker_sum, labels_of, random_rbm, random_strings, state_vector
 
+pytestmark = pytest.mark.exact
+
 N_SITES = 6
 RING = chain(N_SITES)
 

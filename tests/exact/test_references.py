@@ -8,6 +8,8 @@ import pytest
 from pvmc.errors import InputError
 from pvmc.exact import ExactEnergy, heisenberg_chain_energy, ising_chain_energy
 
+pytestmark = pytest.mark.exact
+
 HEISENBERG_RING = {  # E0 / J in units of S.S; the Bethe equations solved with 40 digits
     8: -3.6510934089371753063,
     10: -4.515446354492042931,

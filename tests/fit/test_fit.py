@@ -29,6 +29,8 @@ from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, random_rbm, state_vector
 from tests.jobs import job_of
 
+pytestmark = pytest.mark.exact
+
 COMM = SerialCommunicator()
 
 

@@ -15,6 +15,8 @@ from pvmc.hamiltonians.ising import IsingSpec
 from pvmc.lattice import Lattice, chain, rectangle
 from tests.helpers import compiled_matrix, configurations, kronecker_string, kronecker_sum, random_strings
 
+pytestmark = pytest.mark.exact
+
 Size = tuple[int, int]
 Closed = tuple[bool, bool]
 

@@ -23,6 +23,8 @@ from pvmc.exact.reference import closed_form, diagonalised
 from pvmc.hamiltonians import HamiltonianSpec, Operator
 from pvmc.lattice import ChainSpec, Lattice, RectangleSpec, chain, rectangle
 
+pytestmark = pytest.mark.exact
+
 SPECS: TypeAdapter[HamiltonianSpec] = TypeAdapter(HamiltonianSpec)
 
 

@@ -23,6 +23,8 @@ from pvmc.lattice import Lattice, LatticeSpec
 from tests.designs import designed
 from tests.helpers import compiled_matrix, configurations, pauli
 
+pytestmark = pytest.mark.exact
+
 Matrix = Any
 """A sparse array, (2^N, 2^N)."""
 

@@ -26,6 +26,8 @@ from pvmc.lattice import (
     triangular,
 )
 
+pytestmark = pytest.mark.exact
+
 
 def energy(lattice: Lattice) -> float:
     operator = Operator.from_pauli_sum(xxz(lattice.bonds(), 1.0, 1.0), lattice.n_sites)

@@ -22,6 +22,8 @@ from pvmc.hamiltonians.pauli import PauliSum
 from pvmc.io.reader import open_run
 from tests.designs import slow_but
 
+pytestmark = pytest.mark.exact
+
 UNITS = [2.0**-120, 2.0**120]
 
 RING = """\

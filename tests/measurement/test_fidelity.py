@@ -20,6 +20,8 @@ from pvmc.wavefunctions.symmetry import Element, SymmetryGroup
 from tests.helpers import Numbers, compiled_matrix, configurations, random_rbm, state_vector
 from tests.table_state import TableState, full_vector, random_state
 
+pytestmark = pytest.mark.exact
+
 COMM = SerialCommunicator()
 
 

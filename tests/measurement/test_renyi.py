@@ -20,6 +20,8 @@ from pvmc.wavefunctions.vectors import dense_vector
 from tests.helpers import Numbers, configurations, labels_of, random_rbm, state_vector
 from tests.table_state import TableState, full_vector, purity, random_state
 
+pytestmark = pytest.mark.exact
+
 COMM = SerialCommunicator()
 
 

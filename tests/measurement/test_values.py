@@ -26,6 +26,8 @@ from pvmc.wavefunctions import WaveFunction
 from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
 from tests.jobs import job_of
 
+pytestmark = pytest.mark.exact
+
 # <S_0 . S_r> of the periodic Heisenberg chain by exact diagonalisation, and 1/N^2 sum_ij (-1)^(i+j) <S_i . S_j>.
 HEISENBERG = {
     8: ([0.75, -0.456386676117, 0.195777904011, -0.18895282124, 0.149123186691], 0.3226697486784635),

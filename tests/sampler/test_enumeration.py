@@ -18,6 +18,8 @@ from pvmc.vmc.start import initial_state
 from tests.helpers import compiled_matrix, configurations, energy_of, enumerated_moments, labels_of
 from tests.jobs import job_of
 
+pytestmark = pytest.mark.exact
+
 COMM = SerialCommunicator()
 
 

@@ -26,6 +26,8 @@ from tests.helpers import full_tensor, kronecker_sum, random_strings
 from tests.jobs import job_of
 from tests.table_state import TableState
 
+pytestmark = pytest.mark.exact
+
 Numbers = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 COMM = SerialCommunicator()

@@ -27,6 +27,8 @@ from tests.designs import slow_but
 from tests.helpers import mean_p, random_rbm
 from tests.noise_free import COMM, LINEAR, Linear, Problem, random_problem, spec
 
+pytestmark = pytest.mark.exact
+
 Numbers = npt.NDArray[Any]
 
 DTYPES = [np.float64, np.complex128]

@@ -20,6 +20,8 @@ from pvmc.sr import Reconfiguration, Step
 from tests.helpers import configurations, kronecker_sum, labels_of, random_rbm
 from tests.noise_free import COMM, LINEAR, Linear, Problem, random_problem, spec
 
+pytestmark = pytest.mark.exact
+
 Numbers = npt.NDArray[Any]
 
 DTYPES = [np.float64, np.complex128]

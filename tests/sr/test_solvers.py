@@ -26,6 +26,8 @@ from tests.designs import designed
 from tests.helpers import full_tensor
 from tests.solvers import LARGEST_CONDITION, REGULARISATIONS, SOLVERS, condition, difference, penalty, solver
 
+pytestmark = pytest.mark.exact
+
 Numbers = npt.NDArray[Any]
 
 COMM = SerialCommunicator()

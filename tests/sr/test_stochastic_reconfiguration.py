@@ -39,6 +39,8 @@ from tests.helpers import (
     state_vector,
 )
 
+pytestmark = pytest.mark.exact
+
 COMM = SerialCommunicator()
 N_SITES = 6
 RING = chain(N_SITES)

@@ -45,6 +45,8 @@ from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions.symmetry import claimed_symmetry
 from tests.helpers import pauli
 
+pytestmark = pytest.mark.exact
+
 RBM = {"kind": "rbm", "alpha": 1}
 SPECS: TypeAdapter[HamiltonianSpec] = TypeAdapter(HamiltonianSpec)
 
