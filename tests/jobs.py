@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 from pvmc.config import RawInput
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.loop import State, StepRecord, iterate
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
 from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.start import initial_state
 
 Tables = dict[str, Any]
 
@@ -33,6 +36,13 @@ def ring(sampler: Tables | None = None, sr: Tables | None = None, **run: Any) ->
 def job_of(tables: Tables) -> Job:
     """The job of an input with these tables."""
     return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+
+
+def records(job: Job, n: int, comm: Communicator, state: State | None = None, **options: Any) -> list[StepRecord]:
+    """Collective. The records of n iterations of a job, from its start or from a state."""
+    first = state or initial_state(job, comm)
+    steps = iterate(first, job.ansatz, job.operator, job.sampler, job.solver, comm, **options)
+    return list(itertools.islice(steps, n))
 
 
 def carry_out(job: Job, directory: Path, comm: Communicator, on: str = "all", **options: Any) -> int:

@@ -18,6 +18,7 @@ from pvmc.errors import InputError, StorageError
 from pvmc.io import schema
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.hdf5 import lookup3
+from pvmc.io.layout import StartTrial
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from tests.run_files import run_attributes
@@ -31,7 +32,12 @@ RUN = {"n_sites": 4, "n_parameters": 6, "config": '[ansatz]\nkind = "rbm"\nalpha
 def writer(directory: Path, reference: float | None = None, **changes: str | int) -> ResultsWriter:
     attributes = run_attributes(**RUN | changes)
     return ResultsWriter(
-        directory, attributes, parameter_blocks=BLOCKS, parameter_dtype=np.float64, reference_energy=reference
+        directory,
+        attributes,
+        parameter_blocks=BLOCKS,
+        parameter_dtype=np.float64,
+        reference_energy=reference,
+        trials=[StartTrial(7), StartTrial(8)],
     )
 
 
@@ -280,6 +286,10 @@ WRONG: list[tuple[str, Any]] = [
     ("state/iterations_done", np.zeros(3)),
     ("state", 3),
     ("reference", 3),
+    ("starts", 3),
+    ("starts/seed", None),
+    ("starts/seed", np.zeros(5)),
+    ("starts/energy", "low"),
     ("sessions", 3),
     ("sessions/ranks", None),
     ("sessions/ranks", ["two"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ from pvmc.io.fit_file import open_fit
 from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.tasks.fit import FitRequest, fit, make_data
 from pvmc.vmc.job import Job
-from pvmc.vmc.loop import StepRecord, iterate
 from pvmc.vmc.start import initial_parameters, initial_state
-from tests.jobs import job_of
+from tests.jobs import job_of, records
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(2)]
 
@@ -34,17 +32,11 @@ def make_job(**sections: dict[str, Any]) -> Job:
     return job_of(tables)
 
 
-def records(job: Job, comm: Communicator) -> list[StepRecord]:
-    state = initial_state(job, comm)
-    steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)
-    return list(itertools.islice(steps, 40))
-
-
 @pytest.mark.parametrize("weights", ["real", "complex"])
 def test_enumeration_does_not_depend_on_the_ranks(comm: Communicator, weights: str) -> None:
     """70 configurations in 5 blocks, the last one filled up: energies agree to 1e-12 over 40 SR iterations."""
     job = make_job(ansatz={"weights": weights})
-    parallel, serial = records(job, comm), records(job, SerialCommunicator())
+    parallel, serial = (records(job, 40, ranks) for ranks in (comm, SerialCommunicator()))
     for there, here in zip(parallel, serial, strict=True):
         assert there.energy.n_samples == 70 and there.energy.error == 0.0
         np.testing.assert_allclose(there.energy.mean, here.energy.mean, rtol=0, atol=1e-12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,11 @@ from pvmc.errors import InputError
 from pvmc.io.reader import open_run
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.vmc.job import Job
-from pvmc.vmc.loop import StepRecord, iterate
+from pvmc.vmc.loop import StepRecord
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
 from pvmc.vmc.start import initial_state
-from tests.jobs import job_of
+from tests.jobs import job_of, records
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]
 
@@ -34,12 +33,6 @@ def make_job(sampler: dict[str, object] | None = None, **ansatz: object) -> Job:
         "run": {"iterations": ITERATIONS},
     }
     return job_of(tables)
-
-
-def records(job: Job, comm: Communicator, exact_sums: bool = True) -> list[StepRecord]:
-    state = initial_state(job, comm)
-    steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm, exact_sums=exact_sums)
-    return list(itertools.islice(steps, ITERATIONS))
 
 
 ANSATZES = [
@@ -61,7 +54,7 @@ def fingerprint(record: StepRecord) -> tuple[object, ...]:
 def test_the_same_bits_at_any_number_of_ranks(comm: Communicator, ansatz: dict[str, object]) -> None:
     """Energies, errors and parameters of a serial run, to the last bit, and its chains."""
     job = make_job(**ansatz)
-    parallel, serial = records(job, comm), records(job, SerialCommunicator())
+    parallel, serial = records(job, ITERATIONS, comm), records(job, ITERATIONS, SerialCommunicator())
     mine = block_range(N_BLOCKS, comm.rank, comm.size)
     for there, here in zip(parallel, serial, strict=True):
         np.testing.assert_array_equal(there.state.walkers.spins, here.state.walkers.spins[mine.start : mine.stop])
@@ -71,7 +64,7 @@ def test_the_same_bits_at_any_number_of_ranks(comm: Communicator, ansatz: dict[s
 
 def test_enumerations_too_have_the_same_bits(comm: Communicator) -> None:
     job = make_job(sampler={"kind": "exact", "block_width": 200})
-    for there, here in zip(records(job, comm), records(job, SerialCommunicator()), strict=True):
+    for there, here in zip(records(job, ITERATIONS, comm), records(job, ITERATIONS, SerialCommunicator()), strict=True):
         assert (there.energy.mean, there.state.theta.tobytes()) == (here.energy.mean, here.state.theta.tobytes())
 
 
@@ -79,7 +72,7 @@ def test_enumerations_too_have_the_same_bits(comm: Communicator) -> None:
 def test_same_chains_and_energies_without_exact_sums(comm: Communicator, ansatz: dict[str, object]) -> None:
     """The blocks of this rank walk exactly as in a serial run; reduced quantities agree to rounding."""
     job = make_job(**ansatz)
-    parallel, serial = records(job, comm, exact_sums=False), records(job, SerialCommunicator())
+    parallel, serial = records(job, ITERATIONS, comm, exact_sums=False), records(job, ITERATIONS, SerialCommunicator())
     mine = block_range(N_BLOCKS, comm.rank, comm.size)
     assert len(mine) < N_BLOCKS or comm.size == 1
     for there, here in zip(parallel, serial, strict=True):
@@ -93,7 +86,7 @@ def test_same_chains_and_energies_without_exact_sums(comm: Communicator, ansatz:
 
 
 def test_parameters_are_the_same_bytes_on_every_rank(comm: Communicator) -> None:
-    last = records(make_job(), comm)[-1]
+    last = records(make_job(), ITERATIONS, comm)[-1]
     gathered = comm.gather(last.state.theta[np.newaxis])
     if comm.rank == 0:
         assert gathered is not None and len(gathered) == comm.size
@@ -109,9 +102,8 @@ def test_results_file_of_a_run(comm: Communicator, tmp_path_factory: pytest.Temp
     written = open_run(directory)
     assert written.attributes["ranks"] == comm.size
     assert written.status() == "finished"
-    np.testing.assert_allclose(
-        written.series["energy"], [r.energy.mean.real for r in records(job, SerialCommunicator())], rtol=1e-11
-    )
+    energies = [record.energy.mean.real for record in records(job, ITERATIONS, SerialCommunicator())]
+    np.testing.assert_allclose(written.series["energy"], energies, rtol=1e-11)
 
 
 def test_more_ranks_than_blocks_is_refused_on_every_rank(comm: Communicator) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,8 @@ from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.sr import Step, minsr
 from pvmc.sr.momentum import MomentumSpec
 from pvmc.vmc.job import Job
-from pvmc.vmc.loop import StepRecord, iterate
-from pvmc.vmc.start import initial_state
 from tests.batches import FIELDS, Problem, problem
-from tests.jobs import job_of
+from tests.jobs import job_of, records
 from tests.solvers import LARGEST_CONDITION, SOLVERS, condition, difference, penalty, solver
 
 pytestmark = pytest.mark.mpi
@@ -231,12 +228,6 @@ def make_job(solver: str, ansatz: str, sampler: str) -> Job:
     return job_of(tables)
 
 
-def records(job: Job, comm: Communicator) -> list[StepRecord]:
-    """Collective. The iterations of a run."""
-    steps = iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm)
-    return list(itertools.islice(steps, ITERATIONS))
-
-
 @pytest.mark.parametrize(
     ("ansatz", "sampler"),
     [
@@ -252,7 +243,7 @@ def test_runs_have_the_same_bits(comm: Communicator, solver: str, ansatz: str, s
     """Energies, steps, parameters and what is remembered, in each of four iterations."""
     job = make_job(solver, ansatz, sampler)
     assert job.sampler.n_blocks == N_BLOCKS
-    for there, here in zip(records(job, comm), records(job, SERIAL), strict=True):
+    for there, here in zip(*(records(job, ITERATIONS, ranks) for ranks in (comm, SERIAL)), strict=True):
         assert (there.energy.mean, there.energy.variance) == (here.energy.mean, here.energy.variance)
         assert fingerprint(there.step) == fingerprint(here.step)
         assert there.state.theta.tobytes() == here.state.theta.tobytes()

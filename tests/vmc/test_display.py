@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,17 +31,18 @@ def record(iteration: int, energy: float = -4.5, r_hat: float = 1.01) -> Any:
     return SimpleNamespace(iteration=iteration, energy=statistics)
 
 
-def log(n_iterations: int, exact: float | None, energy: float = -4.5) -> list[str]:
-    stream = io.StringIO()
-    reporter = display.reporter(n_iterations, N_SITES, exact, stream)
-    for iteration in range(n_iterations):
-        reporter.show(record(iteration, energy))
+def log(iterations: Iterable[int], exact: float | None = None, n: int | None = None, **numbers: float) -> list[str]:
+    """The lines of a run of n iterations that has made these."""
+    stream, done = io.StringIO(), list(iterations)
+    reporter = display.reporter(n or len(done), N_SITES, exact, stream, first=done[0])
+    for iteration in done:
+        reporter.show(record(iteration, **numbers))
     reporter.close()
     return stream.getvalue().splitlines()
 
 
 def test_a_line_says_it_all() -> None:
-    head, first, *_ = log(20, exact=-5.0)
+    head, first, *_ = log(range(20), exact=-5.0)
     assert " ".join(head.split()) == "iteration E/N +- error rel. error var/N accept R-hat tau left"
     assert " ".join(first.split()) == "1/20 -0.4500000 +-1.0e-03 1.00e-01 2.00e-02 0.500 1.010 1.2 -"
 
@@ -48,20 +50,19 @@ def test_a_line_says_it_all() -> None:
 @pytest.mark.parametrize("exact", [None, 0.0, -5.0])
 @pytest.mark.parametrize("n_iterations", [1, 20, 9999])
 def test_lines_are_aligned_and_short(n_iterations: int, exact: float | None) -> None:
-    lines = log(n_iterations, exact)
+    lines = log(range(n_iterations), exact)
     assert len({len(line) for line in lines}) == 1
     assert len(lines[0]) <= 79
 
 
-@pytest.mark.parametrize("r_hat", [0.986, 99.999, 100.5, 1013.2, 123456.7, 1e9, 1e200, float("inf"), float("nan")])
-def test_columns_stay_apart_whatever_r_hat_is(r_hat: float) -> None:
-    stream = io.StringIO()
-    reporter = display.reporter(1, N_SITES, -5.0, stream)
-    reporter.show(record(0, r_hat=r_hat))
-    head, line = stream.getvalue().splitlines()
+@pytest.mark.parametrize("r_hat", [0.986, 99.999, 100.5, 1013.2, 123456.7, 1e9, 1e200, math.inf, math.nan])
+@pytest.mark.parametrize("energy", [-4.5, 45.0, 0.0, -999.0, -9999.0, -12345678.0, 1e-5, -1e90])
+def test_columns_stay_apart_whatever_the_numbers_are(energy: float, r_hat: float) -> None:
+    head, line = log([0], energy=energy, r_hat=r_hat)
     assert len(line) == len(head)
-    assert line.split()[5] == "0.500"
-    assert float(line.split()[6]) == pytest.approx(r_hat, rel=0.5, nan_ok=True)
+    assert float(line.split()[1]) == pytest.approx(energy / N_SITES, rel=1e-4, abs=1e-12)
+    assert line.split()[-4] == "0.500"
+    assert float(line.split()[-3]) == pytest.approx(r_hat, rel=0.5, nan_ok=True)
 
 
 def test_an_exact_energy_of_zero_is_compared_on_the_scale_of_h() -> None:
@@ -71,65 +72,49 @@ def test_an_exact_energy_of_zero_is_compared_on_the_scale_of_h() -> None:
         assert stream.getvalue().splitlines()[1].split()[3] == error
 
 
-@pytest.mark.parametrize("energy", [-4.5, 45.0, 0.0, -999.0, -9999.0, -12345678.0, 1e-5, -1e90])
-def test_energies_of_any_size_keep_their_column(energy: float) -> None:
-    lines = log(5, exact=None, energy=energy)
-    assert len({len(line) for line in lines}) == 1
-    assert float(lines[1].split()[1]) == pytest.approx(energy / N_SITES, rel=1e-4, abs=1e-12)
-
-
 @pytest.mark.parametrize("n_iterations", [1, 7, 50, 51, 99, 1000])
 def test_a_log_has_few_lines_with_the_first_and_the_last(n_iterations: int) -> None:
-    numbers = [int(line.split("/")[0]) for line in log(n_iterations, None)[1:]]
+    numbers = numbers_of(log(range(n_iterations)))
     assert len(numbers) <= display.LINES_PER_RUN + 2
     assert numbers == sorted(set(numbers))
     assert (numbers[0], numbers[-1]) == (1, n_iterations)
 
 
+def numbers_of(lines: list[str]) -> list[int]:
+    """The iterations below the head."""
+    return [int(line.split("/")[0]) for line in lines[1:]]
+
+
 def test_a_slow_run_is_not_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 100_000, 20))  # seconds at each look; there are a few looks per iteration
     monkeypatch.setattr(display.time, "monotonic", lambda: float(next(clock)))
-    numbers = [int(line.split("/")[0]) for line in log(1000, None)[1:]]
-    assert len(numbers) > 400
+    assert len(log(range(1000))) > 401
 
 
-def test_time_left_leaves_the_first_iteration_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([1000.0, 1002.0, 1004.0])  # the end of iterations 7, 8, 9
-    monkeypatch.setattr(display.time, "monotonic", lambda: next(now))
-    clock = display._Clock(20)
-    assert math.isnan(clock.left(7))
-    assert clock.left(8) == pytest.approx(2.0 * 11)
-    assert clock.left(9) == pytest.approx(2.0 * 10)
+@pytest.mark.parametrize(
+    ("iterations", "left"),
+    [
+        ([(7, 1000.0), (8, 1002.0), (9, 1004.0)], [math.nan, 2.0 * 11, 2.0 * 10]),
+        # A run that goes back does its iterations again: they are measured from there, whatever was done before.
+        ([(0, 1000.0), (1, 1002.0), (0, 1100.0), (1, 1103.0)], [math.nan, 2.0 * 18, math.nan, 3.0 * 18]),
+    ],
+)
+def test_time_left_leaves_the_first_iteration_out(
+    monkeypatch: pytest.MonkeyPatch, iterations: Iterable[tuple[int, float]], left: list[float]
+) -> None:
+    """Of 20 iterations; each with the moment of its end."""
+    clock, found = display._Clock(20), []
+    for iteration, now in iterations:
+        monkeypatch.setattr(display.time, "monotonic", lambda now=now: now)
+        found.append(clock.left(iteration))
+    assert found == pytest.approx(left, nan_ok=True)
 
 
-def test_time_left_of_a_run_that_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its iterations are done again: they are measured from there, whatever was done before."""
-    now = iter([1000.0, 1002.0, 1100.0, 1103.0])
-    monkeypatch.setattr(display.time, "monotonic", lambda: next(now))
-    clock = display._Clock(20)
-    assert math.isnan(clock.left(0))
-    assert clock.left(1) == pytest.approx(2.0 * 18)
-    assert math.isnan(clock.left(0))
-    assert clock.left(1) == pytest.approx(3.0 * 18)
-
-
-def test_a_run_that_goes_back_shows_where_it_is() -> None:
-    stream = io.StringIO()
-    reporter = display.reporter(1000, N_SITES, None, stream)
-    for iteration in (0, 1, 2, 0, 1, 2, 2, 3):
-        reporter.show(record(iteration))
-    numbers = [int(line.split("/")[0]) for line in stream.getvalue().splitlines()[1:]]
-    assert numbers == [1, 1, 3]
-
-
-def test_a_resumed_run_shows_its_first_iteration() -> None:
-    stream = io.StringIO()
-    reporter = display.reporter(1000, N_SITES, None, stream, first=503)
-    for iteration in range(503, 523):
-        reporter.show(record(iteration))
-    rows = [line.split() for line in stream.getvalue().splitlines()[1:]]
-    assert [row[0] for row in rows] == ["504/1000", "520/1000"]
-    assert rows[0][-1] == "-" and rows[1][-1] != "-"
+def test_a_run_that_goes_back_or_on_shows_where_it_is() -> None:
+    assert numbers_of(log((0, 1, 2, 0, 1, 2, 2, 3), n=1000)) == [1, 1, 3]
+    resumed = log(range(503, 523), n=1000)
+    assert numbers_of(resumed) == [504, 520]
+    assert resumed[1].split()[-1] == "-" and resumed[2].split()[-1] != "-", "the time left"
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput, validate
 from pvmc.exact import find_reference
 from pvmc.hamiltonians import Operator
 from pvmc.hamiltonians.pauli import X, Y, Z
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
-from pvmc.vmc.job import build_job
-from pvmc.vmc.loop import iterate
-from pvmc.vmc.spec import JobConfig
-from pvmc.vmc.start import initial_state
 from pvmc.wavefunctions import FeedForward
 from tests import helpers
 from tests.designs import slow_but
+from tests.jobs import job_of, records
 
 N_SITES = 4
 
@@ -85,11 +80,8 @@ def relative_error(model: dict[str, Any], ansatz: dict[str, Any]) -> float:
         "sr": {"learning_rate": 0.05, "shift": {"initial": 1.0, "decay": 0.9, "minimum": 1e-3}},
         "run": {"seed": 5},
     }
-    raw = RawInput(tables, "run.toml")
-    job = build_job(validate(JobConfig, raw), raw)
-    comm = SerialCommunicator()
-    steps = iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm)
-    energies = [step.energy.mean.real for step in itertools.islice(steps, 150)]
+    job = job_of(tables)
+    energies = [step.energy.mean.real for step in records(job, 150, SerialCommunicator())]
     fixed = job.config.sampler.fixed_magnetization
     exact = find_reference(job.config.lattice, job.config.hamiltonian, job.operator, fixed)
     assert exact is not None

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from pvmc.config import RawInput
-from pvmc.errors import InputError
 from pvmc.estimators import EnergyStatistics
 from pvmc.exact import Basis, ground_state, sparse_matrix
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
-from pvmc.mpi import Communicator, SerialCommunicator
-from pvmc.sampler import advance
-from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.loop import State, StepRecord, iterate
-from pvmc.vmc.spec import JobConfig
-from pvmc.vmc.start import initial_state
+from pvmc.mpi import SerialCommunicator
+from pvmc.vmc.job import Job
+from pvmc.vmc.loop import StepRecord
 from tests.designs import slow_but
 from tests.helpers import energy_of
+from tests.jobs import job_of, records
 
 COMM = SerialCommunicator()
 
@@ -63,16 +57,6 @@ def sampled(tables: Tables, **sampler: Any) -> Tables:
     return tables | {"sampler": tables["sampler"] | sampler}
 
 
-def job_of(tables: Tables, **run: Any) -> Job:
-    tables = tables | {"run": tables["run"] | run}
-    return build_job(JobConfig.model_validate(tables), RawInput(tables=tables, text="", file="test"))
-
-
-def records(job: Job, iterations: int, state: State | None = None) -> list[StepRecord]:
-    state = state or initial_state(job, COMM)
-    return list(itertools.islice(iterate(state, job.ansatz, job.operator, job.sampler, job.solver, COMM), iterations))
-
-
 @dataclass
 class Outcome:
     """An optimisation: its records, a careful estimate of the final energy, and what it should be.
@@ -93,11 +77,11 @@ class Outcome:
 def optimised(job: Job, iterations: int) -> Outcome:
     basis = Basis.enumerate(job.lattice.n_sites, job.config.sampler.fixed_magnetization)
     ground, _ = ground_state(job.operator, basis)
-    steps = records(job, iterations)
+    steps = records(job, iterations, COMM)
     final = steps[-1].state
     energy = energy_of(job.ansatz.at(final.theta), sparse_matrix(job.operator, basis), basis.spins)
     thorough = replace(job, sampler=replace(job.sampler, n_draws=256))
-    return Outcome(steps, records(thorough, 1, final)[0].energy, energy, ground)
+    return Outcome(steps, records(thorough, 1, COMM, final)[0].energy, energy, ground)
 
 
 def assert_ground_state_found(outcome: Outcome, accuracy: float) -> None:
@@ -185,71 +169,3 @@ def test_a_complex_hamiltonian() -> None:
     vector = ground_state(operator, basis)[1]
     assert np.abs(vector.imag).max() > 0.1
     assert_ground_state_found(outcome, 1e-5)
-
-
-# Reproducibility ------------------------------------------------------------------------------------------------------
-
-
-def trajectory(steps: list[StepRecord]) -> list[bytes]:
-    """All that a run has computed, bit for bit."""
-    return [
-        b"".join(
-            [
-                step.state.theta.tobytes(),
-                step.state.walkers.spins.tobytes(),
-                np.array([step.energy.mean, step.energy.error, step.energy.variance, step.step.force_norm]).tobytes(),
-            ]
-        )
-        for step in steps
-    ]
-
-
-@pytest.mark.parametrize("weights", ["real", "complex"])
-def test_the_same_seed_gives_the_same_run(weights: str) -> None:
-    tables = heisenberg(ring(8), weights)
-    first, second, other = (trajectory(records(job_of(tables, seed=seed), 6)) for seed in (11, 11, 12))
-    assert first == second
-    assert all(a != b for a, b in zip(first, other, strict=True))
-
-
-@pytest.mark.parametrize("weights", ["real", "complex"])
-def test_a_run_continues_from_any_state(weights: str) -> None:
-    job = job_of(ising(ring(8), 1.0, weights))
-    whole = records(job, 8)
-    rest = records(job, 4, whole[3].state)
-    assert [step.iteration for step in rest] == [4, 5, 6, 7]
-    assert trajectory(rest) == trajectory(whole[4:])
-
-
-class RankOf(SerialCommunicator):
-    """One rank of several, as far as a start without communication goes."""
-
-    def __init__(self, rank: int, size: int):
-        self.rank, self.size = rank, size
-
-
-@pytest.mark.parametrize("size", [2, 3, 4])
-def test_the_start_and_the_chains_do_not_depend_on_the_ranks(size: int) -> None:
-    job = job_of(heisenberg(ring(8), "complex"))
-
-    def chains(comm: Communicator) -> tuple[State, npt.NDArray[np.int8], npt.NDArray[np.float64]]:
-        state = initial_state(job, comm)
-        walkers, samples = advance(job.sampler, state.walkers, job.ansatz.at(state.theta), 0)
-        assert walkers.first_block == state.walkers.first_block
-        return state, samples.spins, samples.lookup
-
-    state, spins, lookup = chains(COMM)
-    parts = [chains(RankOf(rank, size)) for rank in range(size)]
-    for part, _, _ in parts:
-        assert part.theta.tobytes() == state.theta.tobytes()
-    assert np.concatenate([part.walkers.spins for part, _, _ in parts]).tobytes() == state.walkers.spins.tobytes()
-    assert np.concatenate([part for _, part, _ in parts]).tobytes() == spins.tobytes()
-    assert np.concatenate([part for _, _, part in parts]).tobytes() == lookup.tobytes()
-
-
-def test_more_ranks_than_blocks_are_refused() -> None:
-    job = job_of(heisenberg(ring(8), "complex"))
-    initial_state(job, RankOf(3, 4))
-    with pytest.raises(InputError, match="at most 4") as refusal:
-        initial_state(job, RankOf(0, 5))
-    assert refusal.value.collective

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 import pvmc
-from pvmc.config import RawInput, allowed_values, validate
 from pvmc.errors import InputError
 from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.vmc import interruptions
@@ -66,15 +65,6 @@ def test_what_is_none(text: str) -> None:
     with pytest.raises(InputError, match=r'^--time-limit ".*": must be a length of time: "90" \(minutes\), ') as caught:
         parse_duration(text)
     assert "\n" not in str(caught.value)
-
-
-def test_section() -> None:
-    assert validate(TimeSpec, RawInput({"limit": "24:00:00"}, "in.toml")).limit == "24:00:00"
-    with pytest.raises(InputError, match=r'^in.toml: limit = "soon": must be a length of time: "90"'):
-        validate(TimeSpec, RawInput({"limit": "soon"}, "in.toml"))
-    with pytest.raises(InputError, match=r"^in.toml: limit = 3: must be a length of time"):
-        validate(TimeSpec, RawInput({"limit": 3}, "in.toml"))
-    assert allowed_values(TimeSpec.model_fields["limit"]).startswith('a length of time: "90"')
 
 
 class TestReserve:
@@ -200,12 +190,24 @@ def send(number: int) -> None:
     time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", STOPPING)
-def test_each_is_noted_and_nothing_else_happens(number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("sent", "echo_seconds"),
+    [
+        *(([number], 0.0) for number in STOPPING),
+        ([signal.SIGUSR1, signal.SIGTERM], 0.0),
+        ([signal.SIGTERM, signal.SIGINT], 0.0),  # an interrupt after another signal is the first interrupt
+        ([signal.SIGINT, signal.SIGINT], 3600.0),  # an echo
+    ],
+)
+def test_the_first_one_is_noted_and_nothing_else_happens(
+    monkeypatch: pytest.MonkeyPatch, sent: list[int], echo_seconds: float
+) -> None:
+    monkeypatch.setattr(interruptions, "ECHO_SECONDS", echo_seconds)
     with Signals() as heard:
         assert heard.received == 0
-        send(number)
-        assert heard.received == number
+        for number in sent:
+            send(number)
+        assert heard.received == sent[0]
 
 
 def test_a_warning_is_noted_and_stops_nothing() -> None:
@@ -218,22 +220,19 @@ def test_a_warning_is_noted_and_stops_nothing() -> None:
 
 
 @pytest.mark.parametrize("number", IGNORABLE)
-def test_what_was_ignored_stays_ignored(number: signal.Signals) -> None:
+def test_what_was_ignored_stays_ignored_and_others_are_heard(number: signal.Signals) -> None:
     """As under nohup."""
-    before = signal.signal(number, signal.SIG_IGN)
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in (number, signal.SIGUSR1)}
     try:
         with Signals() as heard:
             send(number)
             assert heard.received == 0
+            send(signal.SIGUSR1)
+            assert heard.received == signal.SIGUSR1
+        assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
     finally:
-        signal.signal(number, before)
-
-
-def test_the_first_one_counts() -> None:
-    with Signals() as heard:
-        send(signal.SIGUSR1)
-        send(signal.SIGTERM)
-        assert heard.received == signal.SIGUSR1
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def test_a_second_interrupt_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,22 +242,6 @@ def test_a_second_interrupt_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert heard.received == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
-
-
-def test_an_echo_of_the_first_interrupt_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interruptions, "ECHO_SECONDS", 3600.0)
-    with Signals() as heard:
-        send(signal.SIGINT)
-        send(signal.SIGINT)
-        assert heard.received == signal.SIGINT
-
-
-def test_an_interrupt_after_another_signal_is_the_first_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interruptions, "ECHO_SECONDS", 0.0)
-    with Signals() as heard:
-        send(signal.SIGTERM)
-        send(signal.SIGINT)
-        assert heard.received == signal.SIGTERM
 
 
 def test_handlers_come_back_after_an_error() -> None:
@@ -277,20 +260,6 @@ def test_handlers_come_back_after_an_error() -> None:
         assert called == [signal.SIGUSR1]
     finally:
         signal.signal(signal.SIGUSR1, before)
-
-
-def test_an_ignored_interrupt_stays_ignored_and_others_are_heard() -> None:
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGUSR1)}
-    try:
-        with Signals() as heard:
-            send(signal.SIGINT)
-            assert heard.received == 0
-            send(signal.SIGUSR1)
-            assert heard.received == signal.SIGUSR1
-        assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def test_outside_the_main_thread_nothing_is_installed() -> None:

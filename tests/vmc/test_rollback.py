@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput, validate
 from pvmc.errors import NumericalError
 from pvmc.estimators import EnergyStatistics
 from pvmc.mpi import SerialCommunicator
@@ -18,12 +17,12 @@ from pvmc.sampler import Walkers
 from pvmc.sr import Step
 from pvmc.vmc.checkpoints import SavedRun
 from pvmc.vmc.guard import Fault, Guard
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.pieces import Piece, Round, StopReason, carry_out
 from pvmc.vmc.rollback import GoneBack, Rollback
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
+from tests.jobs import job_of, ring
 
 FAULT = Fault(17, "it went wrong")
 COMM = SerialCommunicator()
@@ -115,26 +114,23 @@ class TestRetries:
 
 
 class TestStates:
-    @pytest.mark.parametrize("faults", [1, 2, 3, 4])
-    def test_how_far_back(self, faults: int) -> None:
-        rollback = after(30, retries=5)
-        found = [rollback.recover(Fault(30, "")).state.iteration for _ in range(faults)]
-        assert found == [29, 26, 14, 14][:faults], "what came later is gone"
-
-    def test_the_oldest_state_is_that_of_17_iterations_ago(self) -> None:
-        rollback = after(30, retries=5)
-        found = [rollback.recover(Fault(29, "")).state.iteration for _ in range(3)]
-        assert found == [28, 25, 14]
+    @pytest.mark.parametrize(
+        ("n", "faults", "expected"),
+        [
+            (30, [30, 30, 30, 30], [29, 26, 14, 14]),  # the oldest is of 17 iterations ago; what came later is gone
+            (30, [29, 29, 29], [28, 25, 14]),
+            (0, [0, 5], [0, 0]),  # the first iteration has its own state to go back to
+        ],
+    )
+    def test_how_far_back(self, n: int, faults: list[int], expected: list[int]) -> None:
+        rollback = after(n, retries=5)
+        assert [rollback.recover(Fault(iteration, "")).state.iteration for iteration in faults] == expected
 
     def test_one_that_comes_again_replaces_what_was_there(self) -> None:
         rollback = after(30)
         again = replace(state(25), theta=np.array([-1.0]))
         rollback.keep(again)
         assert rollback.recover(Fault(26, "")).state is again
-
-    def test_the_first_iteration_of_a_run_has_its_own_state_to_go_back_to(self) -> None:
-        rollback = after(0)
-        assert rollback.recover(Fault(0, "")).state.iteration == rollback.recover(Fault(5, "")).state.iteration == 0
 
     def test_the_last_good_state(self) -> None:
         """There is none in a run that has made no iteration."""
@@ -167,16 +163,8 @@ class TestRejections:
 
 
 def small_job(learning_rate: float, shift: float, retries: int) -> Job:
-    tables = {
-        "lattice": {"kind": "chain", "length": 8},
-        "hamiltonian": {"model": "heisenberg"},
-        "ansatz": {"kind": "rbm", "alpha": 1},
-        "sampler": {"kind": "metropolis", "samples": 512, "walkers": 64},
-        "sr": {"learning_rate": learning_rate, "shift": shift, "floor": 0.0},
-        "run": {"retries": retries},
-    }
-    raw = RawInput(tables, "in.toml")
-    return build_job(validate(JobConfig, raw), raw)
+    sr = {"learning_rate": learning_rate, "shift": shift, "floor": 0.0}
+    return job_of(ring({"samples": 512}, sr, retries=retries))
 
 
 class Watch(Piece):

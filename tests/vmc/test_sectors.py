@@ -44,24 +44,27 @@ from pvmc.vmc.sectors import exact_answer, sector_of
 from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions.symmetry import claimed_symmetry
 from tests.helpers import pauli
+from tests.jobs import job_of
 
 pytestmark = pytest.mark.exact
 
 RBM = {"kind": "rbm", "alpha": 1}
+PLAIN = {**RBM, "symmetry": "none"}
 SPECS: TypeAdapter[HamiltonianSpec] = TypeAdapter(HamiltonianSpec)
 
 
 def make_job(
     model: dict[str, Any], length: int = 6, *, ansatz: dict[str, Any] = RBM, sampler: Any = None, **lattice: Any
 ) -> Job:
+    metropolis = {"walkers": 8, "block_width": 4, "samples": 16}
+    sampler = sampler or {}
     tables: dict[str, Any] = {
         "lattice": {"kind": "chain", "length": length, **lattice},
         "hamiltonian": model,
         "ansatz": ansatz,
-        "sampler": {"walkers": 8, "block_width": 4, "samples": 16, **(sampler or {})},
+        "sampler": sampler if "kind" in sampler else metropolis | sampler,
     }
-    raw = RawInput(tables, "in.toml")
-    return build_job(validate(JobConfig, raw), raw)
+    return job_of(tables)
 
 
 def dense(n_sites: int, couplings: list[tuple[str, tuple[int, ...], float]]) -> np.ndarray:
@@ -146,15 +149,6 @@ def test_the_ground_state_is_looked_for_in_all_magnetisations(
     assert found is not None and found.magnetizations == held
 
 
-def test_cases_against_dense_matrices() -> None:
-    strong = lowest_of_each(dense(8, ring(8, x=0.25, y=0.25, z=0.25, hz=-2.5)))
-    assert min(strong, key=strong.__getitem__) == 8 and strong[8] == pytest.approx(-18.0)
-    assert strong[0] == pytest.approx(-3.651093408937176)
-    easy = lowest_of_each(dense(8, ring(8, x=0.25, y=0.25, z=-0.375)))
-    assert min(easy.values()) == pytest.approx(easy[8]) == pytest.approx(-3.0)
-    assert easy[0] == pytest.approx(-2.01159, abs=1e-5)
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_random_models_with_fields(seed: int) -> None:
     """Couplings and fields of any sign on all pairs of 2 to 7 sites: `exact` has the minimum over all 2^N states."""
@@ -170,7 +164,7 @@ def test_random_models_with_fields(seed: int) -> None:
     ] + [("Z", (i,), h) for i, h in enumerate(fields.tolist())]
     matrix = dense(n_sites, terms)
     model = as_input(terms)
-    job = make_job(model, n_sites, periodic=False, ansatz={**RBM, "symmetry": "none"})
+    job = make_job(model, n_sites, periodic=False, ansatz=PLAIN)
     levels = lowest_of_each(matrix)
     lowest = float(np.linalg.eigvalsh(matrix)[0])
     answer = exact_answer(job, only_magnetization=False)
@@ -181,13 +175,7 @@ def test_random_models_with_fields(seed: int) -> None:
     assert bound is not None and bound <= lowest + 1e-10
     assert polarised_energies(job.operator) == pytest.approx({m: levels[m] for m in (n_sites, -n_sites)})
     for magnetization, level in levels.items():
-        one = make_job(
-            model,
-            n_sites,
-            periodic=False,
-            ansatz={**RBM, "symmetry": "none"},
-            sampler={"magnetization": magnetization},
-        )
+        one = make_job(model, n_sites, periodic=False, ansatz=PLAIN, sampler={"magnetization": magnetization})
         sector = sector_of(one)
         assert sector.reference is not None and sector.reference.energy == pytest.approx(level, abs=1e-10)
         assert bool(sector.elsewhere) == (level > lowest + 1e-8)
@@ -203,14 +191,7 @@ def test_random_models_with_fields(seed: int) -> None:
 @pytest.mark.parametrize("kind", ["metropolis", "exact"])
 def test_an_odd_number_of_sites_needs_no_key(n_sites: int, kind: str) -> None:
     sampler = {"kind": kind} if kind == "exact" else None
-    tables = {
-        "lattice": {"kind": "chain", "length": n_sites, "periodic": False},
-        "hamiltonian": {"model": "heisenberg"},
-        "ansatz": RBM,
-        "sampler": sampler or {},
-    }
-    raw = RawInput(tables, "in.toml")
-    job = build_job(validate(JobConfig, raw), raw)
+    job = make_job({"model": "heisenberg"}, n_sites, sampler=sampler, periodic=False)
     assert job.sampler.magnetization == n_sites % 2
     answer = exact_answer(job, only_magnetization=False)
     terms = [term for term in ring(n_sites, x=0.25, y=0.25, z=0.25) if term[1] not in ((n_sites - 1, 0), (1, 0))]
@@ -235,8 +216,7 @@ def test_the_resolved_input_keeps_the_magnetisation() -> None:
         text = to_toml(make_job(model, sampler=sampler).config)
         tables = tomllib.loads(text)
         assert tables["sampler"].get("magnetization") == magnetization
-        raw = RawInput(tables, "again.toml")
-        again = build_job(validate(JobConfig, raw), raw)
+        again = job_of(tables)
         assert to_toml(again.config) == text and again.sampler.magnetization == magnetization
 
 
@@ -251,7 +231,7 @@ def test_files_of_earlier_versions_hold_a_zero_that_meant_nothing() -> None:
 
 
 def test_a_spin_flip_quantum_number_keeps_the_magnetisation_zero() -> None:
-    projected = {"kind": "projected", "spin_flip": 1, "inner": {**RBM, "symmetry": "none"}}
+    projected = {"kind": "projected", "spin_flip": 1, "inner": PLAIN}
     job = make_job({"model": "xxz", "anisotropy": -1.5}, ansatz=projected)
     assert job.sampler.magnetization == 0
     assert "magnetisation 6 or -6 (degenerate)" in sector_of(job).elsewhere
@@ -362,7 +342,7 @@ def test_rotation_invariance() -> None:
         matrix = dense(5, terms)
         commutes = np.abs(matrix @ raising - raising @ matrix).max() < 1e-10
         assert commutes == (not spoilt)
-        job = make_job(as_input(terms), 5, ansatz={**RBM, "symmetry": "none"}, periodic=False)
+        job = make_job(as_input(terms), 5, ansatz=PLAIN, periodic=False)
         assert is_rotation_invariant(job.operator) == commutes
 
 
@@ -376,8 +356,7 @@ def test_rings_are_recognised() -> None:
         ({"model": "xxz", "anisotropy": 0.9}, {}),
         ({"model": "j1j2", "j2": 0.2}, {}),
     ):
-        symmetric = {**RBM, "symmetry": "none"}
-        assert heisenberg_ring(make_job(model, 8, ansatz=symmetric, **lattice).operator) is None
+        assert heisenberg_ring(make_job(model, 8, ansatz=PLAIN, **lattice).operator) is None
 
 
 @pytest.mark.parametrize("marshall", [True, False])
@@ -434,7 +413,7 @@ def test_translations_that_exclude_the_ground_state() -> None:
     assert sector_of(make_job({"model": "ising"})).elsewhere == ""
 
 
-@pytest.mark.parametrize("ansatz", [RBM, {"kind": "projected", "momentum": 0, "inner": {**RBM, "symmetry": "none"}}])
+@pytest.mark.parametrize("ansatz", [RBM, {"kind": "projected", "momentum": 0, "inner": PLAIN}])
 def test_the_turn_that_brings_the_ground_state_into_the_sector_is_named_first(ansatz: dict[str, Any]) -> None:
     """Even rings have momentum 0 or N/2 without the Marshall turn, and 0 with it; odd rings have no such turn."""
     ten = sector_of(make_job({"model": "heisenberg", "marshall": False}, 10, ansatz=ansatz)).elsewhere
@@ -447,11 +426,10 @@ def test_the_turn_that_brings_the_ground_state_into_the_sector_is_named_first(an
 
 
 def test_projections_on_other_quantum_numbers() -> None:
-    inner = {**RBM, "symmetry": "none"}
     model = {"model": "heisenberg", "marshall": False}
-    right = make_job(model, ansatz={"kind": "projected", "momentum": 3, "spin_flip": -1, "inner": inner})
+    right = make_job(model, ansatz={"kind": "projected", "momentum": 3, "spin_flip": -1, "inner": PLAIN})
     assert sector_of(right).elsewhere == "" and sector_of(right).words == "magnetisation 0, momentum 3, spin flip -1"
-    wrong = make_job(model, ansatz={"kind": "projected", "momentum": 0, "inner": inner})
+    wrong = make_job(model, ansatz={"kind": "projected", "momentum": 0, "inner": PLAIN})
     assert "change ansatz.momentum unless an excited state is wanted" in sector_of(wrong).elsewhere
     answer = exact_answer(wrong, only_magnetization=False)
     assert answer is not None and answer.reference.energy == pytest.approx(-2.118033988749895, abs=1e-10)
@@ -566,17 +544,11 @@ def test_a_run_elsewhere_warns_from_beginning_to_end(file: str, capsys: pytest.C
 
 def test_an_excited_level_that_is_asked_for_has_a_name_of_its_own(file: str) -> None:
     """Quantum numbers that an input projects on are told, but are no fault of a run, see benchmarks/false_alarms.py."""
-    tables = {
-        "lattice": {"kind": "chain", "length": 6},
-        "hamiltonian": {"model": "heisenberg", "marshall": False},
-        "ansatz": {"kind": "projected", "momentum": 0, "inner": {**RBM, "symmetry": "none"}},
-        "sampler": {"walkers": 16, "block_width": 8, "samples": 64},
-        "run": {"iterations": 6},
-    }
-    config = validate(JobConfig, RawInput(tables, "in.toml"))
-    Path("in.toml").write_text(to_toml(config))
-    for overrides, name in (([], "excited"), (["--set", 'ansatz={kind="rbm", alpha=1}'], "sector")):
-        assert main(["run", "in.toml", "--output", name, *overrides]) == 0
+    projected = {"kind": "projected", "momentum": 0, "inner": PLAIN}
+    for ansatz, name in ((projected, "excited"), (RBM, "sector")):
+        job = make_job({"model": "heisenberg", "marshall": False}, ansatz=ansatz)
+        Path("in.toml").write_text(to_toml(job.config))
+        assert main(["run", "in.toml", "--output", name, "--set", "run.iterations=6"]) == 0
         (symptom,) = wrong_sector(judged(open_run(name)))
         assert symptom.name == name
 

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from pvmc.config import RawInput, Section, to_toml, validate
+from pvmc.config import RawInput, Section, allowed_values, to_toml, validate
 from pvmc.errors import InputError
 from pvmc.vmc.interruptions import TimeSpec
 from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
@@ -48,6 +48,10 @@ def test_messages(key: str, table: dict[str, object], expected: str) -> None:
         validate(Whole, RawInput({"run": {key: table}}, "in.toml"))
     assert str(caught.value).startswith(f"in.toml: {expected}")
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_length_of_time_may_be() -> None:
+    assert allowed_values(TimeSpec.model_fields["limit"]).startswith('a length of time: "90"')
 
 
 @pytest.mark.parametrize("commented", [False, True])

@@ -12,8 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput
-from pvmc.errors import InputError, StorageError
+from pvmc.errors import InputError
 from pvmc.io import schema
 from pvmc.io.layout import StartTrial, best_trial
 from pvmc.io.reader import open_run
@@ -21,9 +20,9 @@ from pvmc.io.results import ResultsWriter
 from pvmc.results.facts import RunFacts, as_json, read_facts
 from pvmc.results.status import status_table, status_text
 from pvmc.sampler import Metropolis
-from pvmc.vmc.job import Job, build_job, with_seed
-from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import Job, with_seed
 from pvmc.vmc.start import cost_in_words, finished
+from tests import jobs
 from tests.run_files import run_attributes
 
 BLOCKS = {"weights": (slice(0, 3), (3,))}
@@ -152,21 +151,6 @@ def test_a_single_start_is_no_trial(tmp_path: Path) -> None:
         assert again.trials == []
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("starts", 3), ("starts/seed", None), ("starts/seed", np.zeros(5)), ("starts/energy", "low")]
-)
-def test_wrong_types_are_one_line(tmp_path: Path, name: str, value: Any) -> None:
-    with writer(tmp_path):
-        pass
-    with h5py.File(tmp_path / "run.h5", "r+") as file:
-        del file[name]
-        if value is not None:
-            file[name] = value
-    with pytest.raises(StorageError, match=r"run\.h5 is damaged: ") as caught:
-        open_run(tmp_path)
-    assert "\n" not in str(caught.value)
-
-
 # Status ---------------------------------------------------------------------------------------------------------------
 
 
@@ -217,13 +201,7 @@ def test_status_of_a_single_start_says_nothing_of_it(tmp_path: Path) -> None:
 
 
 def job_of(**run: Any) -> Job:
-    tables = {
-        "lattice": {"kind": "chain", "length": 4},
-        "hamiltonian": {"model": "ising"},
-        "ansatz": {"kind": "rbm", "alpha": 1},
-        "run": run,
-    }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "in.toml"))
+    return jobs.job_of(jobs.ring(**run))
 
 
 def test_the_job_of_another_seed_differs_in_nothing_else() -> None:
@@ -239,7 +217,7 @@ def test_the_job_of_another_seed_differs_in_nothing_else() -> None:
 def test_no_seed_is_too_large() -> None:
     assert job_of(seed=2**63 - 3, starts=3).config.run.starts == 3
     with pytest.raises(
-        InputError, match=r"in\.toml: run\.starts = 4: must be <= 3, as seeds from run\.seed = 9223372036854775805"
+        InputError, match=r"run\.starts = 4: must be <= 3, as seeds from run\.seed = 9223372036854775805"
     ):
         job_of(seed=2**63 - 3, starts=4)
 

@@ -12,12 +12,10 @@ from pvmc.exact.lanczos import sparse_matrix
 from pvmc.mpi import SerialCommunicator
 from pvmc.spins.configurations import Basis
 from pvmc.vmc.job import Job
-from pvmc.vmc.loop import iterate
 from pvmc.vmc.sectors import find_job_reference
-from pvmc.vmc.start import initial_state
 from tests.designs import designed, slow_but
 from tests.helpers import energy_of, state_vector
-from tests.jobs import job_of
+from tests.jobs import job_of, records
 
 SAMPLER = {"walkers": 128, "block_width": 128, "samples": 512}
 SR = {"learning_rate": {"initial": 0.1}, "shift": {"initial": 1.0, "decay": 0.9, "minimum": 1e-3}}
@@ -45,10 +43,8 @@ def basis_of(job: Job) -> Basis:
 
 def optimised(job: Job, n_iterations: int) -> tuple[float, Any]:
     """The energy <H> of the final psi by enumeration, and psi on the basis."""
-    comm = SerialCommunicator()
-    steps = iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm)
-    state = next(step.state for step in steps if step.iteration == n_iterations - 1)
-    psi, basis = job.ansatz.at(state.theta), basis_of(job)
+    last = records(job, n_iterations, SerialCommunicator())[-1]
+    psi, basis = job.ansatz.at(last.state.theta), basis_of(job)
     return energy_of(psi, sparse_matrix(job.operator, basis), basis.spins), state_vector(psi, basis.spins)
 
 

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pvmc.config import RawInput, validate
-from pvmc.errors import EXIT_RESUMABLE, InputError
+from pvmc.errors import EXIT_RESUMABLE
 from pvmc.estimators import EnergyStatistics
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import SerialCommunicator
@@ -304,12 +303,6 @@ def test_all_criteria_must_hold() -> None:
     assert stops_at(Convergence(ConvergenceSpec(error=2e-4, v_score=1e-9), N_SITES), series) is None
 
 
-def test_not_before_the_window_is_full() -> None:
-    spec = ConvergenceSpec(window=16, variance=1.0)
-    steady = {name: np.ones(40) for name in ("energy", "variance", "v_score")} | {"iteration": np.arange(40)}
-    assert stops_at(Convergence(spec, N_SITES), steady) == 15
-
-
 @pytest.mark.parametrize("resumed_at", [1, 57, 82, 100])
 def test_a_resumed_run_stops_where_an_uninterrupted_one_does(resumed_at: int) -> None:
     series = descent()
@@ -348,9 +341,3 @@ def test_the_message_has_the_numbers() -> None:
         "over the last 100 iterations",
     ):
         assert part in text
-
-
-def test_section() -> None:
-    assert validate(ConvergenceSpec, RawInput({"error": 1e-5}, "in.toml")).window == 100
-    with pytest.raises(InputError, match="must give at least one of error, variance and v_score"):
-        validate(ConvergenceSpec, RawInput({"window": 50}, "in.toml"))
