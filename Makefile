@@ -49,7 +49,7 @@ endif
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help install run figures test test-all lint test-serial test-mpi test-slow install-peers test-peers install-docs docs site validation bench bench-peer scaling clean
+.PHONY: help install run figures test test-all lint test-serial test-mpi test-slow install-peers test-peers install-docs docs site validation bench bench-peer scaling mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -66,6 +66,7 @@ help:
 	@echo 'make validation  docs/reports/validation.md: small systems against exact diagonalisation; some minutes'
 	@echo 'make bench       benchmarks on this machine: benchmarks/results/ and docs/reports/benchmarks.md; then make scaling'
 	@echo 'make scaling     docs/reports/scaling.md: cost model, 1 to 4096 ranks, against measurements here; some 5 minutes'
+	@echo 'make mutants     docs/reports/mutants.md: small changes of the program that the tests must notice; an hour'
 	@echo 'make bench-peer  the same cases side by side with NetKet (in .venv-peer), then make bench'
 	@echo 'make clean       remove .venv and caches; keeps runs/'
 
@@ -198,6 +199,10 @@ $(PEER)/.installed:
 # Needs a quiet machine; waits some seconds for one.
 scaling: $(INSTALLED)
 	$(BIN)/python benchmarks/scaling.py
+
+# Mutants that have a result in benchmarks/results/mutants.json are not run again.
+mutants: $(INSTALLED)
+	$(BIN)/python benchmarks/mutants.py
 
 bench-peer: $(INSTALLED) $(PEER)/.installed
 	$(BIN)/python benchmarks/run.py --peer-python $(PEER)/bin/python
