@@ -134,16 +134,16 @@ def _watch(options: argparse.Namespace) -> int:
     """``pvmc status --watch``."""
     from datetime import UTC, datetime
 
-    from pvmc.cli.output import Frame, watch
+    from pvmc.cli.output import Snapshot, watch
     from pvmc.results.status import read_all, shown
 
-    def frame() -> Frame:
+    def frame() -> Snapshot:
         facts = read_all(options.runs)
         if all(one.over for one in facts):  # for a moment also a run that goes back to an earlier iteration
             time.sleep(1.0)
             facts = read_all(options.runs)
         head = "" if options.json else f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
-        return Frame(head + shown(facts, options.json), last=all(one.over for one in facts))
+        return Snapshot(head + shown(facts, options.json), last=all(one.over for one in facts))
 
     watch(frame, options.watch, gap="" if options.json else "\n")
     return 0

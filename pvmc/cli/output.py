@@ -159,7 +159,7 @@ def has_reader(pipe: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Frame:
+class Snapshot:
     """A text that is shown at a time.
 
     Attributes:
@@ -177,7 +177,7 @@ class _Screen(Protocol):
     def show(self, text: str) -> None: ...
 
 
-def watch(read: Callable[[], Frame], seconds: float, stream: TextIO | None = None, gap: str = "\n") -> None:
+def watch(read: Callable[[], Snapshot], seconds: float, stream: TextIO | None = None, gap: str = "\n") -> None:
     """Show frames until the last one, or until the user has seen enough (Ctrl-C, or the reader of a pipe goes).
 
     Args:

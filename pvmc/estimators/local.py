@@ -118,7 +118,7 @@ def estimate(
     Raises:
         NumericalError: a local energy or log-derivative is not finite; on every rank.
     """
-    walk = Walk(draws, operator, psi, n_parameters, keep_spins=keep_spins)
+    walk = DrawEstimates(draws, operator, psi, n_parameters, keep_spins=keep_spins)
     n_chunks = len(walk.starts) * draws.n_blocks
     n_samples, all_chunks = comm.sum(np.array([walk.energies.size, n_chunks], dtype=np.int64)).tolist()
     # w, (n_blocks, n_draws, L), with a sum over all ranks of n_samples
@@ -158,7 +158,7 @@ def estimate(
     )
 
 
-class Walk:
+class DrawEstimates:
     """Local energies and log-derivatives of draws, made chunk by chunk.
 
     Attributes:

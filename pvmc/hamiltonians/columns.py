@@ -24,7 +24,7 @@ ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
-class Rows:
+class RaggedRows:
     """Rows of integers of different lengths, stored flat: row k is ``values[offsets[k]:offsets[k + 1]]``.
 
     Attributes:
@@ -36,7 +36,7 @@ class Rows:
     values: Integers
 
     @classmethod
-    def of_lengths(cls, lengths: Integers, values: Integers) -> Rows:
+    def of_lengths(cls, lengths: Integers, values: Integers) -> RaggedRows:
         """Rows of the given lengths, (n,)."""
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
@@ -55,26 +55,26 @@ class Rows:
         """The row that each value stands in, int64 like ``values``."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
 
-    def taken(self, rows: Integers) -> Rows:
+    def taken(self, rows: Integers) -> RaggedRows:
         """The given rows, in their order."""
         lengths = self.lengths[rows]
-        taken = Rows.of_lengths(lengths, np.empty(0, dtype=np.int64))
+        taken = RaggedRows.of_lengths(lengths, np.empty(0, dtype=np.int64))
         within = np.arange(taken.offsets[-1]) - np.repeat(taken.offsets[:-1], lengths)
-        return Rows(taken.offsets, self.values[np.repeat(self.offsets[rows], lengths) + within])
+        return RaggedRows(taken.offsets, self.values[np.repeat(self.offsets[rows], lengths) + within])
 
-    def kept(self, mask: Booleans) -> Rows:
+    def kept(self, mask: Booleans) -> RaggedRows:
         """The rows with only those values for which the mask, like ``values``, is true."""
         lengths = np.bincount(self.row_of_value[mask], minlength=len(self))
-        return Rows.of_lengths(lengths, self.values[mask])
+        return RaggedRows.of_lengths(lengths, self.values[mask])
 
-    def ascending(self) -> Rows:
+    def ascending(self) -> RaggedRows:
         """The rows with the values of each in ascending order."""
         values = self.values.copy()
         for length in np.unique(self.lengths).tolist():
             if length > 1:
                 places = self.offsets[:-1][self.lengths == length][:, np.newaxis] + np.arange(length)
                 values[places] = np.sort(values[places], axis=1)
-        return Rows(self.offsets, values)
+        return RaggedRows(self.offsets, values)
 
     def count(self, mask: Booleans) -> Integers:
         """In how many places of each row the mask, like ``values``, is true; int64 (n,)."""
@@ -115,7 +115,7 @@ class Columns:
         coefficients: complex128 (n,).
     """
 
-    strings: Rows
+    strings: RaggedRows
     coefficients: Complexes
 
     @classmethod
@@ -123,7 +123,7 @@ class Columns:
         """All strings of several, one after the other."""
         lengths = np.concatenate([part.strings.lengths for part in parts])
         values = np.concatenate([part.strings.values for part in parts])
-        return cls(Rows.of_lengths(lengths, values), np.concatenate([part.coefficients for part in parts]))
+        return cls(RaggedRows.of_lengths(lengths, values), np.concatenate([part.coefficients for part in parts]))
 
     def __len__(self) -> int:
         return len(self.strings)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.errors import InputError
-from pvmc.hamiltonians.columns import ROUNDING, Columns, Rows, X, Y, Z
+from pvmc.hamiltonians.columns import ROUNDING, Columns, RaggedRows, X, Y, Z
 from pvmc.hamiltonians.pauli import PauliSum, label
 from pvmc.numerics.arrays import Integers, Numbers
 from pvmc.numerics.kernels import kernel
@@ -47,7 +47,7 @@ class SpinProducts:
     sites: Integers
 
     @classmethod
-    def of_rows(cls, group_lengths: Integers, coefficients: Numbers, products: Rows) -> SpinProducts:
+    def of_rows(cls, group_lengths: Integers, coefficients: Numbers, products: RaggedRows) -> SpinProducts:
         """Groups of the given numbers of terms, one after the other; real when no coefficient has an imaginary part."""
         real = not np.any(coefficients.imag)
         return cls(
@@ -90,7 +90,7 @@ class Operator:
         _require_valid(terms, n_sites)
         columns = terms.columns
         strings, letters = columns.strings, columns.letters
-        sites = Rows(strings.offsets, columns.sites)
+        sites = RaggedRows(strings.offsets, columns.sites)
         flipped, signs = sites.kept(letters != Z), sites.kept(letters != X)
         factors = np.array([1, -1j, -1, 1j])[strings.count(letters == Y) % 4]
         coefficients = columns.coefficients.real * factors
@@ -166,7 +166,7 @@ class Operator:
         if np.any(sizes % 2):
             return False
         terms = self._amplitudes
-        products = Rows(terms.site_offsets, terms.sites)
+        products = RaggedRows(terms.site_offsets, terms.sites)
         groups = np.repeat(np.arange(len(sizes)), np.diff(terms.group_offsets))
         pairs = np.flatnonzero(sizes[groups] == 2)
         ends = self.flips.sites[self.flips.offsets[groups[pairs]][:, np.newaxis] + [0, 1]]
@@ -220,7 +220,7 @@ def _require_valid(terms: PauliSum, n_sites: int) -> None:
     raise InputError(f"term {label(string)}: sites must be 0 to {n_sites - 1}")
 
 
-def _pairs_vanish_off_balance(products: Rows, coefficients: Numbers, groups: Integers, ends: Integers) -> bool:
+def _pairs_vanish_off_balance(products: RaggedRows, coefficients: Numbers, groups: Integers, ends: Integers) -> bool:
     """True where  sum_t c_t prod_t(s)  of each group vanishes for all spins s with s_i = s_j, {i, j} the flipped pair.
 
     There the product over V is that over V with both i and j put in or taken out, so that the coefficients of V and of

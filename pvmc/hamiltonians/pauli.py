@@ -11,7 +11,7 @@ from math import inf, isfinite
 import numpy as np
 import numpy.typing as npt
 
-from pvmc.hamiltonians.columns import LETTERS, Columns, Rows
+from pvmc.hamiltonians.columns import LETTERS, Columns, RaggedRows
 from pvmc.hamiltonians.columns import ROUNDING as ROUNDING
 from pvmc.hamiltonians.columns import Z as Z_NUMBER
 
@@ -149,7 +149,7 @@ class PauliSum:
     def permuted(self, permutation: Sequence[int]) -> PauliSum:
         """The operator with every site i put at permutation[i]."""
         codes = 4 * np.asarray(permutation, dtype=np.int64)[self.columns.sites] + self.columns.letters
-        strings = Rows(self.columns.strings.offsets, codes).ascending()
+        strings = RaggedRows(self.columns.strings.offsets, codes).ascending()
         return PauliSum.of_columns(Columns(strings, self.columns.coefficients))
 
     def is_close(self, other: PauliSum, tolerance: float = 1e-10) -> bool:
@@ -229,7 +229,7 @@ def _single(site: int, letter: str) -> PauliSum:
 def _of_equal_lengths(codes: npt.NDArray[np.int64], coefficients: npt.NDArray[np.float64]) -> PauliSum:
     """Strings of the same number of letters, as rows of codes (n, k) in ascending order, with coefficients (n,)."""
     offsets = np.arange(len(codes) + 1, dtype=np.int64) * codes.shape[1]
-    return PauliSum.of_columns(Columns(Rows(offsets, codes.ravel()), coefficients.astype(np.complex128)).merged())
+    return PauliSum.of_columns(Columns(RaggedRows(offsets, codes.ravel()), coefficients.astype(np.complex128)).merged())
 
 
 def _as_dictionary(columns: Columns) -> dict[Pauli, complex]:
@@ -243,7 +243,7 @@ def _as_dictionary(columns: Columns) -> dict[Pauli, complex]:
 
 def _as_columns(terms: Mapping[Pauli, complex]) -> Columns:
     codes = [4 * site + LETTERS.index(letter) for string in terms for site, letter in string]
-    strings = Rows.of_lengths(
+    strings = RaggedRows.of_lengths(
         np.array([len(string) for string in terms], dtype=np.int64), np.array(codes, dtype=np.int64)
     )
     return Columns(strings, np.array(list(terms.values()), dtype=np.complex128))

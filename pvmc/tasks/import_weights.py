@@ -31,7 +31,7 @@ from pvmc.statistics.thresholds import STUCK_IN_A_ROW, error_scale, r_hat_limit
 from pvmc.vmc.display import describe, warn
 from pvmc.vmc.job import Job, require_blocks
 from pvmc.vmc.pieces import NOT_LOOKED
-from pvmc.vmc.recorder import RunRequest, open_results
+from pvmc.vmc.recorder import RunRequest, energy_series, open_results
 from pvmc.vmc.sectors import Sector, job_sector
 from pvmc.vmc.stuck_walkers import StuckWalkers, WalkerWatch
 from pvmc.wavefunctions import RBM
@@ -73,7 +73,7 @@ def import_weights(request: RunRequest, weights_file: Path, comm: Communicator) 
             assert spins is not None, "the root has gathered them"
             versions = {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
             attributes: dict[str, str | int] = {"seed": run.seed, "ranks": comm.size, **versions}
-            writer.append(0, _row(measured.energy) | {"stuck_walkers": measured.n_stuck})
+            writer.append(0, energy_series(measured.energy) | {"stuck_walkers": measured.n_stuck})
             writer.save_parameters(0, theta)
             # What --resume goes on from, in place of random parameters.
             checkpoint = Checkpoint(1, theta, spins, config=to_toml(single.job.config), attributes=attributes)
@@ -194,18 +194,3 @@ def symmetry_in_words(weights: RBMWeights, job: Job) -> str:
             f"{job.ansatz.n_parameters}"
         )
     return text
-
-
-def _row(energy: EnergyStatistics) -> dict[str, float]:
-    return {
-        "energy": energy.mean.real,
-        "energy_error": energy.error,
-        "energy_imaginary": energy.mean.imag,
-        "variance": energy.variance,
-        "autocorrelation_time": energy.autocorrelation_time,
-        "r_hat": energy.r_hat,
-        "acceptance": energy.acceptance,
-        "v_score": energy.v_score,
-        "n_samples": energy.n_samples,
-        "effective_samples": energy.effective_samples,
-    }

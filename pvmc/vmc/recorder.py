@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pvmc.config import to_toml
 from pvmc.errors import InputError
+from pvmc.estimators import EnergyStatistics
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, Part, remove_checkpoints, write_checkpoint
 from pvmc.io.layout import RETRIED, StartTrial
@@ -392,10 +393,8 @@ def trials_in_words(trials: Sequence[StartTrial], best: StartTrial, n_sites: int
     return f"E/N of the starts: {found}; kept: seed {best.seed}"
 
 
-def series(step: StepRecord) -> dict[str, float]:
-    """The row of an iteration, by the names of the results file's schema."""
-    energy, leak = step.energy, step.leak
-    leaked = {"variance_smeared": leak.variance, "leak": leak.leak, "leak_error": leak.error} if leak else {}
+def energy_series(energy: EnergyStatistics) -> dict[str, float]:
+    """The statistics of the energy, by the names of the results file's schema."""
     return {
         "energy": energy.mean.real,
         "energy_error": energy.error,
@@ -407,6 +406,15 @@ def series(step: StepRecord) -> dict[str, float]:
         "v_score": energy.v_score,
         "n_samples": energy.n_samples,
         "effective_samples": energy.effective_samples,
+    }
+
+
+def series(step: StepRecord) -> dict[str, float]:
+    """The row of an iteration, by the names of the results file's schema."""
+    energy, leak = step.energy, step.leak
+    leaked = {"variance_smeared": leak.variance, "leak": leak.leak, "leak_error": leak.error} if leak else {}
+    return {
+        **energy_series(energy),
         "force_norm": step.step.force_norm,
         "learning_rate": step.step.learning_rate,
         "shift": step.step.shift,

@@ -26,7 +26,7 @@ from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Ansatz, Blocks, Factors, WaveFunction
 from pvmc.wavefunctions.fallback import BATCH, exponential, flipped_log_psi, log_ratio, may_flip
 from pvmc.wavefunctions.log_derivatives import factor_rows_of, factors_of
-from pvmc.wavefunctions.shared import AnsatzSection, Lattice, Proposals, State, refuse_start, require_finite
+from pvmc.wavefunctions.shared import AnsatzSection, FixedState, LatticeOfSites, Proposals, refuse_start, require_finite
 from pvmc.wavefunctions.symmetry import SymmetryGroup, claimed_symmetry
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def nodes(psi: Any, spins: Spins) -> Booleans:
     return np.asarray(np.isneginf(np.real(psi.log_psi(spins))))
 
 
-class Composite(State):
+class Composite(FixedState):
     """Base of wave functions made of parts; a subclass says how the parts' ratios combine.
 
     Attributes:
@@ -195,7 +195,7 @@ class ProductSpec(AnsatzSection):
     factors: list[AnsatzSpec] = Field(min_length=2)
     """The factors, each a table like this one; all with complex or all with real parameters."""
 
-    def build(self, lattice: Lattice) -> Product:
+    def build(self, lattice: LatticeOfSites) -> Product:
         """The product on a lattice.
 
         Raises:
@@ -269,13 +269,13 @@ class Product:
         """Those of the factors, drawn one after the other; (K,)."""
         return np.concatenate([factor.initial_parameters(rng) for factor in self.factors])
 
-    def at(self, theta: Numbers) -> ProductState:
+    def at(self, theta: Numbers) -> ProductWaveFunction:
         """The wave function at theta, (K,) of ``dtype``; raises NumericalError where a factor does."""
         require_finite(theta, self.n_parameters, self.dtype)
-        return ProductState(self, theta)
+        return ProductWaveFunction(self, theta)
 
 
-class ProductState(Composite):
+class ProductWaveFunction(Composite):
     """A product at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`."""
 
     def __init__(self, ansatz: Product, theta: Numbers):

@@ -34,7 +34,7 @@ STEP = 1e-5
 
 
 @dataclass(frozen=True)
-class Check:
+class ClauseResult:
     """One clause of the contract.
 
     Attributes:
@@ -87,28 +87,28 @@ class Probe:
         return np.random.default_rng(self.seed)
 
 
-def check_ansatz(ansatz: Ansatz, seed: int = 1) -> list[Check]:
+def check_ansatz(ansatz: Ansatz, seed: int = 1) -> list[ClauseResult]:
     """Test every clause of the contract; a clause that raises an error is a broken one."""
     try:
         probe = Probe(ansatz, seed)
     except Exception as error:
-        return [Check("initial parameters, at(theta), log_psi", False, note=_said(error))]
+        return [ClauseResult("initial parameters, at(theta), log_psi", False, note=_said(error))]
     return [_measured(probe, *clause) for clause in CLAUSES]
 
 
-def _measured(probe: Probe, name: str, limit: float | None, measure: Callable[[Probe], float | None]) -> Check:
+def _measured(probe: Probe, name: str, limit: float | None, measure: Callable[[Probe], float | None]) -> ClauseResult:
     try:
         size = measure(probe)
     except Violation as violation:
-        return Check(name, False, limit=limit, note=str(violation))
+        return ClauseResult(name, False, limit=limit, note=str(violation))
     except Exception as error:
-        return Check(name, False, limit=limit, note=_said(error))
+        return ClauseResult(name, False, limit=limit, note=_said(error))
     if size is None:
-        return Check(name, True, note=NOTHING.get(measure, ""))
-    return Check(name, bool(size <= (limit or 0.0)), size, limit)
+        return ClauseResult(name, True, note=NOTHING.get(measure, ""))
+    return ClauseResult(name, bool(size <= (limit or 0.0)), size, limit)
 
 
-def table(checks: Sequence[Check]) -> str:
+def table(checks: Sequence[ClauseResult]) -> str:
     """The checks as lines of text, one each."""
     lines = [f"{'':<6}{'check':<58}{'error':>10}{'limit':>10}"]
     for check in checks:
@@ -372,6 +372,6 @@ NOTHING: dict[Callable[[Probe], float | None], str] = {_symmetry: "none claimed"
 """The note where there was nothing to measure."""
 
 
-def failed(checks: Sequence[Check]) -> Iterator[Check]:
+def failed(checks: Sequence[ClauseResult]) -> Iterator[ClauseResult]:
     """The broken clauses."""
     return (check for check in checks if not check.passed)

@@ -18,7 +18,7 @@ from pvmc.numerics.accept import accepting_change, propose
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, first_planes, joined_planes
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Blocks
-from pvmc.wavefunctions.shared import Proposals, State, gaussian, require_finite
+from pvmc.wavefunctions.shared import FixedState, Proposals, gaussian, require_finite
 
 BATCH = 4096
 """Configurations whose ln psi is asked for at once."""
@@ -73,7 +73,7 @@ def may_flip(spins: Spins, sites: Integers, conserving: bool) -> Booleans:
     return allowed
 
 
-class Batched(State):
+class Batched(FixedState):
     """Base of wave functions that give only ``dtype``, ``log_psi`` and ``log_derivatives``.
 
     The look-up is ln psi: its real part, and for complex psi its imaginary part below, float64 (1 or 2, L).

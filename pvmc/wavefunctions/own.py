@@ -24,7 +24,7 @@ from pvmc.config import KeyProblem
 from pvmc.errors import PvmcError
 from pvmc.wavefunctions.base import Ansatz
 from pvmc.wavefunctions.fallback import FormulaAnsatz
-from pvmc.wavefunctions.shared import AnsatzSection, Lattice
+from pvmc.wavefunctions.shared import AnsatzSection, LatticeOfSites
 
 GROUP = "pvmc.ansatz"
 """The group of entry points under which packages offer wave functions."""
@@ -43,7 +43,7 @@ class OwnSpec(AnsatzSection):
     options: dict[str, Any] = {}
     """Keywords that the class is called with, after the lattice."""
 
-    def build(self, lattice: Lattice) -> Ansatz:
+    def build(self, lattice: LatticeOfSites) -> Ansatz:
         """An instance of the class as an ansatz.
 
         Raises:
@@ -61,7 +61,7 @@ class OwnSpec(AnsatzSection):
             raise self._problem(f"{_name(factory)} failed: {type(error).__name__}: {error}") from None
         return self._as_ansatz(made, factory, lattice)
 
-    def _as_ansatz(self, made: Any, factory: Any, lattice: Lattice) -> Ansatz:
+    def _as_ansatz(self, made: Any, factory: Any, lattice: LatticeOfSites) -> Ansatz:
         if callable(getattr(made, "at", None)):
             missing = [name for name in ANSATZ if not hasattr(made, name)]
             if missing:

@@ -16,7 +16,7 @@ from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Blocks
 
 
-class Lattice(Protocol):
+class LatticeOfSites(Protocol):
     """The part of a lattice that wave functions need."""
 
     @property
@@ -46,7 +46,7 @@ class AnsatzSection(Section):
     """Run or fit whose last saved parameters are the first ones here; default: random parameters"""
 
 
-def symmetry_permutations(section: AnsatzSection, lattice: Lattice) -> npt.NDArray[np.int64]:
+def symmetry_permutations(section: AnsatzSection, lattice: LatticeOfSites) -> npt.NDArray[np.int64]:
     """The symmetry group that the key ``symmetry`` of a section names, int64 (|G|, N).
 
     Raises:
@@ -164,7 +164,7 @@ class Proposals(NamedTuple):
         return self._replace(chosen=self.chosen[n_steps:], uniforms=self.uniforms[n_steps:])
 
 
-class State:
+class FixedState:
     """Base of a :class:`pvmc.wavefunctions.base.WaveFunction`: makes the arrays that the subclass fills.
 
     Attributes:

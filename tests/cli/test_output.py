@@ -153,9 +153,9 @@ def test_watching_ends_with_its_reader(tmp_path: Path) -> None:
     program = """\
 import sys
 from pvmc.cli.output import lasting_output
-from pvmc.cli.output import Frame, watch
+from pvmc.cli.output import Snapshot, watch
 with lasting_output():
-    watch(lambda: Frame("running", False), 0.01)
+    watch(lambda: Snapshot("running", False), 0.01)
 """
     nowhere = end_without_reader()
     subprocess.run([sys.executable, "-c", program], stdout=nowhere, check=True, timeout=60)

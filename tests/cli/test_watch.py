@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 import pvmc
-from pvmc.cli.output import Frame, watch
+from pvmc.cli.output import Snapshot, watch
 
 
-def frames(*texts: str) -> Iterator[Frame]:
-    return (Frame(text, last=text == texts[-1]) for text in texts)
+def frames(*texts: str) -> Iterator[Snapshot]:
+    return (Snapshot(text, last=text == texts[-1]) for text in texts)
 
 
 def test_blocks_in_a_pipe() -> None:
@@ -33,7 +33,7 @@ def test_blocks_in_a_pipe() -> None:
 
 
 def test_errors_are_not_swallowed() -> None:
-    def read() -> Frame:
+    def read() -> Snapshot:
         raise ValueError("no frame")
 
     with pytest.raises(ValueError, match="no frame"):
@@ -42,9 +42,9 @@ def test_errors_are_not_swallowed() -> None:
 
 ENDLESS = """
 import itertools
-from pvmc.cli.output import Frame, watch
+from pvmc.cli.output import Snapshot, watch
 numbers = itertools.count()
-watch(lambda: Frame(f"number {next(numbers)}\\nbelow it {'x' * 200}", last=False), 0.05)
+watch(lambda: Snapshot(f"number {next(numbers)}\\nbelow it {'x' * 200}", last=False), 0.05)
 """
 
 

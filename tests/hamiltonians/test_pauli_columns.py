@@ -9,7 +9,7 @@ import pytest
 
 from pvmc.errors import InputError
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
-from pvmc.hamiltonians.columns import Columns, Rows
+from pvmc.hamiltonians.columns import Columns, RaggedRows
 from pvmc.hamiltonians.heisenberg import XYZSpec
 from pvmc.hamiltonians.long_range import HaldaneShastrySpec, LongRangeIsingSpec, LongRangeXXZSpec
 from pvmc.hamiltonians.pauli import pair_sum, site_sum
@@ -22,10 +22,10 @@ SITES = 7
 
 def random_rows(
     rng: np.random.Generator, n: int, largest: int, values: list[int]
-) -> tuple[Rows, list[tuple[int, ...]]]:
+) -> tuple[RaggedRows, list[tuple[int, ...]]]:
     rows = [tuple(rng.choice(values, size=rng.integers(0, largest + 1)).tolist()) for _ in range(n)]
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    return Rows.of_lengths(lengths, np.array([value for row in rows for value in row], dtype=np.int64)), rows
+    return RaggedRows.of_lengths(lengths, np.array([value for row in rows for value in row], dtype=np.int64)), rows
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_rows_are_ranked_as_tuples_are_sorted(largest: int, values: list[int]) -
     taken = rows.taken(np.argsort(ranks, kind="stable"))
     again = [tuple(taken.values[a:b].tolist()) for a, b in itertools.pairwise(taken.offsets.tolist())]
     assert again == sorted(tuples)
-    assert Rows.of_lengths(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)).ranks().tolist() == []
+    assert RaggedRows.of_lengths(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)).ranks().tolist() == []
 
 
 def test_rows_are_filtered_counted_and_sorted_one_by_one() -> None:

@@ -18,7 +18,7 @@ from pvmc.lattice import chain
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import RBM, FeedForward, MeanField, Projected, WaveFunction
 from pvmc.wavefunctions.composite import move
-from pvmc.wavefunctions.contract import Check, check_ansatz, failed, table
+from pvmc.wavefunctions.contract import ClauseResult, check_ansatz, failed, table
 from pvmc.wavefunctions.fallback import FormulaAnsatz
 from pvmc.wavefunctions.log_derivatives import factor_rows_of, factors_of, multiplied_out
 from tests.wavefunctions.states import (
@@ -262,7 +262,7 @@ def test_the_contract_counts_the_walkers_that_end_elsewhere() -> None:
     assert notes and all(note.startswith("2 of ") for note in notes)
 
 
-def verdict(ansatz: Any) -> Check:
+def verdict(ansatz: Any) -> ClauseResult:
     """Of the clause about factors; all the other clauses hold."""
     checks = check_ansatz(ansatz)
     assert all(check.name == FACTORS for check in failed(checks)), table(checks)

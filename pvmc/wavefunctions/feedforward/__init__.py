@@ -37,10 +37,10 @@ from pvmc.wavefunctions.log_derivatives import (
 )
 from pvmc.wavefunctions.shared import (
     AnsatzSection,
-    Lattice,
+    FixedState,
+    LatticeOfSites,
     NamedParameters,
     Proposals,
-    State,
     gaussian,
     require_finite,
     symmetry_permutations,
@@ -77,7 +77,7 @@ class FeedForwardSpec(AnsatzSection):
     init_scale: float = Field(default=0.3, gt=0)
     """Factor on the standard deviation of the first parameters (of real and imaginary parts together)."""
 
-    def build(self, lattice: Lattice) -> FeedForward:
+    def build(self, lattice: LatticeOfSites) -> FeedForward:
         """The net on a lattice.
 
         Raises:
@@ -204,7 +204,7 @@ class FeedForward(NamedParameters):
         return FeedForwardState(self, theta)
 
 
-class FeedForwardState(State):
+class FeedForwardState(FixedState):
     """A feed-forward net at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     The look-up is z^1 of all images by planes, (n_planes M_1 |G|, L), image minor, then ln psi by planes.  A flip

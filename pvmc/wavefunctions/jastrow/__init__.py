@@ -21,10 +21,10 @@ from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.jastrow import changes
 from pvmc.wavefunctions.shared import (
     AnsatzSection,
-    Lattice,
+    FixedState,
+    LatticeOfSites,
     NamedParameters,
     Proposals,
-    State,
     require_finite,
     symmetry_permutations,
 )
@@ -47,7 +47,7 @@ class JastrowSpec(AnsatzSection):
     init_scale: float = Field(default=0.05, gt=0)
     """Standard deviation of the Gaussian initial parameters (of the real and of the imaginary parts each)."""
 
-    def build(self, lattice: Lattice) -> Jastrow:
+    def build(self, lattice: LatticeOfSites) -> Jastrow:
         """The Jastrow factor on a lattice."""
         return Jastrow(
             symmetry_permutations(self, lattice),
@@ -98,7 +98,7 @@ class Jastrow(NamedParameters):
         return JastrowState(self, theta)
 
 
-class JastrowState(State):
+class JastrowState(FixedState):
     """A Jastrow factor at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     Attributes:

@@ -20,10 +20,10 @@ from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.jastrow import changes
 from pvmc.wavefunctions.shared import (
     AnsatzSection,
-    Lattice,
+    FixedState,
+    LatticeOfSites,
     NamedParameters,
     Proposals,
-    State,
     require_finite,
     symmetry_permutations,
 )
@@ -44,7 +44,7 @@ class MeanFieldSpec(AnsatzSection):
     init_scale: float = Field(default=0.05, gt=0)
     """Standard deviation of the Gaussian initial parameters (of the real and of the imaginary parts each)."""
 
-    def build(self, lattice: Lattice) -> MeanField:
+    def build(self, lattice: LatticeOfSites) -> MeanField:
         """The mean field on a lattice."""
         dtype = np.complex128 if self.weights == "complex" else np.float64
         scale = self.init_scale if self.init == "normal" else 0.0
@@ -78,7 +78,7 @@ class MeanField(NamedParameters):
         return MeanFieldState(self, theta)
 
 
-class MeanFieldState(State):
+class MeanFieldState(FixedState):
     """A mean field at fixed parameters: a :class:`pvmc.wavefunctions.base.WaveFunction` without look-up, Q = 0."""
 
     def __init__(self, ansatz: MeanField, theta: Numbers):

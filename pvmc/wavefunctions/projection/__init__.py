@@ -25,7 +25,7 @@ from pvmc.wavefunctions.fallback import exponential
 from pvmc.wavefunctions.projection import images
 from pvmc.wavefunctions.projection.quantum_numbers import QuantumNumberError, QuantumNumbers
 from pvmc.wavefunctions.rbm import RBMState
-from pvmc.wavefunctions.shared import AnsatzSection, Lattice, Proposals, refuse_start
+from pvmc.wavefunctions.shared import AnsatzSection, LatticeOfSites, Proposals, refuse_start
 from pvmc.wavefunctions.symmetry import NoRepresentation, SymmetryGroup, claimed_symmetry
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ProjectedSpec(AnsatzSection):
     inner: AnsatzSpec
     """The wave function that is projected, a table like this one; with symmetry = "none" as a rule"""
 
-    def build(self, lattice: Lattice) -> Projected:
+    def build(self, lattice: LatticeOfSites) -> Projected:
         """The projection on a lattice.
 
         Raises:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvmc.numerics.arrays import Floats, Integers
-from pvmc.wavefunctions.shared import Lattice
+from pvmc.wavefunctions.shared import LatticeOfSites
 from pvmc.wavefunctions.symmetry import Element, NoRepresentation, SymmetryGroup
 
 TOLERANCE = 1e-6
@@ -56,7 +56,7 @@ class QuantumNumbers:
     irrep: str | None = None
     spin_flip: int | None = None
 
-    def group(self, lattice: Lattice) -> SymmetryGroup:
+    def group(self, lattice: LatticeOfSites) -> SymmetryGroup:
         """The symmetries of the lattice that have a quantum number, with their characters.
 
         Raises:
@@ -96,7 +96,7 @@ def _contradiction(name: str, names: Sequence[str]) -> str:
     )
 
 
-def translations(lattice: Lattice, momentum: Sequence[int]) -> list[Element]:
+def translations(lattice: LatticeOfSites, momentum: Sequence[int]) -> list[Element]:
     """One step along every periodic direction, with chi = exp(-2 pi i n / L)."""
     steps = lattice.generators.get("translation", np.empty((0, lattice.n_sites), dtype=np.int64))
     if len(steps) == 0:
@@ -118,7 +118,7 @@ def order(permutation: Integers) -> int:
     return count
 
 
-def isometries(lattice: Lattice) -> list[tuple[Integers, Floats]]:
+def isometries(lattice: LatticeOfSites) -> list[tuple[Integers, Floats]]:
     """The symmetries that are linear maps about the centre: permutation (N,) and matrix (d, d) of each."""
     centred = lattice.positions - lattice.positions.mean(axis=0)
     inverse = np.linalg.pinv(centred)
@@ -131,7 +131,7 @@ def isometries(lattice: Lattice) -> list[tuple[Integers, Floats]]:
     return found
 
 
-def mirror(lattice: Lattice, name: str) -> Integers:
+def mirror(lattice: LatticeOfSites, name: str) -> Integers:
     """The mirror of the first coordinate about the centre, (N,); ``name``: the quantum number that asks for it."""
     dimension = lattice.positions.shape[1]
     if dimension == 0:
@@ -143,7 +143,7 @@ def mirror(lattice: Lattice, name: str) -> Integers:
     raise QuantumNumberError(name, "the mirror of the first coordinate about the centre is no symmetry of this lattice")
 
 
-def point_group(lattice: Lattice, irrep: str) -> list[Element]:
+def point_group(lattice: LatticeOfSites, irrep: str) -> list[Element]:
     """The smallest rotation (where there is one) and the mirror, with their characters."""
     if irrep not in IRREPS:
         raise QuantumNumberError(

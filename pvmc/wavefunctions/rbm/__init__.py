@@ -38,10 +38,10 @@ from pvmc.wavefunctions.log_derivatives import bias_derivatives, feature_derivat
 from pvmc.wavefunctions.rbm import extended, patterns
 from pvmc.wavefunctions.shared import (
     AnsatzSection,
-    Lattice,
+    FixedState,
+    LatticeOfSites,
     NamedParameters,
     Proposals,
-    State,
     require_finite,
     symmetry_permutations,
 )
@@ -67,7 +67,7 @@ class RBMSpec(AnsatzSection):
     init_scale: float = Field(default=0.05, gt=0)
     """Standard deviation of the random initial parameters (of the real and of the imaginary parts each)."""
 
-    def build(self, lattice: Lattice) -> RBM:
+    def build(self, lattice: LatticeOfSites) -> RBM:
         """The RBM on a lattice.
 
         Raises:
@@ -165,7 +165,7 @@ class RBM(NamedParameters):
         return RBMState(self, theta)
 
 
-class RBMState(State):
+class RBMState(FixedState):
     """An RBM at fixed parameters, as a :class:`pvmc.wavefunctions.base.WaveFunction`.
 
     The look-up is T = tanh theta: (M, L) for real weights; for complex ones the real plane on the imaginary plane,
