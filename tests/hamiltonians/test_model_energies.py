@@ -16,6 +16,7 @@ from pvmc.exact import (
     find_reference,
     ground_state,
     haldane_shastry_energy,
+    heisenberg_chain_energy,
     ising_chain_energy,
     majumdar_ghosh_energy,
 )
@@ -35,6 +36,12 @@ def energy(lattice: Lattice, magnetization: int | None = None, **model: Any) -> 
 
 
 KNOWN: list[tuple[Lattice, int | None, dict[str, Any], float]] = [
+    # Two spins: a singlet at -3/4 J; four on a ring: two triplets at -2 J.
+    *(
+        (chain(2, periodic=False), None, {"model": "heisenberg", "coupling": 2.0, "marshall": m}, -1.5)
+        for m in (False, True)
+    ),
+    *((chain(4), None, {"model": "heisenberg", "coupling": 2.0, "marshall": m}, -4.0) for m in (False, True)),
     # Exact diagonalisation with a program of its own, residuals below 1e-12; in units of S.S.
     (chain(12), 0, {"model": "j1j2", "j2": 0.2411}, -4.874875868091275),
     (chain(12), 0, {"model": "j1j2", "j2": 0.4}, -4.596775186841028),
@@ -157,12 +164,15 @@ def test_everything_else_is_diagonalised(
 
 
 def test_references_are_refused_where_they_do_not_hold() -> None:
-    for call in (haldane_shastry_energy, majumdar_ghosh_energy):
+    for call in (haldane_shastry_energy, majumdar_ghosh_energy, heisenberg_chain_energy):
         for n_sites, coupling in ((7, 1.0), (2, 1.0), (8, -1.0), (8, 0.0), (8, np.nan)):
-            with pytest.raises(InputError, match="needs"):
+            with pytest.raises(InputError, match="needs|Heisenberg ring"):
                 call(n_sites, coupling)
     with pytest.raises(InputError, match="uniform"):
         ising_chain_energy(4, 1.0, [1.0, 2.0, 3.0, 4.0], periodic=True)
+    for n_sites, periodic in ((2, True), (1, False)):
+        with pytest.raises(InputError, match=f"at least {n_sites + 1}"):
+            ising_chain_energy(n_sites, 1.0, 1.0, periodic)
     with pytest.raises(InputError, match="at least 3"):
         cluster_ising_chain_energy(2, 1.0, 1.0, 1.0, periodic=False)
     assert ExactEnergy(majumdar_ghosh_energy(12), "Majumdar-Ghosh").energy == -4.5

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
+
 import numpy as np
 import pytest
 
 from pvmc.errors import InputError
-from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
+from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z, lowering, raising
 from tests.helpers import compiled_matrix, configurations, kronecker_sum, random_strings
 
 N_SITES = 5
@@ -62,6 +65,7 @@ def test_random_sums_compile_to_their_kronecker_products(letters: str, seed: int
     matrix = kronecker_sum(terms, N_SITES)
     operator = compiled(terms)
     np.testing.assert_allclose(compiled_matrix(operator).toarray(), matrix, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(compiled_matrix(operator).toarray(), compiled_matrix(operator).conj().T.toarray())
     assert operator.is_real == (not np.any(matrix.imag))
     assert operator.infinite_temperature_energy == pytest.approx(np.trace(matrix).real / 2**N_SITES, abs=1e-12)
 
@@ -103,10 +107,10 @@ CONSERVING = {
     "Heisenberg": hop(0, 1) + Z(0) * Z(1),
 }
 CHANGING = {
-    "constant amplitude X": X(0),
+    "X": X(0),
     "Y": Y(2),
-    "XX alone": X(0) * X(1),
-    "YY alone": Y(0) * Y(1),
+    "XX": X(0) * X(1),
+    "YY": Y(0) * Y(1),
     "XX - YY": X(0) * X(1) - Y(0) * Y(1),
     "XY + YX": X(0) * Y(1) + Y(0) * X(1),
     "XYZ": 1.0 * X(0) * X(1) + 0.9 * Y(0) * Y(1) + 0.5 * Z(0) * Z(1),
@@ -118,33 +122,97 @@ CHANGING = {
 }
 
 
-def commutes_with_magnetization(terms: PauliSum) -> bool:
-    matrix = kronecker_sum(terms, N_SITES)
-    magnetization = configurations(N_SITES).sum(axis=0, dtype=np.int64)
-    return bool(np.all(np.abs(matrix * (magnetization - magnetization[:, None])) < 1e-12))
+def conserves(terms: PauliSum, n_sites: int = N_SITES) -> bool:
+    return Operator.from_pauli_sum(terms, n_sites).conserves_magnetization
 
 
-@pytest.mark.parametrize("name", CONSERVING)
+def commutes(terms: PauliSum, n_sites: int = N_SITES) -> bool:
+    """[H, sum_i sigma^z_i] = 0, from the matrix."""
+    magnetization = configurations(n_sites).sum(axis=0, dtype=np.int64)
+    matrix = compiled_matrix(Operator.from_pauli_sum(terms, n_sites)).toarray()
+    return bool(np.abs(matrix * (magnetization - magnetization[:, None])).max() < 1e-12)
+
+
+@pytest.mark.parametrize("name", CONSERVING | CHANGING)
 def test_conserved_magnetization_is_found(name: str) -> None:
-    assert commutes_with_magnetization(CONSERVING[name])
-    assert compiled(CONSERVING[name]).conserves_magnetization
+    terms = (CONSERVING | CHANGING)[name]
+    assert commutes(terms) == conserves(terms) == (name in CONSERVING)
+    assert conserves(terms + CONSERVING["Heisenberg"]) == (name in CONSERVING)
 
 
-@pytest.mark.parametrize("name", CHANGING)
-def test_changed_magnetization_is_found(name: str) -> None:
-    assert not commutes_with_magnetization(CHANGING[name])
-    assert not compiled(CHANGING[name]).conserves_magnetization
-    assert not compiled(CHANGING[name] + CONSERVING["Heisenberg"]).conserves_magnetization
+def strings(rng: np.random.Generator) -> PauliSum:
+    return random_strings(rng, 6, int(rng.integers(1, 8)), largest=6)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_conservation_of_random_sums_is_that_of_the_matrix(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    pairs = [rng.choice(N_SITES, 2, replace=False).tolist() for _ in range(6)]
-    weights = rng.standard_normal(6)
+def ladder_products(rng: np.random.Generator, balanced: bool) -> PauliSum:
+    """Products of raising, lowering and sigma^z operators with complex coefficients, and their adjoints."""
+    total = PauliSum()
+    for _ in range(rng.integers(1, 4)):
+        sites = rng.permutation(6).tolist()
+        n_pairs = int(rng.integers(1, 4))
+        factors = [raising(i) for i in sites[:n_pairs]] + [lowering(i) for i in sites[n_pairs : 2 * n_pairs]]
+        if not balanced:
+            factors[0] = factors[0].adjoint()
+        factors += [Z(i) for i in sites[2 * n_pairs :] if rng.random() < 0.5]
+        total = total + complex(*rng.standard_normal(2)) * prod(factors[1:], start=factors[0])
+    return total + total.adjoint()
+
+
+def mixed(rng: np.random.Generator) -> PauliSum:
+    return ladder_products(rng, True) + 1e-3 * ladder_products(rng, bool(rng.integers(2)))
+
+
+def squares(rng: np.random.Generator) -> PauliSum:
+    """The square of a sum of hops and currents, which conserves, and in half of the cases a string that does not."""
+    pairs = [rng.choice(6, 2, replace=False).tolist() for _ in range(6)]
     moving = PauliSum.total(
-        w * (hop(i, j) if w > 0 else ring_current(i, j)) for w, (i, j) in zip(weights, pairs, strict=True)
+        w * (hop if w > 0 else ring_current)(*pair) for w, pair in zip(rng.normal(size=6), pairs, strict=True)
     )
-    squared = moving * moving
-    for terms in (moving, squared, squared + 0.1 * X(0) * X(1) * X(2)):
-        assert compiled(terms).conserves_magnetization == commutes_with_magnetization(terms)
+    return moving * moving + 0.1 * int(rng.integers(2)) * X(0) * X(1) * X(2)
+
+
+MAKERS: dict[str, tuple[Callable[[np.random.Generator], PauliSum], set[bool]]] = {
+    "random strings": (strings, {True, False}),
+    "ladder products that conserve": (lambda rng: ladder_products(rng, True), {True}),
+    "ladder products that do not": (lambda rng: ladder_products(rng, False), {False}),
+    "both": (mixed, {True, False}),
+    "squares of hops": (squares, {True, False}),
+}
+
+
+@pytest.mark.parametrize(("maker", "outcomes"), MAKERS.values(), ids=MAKERS)
+def test_conservation_is_that_of_the_commutator(
+    maker: Callable[[np.random.Generator], PauliSum], outcomes: set[bool]
+) -> None:
+    found = set()
+    for seed in range(40):
+        terms = maker(np.random.default_rng(seed))
+        found.add(commutes(terms, 6))
+        assert conserves(terms, 6) == commutes(terms, 6)
+    assert found == outcomes
+
+
+def test_groups_of_any_size() -> None:
+    hop, far = X(0) * X(1) + Y(0) * Y(1), prod([Z(i) for i in range(3, 60)], start=Z(2))
+    assert conserves(hop * far, 60)
+    assert conserves(hop * far + (X(0) * Y(1) - Y(0) * X(1)) * Z(5), 60)
+    assert not conserves(hop * far + 1e-6 * X(0) * X(1) * Z(7), 60)
+    assert not conserves(prod([X(i) for i in range(1, 60)], start=X(0)), 60)
+    assert not conserves(hop * far + 1e-6 * prod([X(i) for i in range(1, 59)], start=X(0)), 60)
+
+
+def test_a_group_that_flips_twenty_four_sites() -> None:
+    hops = [X(2 * k) * X(2 * k + 1) + Y(2 * k) * Y(2 * k + 1) for k in range(12)]
+    everywhere = prod(hops[1:], start=hops[0])
+    assert len(everywhere.terms) == 4096
+    assert conserves(everywhere, 24)
+    string = next(iter(everywhere.terms))
+    assert not conserves(everywhere + PauliSum({string: 1e-6}), 24)
+
+
+def test_longitudinal_sums_over_many_sites_do_not_matter() -> None:
+    """A hop weighted by a field of all other spins: one group that depends on a hundred sites."""
+    weights = np.random.default_rng(0).standard_normal(100)
+    field = PauliSum.total(float(w) * Z(i) for i, w in enumerate(weights) if i > 1)
+    assert conserves((X(0) * X(1) + Y(0) * Y(1)) * field, 100)
+    assert not conserves(X(0) * X(1) * field, 100)
