@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput, Section, meaning, to_toml, validate
+from pvmc.config import RawInput, Section, to_toml, validate
 from pvmc.errors import InputError
-from pvmc.lattice import GraphSpec, Lattice, LatticeError, LatticeSpec, chain, describe, graph, read_edges
+from pvmc.lattice import Lattice, LatticeError, LatticeSpec, chain, describe, graph, read_edges
 from pvmc.vmc.job import load_lattice
 
 RING = [(i, (i + 1) % 6, 1.0 if i % 2 == 0 else 0.5) for i in range(6)]
@@ -153,10 +153,6 @@ def test_graphs_that_do_not_exist_name_their_key(keys: dict[str, object], key: s
     with pytest.raises(ValueError, match="=") as caught:
         build(**keys)
     assert caught.value.key == key  # type: ignore[attr-defined]
-
-
-def test_every_key_is_described() -> None:
-    assert all(meaning(GraphSpec, name) for name in GraphSpec.model_fields)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
