@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from pvmc.io.measurement import (
     write_measurement,
 )
 from tests.helpers import mounted_disk
+from tests.run_files import printed_by
 
 WHAT = "a file of the test"
 
@@ -100,13 +99,6 @@ def stored():
 """
 
 
-def run_writing(script: str, path: Path) -> str:
-    """What the script prints; it must end well (HDF5, left to itself on a full disk, crashes at exit)."""
-    done = subprocess.run([sys.executable, "-c", WRITING + script, str(path)], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
 def file_with_one(path: Path) -> bytes:
     """A new file with a measurement, and its bytes."""
     with h5py.File(path, "w", libver="latest") as file:
@@ -129,8 +121,7 @@ def narrow(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Pat
 def test_a_full_disk_leaves_the_file_as_it_was(narrow: tuple[Path, str, str]) -> None:
     path, first, says = narrow
     before = file_with_one(path)
-    printed = run_writing(f"{first}\nattempt(1, size=10**6)", path)
-    assert printed == f"cannot write {path}: {says}\n"
+    assert printed_by(f"{WRITING}\n{first}\nattempt(1, size=10**6)", path) == [f"cannot write {path}: {says}"]
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir() if entry.is_file()] == ["run.h5"], "no temporary is left"
 
@@ -186,6 +177,6 @@ print(stored(), [entry.name for entry in path.parent.iterdir()])
 def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     """Before and after each step of the writer, where the outcome is known, and at random moments."""
     file_with_one(tmp_path / "run.h5")
-    printed = run_writing(KILLING, tmp_path / "run.h5").splitlines()
+    printed = printed_by(WRITING + KILLING, tmp_path / "run.h5")
     assert printed[0] == str([0] * 13 + [1] * 3), "new from the renaming on"
     assert printed[1:] == ["0 ['run.h5']"]

@@ -19,23 +19,19 @@ from pvmc.io import provenance, schema
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from tests.designs import slow_but
-from tests.run_files import run_attributes
-
-K = 6
-BLOCKS = {"bias": (slice(0, 2), (2,)), "weights": (slice(2, 6), (2, 2))}
+from tests.run_files import BLOCKS, N_PARAMETERS, OPTIONS, four_sites, printed_by
 
 
 def attributes(**changes: str | int) -> dict[str, str | int]:
-    run = {"energy_units": "J (S.S)", "n_sites": 4, "n_parameters": K, "seed": 7, "config": "[ansatz]\nalpha = 2\n"}
-    return run_attributes(**run | {"mpi_library": "MPICH 4.2"} | changes)
+    run = {"energy_units": "J (S.S)", "seed": 7, "config": "[ansatz]\nalpha = 2\n", "mpi_library": "MPICH 4.2"}
+    return four_sites(**run | changes)
 
 
 def writer(directory: Path, *, overwrite: bool = False, **changes: Any) -> ResultsWriter:
     return ResultsWriter(
         directory,
         attributes(**changes),
-        parameter_blocks=BLOCKS,
-        parameter_dtype=np.complex128,
+        **OPTIONS,
         reference_energy=-8.0,
         reference_method="exact diagonalisation",
         overwrite=overwrite,
@@ -51,7 +47,7 @@ writer = ResultsWriter(sys.argv[1], {attributes()!r} | {{"pid": __import__("os")
 for iteration in range(1, 100000):
     writer.append(iteration, {{"energy": -1.0 / iteration, "n_samples": 3 * iteration}})
     if iteration % 10 == 0:
-        writer.save_parameters(iteration, np.full({K}, iteration + 1j))
+        writer.save_parameters(iteration, np.full({N_PARAMETERS}, iteration + 1j))
     print(iteration, flush=True)
 """
 
@@ -68,7 +64,7 @@ def assert_rows_are_true(run_file: Path, at_least: int) -> int:
     saved = run.saved_iterations()
     assert saved.size >= at_least // 10
     for iteration in saved[-2:]:
-        np.testing.assert_array_equal(run.parameters(int(iteration)), np.full(K, iteration + 1j))
+        np.testing.assert_array_equal(run.parameters(int(iteration)), np.full(N_PARAMETERS, iteration + 1j))
     return rows
 
 
@@ -76,7 +72,7 @@ def test_file_holds_what_the_schema_declares(tmp_path: Path) -> None:
     with writer(tmp_path / "run") as results:
         results.append(1, {"energy": -7.0, "variance": 0.5, "n_samples": 100})
         results.append(2, {"energy": -7.5})
-        results.save_parameters(2, np.arange(K) * (1 + 2j))
+        results.save_parameters(2, np.arange(N_PARAMETERS) * (1 + 2j))
     with h5py.File(tmp_path / "run" / "run.h5") as file:
         assert set(file) == {"series", "parameters", "state", "sessions", "reference"}
         assert set(file.attrs) == {item.name for item in schema.ROOT_ATTRIBUTES}
@@ -179,20 +175,18 @@ for iteration in range(1, 100000):
             break
 """,
     )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True)
-    assert done.returncode == 0  # HDF5, left to itself, crashes at exit
-    assert done.stderr == ""
-    assert done.stdout.splitlines()[-1] == f"cannot write {tmp_path / 'run' / 'run.h5'}: No space left on device"
+    assert (
+        printed_by(script, tmp_path / "run")[-1]
+        == f"cannot write {tmp_path / 'run' / 'run.h5'}: No space left on device"
+    )
     assert assert_rows_are_true(tmp_path / "run", 25) == 25
 
 
 def test_full_disk_at_the_start_leaves_nothing(tmp_path: Path) -> None:
     script = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
     script += APPENDING.replace("writer = ", "from pvmc.errors import StorageError\ntry:\n  writer = ")
-    script = script.replace("for iteration", "except StorageError as error: print(error); sys.exit(4)\nfor iteration")
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (4, "")
-    assert done.stdout == f"cannot write {tmp_path / 'run' / 'run.h5'}: File too large\n"
+    script = script.replace("for iteration", "except StorageError as error: print(error); sys.exit()\nfor iteration")
+    assert printed_by(script, tmp_path / "run") == [f"cannot write {tmp_path / 'run' / 'run.h5'}: File too large"]
     assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -309,9 +303,7 @@ def test_git_revision_is_that_of_the_package_only(tmp_path: Path) -> None:
 
 def test_rows_that_wait_are_written_in_time_and_at_the_end(tmp_path: Path) -> None:
     """With patience, rows wait in memory; the first one past it takes the others along, and the end takes the rest."""
-    with ResultsWriter(
-        tmp_path / "run", attributes(), parameter_blocks=BLOCKS, parameter_dtype=np.float64, patience=0.2
-    ) as results:
+    with ResultsWriter(tmp_path / "run", attributes(), **OPTIONS, patience=0.2) as results:
         for iteration in range(3):
             results.append(iteration, {"energy": -float(iteration)})
         assert len(open_run(tmp_path / "run").iteration) == 0

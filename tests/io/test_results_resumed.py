@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +17,23 @@ from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from tests.designs import slow_but
-from tests.run_files import run_attributes
-
-K = 6
-BLOCKS = {"bias": (slice(0, 2), (2,)), "weights": (slice(2, 6), (2, 2))}
-
-
-def attributes(**changes: str | int) -> dict[str, str | int]:
-    return run_attributes(**{"n_sites": 4, "n_parameters": K, "n_iterations": 20, "ranks": 2} | changes)
+from tests.run_files import BLOCKS, N_PARAMETERS, OPTIONS, four_sites, printed_by
 
 
 def new(directory: Path, **options: Any) -> ResultsWriter:
-    given = {"parameter_blocks": BLOCKS, "parameter_dtype": np.complex128, "reference_energy": -8.0}
-    return ResultsWriter(directory, attributes(created="2026-01-02T03:04:05+00:00"), **{**given, **options})
+    attributes = four_sites(created="2026-01-02T03:04:05+00:00")
+    return ResultsWriter(directory, attributes, **OPTIONS, **{"reference_energy": -8.0} | options)
 
 
 def resumed(directory: Path, iteration: int, changes: dict[str, str | int] | None = None, **options: Any) -> Any:
-    given = {"parameter_blocks": BLOCKS, "parameter_dtype": np.complex128, **options}
-    return ResultsWriter.resume(directory, iteration, attributes(**(changes or {})), **given)
+    return ResultsWriter.resume(directory, iteration, four_sites(**(changes or {})), **OPTIONS | options)
 
 
 def fill(results: ResultsWriter, first: int, last: int) -> None:
     for iteration in range(first, last):
         results.append(iteration, {"energy": -1.0 / (iteration + 1), "n_samples": 3 * iteration})
         if iteration % 3 == 0:
-            results.save_parameters(iteration, np.full(K, iteration + 1j))
+            results.save_parameters(iteration, np.full(N_PARAMETERS, iteration + 1j))
 
 
 def assert_straight(directory: Path, rows: int) -> None:
@@ -55,7 +45,7 @@ def assert_straight(directory: Path, rows: int) -> None:
     np.testing.assert_array_equal(run.series["n_samples"], 3 * iterations)
     np.testing.assert_array_equal(run.saved_iterations(), iterations[::3])
     for iteration in iterations[::3]:
-        np.testing.assert_array_equal(run.parameters(int(iteration)), np.full(K, iteration + 1j))
+        np.testing.assert_array_equal(run.parameters(int(iteration)), np.full(N_PARAMETERS, iteration + 1j))
 
 
 @pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
@@ -132,7 +122,7 @@ def test_iterations_go_on_increasing(tmp_path: Path) -> None:
 def test_many_parameters_are_copied_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with new(tmp_path) as results:
         fill(results, 0, 20)
-    monkeypatch.setattr("pvmc.io.earlier._BATCH_BYTES", 2 * 16 * K)
+    monkeypatch.setattr("pvmc.io.earlier._BATCH_BYTES", 2 * 16 * N_PARAMETERS)
     resumed(tmp_path, 20).finish("finished")
     assert_straight(tmp_path, 20)
 
@@ -204,7 +194,7 @@ from pvmc.io.results import ResultsWriter
 directory, seed, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
 def run(iterations):
-    given = {attributes()!r} | {{"pid": os.getpid()}}
+    given = {four_sites()!r} | {{"pid": os.getpid()}}
     options = dict(parameter_blocks={BLOCKS!r}, parameter_dtype=np.complex128, patience=0.002)
     with locked(directory):
         checkpoint, passed_over = latest_checkpoint(directory)
@@ -218,11 +208,11 @@ def run(iterations):
             for iteration in range(first, iterations):
                 results.append(iteration, {{"energy": -1.0 / (iteration + 1), "n_samples": 3 * iteration}})
                 if iteration % 3 == 0:
-                    results.save_parameters(iteration, np.full({K}, iteration + 1j))
+                    results.save_parameters(iteration, np.full({N_PARAMETERS}, iteration + 1j))
                 if iteration % 4 == 3:
                     results.flush()
-                    state = Checkpoint(iteration + 1, np.full({K}, iteration + 1j), np.ones((1, 2, 4), np.int8))
-                    write_checkpoint(directory, state)
+                    theta = np.full({N_PARAMETERS}, iteration + 1j)
+                    write_checkpoint(directory, Checkpoint(iteration + 1, theta, np.ones((1, 2, 4), np.int8)))
         return iteration + 1
 
 rng = np.random.default_rng(seed)
@@ -244,11 +234,8 @@ print(json.dumps([killed, reached, run(reached[-1] + 10)]))
 
 def test_killed_at_random_moments_it_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     """At start-up, within the copying of the old rows, a row, or a checkpoint: wherever 24 kills fall."""
-    done = subprocess.run(
-        [sys.executable, "-c", GOING_ON, str(tmp_path), "11", "24"], capture_output=True, text=True, timeout=120
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    killed, reached, rows = json.loads(done.stdout)
+    (line,) = printed_by(GOING_ON, tmp_path, 11, 24)
+    killed, reached, rows = json.loads(line)
     assert killed == 24
     assert reached == sorted(reached) and len(set(reached)) > 1  # it got on between kills
     assert_straight(tmp_path, rows)
@@ -271,26 +258,18 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 given = dict(parameter_blocks={BLOCKS!r}, parameter_dtype=np.complex128)
 try:
     if len(sys.argv) > 3:
-        results = ResultsWriter(directory, {attributes()!r}, **given, patience=1000.0)
+        results = ResultsWriter(directory, {four_sites()!r}, **given, patience=1000.0)
         for iteration in range(10**6):
             results.append(iteration, {{"energy": -1.0 / (iteration + 1), "n_samples": 3 * iteration}})
             if iteration % 64 == 0:
                 results.flush()
             if iteration % 3 == 0:
-                results.save_parameters(iteration, np.full({K}, iteration + 1j))
+                results.save_parameters(iteration, np.full({N_PARAMETERS}, iteration + 1j))
     else:
-        ResultsWriter.resume(directory, 17, {attributes()!r}, **given)
+        ResultsWriter.resume(directory, 17, {four_sites()!r}, **given)
 except StorageError as error:
     print(error)
 """
-
-
-def run_full(*arguments: object) -> str:
-    """What the script prints; it must end well (HDF5, left to itself on a full disk, crashes at exit)."""
-    command = [sys.executable, "-c", FULL, *(str(argument) for argument in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 @pytest.mark.parametrize("limit", slow_but([50_000], [20_000, 50_000, 190_000]))
@@ -299,7 +278,7 @@ def test_full_disk_leaves_the_old_file(tmp_path: Path, limit: int) -> None:
     with new(tmp_path) as results:
         fill(results, 0, 17)
     before = (tmp_path / "run.h5").read_bytes()
-    assert run_full(tmp_path, limit) == f"cannot write {tmp_path / 'run.h5'}: File too large\n"
+    assert printed_by(FULL, tmp_path, limit) == [f"cannot write {tmp_path / 'run.h5'}: File too large"]
     assert (tmp_path / "run.h5").read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.h5"]
 
@@ -311,7 +290,7 @@ FILLED = [(300_000, 449), (50_000, 0), (600_000, 961)]
 def test_disk_that_fills_keeps_the_rows_before(tmp_path: Path, limit: int, least: int) -> None:
     """At the first row, where the first chunks are to be written, or at a later one."""
     path = tmp_path / "run" / "run.h5"
-    assert run_full(path.parent, limit, "new") == f"cannot write {path}: File too large\n"
+    assert printed_by(FULL, path.parent, limit, "new") == [f"cannot write {path}: File too large"]
     rows = open_run(path).iteration.size
     assert rows >= least
     run = open_run(path)
@@ -329,7 +308,7 @@ def test_no_more_space_is_written_than_was_reserved(tmp_path: Path) -> None:
         for iteration in range(1500):
             results.append(iteration, {})
             if iteration % 100 == 0:
-                results.save_parameters(iteration, np.zeros(K))
+                results.save_parameters(iteration, np.zeros(N_PARAMETERS))
                 results.flush()
                 sizes.append((tmp_path / "run.h5").stat().st_size)
         results.flush()
