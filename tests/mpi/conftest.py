@@ -12,13 +12,17 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pvmc.config import to_toml
 from pvmc.errors import InputError
 from pvmc.mpi import Communicator, MpiCommunicator, launcher, world
+from pvmc.vmc.guard import Fault, Guard
 from pvmc.vmc.job import Job
+from pvmc.vmc.pieces import Decision
+from pvmc.vmc.stop import StopWatcher
 from tests.conftest import expected_ranks
 from tests.jobs import carry_out
 
@@ -107,6 +111,42 @@ def straight(comm: Communicator, new: Callable[[], Path]) -> Callable[[Job], Pat
 
 
 _STRAIGHT: dict[str, Path] = {}
+
+
+@pytest.fixture
+def disturb(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Does something on every rank after an iteration, once; or after so many, those of trials counted.  The list grows
+    by one with each iteration."""
+
+    def at(when: int, action: Callable[[], object], counted: bool = False) -> list[int]:
+        decide, done, pending = StopWatcher.decide, [], [action]
+
+        def deciding(self: StopWatcher, iteration: int, *others: Any) -> Decision:
+            done.append(iteration)
+            if pending and when == (len(done) if counted else iteration):
+                pending.pop()()
+            return decide(self, iteration, *others)
+
+        monkeypatch.setattr(StopWatcher, "decide", deciding)
+        return done
+
+    return at
+
+
+@pytest.fixture
+def trouble(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets the guard find a fault at these iterations, in this order, each once."""
+
+    def at(*iterations: int) -> None:
+        check, pending = Guard.check, list(iterations)
+
+        def checking(self: Guard, iteration: int, *numbers: float) -> Fault | None:
+            found = check(self, iteration, *numbers)
+            return Fault(pending.pop(0), "a test") if pending and iteration == pending[0] else found
+
+        monkeypatch.setattr(Guard, "check", checking)
+
+    return at
 
 
 @pytest.fixture

@@ -12,10 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +21,6 @@ import pvmc
 from pvmc.errors import InputError, NumericalError, PvmcError, StorageError, on_every_rank
 from pvmc.mpi import (
     Launcher,
-    MpiCommunicator,
     SerialCommunicator,
     block_range,
     describe_mpi,
@@ -91,6 +87,7 @@ def test_serial_reductions_are_copies(dtype: type) -> None:
     assert comm.broadcast(array) is array
     assert comm.broadcast_object("value") == "value"
     comm.barrier()
+    require_identical(comm, array, "theta")
 
 
 def test_serial_refuses_what_mpi_refuses() -> None:
@@ -103,6 +100,10 @@ def test_serial_refuses_what_mpi_refuses() -> None:
         comm.broadcast(np.zeros((2, 3)).T)
     with pytest.raises(ValueError, match="at least one axis"):
         comm.gather(1.0)
+    there, here = np.zeros((2, 3)), np.zeros((3, 2))
+    for sent, received in ((here.T, there), (there, here.T)):
+        with pytest.raises(ValueError, match="contiguous"):
+            comm.exchange([sent], [received])
 
 
 @pytest.mark.parametrize("shape", [(4,), (0,), (0, 3), (2, 3), ()])
@@ -113,14 +114,6 @@ def test_serial_exchange_is_a_copy(shape: tuple[int, ...]) -> None:
         SerialCommunicator().exchange([sent], [received])
         np.testing.assert_array_equal(received, sent)
         assert not np.shares_memory(sent, received)
-
-
-def test_serial_exchange_refuses_what_is_not_contiguous() -> None:
-    there, here = np.zeros((2, 3)), np.zeros((3, 2))
-    with pytest.raises(ValueError, match="contiguous"):
-        SerialCommunicator().exchange([here.T], [there])
-    with pytest.raises(ValueError, match="contiguous"):
-        SerialCommunicator().exchange([there], [here.T])
 
 
 def test_serial_on_root(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,10 +130,6 @@ def test_serial_on_root(capsys: pytest.CaptureFixture[str]) -> None:
         comm.on_root(lambda: os.environ["PVMC_UNSET"])
     assert isinstance(caught_key.value.__cause__, KeyError)
     assert capsys.readouterr().err.count("Traceback") == 1
-
-
-def test_serial_require_identical() -> None:
-    require_identical(SerialCommunicator(), np.zeros(3), "theta")
 
 
 def test_on_every_rank_makes_errors_collective() -> None:
@@ -162,98 +151,12 @@ def test_block_range(n_blocks: int, size: int) -> None:
 # Memory order ---------------------------------------------------------------------------------------------------------
 
 
-class TwoRanks:
-    """An mpi4py communicator of two ranks that hold the same; it notes the flags of every buffer that it is given."""
-
-    def __init__(self) -> None:
-        self.calls: set[str] = set()
-        self.wrong: list[str] = []
-
-    def check(self, call: str, *buffers: Any) -> None:
-        self.calls.add(call)
-        arrays = [buffer[0] if isinstance(buffer, list) else buffer for buffer in buffers]
-        self.wrong += [call for array in arrays if not (array.flags.c_contiguous and array.ndim == 1)]
-
-    def Get_rank(self) -> int:
-        return 0
-
-    def Get_size(self) -> int:
-        return 2
-
-    def Test(self) -> bool:
-        return True
-
-    def allgather(self, value: Any) -> list[Any]:
-        return [value, value]
-
-    def Iallreduce(self, sent: Any, received: Any, op: Any) -> TwoRanks:
-        self.check("Iallreduce", sent, received)
-        received[...] = op(sent, sent)
-        return self
-
-    def Ireduce(self, sent: Any, received: Any, op: Any, root: int) -> TwoRanks:
-        self.check("Ireduce", received)
-        received[...] = op(received, received)
-        return self
-
-    def Ibcast(self, buffer: Any, root: int) -> TwoRanks:
-        self.check("Ibcast", buffer)
-        return self
-
-    def Gatherv(self, sent: Any, received: Any, root: int) -> None:
-        self.check("Gatherv", sent, received)
-        received[0][...] = np.concatenate([sent, sent])
-
-    def Ialltoallv(self, sent: Any, received: Any) -> TwoRanks:
-        self.check("Ialltoallv", sent, received)
-        received[0][...] = sent[0]
-        return self
-
-
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "C": np.ascontiguousarray,
-    "Fortran": np.asfortranarray,
-    "every other": lambda array: np.repeat(array, 2, axis=1)[:, ::2],
-    "backwards": lambda array: array[::-1, ::-1].copy()[::-1, ::-1],
-    "read-only": lambda array: np.broadcast_to(array, array.shape),
-}
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_buffer_is_in_c_order(layout: str) -> None:
-    """mpi4py sends a Fortran array as it lies in memory, without a word: the other rank would have it transposed."""
-    values = np.arange(12.0).reshape(3, 4)
-    array = LAYOUTS[layout](values)
-    np.testing.assert_array_equal(array, values)
-    ranks = TwoRanks()
-    mpi = SimpleNamespace(SUM=np.add, MAX=np.maximum, MIN=np.minimum, IN_PLACE=object(), BYTE=None)
-    for largest_count in (2**31 - 1, 40):
-        comm = MpiCommunicator(mpi, ranks, largest_count)
-        np.testing.assert_array_equal(comm.sum(array), 2 * values)
-        np.testing.assert_array_equal(comm.max(array), values)
-        np.testing.assert_array_equal(comm.min(array.astype(np.int64)), values)
-        np.testing.assert_array_equal(comm.sum_to_root(array.copy(order="K")), 2 * values)
-    np.testing.assert_array_equal(MpiCommunicator(mpi, ranks).gather(array), np.concatenate([values, values]))
-    received = [np.empty_like(values), np.empty_like(values)]
-    if array.flags.c_contiguous:
-        comm.broadcast(array)
-        MpiCommunicator(mpi, ranks).exchange([array, array], received)
-        np.testing.assert_array_equal(received[1], values)
-        assert ranks.calls == BUFFER_CALLS
-    else:
-        with pytest.raises(ValueError, match="contiguous in C order"):
-            comm.broadcast(array)
-        with pytest.raises(ValueError, match="contiguous in C order"):
-            comm.exchange([array, array], received)
-    assert ranks.wrong == []
-
-
 BUFFER_CALLS = {"Iallreduce", "Ireduce", "Ibcast", "Gatherv", "Ialltoallv"}
-"""What pvmc calls of mpi4py with memory of arrays."""
+"""What pvmc calls of mpi4py with memory of arrays; test_parallel.py has each of them on arrays of every layout."""
 
 
 def test_there_are_no_other_calls_with_buffers() -> None:
-    """mpi4py's calls with memory have a capital; whoever adds one adds it to the test above."""
+    """mpi4py's calls with memory have a capital; whoever adds one adds it to the tests on ranks."""
     words = "send|recv|sendrecv|bcast|reduce|allreduce|scan|exscan|gather|allgather|scatter|alltoall|accumulate"
     capitals = "|".join(word.capitalize() for word in words.split("|"))
     call = re.compile(rf"(I({words})|[BRS](send)|({capitals}))(_\w+|v|w)?")
@@ -421,10 +324,6 @@ def test_exit_codes(error: BaseException, code: int, message: str, capsys: pytes
     assert capsys.readouterr() == ("", message)
 
 
-def test_code_of_main_is_passed_on() -> None:
-    assert run_main(lambda: 75) == 75
-
-
 def test_a_bug_shows_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(lambda: 1 // 0) == 1
     text = capsys.readouterr().err
@@ -563,11 +462,6 @@ def test_killed_rank_ends_all_within_seconds(mpiexec: str, ranks: int, struck: i
     )
     assert done.returncode not in (0, 75), done.stderr
     assert time.monotonic() - begin < SECONDS
-
-
-def test_all_ranks_return_the_code_of_main(mpiexec: str) -> None:
-    done = run_ranks(mpiexec, 3, "return int(75 * comm.sum(1) // 3)")
-    assert done.returncode == 75, done.stderr
 
 
 # Descriptions ---------------------------------------------------------------------------------------------------------

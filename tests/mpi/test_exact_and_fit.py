@@ -15,21 +15,15 @@ from pvmc.mpi import Communicator, SerialCommunicator
 from pvmc.tasks.fit import FitRequest, fit, make_data
 from pvmc.vmc.job import Job
 from pvmc.vmc.start import initial_parameters, initial_state
-from tests.jobs import job_of, records
+from tests.jobs import job_of, records, ring
 
 pytestmark = [pytest.mark.mpi, pytest.mark.ranks(2)]
 
 
 def make_job(**sections: dict[str, Any]) -> Job:
-    tables: dict[str, Any] = {
-        "lattice": {"kind": "chain", "length": 8},
-        "hamiltonian": {"model": "heisenberg"},
-        "ansatz": {"kind": "rbm", "alpha": 1, "init_scale": 0.2} | sections.get("ansatz", {}),
-        "sampler": sections.get("sampler", {"kind": "exact", "block_width": 16}),
-        "sr": {"learning_rate": 0.1, "shift": 1e-3},
-        "fit": {"epochs": 20} | sections.get("fit", {}),
-    }
-    return job_of(tables)
+    tables = ring(sections.get("sampler", {"kind": "exact", "block_width": 16}), {"learning_rate": 0.1, "shift": 1e-3})
+    tables["ansatz"] |= {"init_scale": 0.2} | sections.get("ansatz", {})
+    return job_of(tables | {"fit": {"epochs": 20} | sections.get("fit", {})})
 
 
 @pytest.mark.parametrize("weights", ["real", "complex"])

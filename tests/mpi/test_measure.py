@@ -25,7 +25,7 @@ from pvmc.vmc.pieces import Decision
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
 from pvmc.vmc.stop import LOOK_SECONDS, StopWatcher
-from tests.jobs import job_of
+from tests.jobs import job_of, ring
 
 pytestmark = pytest.mark.mpi
 
@@ -41,7 +41,8 @@ def new(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Runs:
         def make() -> str:
             if kind not in made:
                 made[kind] = tmp_path_factory.mktemp("made") / "run"
-                assert run(RunRequest(_job(kind), "", made[kind]), SerialCommunicator()) == 0
+                job = job_of(ring(SAMPLERS[kind], iterations=4))
+                assert run(RunRequest(job, "", made[kind]), SerialCommunicator()) == 0
             return str(shutil.copytree(made[kind], tmp_path_factory.mktemp("run") / "run"))
 
         return Path(comm.root_value(make))
@@ -49,19 +50,11 @@ def new(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return copy
 
 
-def _job(kind: str) -> Any:
-    tables: dict[str, Any] = {
-        "lattice": {"kind": "chain", "length": 8},
-        "hamiltonian": {"model": "heisenberg"},
-        "ansatz": {"kind": "rbm", "alpha": 1},
-        "sampler": {"kind": "exact", "block_width": 16},
-        "run": {"iterations": 4},
-    }
-    if kind != "exact":
-        tables["sampler"] = {"walkers": 64, "block_width": 16, "samples": 256}
-    if kind == "tempering":
-        tables["sampler"]["tempering"] = {"replicas": 2, "smallest_beta": 0.5}
-    return job_of(tables)
+SAMPLERS: dict[str, Any] = {
+    "metropolis": {},
+    "exact": {"kind": "exact", "block_width": 16},
+    "tempering": {"tempering": {"replicas": 2, "smallest_beta": 0.5}},
+}
 
 
 def carry_out(directory: Path, comm: Communicator, on: str, **options: Any) -> int:

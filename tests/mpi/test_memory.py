@@ -16,7 +16,7 @@ from pvmc.io.reader import open_run
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator, block_range
 from pvmc.sr import Memory
-from pvmc.vmc.guard import Fault, Guard
+from pvmc.vmc.guard import Guard
 from pvmc.vmc.job import Job
 from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.rollback import GoneBack, Rollback, guarded
@@ -48,6 +48,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
 
 Directory = Callable[[], Path]
 Straight = Callable[[Job], Path]
+Stopped = Callable[..., None]
 
 
 def make_job(sr: dict[str, Any], sampler: dict[str, Any] | None = None, **settings: Any) -> Job:
@@ -56,21 +57,17 @@ def make_job(sr: dict[str, Any], sampler: dict[str, Any] | None = None, **settin
     return job_of(ring(sampler, sr, **{"iterations": ITERATIONS, **settings}))
 
 
-def stopped(
-    job: Job, directory: Path, comm: Communicator, on: str, monkeypatch: pytest.MonkeyPatch, stop: int = STOP
-) -> None:
-    """Collective. A run that finds a stop file after iteration stop - 1."""
-    monkeypatch.setattr("pvmc.vmc.stop.LOOK_SECONDS", 0.0)
-    check = Guard.check
+@pytest.fixture
+def stopped(comm: Communicator, monkeypatch: pytest.MonkeyPatch, disturb: Callable[..., object]) -> Callable[..., None]:
+    """Collective. Makes a run that finds a stop file after iteration stop - 1."""
 
-    def checking(self: Guard, iteration: int, *numbers: float) -> Fault | None:
-        if iteration == stop - 1 and directory.exists() and comm.rank == 0:
-            (directory / STOP_FILE).touch()
-        return check(self, iteration, *numbers)
+    def at(job: Job, directory: Path, on: str = "all", stop: int = STOP) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("pvmc.vmc.stop.LOOK_SECONDS", 0.0)
+            disturb(stop - 1, lambda: (directory / STOP_FILE).touch() if comm.rank == 0 else None)
+            assert carry_out(job, directory, comm, on) == EXIT_RESUMABLE
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Guard, "check", checking)
-        assert carry_out(job, directory, comm, on) == EXIT_RESUMABLE
+    return at
 
 
 def remembered(directory: Path) -> Memory:
@@ -85,7 +82,7 @@ def test_what_is_remembered_outlives_a_stop(
     comm: Communicator,
     new: Directory,
     straight: Straight,
-    monkeypatch: pytest.MonkeyPatch,
+    stopped: Stopped,
     case: str,
     before: str,
 ) -> None:
@@ -94,7 +91,7 @@ def test_what_is_remembered_outlives_a_stop(
     sr, sampler, names = CASES[case]
     job, directory = make_job(sr, sampler), new()
     whole = straight(job)
-    stopped(job, directory, comm, before, monkeypatch)
+    stopped(job, directory, before)
     comm.barrier()
     assert open_run(directory).iteration.tolist() == list(range(STOP))
     assert remembered(directory).keys() == names
@@ -105,13 +102,13 @@ def test_what_is_remembered_outlives_a_stop(
 
 @pytest.mark.parametrize("case", slow_but(["march", "all"], CASES))
 def test_a_run_that_forgets_is_another_one(
-    comm: Communicator, new: Directory, straight: Straight, monkeypatch: pytest.MonkeyPatch, case: str
+    comm: Communicator, new: Directory, straight: Straight, stopped: Stopped, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     """Without the memory of the checkpoint the bits are others: what is remembered counts."""
     sr, sampler, _ = CASES[case]
     job, directory = make_job(sr, sampler), new()
     whole = straight(job)
-    stopped(job, directory, comm, "all", monkeypatch)
+    stopped(job, directory)
     monkeypatch.setattr("pvmc.vmc.checkpoints.MEMORY", "nothing")
     assert carry_out(job, directory, comm, "all", resume=True) == 0
     assert "theta" in differences(bits_of(directory), bits_of(whole))
@@ -132,17 +129,11 @@ def same(one: Memory, other: Memory) -> bool:
 
 
 @pytest.mark.parametrize("case", slow_but(["adam", "all"], CASES))
-def test_going_back_restores_the_memory(comm: Communicator, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+def test_going_back_restores_the_memory(comm: Communicator, trouble: Callable[..., None], case: str) -> None:
     """Fault at iteration 6, again at once: one iteration back, then four, to the memory of those states."""
     sr, sampler, names = CASES[case]
     job = make_job(sr, sampler)
-    check, pending = Guard.check, [6, 6]
-
-    def checking(self: Guard, iteration: int, *numbers: float) -> Fault | None:
-        found = check(self, iteration, *numbers)
-        return Fault(pending.pop(), "a test") if pending and iteration == pending[-1] else found
-
-    monkeypatch.setattr(Guard, "check", checking)
+    trouble(6, 6)
     state, rollback = begun(job, comm)
     states, back = {0: state}, []
     for item in guarded(state, job, rollback, comm):
@@ -179,12 +170,12 @@ def test_a_step_taken_back_is_forgotten(comm: Communicator) -> None:
 
 @pytest.mark.parametrize("stop", slow_but([5], [2, 5, 8]))
 def test_steps_are_taken_back_behind_a_checkpoint(
-    comm: Communicator, new: Directory, straight: Straight, monkeypatch: pytest.MonkeyPatch, stop: int
+    comm: Communicator, new: Directory, straight: Straight, stopped: Stopped, stop: int
 ) -> None:
     """The checkpoint holds the memory of the state before its last step, too."""
     job = make_job({"momentum": {"mu": 0.9, "march": 0.9}, "reject_rise": 0.01, "learning_rate": 0.1}, iterations=12)
     directory, whole = new(), straight(job)
-    stopped(job, directory, comm, "all", monkeypatch, stop)
+    stopped(job, directory, stop=stop)
     checkpoint, _ = latest_checkpoint(directory)
     assert checkpoint is not None
     rollback: Any = checkpoint.parts["rollback"]

@@ -17,10 +17,7 @@ from pvmc.io.checkpoint import latest_checkpoint
 from pvmc.io.reader import Run, open_run
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator
-from pvmc.vmc.guard import Fault, Guard
 from pvmc.vmc.job import Job
-from pvmc.vmc.pieces import Decision
-from pvmc.vmc.stop import StopWatcher
 from tests.designs import slow_but
 from tests.jobs import carry_out, job_of, ring
 
@@ -30,29 +27,12 @@ ITERATIONS = 12
 
 Directory = Callable[[], Path]
 Straight = Callable[[Job], Path]
-Disturb = Callable[..., None]
+Disturb = Callable[..., object]
 
 
 def make_job(sr: dict[str, Any] | None = None, **settings: Any) -> Job:
     """A job of four blocks of walkers, without checkpoints on its way unless told otherwise."""
     return job_of(ring(sr=sr, **{"iterations": ITERATIONS, "checkpoint": {"seconds": 0}, **settings}))
-
-
-@pytest.fixture
-def disturb(monkeypatch: pytest.MonkeyPatch) -> Disturb:
-    """Does something on every rank after an iteration, once."""
-
-    def at(iteration: int, action: Callable[[], object]) -> None:
-        decide, pending = StopWatcher.decide, [action]
-
-        def deciding(self: StopWatcher, number: int, *others: Any) -> Decision:
-            if number == iteration and pending:
-                pending.pop()()
-            return decide(self, number, *others)
-
-        monkeypatch.setattr(StopWatcher, "decide", deciding)
-
-    return at
 
 
 def signalled(rank: int, comm: Communicator) -> Callable[[], None]:
@@ -122,20 +102,6 @@ def test_a_stop_file_stops_and_is_removed(
 # Fault --------------------------------------------------------------------------------------------------------------
 
 
-def trouble(monkeypatch: pytest.MonkeyPatch, *iterations: int) -> None:
-    """The guard finds trouble at these iterations, in this order, each once."""
-    check, pending = Guard.check, list(iterations)
-
-    def checking(self: Guard, iteration: int, *numbers: float) -> Fault | None:
-        found = check(self, iteration, *numbers)
-        if pending and iteration == pending[0]:
-            pending.pop(0)
-            return Fault(iteration, "a test")
-        return found
-
-    monkeypatch.setattr(Guard, "check", checking)
-
-
 def good(directory: Path) -> Run:
     """The run, once every iteration is there once."""
     written = open_run(directory)
@@ -144,10 +110,10 @@ def good(directory: Path) -> Run:
 
 
 def test_a_run_in_trouble_goes_back_and_warns(
-    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    comm: Communicator, new: Directory, trouble: Disturb, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Twice at one iteration: one back, then four back, with more damping each time."""
-    trouble(monkeypatch, 7, 7)
+    trouble(7, 7)
     directory = new()
     assert carry_out(make_job(), directory, comm) == 0
     written = good(directory)
@@ -168,15 +134,15 @@ def test_a_run_in_trouble_goes_back_and_warns(
 
 
 def test_a_checkpoint_of_iterations_that_no_longer_count_is_replaced(
-    comm: Communicator, new: Directory, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
+    comm: Communicator, new: Directory, disturb: Disturb, trouble: Disturb
 ) -> None:
     """Killed after it has gone back behind its last checkpoint, a run goes on from where it went back to."""
     often = {"iterations": 6, "minutes": 0, "seconds": 0, "cost": 1.0}
     job, directory, whole = make_job(checkpoint=often), new(), new()
-    trouble(monkeypatch, 7, 7)
+    trouble(7, 7)
     assert carry_out(job, whole, comm) == 0
-    trouble(monkeypatch, 7, 7)
-    disturb(6, lambda: disturb(5, _die))  # not before it has come to iteration 6
+    trouble(7, 7)
+    disturb(6, lambda: disturb(5, lambda: 1 // 0))  # not before it has come to iteration 6
     with pytest.raises(ZeroDivisionError):
         carry_out(job, directory, comm)
     comm.barrier()
@@ -188,15 +154,11 @@ def test_a_checkpoint_of_iterations_that_no_longer_count_is_replaced(
     assert differences(bits_of(directory), bits_of(whole)) == []
 
 
-def _die() -> None:
-    raise ZeroDivisionError
-
-
 def test_a_run_that_stays_in_trouble_leaves_its_last_good_state(
-    comm: Communicator, new: Directory, monkeypatch: pytest.MonkeyPatch
+    comm: Communicator, new: Directory, trouble: Disturb
 ) -> None:
     """After going back, the last good state is one of the iterations that count, not of those before."""
-    trouble(monkeypatch, 9, 9, 6, 6)
+    trouble(9, 9, 6, 6)
     directory = new()
     with pytest.raises(NumericalError, match="iteration 6: a test; 3 retries .* did not help") as caught:
         carry_out(make_job(), directory, comm)

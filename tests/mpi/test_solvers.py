@@ -35,11 +35,6 @@ def uneven(fields: str, **options: Any) -> Problem:
     return problem(fields, n_blocks=N_BLOCKS, n_draws=5, width=8, step=2, **options)
 
 
-@pytest.fixture(autouse=True)
-def _on_as_many_ranks_as_said(comm: Communicator, n_ranks: int) -> None:
-    assert comm.size == n_ranks <= N_BLOCKS
-
-
 def fingerprint(step: Step) -> tuple[object, ...]:
     """All that a step says, to the last bit."""
     numbers = (step.residual, step.n_frozen, step.force_norm, step.angle, step.shift, step.solver_iterations)

@@ -19,12 +19,9 @@ from pvmc.io.reader import open_run
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator
 from pvmc.vmc import pieces
-from pvmc.vmc.guard import Fault, Guard
 from pvmc.vmc.job import Job
 from pvmc.vmc.loop import State, StepRecord
-from pvmc.vmc.pieces import Decision
 from pvmc.vmc.rollback import GoneBack, Rollback, guarded
-from pvmc.vmc.stop import StopWatcher
 from tests.jobs import carry_out, job_of, ring
 
 pytestmark = pytest.mark.mpi
@@ -33,7 +30,7 @@ SEED, STARTS, TRIED, ITERATIONS = 3, 3, 12, 9
 
 Directory = Callable[[], Path]
 Straight = Callable[[Job], Path]
-Disturb = Callable[..., list[int]]
+Disturb = Callable[..., Any]
 
 
 def make_job(sampler: str = "metropolis", sr: dict[str, Any] | None = None, **settings: Any) -> Job:
@@ -44,26 +41,6 @@ def make_job(sampler: str = "metropolis", sr: dict[str, Any] | None = None, **se
 
 def with_starts(sampler: str = "metropolis", **settings: Any) -> Job:
     return make_job(sampler, **{"starts": STARTS, "start_iterations": TRIED, **settings})
-
-
-@pytest.fixture
-def disturb(monkeypatch: pytest.MonkeyPatch) -> Disturb:
-    """Does something on every rank after so many iterations, those of trials counted, once; the list grows by one with
-    each iteration."""
-
-    def at(number: int, action: Callable[[], object]) -> list[int]:
-        decide, done = StopWatcher.decide, []
-
-        def deciding(self: StopWatcher, iteration: int, *others: Any) -> Decision:
-            done.append(iteration)
-            if len(done) == number:
-                action()
-            return decide(self, iteration, *others)
-
-        monkeypatch.setattr(StopWatcher, "decide", deciding)
-        return done
-
-    return at
 
 
 def serial(job: Job, new: Directory, comm: Communicator) -> Path:
@@ -125,30 +102,19 @@ def test_the_same_choice_and_bits_as_on_one_rank(
 
 
 def test_the_energy_of_a_trial_that_goes_back(
-    comm: Communicator, new: Directory, straight: Straight, monkeypatch: pytest.MonkeyPatch
+    comm: Communicator, new: Directory, straight: Straight, trouble: Disturb
 ) -> None:
     """Iterations that no longer count are not in the mean: as in a plain run with the same trouble."""
-    trouble(monkeypatch, TRIED - 1)
+    trouble(TRIED - 1)
     plain = serial(make_job(iterations=TRIED), new, comm)
     smooth = straight(make_job(iterations=TRIED))
     directory = new()
-    trouble(monkeypatch, TRIED - 1)
+    trouble(TRIED - 1)
     assert carry_out(with_starts(), directory, comm) == 0
     expected = [float(np.mean(open_run(path).series["energy"][-TRIED // 4 :])) for path in (plain, smooth)]
     assert trials_of(directory)[0].energy == pytest.approx(expected[0], rel=1e-14)
     assert trials_of(directory)[0].energy != pytest.approx(expected[1], rel=1e-6)
     assert trials_of(directory)[0].iterations == TRIED
-
-
-def trouble(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
-    """The guard finds trouble at this iteration, once, on each rank that is at work."""
-    check, pending = Guard.check, [iteration]
-
-    def checking(self: Guard, number: int, *numbers: float) -> Fault | None:
-        found = check(self, number, *numbers)
-        return Fault(pending.pop(), "a test") if pending == [number] else found
-
-    monkeypatch.setattr(Guard, "check", checking)
 
 
 # Stopping and going on ------------------------------------------------------------------------------------------------
@@ -171,7 +137,7 @@ def test_stopped_in_a_trial_it_goes_on_with_the_same_bits(
     """Within a trial, at the end of one, of the last one, and in the run itself; finished trials are not repeated."""
     directory, expected = new(), straight(with_starts())
     struck = comm.size - 1 if before == "all" else 0
-    disturb(number, lambda: os.kill(os.getpid(), signal.SIGUSR1) if comm.rank == struck else None)
+    disturb(number, lambda: os.kill(os.getpid(), signal.SIGUSR1) if comm.rank == struck else None, counted=True)
     assert carry_out(with_starts(), directory, comm, on=before) == EXIT_RESUMABLE
     stopped, over = open_run(directory), number // TRIED
     where = f" on rank {struck}" if before == "all" and comm.size > 1 else ""
@@ -179,7 +145,7 @@ def test_stopped_in_a_trial_it_goes_on_with_the_same_bits(
     assert [trial.over for trial in stopped.trials] == [row < over for row in range(STARTS)]
     assert len(stopped.iteration) == max(0, number - STARTS * TRIED)
     comm.barrier()
-    done = disturb(0, lambda: None)
+    done = disturb(-1, lambda: None)
     assert carry_out(with_starts(), directory, comm, on=after, resume=True) == 0
     assert (
         after == "one" and comm.rank > 0 or len(done) == (STARTS - over) * TRIED + ITERATIONS - len(stopped.iteration)
@@ -197,7 +163,7 @@ def test_what_else_stops_a_trial(
     directory, expected = new(), straight(with_starts())
     time_limit = {"time": {"limit": "1h", "margin": 3600.0}} if kind == "time" else {}
     if kind == "stop file":
-        disturb(1, lambda: (directory / STOP_FILE).touch() if comm.rank == 0 else None)
+        disturb(1, lambda: (directory / STOP_FILE).touch() if comm.rank == 0 else None, counted=True)
     assert carry_out(with_starts(**time_limit), directory, comm) == EXIT_RESUMABLE
     stopped = open_run(directory)
     assert stopped.trials[0].iterations == 1 and not stopped.trials[0].over
@@ -211,29 +177,25 @@ def test_killed_in_a_trial_it_goes_on_with_the_same_bits(
     comm: Communicator, new: Directory, straight: Straight, disturb: Disturb
 ) -> None:
     directory, expected = new(), straight(with_starts())
-    disturb(2 * TRIED + 1, _die)
+    disturb(2 * TRIED + 1, lambda: 1 // 0, counted=True)
     with pytest.raises(ZeroDivisionError):
         carry_out(with_starts(), directory, comm)
     comm.barrier()
     assert [trial.over for trial in trials_of(directory)] == [True, True, False]
     comm.barrier()
-    done = disturb(0, lambda: None)
+    done = disturb(-1, lambda: None)
     assert carry_out(with_starts(), directory, comm, resume=True) == 0
     assert len(done) == TRIED + ITERATIONS
     assert trials_of(directory) == trials_of(expected)
     assert differences(bits_of(directory), bits_of(expected)) == []
 
 
-def _die() -> None:
-    raise ZeroDivisionError
-
-
 def test_a_run_that_goes_back_keeps_its_starts(
-    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb, monkeypatch: pytest.MonkeyPatch
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb, trouble: Disturb
 ) -> None:
     """Fault in the run itself lays the results file out anew."""
     directory = new()
-    disturb(STARTS * TRIED + 4, lambda: trouble(monkeypatch, 5))
+    disturb(STARTS * TRIED + 4, lambda: trouble(5), counted=True)
     assert carry_out(with_starts(), directory, comm) == 0
     written = open_run(directory)
     assert len(written.sessions) == 2 and len(written.iteration) == ITERATIONS
@@ -246,7 +208,7 @@ def test_a_finished_run_is_not_tried_again(
     directory = serial(with_starts(), new, comm)
     expected = bits_of(directory)
     comm.barrier()
-    done = disturb(0, lambda: None)
+    done = disturb(-1, lambda: None)
     assert carry_out(with_starts(), directory, comm, resume=True) == 0
     assert done == [] and differences(bits_of(directory), expected) == []
     comm.barrier()
@@ -319,7 +281,7 @@ def test_all_bad(comm: Communicator, new: Directory, disturb: Disturb) -> None:
     assert all(trial.bad and 0 < trial.iterations < TRIED for trial in trials_of(directory))
     assert open_run(directory).status() == "failed" and latest_checkpoint(directory) == (None, [])
     comm.barrier()
-    done = disturb(0, lambda: None)
+    done = disturb(-1, lambda: None)
     with pytest.raises(NumericalError, match="the numbers of all 2 starts went bad"):
         carry_out(job, directory, comm, resume=True)
     assert done == []

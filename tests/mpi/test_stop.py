@@ -14,7 +14,7 @@ import pytest
 
 from pvmc.estimators import EnergyStatistics
 from pvmc.io.storage import STOP_FILE
-from pvmc.mpi import Communicator, MpiCommunicator, require_identical
+from pvmc.mpi import Communicator, require_identical
 from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.interruptions import Signals, TimeLimit
 from pvmc.vmc.loop import StepRecord
@@ -28,14 +28,6 @@ pytestmark = [pytest.mark.mpi, pytest.mark.ranks(1, 2, 3, 4)]
 ENERGY = EnergyStatistics(-1.0 + 0j, 0.1, 0.01, 1.0, 1.0, 1e-3, 0.5, 100, 100.0)
 N = 12
 WHEN = 5
-
-
-@pytest.fixture(autouse=True)
-def _real_ranks(comm: Communicator, n_ranks: int) -> None:
-    """All that follows would pass in separate worlds of one rank."""
-    assert isinstance(comm, MpiCommunicator) and comm.size == n_ranks
-    processes = comm.gather(np.array([os.getpid()]))
-    assert comm.rank > 0 or (processes is not None and len(set(processes.tolist())) == comm.size)
 
 
 def together(comm: Communicator, iteration: int, reason: StopReason | None) -> None:

@@ -22,11 +22,10 @@ from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Walkers
 from pvmc.sr import Step
-from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.interruptions import Signals, TimeLimit
 from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.pieces import Decision, Round
-from pvmc.vmc.spec import CheckpointSpec, ConvergenceSpec
+from pvmc.vmc.spec import ConvergenceSpec
 from pvmc.vmc.stop import Convergence, StopWatcher
 from tests.designs import slow_but
 
@@ -166,19 +165,6 @@ def test_no_criteria_are_never_met() -> None:
     for iteration in range(3):
         convergence.observe(iteration, -1.0, 0.0, 0.0)
     assert convergence.reached() == ""
-
-
-def test_checkpoints() -> None:
-    policy = CheckpointPolicy(CheckpointSpec(iterations=3, minutes=0.0), iteration=0, moment=0.0)
-    clock = Clock()
-    watcher = StopWatcher(8, Signals(), checkpoints=policy, clock=clock)
-    saved = []
-    for iteration in range(8):
-        clock.now += 1.0
-        if watcher.decide(iteration, COMM).checkpoint:
-            saved.append(iteration)
-            watcher.saved(iteration, 0.0)
-    assert saved == [2, 5, 7]
 
 
 RUN = """
