@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,20 @@ def carry_out(job: Job, directory: Path, comm: Communicator, on: str = "all", **
         comm.barrier()
         return code
     return comm.root_value(lambda: run(RunRequest(job, "", directory, **options), SerialCommunicator()))
+
+
+def ring_text(run: str = "", *, length: int = 8, ansatz: str = "alpha = 1", numbers: str = "64, 16, 256") -> str:
+    """The text of an input with a Heisenberg ring, an RBM, and numbers of walkers, of each block and of samples."""
+    walkers, width, samples = numbers.split(", ")
+    tables = {
+        "lattice": f'kind = "chain"\nlength = {length}\n',
+        "hamiltonian": 'model = "heisenberg"\n',
+        "ansatz": f'kind = "rbm"\n{ansatz}\n',
+        "sampler": f"walkers = {walkers}\nblock_width = {width}\nsamples = {samples}\n",
+    }
+    return "".join(f"[{name}]\n{text}" for name, text in tables.items()) + (f"[run]\n{run}\n" if run else "")
+
+
+def with_mpi() -> dict[str, str]:
+    """The environment, for programs under mpiexec, of a test that is itself on one rank."""
+    return {name: value for name, value in os.environ.items() if name != "PVMC_NO_MPI"}

@@ -26,24 +26,10 @@ from pvmc.tasks.spectrum import spectrum
 from pvmc.vmc.job import load_job
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, enumerated_moments, full_tensor
+from tests.jobs import ring_text
 from tests.measured_runs import with_measurement
 
-INPUT = """\
-[lattice]
-kind = "chain"
-length = 8
-[hamiltonian]
-model = "heisenberg"
-[ansatz]
-kind = "rbm"
-alpha = 1
-[sampler]
-walkers = 64
-block_width = 16
-samples = 512
-[run]
-iterations = 80
-"""
+INPUT = ring_text("iterations = 80", numbers="64, 16, 512")
 SQUARE = (
     INPUT.replace('kind = "chain"\nlength = 8', 'kind = "rectangle"\nsize = [3, 4]')
     .replace('model = "heisenberg"', 'model = "heisenberg"\nmarshall = false')
@@ -67,13 +53,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("a1", "sq"):
         with_measurement(directory / name, directory / f"{name}m")
     return directory
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests write where they are, and read from the directory of the runs."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
 
 
 def output_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import pvmc
 from pvmc.cli import main
 from pvmc.sr.spec import _OF_RECONFIGURATION
 
@@ -173,14 +172,6 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "not UTF-8": (b"[run]\n# \xff\n", "line 2: must be UTF-8 text (byte 8 is not)"),
     "binary": (bytes(range(128, 256)), "line 1: must be UTF-8 text (byte 0 is not)"),
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
-    monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))  # for the processes that are started
-    return tmp_path
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,30 +19,10 @@ from pvmc.io.reader import Run, open_run
 from pvmc.results.facts import run_facts
 from pvmc.results.status import status_text
 from pvmc.tasks.bench import PHASES
+from tests.jobs import ring_text, with_mpi
 
 ITERATIONS = 12
-INPUT = f"""\
-# a tiny job
-[lattice]
-kind = "chain"
-length = 8
-
-[hamiltonian]
-model = "heisenberg"
-
-[ansatz]
-kind = "rbm"
-alpha = 1
-
-[sampler]
-walkers = 64
-block_width = 16
-samples = 256
-
-[run]
-iterations = {ITERATIONS}
-save_every = 5
-"""
+INPUT = "# a tiny job\n" + ring_text(f"iterations = {ITERATIONS}\nsave_every = 5")
 EXACT = -3.651093408937176
 """Ground-state energy of the Heisenberg ring of 8 spins, by full diagonalisation, in units of J."""
 LEAK = ("variance_smeared", "leak", "leak_error")
@@ -51,12 +30,8 @@ LEAK = ("variance_smeared", "leak", "leak_error")
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
-    monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))  # for the processes that are started
-    (tmp_path / "chain.toml").write_text(INPUT)
-    return tmp_path
+def input_file(directory: Path) -> None:
+    (directory / "chain.toml").write_text(INPUT)
 
 
 def output_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -248,8 +223,7 @@ def test_new_then_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def process(*command: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PVMC_NO_MPI"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=with_mpi())
 
 
 def test_python_m_pvmc() -> None:

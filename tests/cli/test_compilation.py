@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import pvmc
 from pvmc.estimators import Moments
 from pvmc.sr import Step
 from pvmc.vmc.start import warm_up
@@ -38,8 +37,7 @@ iterations = 1
 def environment(tmp_path: Path) -> dict[str, str]:
     """Processes in an empty directory with an empty cache."""
     (tmp_path / "chain.toml").write_text(INPUT)
-    root = str(Path(pvmc.__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": root, "PVMC_CACHE_DIR": str(tmp_path / "kernels")}
+    return {**os.environ, "PVMC_CACHE_DIR": str(tmp_path / "kernels")}
 
 
 def compiled(directory: Path) -> dict[str, int]:
@@ -50,7 +48,6 @@ def compiled(directory: Path) -> dict[str, int]:
 def test_warmup_compiles_all_that_a_run_needs(tmp_path: Path, environment: dict[str, str]) -> None:
     def pvmc_command(*arguments: str) -> str:
         command = [sys.executable, "-m", "pvmc", *arguments]
-        environment["PVMC_NO_MPI"] = "1"
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         return done.stdout
 
@@ -95,6 +92,7 @@ def test_every_solver_gets_what_it_asks_for(section: dict[str, object]) -> None:
 def test_one_rank_compiles_for_all(tmp_path: Path, environment: dict[str, str], mpiexec: str) -> None:
     """The compiler, told to say what it does, reports each kernel once over all ranks."""
     environment["NUMBA_DEBUG_CACHE"] = "1"
+    del environment["PVMC_NO_MPI"]
     command = [mpiexec, "-n", "4", sys.executable, "-m", "pvmc", "run", "chain.toml"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     kernels = compiled(tmp_path / "kernels")
@@ -106,6 +104,5 @@ def test_one_rank_compiles_for_all(tmp_path: Path, environment: dict[str, str], 
 
 def test_cache_that_cannot_be_written_is_replaced(tmp_path: Path, environment: dict[str, str]) -> None:
     (tmp_path / "kernels").write_text("a file where the directory should be")
-    environment["PVMC_NO_MPI"] = "1"
     command = [sys.executable, "-m", "pvmc", "run", "chain.toml"]
     subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)

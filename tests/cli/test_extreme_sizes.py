@@ -16,12 +16,6 @@ MODELS = {"ising": 'model = "ising"', "heisenberg": 'model = "heisenberg"'}
 ANSAETZE = {"K = 1": 'kind = "mean_field"\nweights = "real"', "rbm": 'kind = "rbm"\nalpha = 0.5\nsymmetry = "none"'}
 
 
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
-
-
 def carried_out(
     capsys: pytest.CaptureFixture[str], sites: int, model: str, ansatz: str, sampler: str, more: str = ""
 ) -> bool:

@@ -16,37 +16,15 @@ from pvmc.lattice import chain
 from pvmc.vmc.job import load_job
 from pvmc.wavefunctions import RBM
 from tests.helpers import configurations, energy_of, kronecker_sum, random_rbm
+from tests.jobs import ring_text
 
 N = 8
-INPUT = """\
-[lattice]
-kind = "chain"
-length = 8
-
-[hamiltonian]
-model = "heisenberg"
-
-[ansatz]
-kind = "rbm"
-alpha = 2
-symmetry = "none"
-
-[sampler]
-walkers = 64
-block_width = 16
-samples = 1024
-
-[run]
-iterations = 3
-"""
+INPUT = ring_text("iterations = 3", ansatz='alpha = 2\nsymmetry = "none"', numbers="64, 16, 1024")
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
-    (tmp_path / "ring.toml").write_text(INPUT)
-    return tmp_path
+def input_file(directory: Path) -> None:
+    Path("ring.toml").write_text(INPUT)
 
 
 def state() -> RBMWeights:

@@ -14,41 +14,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import pvmc
 from pvmc.cli import main
 from pvmc.io.checkpoint import latest_checkpoint, list_checkpoints
 from pvmc.io.reader import open_run
 from tests.designs import slow_but
+from tests.jobs import ring_text, with_mpi
 
 ITERATIONS = 6
-INPUT = f"""\
-[lattice]
-kind = "chain"
-length = 6
-[hamiltonian]
-model = "heisenberg"
-[ansatz]
-kind = "rbm"
-alpha = 1
-symmetry = "none"
-[sampler]
-walkers = 32
-block_width = 16
-samples = 64
-[run]
-iterations = {ITERATIONS}
-checkpoint = {{ seconds = 0.1, cost = 1.0 }}
-"""
+RUN = f"iterations = {ITERATIONS}\ncheckpoint = {{ seconds = 0.1, cost = 1.0 }}"
+INPUT = ring_text(RUN, length=6, ansatz='alpha = 1\nsymmetry = "none"', numbers="32, 16, 64")
 
 SLOW = """\
 import sys, time
-from pvmc import driver
+from pvmc.vmc import loop
 from pvmc.cli import main
-reduce_moments = driver.reduce_moments
+reduce_moments = loop.reduce_moments
 def slow(*arguments, **keywords):
     time.sleep(float(sys.argv[1]))
     return reduce_moments(*arguments, **keywords)
-driver.reduce_moments = slow
+loop.reduce_moments = slow
 sys.exit(main(sys.argv[2:]))
 """
 """The command line with iterations that last so many seconds more."""
@@ -59,18 +43,17 @@ START_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))
-    (tmp_path / "ring.toml").write_text(INPUT)
-    (tmp_path / "slow.py").write_text(SLOW)
-    return tmp_path
+def input_file(directory: Path) -> None:
+    Path("ring.toml").write_text(INPUT)
+    Path("slow.py").write_text(SLOW)
 
 
 def started(launch: list[str], seconds: float, until: int) -> subprocess.Popen[bytes]:
     """A run on its way, in the iteration ``until``."""
     command = [*launch, sys.executable, "slow.py", str(seconds), "run", "ring.toml"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=with_mpi() if launch else None
+    )
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         if any(file.iteration >= until for file in list_checkpoints("runs/ring")):
@@ -79,9 +62,8 @@ def started(launch: list[str], seconds: float, until: int) -> subprocess.Popen[b
     raise AssertionError(f"ended with code {process.poll()}, or never came to iteration {until}")
 
 
-def require_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+def require_same_bits() -> None:
     """The run goes on to its end, and is the one that was never stopped."""
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
     assert main(["run", "runs/ring", "--resume"]) == 0
     assert main(["run", "ring.toml", "--output", "straight"]) == 0
     resumed, straight = open_run("runs/ring"), open_run("straight")
@@ -92,20 +74,18 @@ def require_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first.theta.tobytes() == second.theta.tobytes() and first.spins.tobytes() == second.spins.tobytes()
 
 
-def test_a_kill_costs_the_iteration_that_is_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
+def test_a_kill_costs_the_iteration_that_is_going_on() -> None:
     process = started([], 0.3, until=3)
     process.kill()
     process.wait()
     found, passed_over = latest_checkpoint("runs/ring")
     assert found is not None and found.iteration >= 3 and passed_over == []
     assert not any(file.lasting for file in list_checkpoints("runs/ring")), "far from the first checkpoint"
-    require_same_bits(monkeypatch)
+    require_same_bits()
 
 
-def test_a_run_that_was_suspended_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_suspended_goes_on() -> None:
     """SIGCONT has a state written and stops nothing."""
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
     process = started([], 0.3, until=1)
     process.send_signal(signal.SIGSTOP)
     time.sleep(0.1)
@@ -170,5 +150,4 @@ def test_open_mpi_kills_and_one_iteration_is_lost(number: signal.Signals, monkey
             assert code == 75 and open_run("runs/ring").status() == "stopped" and found.iteration >= 3
         else:
             assert code == 1
-            require_same_bits(monkeypatch)
-            monkeypatch.delenv("PVMC_NO_MPI")
+            require_same_bits()

@@ -237,9 +237,7 @@ def mutants(count: int, seed: int) -> Iterator[Mutant]:
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
+def files(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pvmc.planning.rates.measure_rates", lambda: TYPICAL)
     monkeypatch.setattr("pvmc.tasks.bench.time_block", lambda _: None)  # which compiles kernels, as runs do
     Path("folder").mkdir()

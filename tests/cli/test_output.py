@@ -12,31 +12,15 @@ from pathlib import Path
 
 import pytest
 
-import pvmc
 from pvmc.cli.output import LastingOutput, has_reader, lasting_output, nobody_reads, what_is_lost
 from pvmc.io.reader import open_run
+from tests.jobs import ring_text
 
 ITERATIONS = 12
-INPUT = f"""\
-[lattice]
-kind = "chain"
-length = 6
-[hamiltonian]
-model = "heisenberg"
-[ansatz]
-kind = "rbm"
-alpha = 1
-symmetry = "none"
-[sampler]
-walkers = 32
-block_width = 16
-samples = 64
-[fit]
-target = "exact"
-epochs = 2
-[run]
-iterations = {ITERATIONS}
-"""
+FIT = '[fit]\ntarget = "exact"\nepochs = 2\n'
+INPUT = FIT + ring_text(
+    f"iterations = {ITERATIONS}", length=6, ansatz='alpha = 1\nsymmetry = "none"', numbers="32, 16, 64"
+)
 
 LONG = [
     ["run", "ring.toml"],
@@ -61,12 +45,8 @@ with open("codes", "w") as file:
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
-    monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))
-    (tmp_path / "ring.toml").write_text(INPUT)
-    return tmp_path
+def input_file(directory: Path) -> None:
+    Path("ring.toml").write_text(INPUT)
 
 
 def end_without_reader() -> int:

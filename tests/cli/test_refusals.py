@@ -17,31 +17,13 @@ from pvmc.mpi import SerialCommunicator, run_main
 from pvmc.mpi.node import usable_memory
 from pvmc.tasks import memory as resources
 from pvmc.vmc.job import load_job
-
-BASE = """\
-[lattice]
-kind = "chain"
-length = 6
-[hamiltonian]
-model = "heisenberg"
-[ansatz]
-kind = "rbm"
-alpha = 1
-symmetry = "none"
-[sampler]
-walkers = 8
-block_width = 8
-samples = 16
-[run]
-iterations = 2
-"""
+from tests.jobs import ring_text
 
 
 @pytest.fixture(autouse=True)
-def input_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
-    Path("in.toml").write_text(BASE)
+def input_file(directory: Path) -> None:
+    text = ring_text("iterations = 2", length=6, ansatz='alpha = 1\nsymmetry = "none"', numbers="8, 8, 16")
+    Path("in.toml").write_text(text)
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -20,38 +20,19 @@ from pvmc.io.checkpoint import latest_checkpoint, list_checkpoints
 from pvmc.io.reader import open_run
 from tests.designs import slow_but
 from tests.helpers import mounted_disk
+from tests.jobs import ring_text
 
 ROOT = Path(pvmc.__file__).parents[1]
 SHORT, LONGER, ENDLESS = 12, 20, 10**6
 ENDS = ["parameters after 11", "parameters after 9"]
 """What a run in three parts has besides: the last parameters of each part are saved."""
-INPUT = f"""\
-[lattice]
-kind = "chain"
-length = 8
-[hamiltonian]
-model = "heisenberg"
-[ansatz]
-kind = "rbm"
-alpha = 1
-[sampler]
-walkers = 64
-block_width = 16
-samples = 256
-[run]
-iterations = {SHORT}
-save_every = 5
-checkpoint = {{ iterations = 5, minutes = 0, cost = 1.0 }}
-"""
+RUN = f"iterations = {SHORT}\nsave_every = 5\ncheckpoint = {{ iterations = 5, minutes = 0, cost = 1.0 }}"
+INPUT = ring_text(RUN)
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PVMC_NO_MPI", "1")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the processes that are started
-    (tmp_path / "chain.toml").write_text(INPUT)
-    return tmp_path
+def input_file(directory: Path) -> None:
+    Path("chain.toml").write_text(INPUT)
 
 
 def iterations(number: int) -> tuple[str, str]:

@@ -28,11 +28,6 @@ fit = {{ target = "exact", epochs = 3 }}
 """
 
 
-@pytest.fixture(autouse=True)
-def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def write(numbers: str, length: int = 6, sampler: str = "") -> None:
     Path("in.toml").write_text(PROJECTED.format(length=length, numbers=numbers, sampler=sampler))
 

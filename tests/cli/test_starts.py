@@ -10,45 +10,20 @@ from pathlib import Path
 
 import pytest
 
-import pvmc
 from benchmarks.run_bits import bits_of, differences
 from pvmc.cli import main
 from pvmc.errors import PvmcError
 from pvmc.io.reader import open_run
+from tests.jobs import ring_text
 
-INPUT = """\
-[lattice]
-kind = "chain"
-length = 8
-
-[hamiltonian]
-model = "heisenberg"
-
-[ansatz]
-kind = "rbm"
-alpha = 1
-
-[sampler]
-walkers = 64
-block_width = 16
-samples = 256
-
-[run]
-seed = 3
-iterations = 10
-starts = 2
-start_iterations = 200
-"""
+INPUT = ring_text("seed = 3\niterations = 10\nstarts = 2\nstart_iterations = 200")
 SECONDS = 60.0
 """A long time for what should take a few seconds."""
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))
-    (tmp_path / "chain.toml").write_text(INPUT)
-    return tmp_path
+def input_file(directory: Path) -> None:
+    Path("chain.toml").write_text(INPUT)
 
 
 def wait_for_second_trial(process: subprocess.Popen[str]) -> None:

@@ -16,51 +16,28 @@ from pathlib import Path
 
 import pytest
 
-import pvmc
 from pvmc.cli import main
 from pvmc.errors import PvmcError
 from pvmc.io.reader import open_run
 from tests.designs import slow_but
+from tests.jobs import ring_text, with_mpi
 
-INPUT = """\
-[lattice]
-kind = "chain"
-length = 16
-
-[hamiltonian]
-model = "heisenberg"
-
-[ansatz]
-kind = "rbm"
-alpha = 1
-
-[sampler]
-walkers = 64
-block_width = 16
-samples = 256
-
-[run]
-iterations = 100000
-checkpoint = { iterations = 20 }
-"""
+INPUT = ring_text("iterations = 100000\ncheckpoint = { iterations = 20 }", length=16)
 PVMC = [sys.executable, "-m", "pvmc"]
 SECONDS = 60
 """A long time for what should take a few seconds."""
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))
-    (tmp_path / "chain.toml").write_text(INPUT)
-    return tmp_path
+def input_file(directory: Path) -> None:
+    Path("chain.toml").write_text(INPUT)
 
 
 @contextlib.contextmanager
 def running(*command: str, rows: int = 30) -> Iterator[subprocess.Popen[str]]:
     """A run that has done some iterations and has a checkpoint; it ends with the context."""
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=with_mpi()
     )
     try:
         wait_for(rows, process)
@@ -224,7 +201,7 @@ def test_an_exception_on_one_rank_ends_the_run(
     mpiexec: str, capsys: pytest.CaptureFixture[str], ranks: int, struck: int
 ) -> None:
     command = [mpiexec, "-n", str(ranks), sys.executable, "-c", FAILING, str(struck)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)  # no hang
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=with_mpi())  # no hang
     assert done.returncode == 1, done.stderr
     assert f"[rank {struck}] Traceback" in done.stderr
     assert done.stderr.count("RuntimeError: a broken sampler (a bug: please report it)") == 1

@@ -17,30 +17,15 @@ from pvmc.mpi import note_exit_code
 from pvmc.tasks.submission import LAUNCHERS
 from pvmc.tasks.submission.request import seconds_of, slurm_time
 from pvmc.tasks.submission.script import alphas, seeds
+from tests.jobs import ring_text
 
 ROOT = Path(__file__).resolve().parents[2]
-INPUT = """\
-[lattice]
-kind = "chain"
-length = 8
-[hamiltonian]
-model = "heisenberg"
-[ansatz]
-kind = "rbm"
-alpha = 1
-[sampler]
-walkers = 64
-block_width = 16
-samples = 256
-"""
 TASKS = ("--ntasks", "2", "--time", "01:00:00")
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "chain.toml").write_text(INPUT)
-    return tmp_path
+def input_file(directory: Path) -> None:
+    Path("chain.toml").write_text(ring_text())
 
 
 def written(*options: str, config: str = "chain.toml", file: str = "chain.sbatch") -> str:

@@ -16,6 +16,7 @@ from pvmc.errors import PvmcError
 from pvmc.io.reader import Run, open_run
 from pvmc.mpi import mpi_library
 from pvmc.vmc.loop import PHASES
+from tests.jobs import ring_text
 from tests.slurm.cluster import Cluster, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -24,26 +25,12 @@ ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).with_name("stand_in.py")
 SHORT, LONG = 12, 400
 """Iterations of a run, and of one that lasts long enough to be stopped on its way."""
-INPUT = """\
-[lattice]
-kind = "chain"
-length = 20
-[hamiltonian]
-model = "heisenberg"
-[ansatz]
-kind = "rbm"
-alpha = 1
-[sampler]
-walkers = 64
-block_width = 16
-samples = 256
-"""
 
 
 @pytest.fixture(autouse=True)
 def input_file(directory: Path, cluster: Cluster, mpiexec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small input, and this pvmc for the processes that are started."""
-    Path("chain.toml").write_text(INPUT)
+    Path("chain.toml").write_text(ring_text(length=20))
     monkeypatch.setenv("PYTHONPATH", str(Path(pvmc.__file__).parents[1]))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")  # more ranks than cores: MPICH's would wait busily
