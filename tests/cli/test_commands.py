@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,9 +14,7 @@ import pytest
 
 import pvmc
 from pvmc.cli import main
-from pvmc.io.reader import Run, open_run
-from pvmc.results.facts import run_facts
-from pvmc.results.status import status_text
+from pvmc.io.reader import open_run
 from pvmc.tasks.bench import PHASES
 from tests.jobs import ring_text, with_mpi
 
@@ -73,13 +70,6 @@ def test_run_writes_all_that_happened(capsys: pytest.CaptureFixture[str]) -> Non
     assert (bound > EXACT).all(), "variational"
 
 
-def test_run_finds_the_ground_state(capsys: pytest.CaptureFixture[str]) -> None:
-    faster = ["sr.learning_rate=0.2", "run.iterations=120"]
-    output_of(capsys, "run", "chain.toml", *(word for key in faster for word in ("--set", key)), "--output", "r")
-    status = table(output_of(capsys, "status", "r"))
-    assert abs(float(status["relative error"].split()[0])) < 0.01
-
-
 def test_run_reports_in_lines_of_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     text = output_of(capsys, "run", "chain.toml")
     lines = text.splitlines()
@@ -92,29 +82,6 @@ def test_run_reports_in_lines_of_a_log(capsys: pytest.CaptureFixture[str]) -> No
     assert "\r" not in text
     assert "exact E/N = -0.45638" in text
     assert lines[-1] == "results in runs/chain/run.h5"
-
-
-def test_the_same_seed_gives_the_same_run(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("a", "b"):
-        output_of(capsys, "run", "chain.toml", "--output", name)
-    output_of(capsys, "run", "chain.toml", "--output", "c", "--set", "run.seed=2")
-    a, b, c = (open_run(name).series["energy"] for name in "abc")
-    np.testing.assert_array_equal(a, b)
-    assert (a != c).any()
-
-
-def test_existing_results_are_kept_unless_told_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
-    output_of(capsys, "run", "chain.toml")
-    file = Path("runs/chain/run.h5")
-    before, changed = file.read_bytes(), file.stat().st_mtime_ns
-    assert main(["run", "chain.toml", "--set", "run.seed=2"]) == 2
-    error = capsys.readouterr().err
-    advice = "go on with --resume, choose another --output or pass --overwrite"
-    assert error == f"pvmc: error: runs/chain/run.h5 exists; {advice}\n"
-    assert (file.read_bytes(), file.stat().st_mtime_ns) == (before, changed)
-    assert sorted(path.name for path in file.parent.iterdir()) == [f"checkpoint-{ITERATIONS:08d}.h5", "run.h5"]
-    output_of(capsys, "run", "chain.toml", "--set", "run.seed=2", "--overwrite")
-    assert open_run(file).config["run"]["seed"] == 2
 
 
 def test_status(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,38 +103,13 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", status["started"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", status["ended"])
     assert "time left" not in status
-
-
-def test_status_while_a_run_goes_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    output_of(capsys, "run", "chain.toml")
-    run = open_run("runs/chain")
-    series = {name: values[:8].copy() for name, values in run.series.items()}
-    series["seconds"][:] = [100.0, 3.0, 2.0, 4.0, 3.0, 3.0, 2.0, 4.0]
-    monkeypatch.setattr(Run, "status", lambda self: "running")
-    status = table(status_text(run_facts(replace(run, series=series, ended=""))))
-    assert status["iteration"] == "8/12 (66 %)"
-    assert status["per iteration"] == "3 s", "the median, without the first, which loads the kernels"
-    assert status["time left"] == "12s"
-    assert "ended" not in status
-    nothing_yet = {name: values[:0] for name, values in run.series.items()}
-    status = table(status_text(run_facts(replace(run, series=nothing_yet, ended=""))))
-    assert status["iteration"] == "0/12 (0 %)"
-    assert status.keys().isdisjoint({"E/N", "per iteration", "time left"})
-
-
-def test_status_says_why_a_run_failed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    output_of(capsys, "run", "chain.toml")
-    monkeypatch.setattr(Run, "status", lambda self: "failed")
-    failed = replace(open_run("runs/chain"), message="the energy is not finite", reference_energy=None)
-    status = table(status_text(run_facts(failed)))
-    assert status["state"] == "failed: the energy is not finite"
-    assert status.keys().isdisjoint({"exact E/N", "relative error"})
+    output_of(capsys, "run", "chain.toml", "--set", "run.reference=none", "--output", "other")
+    assert table(output_of(capsys, "status", "other")).keys().isdisjoint({"exact E/N", "relative error"})
 
 
 def test_plot(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("a", "b"):
-        output_of(capsys, "run", "chain.toml", "--output", name)
-    output_of(capsys, "plot", "a", "b", "--output", "figure")
+    output_of(capsys, "run", "chain.toml", "--output", "a")
+    output_of(capsys, "plot", "a", "a", "--output", "figure")
     assert Path("figure.png").read_bytes().startswith(b"\x89PNG")
     assert Path("figure.pdf").read_bytes().startswith(b"%PDF")
     assert "wrote a/convergence.png" in output_of(capsys, "plot", "a")
@@ -236,10 +178,6 @@ def test_python_m_pvmc() -> None:
     ("ranks", "arguments", "message"),
     [
         (2, "run chain.toml --set ansatz.alpha=0", "--set: ansatz.alpha = 0: must be a number > 0"),
-        pytest.param(
-            3, "run chain.toml --set ansatz.alpha=0.3", "must be a positive multiple ", marks=pytest.mark.slow
-        ),
-        pytest.param(2, "run missing.toml", "cannot be read: No such file or directory", marks=pytest.mark.slow),
         (3, "run chain.toml --output full", "full exists and is not a pvmc run; "),
         pytest.param(2, "run chain.toml --set sampler.block_width=64", "2 ranks, but 1 block", marks=pytest.mark.slow),
         pytest.param(3, "run", "the following arguments are required: CONFIG ", marks=pytest.mark.slow),
@@ -257,11 +195,7 @@ def test_bad_input_is_said_once_by_all_ranks(
     assert said[0].startswith("pvmc: error: ")
     assert message in said[0]
     assert "Traceback" not in done.stderr
-    assert sorted(str(path.relative_to(directory)) for path in directory.rglob("*")) == [
-        "chain.toml",
-        "full",
-        "full/thesis.txt",
-    ]
+    assert {path.name for path in directory.rglob("*")} == {"chain.toml", "full", "thesis.txt"}
 
 
 def test_a_run_on_several_ranks(mpiexec: str, capsys: pytest.CaptureFixture[str]) -> None:

