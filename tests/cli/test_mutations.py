@@ -54,55 +54,14 @@ run = { iterations = 1, starts = 1, start_iterations = 8 }
 fit = { target = "exact", weights = "uniform", epochs = 1, optimizer = "adam", learning_rate = 0.02, samples = 16 }
 """,
 }
-NUMBERS = [
-    0,
-    -1,
-    1,
-    2,
-    3,
-    10**9,
-    10**18,
-    10**20,
-    -(10**18),
-    0.3,
-    -0.5,
-    1e308,
-    -1e308,
-    1e-320,
-    1e-30,
-    float("nan"),
-    float("inf"),
-]
+NUMBERS: list[float] = [0, -1, 1, 2, 3, 10**9, 10**18, 10**20, -(10**18)]
+NUMBERS += [0.3, -0.5, 1e308, -1e308, 1e-320, 1e-30, float("nan"), float("inf")]
 """What a key is set to; 1e-320 is denormal."""
-OTHERS = [
-    "",
-    "x",
-    "none",
-    "exact",
-    "square",
-    "3",
-    True,
-    False,
-    [],
-    [1],
-    [[1, 2], [3]],
-    ["a", 1.5],
-    {},
-    {"x": 1},
-    {"kind": "chain"},
-]
-OTHERS += [
-    {"initial": -1},
-    {"seed": 1},
-    "runs/none",
-    "empty.txt",
-    "folder",
-    "table.txt",
-    "other.h5",
-    "in.toml",
-    "a\nb",
-    "\u00e4" * 70,
-]
+OTHERS: list[Any] = ["", "x", "none", "exact", "square", "3", "a\nb", "\u00e4" * 70, True, False]
+OTHERS += ["runs/none", "empty.txt", "folder", "table.txt", "other.h5", "in.toml"]
+OTHERS += [[], [1], [[1, 2], [3]], ["a", 1.5], {}, {"x": 1}, {"kind": "chain"}, {"initial": -1}, {"seed": 1}]
+VALUES = [*map(repr, NUMBERS), *("True", "false", "'a'", "word", "[1,2]", "{}", "{kind='exact'}", '"', "=", "[", "1 2")]
+"""What --set gives to a key."""
 FILE_KEYS = [
     ("ansatz", "start_from", {}),
     ("sampler", "start_file", {"start": "file"}),
@@ -111,6 +70,8 @@ FILE_KEYS = [
     ("fit", "source", {"target": "file"}),
     ("fit", "source", {"target": "run"}),
 ]
+KINDS = ["drop", "rename", "number", "number", "other", "other", "move", "set", "file", "nest", *["near"] * 6]
+"""Kinds of changes, by how often."""
 FILES = ["missing", "folder", "empty.txt", "table.txt", "other.h5", "in.toml", "binary.npy", "x" * 300, ""]
 
 
@@ -137,10 +98,6 @@ def at(tables: Any, path: tuple[Any, ...]) -> Any:
     return tables
 
 
-def written(tables: Any) -> str:
-    return tomlkit.dumps(tables)
-
-
 def misspelt(word: str, rng: random.Random) -> str:
     k = rng.randrange(len(word))
     kinds: list[Callable[[], str]] = [
@@ -157,9 +114,7 @@ def changed(tables: Any, rng: random.Random) -> Mutant:
     tables = copy.deepcopy(tables)
     path = rng.choice(list(places(tables)))
     parent, name = at(tables, path[:-1]), path[-1]
-    kind = rng.choice(
-        ["drop", "rename", "number", "number", "other", "other", "move", "set", "file", "nest", *["near"] * 6]
-    )
+    kind = rng.choice(KINDS)
     if kind == "drop":
         del parent[name]
     elif kind == "rename" and isinstance(parent, dict):
@@ -178,25 +133,13 @@ def changed(tables: Any, rng: random.Random) -> Mutant:
             tables[section] |= {key: rng.choice(FILES), **more}
     elif kind == "set":
         key = ".".join(map(str, (part for part in path if isinstance(part, str))))
-        values = [
-            *map(repr, NUMBERS),
-            "True",
-            "false",
-            "'a'",
-            "word",
-            "[1,2]",
-            "{}",
-            "{kind='exact'}",
-            '"',
-            "=",
-            "[",
-            "1 2",
-        ]
-        return Mutant(f"--set {key}", written(tables), [rng.choice([f"{key}=", f"{key}.", key]) + rng.choice(values)])
+        return Mutant(
+            f"--set {key}", tomlkit.dumps(tables), [rng.choice([f"{key}=", f"{key}.", key]) + rng.choice(VALUES)]
+        )
     else:
         value = rng.choice(NUMBERS) if kind == "number" else rng.choice(OTHERS)
         parent[name] = copy.deepcopy(value)
-    return Mutant(f"{kind} {path}", written(tables))
+    return Mutant(f"{kind} {path}", tomlkit.dumps(tables))
 
 
 def spoilt(text: str, rng: random.Random) -> Mutant:

@@ -140,40 +140,33 @@ def test_memory_that_runs_out_is_no_bug(capsys: pytest.CaptureFixture[str]) -> N
 # Files that the input names -------------------------------------------------------------------------------------------
 
 
-def damaged() -> dict[str, str]:
-    """Files of the wrong kind or shape, by what is wrong with them."""
+def write_damaged() -> None:
+    """Files of the wrong kind or shape."""
     Path("empty.txt").write_text("")
-    np.savetxt("short.txt", np.ones((3, 5)))
-    np.savetxt("values.txt", np.full((3, 6), 2.0))
-    np.savetxt("sector.txt", np.ones((3, 6)))
-    np.savetxt("target.txt", np.ones((3, 6)))
+    for name, spins in (("short", np.ones((3, 5))), ("values", np.full((3, 6), 2.0)), ("up", np.ones((3, 6)))):
+        np.savetxt(f"{name}.txt", spins)
     with h5py.File("other.h5", "w") as file:
         file["x"] = 1
-    return {
-        "missing": "nothing",
-        "text": "empty.txt",
-        "hdf5": "other.h5",
-        "short": "short.txt",
-        "values": "values.txt",
-        "sector": "sector.txt",
-        "target": "target.txt",
-    }
 
 
 FILES: list[tuple[str, str, str]] = [
-    ("ansatz.start_from", "missing", "nothing does not exist"),
-    ("ansatz.start_from", "text", "empty.txt is not a results file of pvmc"),
-    ("ansatz.start_from", "hdf5", "other.h5 is not a results file of pvmc"),
-    ("sampler.start_file", "missing", "no such file"),
-    ("sampler.start_file", "text", "must have one row of 6 spins per configuration, has shape (0, 1)"),
-    ("sampler.start_file", "short", "must have one row of 6 spins per configuration, has shape (3, 5)"),
-    ("sampler.start_file", "values", "spins are +1 or -1; row 0 has others"),
-    ("sampler.start_file", "sector", "row 0 sums to 6, but the magnetisation 0 is kept; set sampler.magnetization = 6"),
-    ("fit.source", "missing", "no such file"),
-    ("fit.source", "target", "needs arrays spins and amplitudes, or text with 6 spins and the amplitude in each row"),
-    ("hamiltonian.file", "missing", "cannot be read: No such file or directory"),
-    ("hamiltonian.file", "values", 'line 1, "2.000000000000000000e+00 2.00...'),
-    ("lattice.edges", "missing", "cannot be read: No such file or directory"),
+    ("ansatz.start_from", "nothing", "nothing does not exist"),
+    ("ansatz.start_from", "empty.txt", "empty.txt is not a results file of pvmc"),
+    ("ansatz.start_from", "other.h5", "other.h5 is not a results file of pvmc"),
+    ("sampler.start_file", "nothing", "no such file"),
+    ("sampler.start_file", "empty.txt", "must have one row of 6 spins per configuration, has shape (0, 1)"),
+    ("sampler.start_file", "short.txt", "must have one row of 6 spins per configuration, has shape (3, 5)"),
+    ("sampler.start_file", "values.txt", "spins are +1 or -1; row 0 has others"),
+    (
+        "sampler.start_file",
+        "up.txt",
+        "row 0 sums to 6, but the magnetisation 0 is kept; set sampler.magnetization = 6",
+    ),
+    ("fit.source", "nothing", "no such file"),
+    ("fit.source", "up.txt", "needs arrays spins and amplitudes, or text with 6 spins and the amplitude in each row"),
+    ("hamiltonian.file", "nothing", "cannot be read: No such file or directory"),
+    ("hamiltonian.file", "values.txt", 'line 1, "2.000000000000000000e+00 2.00...'),
+    ("lattice.edges", "nothing", "cannot be read: No such file or directory"),
 ]
 BESIDE = {
     "sampler.start_file": ['sampler.start="file"'],
@@ -185,12 +178,12 @@ BESIDE = {
 
 @pytest.mark.parametrize("command", ["validate", "run", "bench", "fit", "submit"])
 def test_named_files_are_checked_first(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    files = damaged()
+    write_damaged()
     more = ["--ntasks", "1", "--time", "1h"] if command == "submit" else []
-    for key, kind, expected in FILES:
+    for key, name, expected in FILES:
         beside = [word for override in BESIDE.get(key, []) for word in ("--set", override)]
-        said = answer(capsys, command, "in.toml", *more, *beside, "--set", f'{key}="{files[kind]}"')
-        start = f'--set: {key} = "{files[kind]}": {expected}'
+        said = answer(capsys, command, "in.toml", *more, *beside, "--set", f'{key}="{name}"')
+        start = f'--set: {key} = "{name}": {expected}'
         assert said.startswith(start.removesuffix("...")), said
         assert "\n" not in said
 
