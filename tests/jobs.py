@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def ring(sampler: Tables | None = None, sr: Tables | None = None, **run: Any) ->
 def job_of(tables: Tables) -> Job:
     """The job of an input with these tables."""
     return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+
+
+def job_of_text(text: str) -> Job:
+    """The job of an input with this TOML text."""
+    return job_of(tomllib.loads(text))
 
 
 def records(job: Job, n: int, comm: Communicator, state: State | None = None, **options: Any) -> list[StepRecord]:

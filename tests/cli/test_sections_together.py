@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 import tracemalloc
-from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from pvmc.cli import main
-from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator
 from pvmc.tasks.memory import memory_per_rank
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import iterate
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
+from tests.jobs import job_of_text
 
 PROJECTED = """\
 lattice = {{ kind = "chain", length = {length} }}
@@ -122,25 +119,18 @@ MEMORY = {
 
 
 def job_of(ansatz: str, sampler: str) -> Job:
-    text = f"""
-    lattice = {{ kind = "chain", length = 10 }}
-    hamiltonian = {{ model = "ising" }}
-    ansatz = {{ {ansatz} }}
-    sampler = {{ {sampler} }}
-    """
-    raw = RawInput(tomllib.loads(text), "in.toml")
-    return build_job(validate(JobConfig, raw), raw)
+    ring = 'lattice = { kind = "chain", length = 10 }\nhamiltonian = { model = "ising" }'
+    return job_of_text(f"{ring}\nansatz = {{ {ansatz} }}\nsampler = {{ {sampler} }}")
 
 
 def measured(job: Job) -> int:
     """Most bytes of numpy's arrays at once in an iteration (what compiled kernels hold for a block is not seen)."""
     comm = SerialCommunicator()
-    for _ in islice(iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm), 1):
-        pass  # compiled, imported
-    state = initial_state(job, comm)
-    tracemalloc.start()
-    for _ in islice(iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm), 1):
-        pass
+    for attempt in ("compiled, imported", "measured"):
+        state = initial_state(job, comm)
+        if attempt == "measured":
+            tracemalloc.start()
+        next(iter(iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak

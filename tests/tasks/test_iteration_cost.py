@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import numpy as np
 import pytest
 
-from pvmc.config import RawInput, validate
 from pvmc.planning.rates import TYPICAL
 from pvmc.planning.solver_costs import cost
 from pvmc.tasks import bench
 from pvmc.tasks.bench import BlockCost, iteration_table, time_block
 from pvmc.tasks.memory import sizes_of
-from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.spec import JobConfig
+from tests.jobs import job_of_text
 
 INPUT = """\
 lattice = { kind = "chain", length = 8 }
@@ -25,16 +21,11 @@ run = { iterations = 1000 }
 """
 
 
-def job_of(text: str) -> Job:
-    raw = RawInput(tomllib.loads(text), "in.toml")
-    return build_job(validate(JobConfig, raw), raw)
-
-
 def test_times_of_a_block_stand_for_all_its_sweeps_and_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """3 draws and 2 discarded sweeps of 200 proposals, where 1 draw and 1 discarded sweep of 64 were timed."""
     phases = {"sampling": 0.128, "local_energies": 0.5, "derivatives": 0.25, "products": 9.0}
     monkeypatch.setattr(bench, "_phases", lambda *_: phases)
-    block = time_block(job_of(INPUT))
+    block = time_block(job_of_text(INPUT))
     assert block is not None
     assert block.sampling == pytest.approx(0.128 * (5 * 200) / (2 * 64))
     assert (block.energies, block.derivatives) == (1.5, 0.75)
@@ -43,7 +34,7 @@ def test_times_of_a_block_stand_for_all_its_sweeps_and_draws(monkeypatch: pytest
 @pytest.mark.parametrize("more", ["", 'sr = { integrator = "heun" }\n'])
 def test_an_iteration_is_the_sum_of_its_parts(more: str) -> None:
     """On 4 blocks: 1 s of sampling, 2 s of local energies and 3 s of derivatives for each, twice with heun."""
-    job, twice = job_of(INPUT + more), 2 if more else 1
+    job, twice = job_of_text(INPUT + more), 2 if more else 1
     rows = [line.split() for line in iteration_table(job, BlockCost(1.0, 2.0, 3.0), TYPICAL).splitlines()[-3:]]
     assert [row[1] for row in rows] == ["1", "2", "4"]
     for row, blocks in zip(rows, (4, 2, 1), strict=True):
@@ -57,7 +48,7 @@ def test_an_iteration_is_the_sum_of_its_parts(more: str) -> None:
 
 def test_every_kind_of_sampler_is_timed() -> None:
     for sampler in ('{ kind = "exact" }', "{ walkers = 16, block_width = 8, samples = 16, power = 1.0 }"):
-        job = job_of(INPUT.replace(INPUT.splitlines()[3], f"sampler = {sampler}"))
+        job = job_of_text(INPUT.replace(INPUT.splitlines()[3], f"sampler = {sampler}"))
         block = time_block(job)
         assert block is not None
         assert min(block.sampling, block.energies, block.derivatives) > 0.0

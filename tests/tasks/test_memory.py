@@ -16,8 +16,9 @@ from pvmc.planning.rates import TYPICAL
 from pvmc.planning.solver_costs import SOLVERS, choose, linear_memory
 from pvmc.sr import resolve
 from pvmc.tasks.memory import bytes_in_words, memory_per_rank, memory_table, seconds_in_words, sizes_of, solver_table
-from pvmc.vmc.job import Job, build_job
+from pvmc.vmc.job import Job
 from pvmc.vmc.spec import JobConfig
+from tests.jobs import job_of_text
 
 SMALL = """\
 lattice = { kind = "chain", length = 10 }
@@ -27,11 +28,6 @@ sampler = { walkers = 64, block_width = 16, samples = 128 }
 """
 LARGE = SMALL.replace("alpha = 2", "alpha = 600")
 """6600 parameters, 600 features of ten weights and a bias, and 128 samples; translations leave no outer products."""
-
-
-def job_of(text: str) -> Job:
-    raw = RawInput(tomllib.loads(text), "in.toml")
-    return build_job(validate(JobConfig, raw), raw)
 
 
 def with_solver(job: Job, solver: str) -> Job:
@@ -51,7 +47,7 @@ def test_validate_prints_an_input_file(
     assert main(["validate", str(file), *ranks]) == 0
     printed = capsys.readouterr().out
     raw = RawInput(tomllib.loads(printed), "printed.toml")
-    assert validate(JobConfig, raw) == job_of(text).config
+    assert validate(JobConfig, raw) == job_of_text(text).config
     comments = printed[printed.index("# heisenberg on chain") :]
     assert all(line.startswith("#") for line in comments.splitlines())
 
@@ -69,7 +65,7 @@ def rows(table: str, after: str) -> list[list[str]]:
 
 
 def test_the_solver_is_printed_with_its_cost_on_all_numbers_of_ranks() -> None:
-    job = with_solver(job_of(SMALL), "dense")
+    job = with_solver(job_of_text(SMALL), "dense")
     table = solver_table(job, TYPICAL)
     assert table.startswith('# solver: dense (sr.solver = "dense")\n# linear problem')
     assert [row[0] for row in rows(table, "# linear problem")] == ["1", "2", "4"]
@@ -80,7 +76,7 @@ def test_the_solver_is_printed_with_its_cost_on_all_numbers_of_ranks() -> None:
 
 
 def test_one_number_of_ranks() -> None:
-    job = job_of(SMALL)
+    job = job_of_text(SMALL)
     table = solver_table(job, TYPICAL, 3)
     assert [row[0] for row in rows(table, "# linear problem")] == ["3"]
     assert "# the three solvers on 3 ranks:" in table
@@ -91,7 +87,7 @@ def test_one_number_of_ranks() -> None:
 
 
 def test_a_better_solver_than_the_one_asked_for_is_named() -> None:
-    job = job_of(LARGE)
+    job = job_of_text(LARGE)
     assert choose(sizes_of(job)).solver == "minsr"
     line = "# automatic choice: minsr (K = 6600 parameters, 128 samples: minsr solves a 128 x 128 system"
     assert line in solver_table(with_solver(job, "dense"), TYPICAL)
@@ -100,7 +96,7 @@ def test_a_better_solver_than_the_one_asked_for_is_named() -> None:
 
 def test_memory_depends_on_the_solver() -> None:
     """6600 parameters: S takes 2.5 x 6600^2 numbers, the rows of 128 samples 128 x 6600."""
-    job = job_of(LARGE)
+    job = job_of_text(LARGE)
     memory = {solver: memory_per_rank(with_solver(job, solver), 1) for solver in (*SOLVERS, "auto")}
     assert memory["dense"].linear.peak == 40 * 6600**2
     assert memory["minsr"].linear.peak == 16 * (128 * 6600 + 3 * 256 * 128) + 24 * 128**2
@@ -112,23 +108,11 @@ def test_memory_depends_on_the_solver() -> None:
 
 
 def test_a_penalty_without_a_relative_shift_is_uniform() -> None:
-    assert not sizes_of(job_of(SMALL)).uniform_penalty
-    assert sizes_of(job_of(SMALL + "sr = { shift = 0.0, floor = 1e-3 }\n")).uniform_penalty
-    assert not sizes_of(job_of(SMALL + "sr = { shift = { initial = 0.0, minimum = 1e-4 } }\n")).uniform_penalty
+    assert not sizes_of(job_of_text(SMALL)).uniform_penalty
+    assert sizes_of(job_of_text(SMALL + "sr = { shift = 0.0, floor = 1e-3 }\n")).uniform_penalty
+    assert not sizes_of(job_of_text(SMALL + "sr = { shift = { initial = 0.0, minimum = 1e-4 } }\n")).uniform_penalty
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.0, "0 s"),
-        (3.4e-6, "3.4 us"),
-        (1.23e-4, "123 us"),
-        (9.996e-4, "1 ms"),
-        (0.0995, "100 ms"),
-        (0.9996, "1 s"),
-        (99.4, "99 s"),
-        (1234.4, "1234 s"),
-    ],
-)
-def test_seconds_in_words(seconds: float, words: str) -> None:
-    assert seconds_in_words(seconds) == words
+def test_seconds_in_words() -> None:
+    words = [seconds_in_words(seconds) for seconds in (0.0, 3.4e-6, 1.23e-4, 9.996e-4, 0.0995, 0.9996, 99.4, 1234.4)]
+    assert words == ["0 s", "3.4 us", "123 us", "1 ms", "100 ms", "1 s", "99 s", "1234 s"]
