@@ -303,7 +303,7 @@ def test_git_revision_is_that_of_the_package_only(tmp_path: Path) -> None:
 
 def test_rows_that_wait_are_written_in_time_and_at_the_end(tmp_path: Path) -> None:
     """With patience, rows wait in memory; the first one past it takes the others along, and the end takes the rest."""
-    with ResultsWriter(tmp_path / "run", attributes(), **OPTIONS, patience=0.2) as results:
+    with ResultsWriter(tmp_path / "run", attributes(), **OPTIONS, patience=3600.0) as results:
         for iteration in range(3):
             results.append(iteration, {"energy": -float(iteration)})
         assert len(open_run(tmp_path / "run").iteration) == 0
