@@ -262,31 +262,31 @@ def test_variance_per_site_and_v_score_are_means_over_the_window() -> None:
         assert 60 < expected < 200
 
 
-def test_error_of_the_energy_per_site() -> None:
-    """1e-3 of noise over 100 iterations is an error of 1e-4 (less than 2e-4, more than 5e-5), once the fall is over."""
-    series = descent()
-    stopped = stops_at(Convergence(ConvergenceSpec(error=2e-4), N_SITES), series)
-    assert stopped is not None and 120 < stopped < 300
-    assert stops_at(Convergence(ConvergenceSpec(error=5e-5), N_SITES), series) is None
-
-
-def test_a_drifting_energy_has_not_converged_however_small_its_scatter() -> None:
-    series = descent()
-    series["energy"] = N_SITES * (-1.0 - 1e-6 * np.arange(400.0))
-    assert stops_at(Convergence(ConvergenceSpec(error=1e-2), N_SITES), series) is None
-
-
-@pytest.mark.parametrize(("step", "stops"), [(1e-16, True), (1e-9, False)])
-def test_rounding_that_creeps_is_no_drift(step: float, stops: bool) -> None:
-    """An eigenstate at machine precision: its energies differ by rounding alone."""
-    series = descent(n=200) | {"energy": N_SITES * (-1.0 + step * np.arange(200))}
-    assert (stops_at(Convergence(ConvergenceSpec(error=1e-3), N_SITES), series) is not None) == stops
-
-
-def test_all_criteria_must_hold() -> None:
-    series = descent()
-    assert stops_at(Convergence(ConvergenceSpec(error=2e-4, variance=1e-9), N_SITES), series) is None
-    assert stops_at(Convergence(ConvergenceSpec(error=2e-4, v_score=1e-9), N_SITES), series) is None
+@pytest.mark.parametrize(
+    ("spec", "energy_per_site", "stops"),
+    [
+        # 1e-3 of noise over 100 iterations is an error of 1e-4, once the fall is over.
+        ({"error": 2e-4}, None, True),
+        ({"error": 5e-5}, None, False),
+        # All criteria must hold.
+        ({"error": 2e-4, "variance": 1e-9}, None, False),
+        ({"error": 2e-4, "v_score": 1e-9}, None, False),
+        # An energy that drifts has not converged, however small its scatter is; an eigenstate's differ by rounding.
+        ({"error": 1e-2}, -1.0 - 1e-6 * np.arange(400), False),
+        ({"error": 1e-3}, -1.0 + 1e-9 * np.arange(200), False),
+        ({"error": 1e-3}, -1.0 + 1e-16 * np.arange(200), True),
+    ],
+)
+def test_error_of_the_energy_per_site(
+    spec: dict[str, float], energy_per_site: NDArray[np.float64] | None, stops: bool
+) -> None:
+    series = descent() if energy_per_site is None else descent(n=len(energy_per_site))
+    if energy_per_site is not None:
+        series["energy"] = N_SITES * energy_per_site
+    stopped = stops_at(Convergence(ConvergenceSpec.model_validate(spec), N_SITES), series)
+    assert (stopped is not None) == stops
+    if energy_per_site is None and stops:
+        assert stopped is not None and 120 < stopped < 300
 
 
 @pytest.mark.parametrize("resumed_at", [1, 57, 82, 100])
