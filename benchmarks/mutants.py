@@ -105,6 +105,10 @@ class Mutant:
     def where(self) -> str:
         return f"{self.path.relative_to(ROOT)}:{self.line}"
 
+    def place(self) -> dict[str, Any]:
+        """Where it is, for the results."""
+        return {"package": self.package, "module": self.module, "function": self.function, "line": self.line}
+
     @cached_property
     def key(self) -> str:
         """Digest of the function's name, the statement and the change."""
@@ -600,11 +604,7 @@ def run_mutant(mutant: Mutant, tests: Tests, loop: Loop, budget: float) -> dict[
             del tests.items[last]  # fails without the change, too
             return run_mutant(mutant, tests, loop, budget)
         tests.killers[mutant.module].append(last)
-    return {
-        "package": mutant.package,
-        "module": mutant.module,
-        "function": mutant.function,
-        "line": mutant.line,
+    return mutant.place() | {
         "before": mutant.before,
         "after": mutant.after,
         "outcome": outcome,
@@ -631,13 +631,18 @@ def write_results(results: dict[str, dict[str, Any]]) -> None:
 KILLED = ("killed", "timeout", "crash")
 
 
+def every_mutant() -> dict[str, Mutant]:
+    """All mutants by their keys; of equal changes of a statement the first, as in the sample."""
+    every: dict[str, Mutant] = {}
+    for one in (one for package in PACKAGES for path in modules(package) for one in mutants_of(path)):
+        every.setdefault(one.key, one)
+    return every
+
+
 def page(results: dict[str, dict[str, Any]]) -> str:
     """The report, of all mutants with results whose code is still there."""
     reasons = tomllib.loads(REASONS.read_text())
-    every: dict[str, Mutant] = {}  # of equal changes of a statement the first, as in the sample
-    for one in (one for package in PACKAGES for path in modules(package) for one in mutants_of(path)):
-        every.setdefault(one.key, one)
-    known = [(one, results[key]["outcome"] in KILLED) for key, one in every.items() if key in results]
+    known = [(one, results[key]["outcome"] in KILLED) for key, one in every_mutant().items() if key in results]
     rows = []
     for name in (*PACKAGES, "all"):
         outcomes = [killed for one, killed in known if name in (one.package, "all")]
@@ -685,7 +690,10 @@ def main() -> None:
     elif not chosen.page:
         run(wanted, chosen)
     if not chosen.list:
-        PAGE.write_text(page(read_results()))
+        every, results = every_mutant(), read_results()
+        results = {key: row | every[key].place() for key, row in results.items() if key in every}
+        write_results(results)  # those of code that is gone are gone too
+        PAGE.write_text(page(results))
 
 
 def run(wanted: list[Mutant], chosen: argparse.Namespace) -> None:
