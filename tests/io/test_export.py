@@ -12,7 +12,6 @@ import h5py
 import numpy as np
 import pytest
 
-import pvmc
 from pvmc.errors import InputError
 from pvmc.io import export as module
 from pvmc.io import schema
@@ -77,15 +76,6 @@ def run(tmp_path: Path, theta: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 ENERGY = -7.0 - np.arange(3) / 3
-
-
-def test_open_run_at_the_top(run: Path, theta: np.ndarray) -> None:
-    opened = pvmc.open_run(run)
-    assert isinstance(opened, pvmc.Run)
-    np.testing.assert_array_equal(opened.series["energy"], ENERGY)
-    np.testing.assert_array_equal(opened.parameters(0), theta[0])
-    with pytest.raises(AttributeError, match="no attribute 'other'"):
-        _ = pvmc.other  # type: ignore[attr-defined]
 
 
 def test_csv(run: Path, theta: np.ndarray) -> None:

@@ -35,7 +35,8 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert '"iterations": 200' in example and len(example.strip().splitlines()) <= 12
     monkeypatch.chdir(tmp_path)
     exec(example.replace('"iterations": 200', '"iterations": 2').replace('"length": 20', '"length": 6'), {})
-    found = pvmc.open_run("runs/chain20")
+    found: pvmc.Run = pvmc.open_run("runs/chain20")
+    assert isinstance(found, pvmc.Run)
     assert float(capsys.readouterr().out.splitlines()[-1]) == found.series["energy"][-1] / 6
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import pytest
 
 from pvmc.errors import InputError
@@ -23,23 +22,19 @@ from pvmc.sampler import Metropolis
 from pvmc.vmc.job import Job, with_seed
 from pvmc.vmc.start import cost_in_words, finished
 from tests import jobs
-from tests.run_files import run_attributes
+from tests.run_files import OPTIONS, four_sites
 
-BLOCKS = {"weights": (slice(0, 3), (3,))}
 CONFIG = "[run]\nstarts = 3\nstart_iterations = 40\n"
-RUN = {"config": CONFIG, "n_sites": 4, "n_parameters": 3, "n_iterations": 100, "ranks": 2}
+ATTRIBUTES = four_sites(config=CONFIG, n_iterations=100)
 
 
 def writer(directory: Path, n_trials: int = 3, **options: Any) -> ResultsWriter:
     trials = [StartTrial(7 + number) for number in range(n_trials)]
-    settings: dict[str, Any] = {"parameter_blocks": BLOCKS, "parameter_dtype": np.float64, **options}
-    return ResultsWriter(directory, run_attributes(**RUN), trials=trials, **settings)
+    return ResultsWriter(directory, ATTRIBUTES, trials=trials, **OPTIONS | options)
 
 
 def resumed(directory: Path) -> ResultsWriter:
-    return ResultsWriter.resume(
-        directory, 0, run_attributes(**RUN), parameter_blocks=BLOCKS, parameter_dtype=np.float64
-    )
+    return ResultsWriter.resume(directory, 0, ATTRIBUTES, **OPTIONS)
 
 
 # The energy of a trial, and the choice --------------------------------------------------------------------------------
