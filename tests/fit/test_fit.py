@@ -22,7 +22,6 @@ from pvmc.fit import (
 )
 from pvmc.lattice import chain
 from pvmc.mpi import SerialCommunicator
-from pvmc.sr.gradient import Adam, Momentum, SteepestDescent
 from pvmc.tasks.fit import make_data
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions import RBM
@@ -134,34 +133,6 @@ def test_minibatches_estimate_the_whole_gradient() -> None:
     exact = whole(rbm, theta, data)
     assert np.linalg.norm(drawn.vector - exact.vector) < 0.05 * np.linalg.norm(exact.vector)
     assert drawn.cost == pytest.approx(exact.cost, rel=0.05)
-
-
-# Optimisers -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "optimizer", [SteepestDescent(), Momentum(0.8, 3), Adam(0.9, 3)], ids=["sgd", "momentum", "adam"]
-)
-def test_optimizers_find_the_minimum_of_a_parabola(optimizer: Any) -> None:
-    curvature, minimum = np.array([1.0, 3.0, 0.5]), np.array([1.0, -2.0, 0.5])
-    x = np.zeros(3)
-    for step in range(3000):
-        x += optimizer.change(curvature * (x - minimum), 0.05 * 0.998**step)
-    np.testing.assert_allclose(x, minimum, atol=1e-4)
-
-
-def test_first_steps_by_hand() -> None:
-    g = np.array([2.0, -0.1])
-    np.testing.assert_allclose(SteepestDescent().change(g, 0.1), [-0.2, 0.01])
-    momentum = Momentum(0.5, 2)
-    momentum.change(g, 0.1)
-    np.testing.assert_allclose(momentum.change(g, 0.1), -0.15 * g)
-    adam = Adam(0.9, 2)
-    np.testing.assert_allclose(adam.change(g, 0.1), [-0.1, 0.1], rtol=1e-6)
-    v = 0.001 * 0.999 * g**2 + 0.001 * (3 * g) ** 2
-    m = 0.9 * 0.1 * g + 0.1 * (3 * g)
-    expected = -0.1 * (m / (1 - 0.81)) / np.sqrt(v / (1 - 0.999**2))
-    np.testing.assert_allclose(adam.change(3 * g, 0.1), expected, rtol=1e-6)
 
 
 # Targets --------------------------------------------------------------------------------------------------------------

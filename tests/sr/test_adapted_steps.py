@@ -196,16 +196,6 @@ def test_the_line_search_lowers_the_energy_faster(ising: Problem) -> None:
     assert searched < fixed - 0.1
 
 
-@pytest.mark.parametrize("limit", [{"largest_angle": 1e-3}, {"momentum": {"mu": 0.0, "largest_norm": 1e-3}}])
-def test_a_line_search_keeps_to_the_limits_of_a_step(ising: Problem, limit: dict[str, Any]) -> None:
-    """Which it would like to double: every step is as long as it may be."""
-    for record in ising.run(spec(learning_rate=0.05, line_search=True, **limit), 4):
-        step = record.step
-        length = step.angle if "largest_angle" in limit else step.learning_rate * np.linalg.norm(step.direction)
-        assert length == pytest.approx(1e-3, rel=1e-12)
-        assert step.learning_rate * np.sqrt(np.vdot(step.direction, step.direction).real) > 0.0
-
-
 # The factor of the shift ----------------------------------------------------------------------------------------------
 
 
@@ -361,12 +351,22 @@ def test_heun_is_half_a_step_along_either_direction(problem: Problem) -> None:
     assert record.step.force_norm == pytest.approx(np.linalg.norm(problem.moments(problem.theta).force), rel=1e-10)
 
 
-@pytest.mark.parametrize("limit", [{"largest_angle": 3e-3}, {"momentum": {"mu": 0.0, "largest_norm": 3e-3}}])
-def test_heun_keeps_to_the_limits_of_a_step(problem: Problem, limit: dict[str, Any]) -> None:
-    for record in problem.run(spec(learning_rate=0.05, integrator="heun", tolerance=1e6, **limit), 6):
+@pytest.mark.parametrize(
+    ("keys", "n", "shortest"),
+    [({"line_search": True}, 4, 1.0 - 1e-12), ({"integrator": "heun", "tolerance": 1e6}, 6, 0.5)],
+    ids=["line search", "heun"],
+)
+@pytest.mark.parametrize("limit", ["largest_angle", "largest_norm"])
+def test_adapted_steps_keep_to_their_limits(
+    problem: Problem, ising: Problem, keys: dict[str, Any], n: int, shortest: float, limit: str
+) -> None:
+    """A line search would like to double them, so that every step is as long as it may be."""
+    bound = {limit: 1e-3} if limit == "largest_angle" else {"momentum": {"mu": 0.0, limit: 1e-3}}
+    for record in (ising if "line_search" in keys else problem).run(spec(learning_rate=0.05, **keys, **bound), n):
         step = record.step
-        length = step.angle if "largest_angle" in limit else step.learning_rate * np.linalg.norm(step.direction)
-        assert 0.5 * 3e-3 < length <= 3e-3 * (1.0 + 1e-12)
+        length = step.angle if limit == "largest_angle" else step.learning_rate * np.linalg.norm(step.direction)
+        assert shortest * 1e-3 < length <= 1e-3 * (1.0 + 1e-12)
+        assert step.learning_rate * np.linalg.norm(step.direction) > 0.0
 
 
 @dataclass(frozen=True)
