@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from itertools import product
+import itertools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,27 +16,18 @@ from pvmc.measurement.observable import Frame
 from pvmc.measurement.operators import Magnetization, forced_to_zero, odd
 from pvmc.measurement.registry import local_values
 from pvmc.vmc.job import Job, load_job
-
-PAULI = {
-    "I": np.eye(2),
-    "X": np.array([[0, 1], [1, 0]]),
-    "Y": np.array([[0, -1j], [1j, 0]]),
-    "Z": np.diag([1, -1]),
-}
+from tests.helpers import kronecker_string
 
 
-def matrix(letters: str) -> Any:
-    return reduce(np.kron, [PAULI[letter] for letter in letters])
-
-
-@pytest.mark.parametrize("letters", ["".join(word) for word in product("IXYZ", repeat=3)][1:])
+@pytest.mark.parametrize("letters", ["".join(word) for word in itertools.product("IXYZ", repeat=3)][1:])
 def test_parities_are_those_of_the_matrices(letters: str) -> None:
     """Under U P U^+ = -P a string is odd, with U the product of all Z, X or Y; under conjugation where P* = -P."""
     string = tuple((site, letter) for site, letter in enumerate(letters) if letter != "I")
     found = odd(Operator.from_pauli_sum(PauliSum({string: 0.7}), 3))
-    one = matrix(letters)
+    one = kronecker_string(dict(string), 3).toarray()
+    products = [kronecker_string(dict.fromkeys(range(3), letter), 3).toarray() for letter in "ZXY"]
     signs = [np.allclose(one.conj(), -one)]
-    signs += [np.allclose(matrix(3 * letter) @ one @ matrix(3 * letter).conj().T, -one) for letter in "ZXY"]
+    signs += [np.allclose(product @ one @ product.conj().T, -one) for product in products]
     assert found[found.any(axis=1)].tolist() == ([signs] if any(signs) else [])
     assert len(found) == 1
 

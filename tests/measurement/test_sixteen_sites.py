@@ -13,7 +13,6 @@ import pytest
 
 from benchmarks.agreement import NO_DEVIATION, agreement, pair_means
 from benchmarks.exact_points import exact_ground_state, exact_points
-from pvmc.config import RawInput
 from pvmc.estimators import local_energy
 from pvmc.exact import Basis
 from pvmc.measurement.frozen import walk
@@ -22,8 +21,8 @@ from pvmc.measurement.registry import choose, local_values
 from pvmc.measurement.walker_sums import WalkerSums
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import FROZEN_STAGE, Walkers
-from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import Job
+from tests import jobs
 from tests.helpers import Numbers
 from tests.table_state import TableState
 
@@ -74,15 +73,9 @@ KNOWN: dict[str, tuple[float, float, list[float]]] = {
 
 def job_of(system: str, marshall: bool | None = None) -> Job:
     lattice, hamiltonian = SYSTEMS[system]
+    sampler = {"walkers": 2048, "block_width": 1024, "samples": 2048 * DRAWS}
     turned = {} if marshall is None else {"marshall": marshall}
-    tables: dict[str, Any] = {
-        "lattice": lattice,
-        "hamiltonian": hamiltonian | turned,
-        "ansatz": {"kind": "rbm", "alpha": 1},
-        "sampler": {"walkers": 2048, "block_width": 1024, "samples": 2048 * DRAWS},
-        "run": {"iterations": 1},
-    }
-    return build_job(JobConfig.model_validate(tables), RawInput(tables, "", "test"))
+    return jobs.job_of(jobs.ring() | {"lattice": lattice, "hamiltonian": hamiltonian | turned, "sampler": sampler})
 
 
 @cache

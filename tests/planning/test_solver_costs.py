@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import cost_model
-from pvmc.config import RawInput, validate
 from pvmc.planning import rates
 from pvmc.planning.rates import CLUSTER, Link, Network, Rates, measure_rates
 from pvmc.planning.sizes import Sizes
@@ -29,8 +28,7 @@ from pvmc.planning.solver_costs import (
 )
 from pvmc.sr import resolve
 from pvmc.sr.spec import SRSpec
-from pvmc.vmc.job import Job, build_job
-from pvmc.vmc.spec import JobConfig
+from tests.jobs import job_of, ring
 
 FREE = Network(cores=64, inside=Link(0.0, math.inf), between=Link(0.0, math.inf), call=0.0, adding=((1.0, 0.0),))
 ONLY_FLOPS = Rates(real_flops=1.0, complex_flops=1.0, bandwidth=math.inf, network=FREE)
@@ -170,15 +168,6 @@ def test_dense_memory_does_not_depend_on_samples_and_ranks(sizes: Sizes) -> None
             assert linear_memory(changed, "dense", ranks).peak == 5 * 6560**2 * theta // 2
 
 
-@pytest.mark.parametrize("solver", ["minsr", "krylov"])
-def test_rows_fall_as_one_over_the_ranks(solver: SolverName) -> None:
-    whole = linear_memory(PLAIN, solver, 1)
-    for ranks in (2, 4, 8, 16, 32):
-        part = linear_memory(PLAIN, solver, ranks)
-        assert part.derivatives * ranks == whole.derivatives
-        assert part.matrix == whole.matrix
-
-
 def test_rows_are_those_of_whole_blocks() -> None:
     """5 blocks on 2 ranks: one of them has 3."""
     sizes = replace(PLAIN, n_samples=5 * 64, n_blocks=5)
@@ -274,27 +263,20 @@ def test_an_exchange_sends_each_part_over_its_link() -> None:
 # Sizes and rates ------------------------------------------------------------------------------------------------------
 
 
-def job_of(ansatz: str) -> Job:
-    text = f"""
-    lattice = {{ kind = "chain", length = 6 }}
-    hamiltonian = {{ model = "ising" }}
-    ansatz = {{ {ansatz} }}
-    sampler = {{ walkers = 64, block_width = 16, samples = 640 }}
-    """
-    raw = RawInput(tomllib.loads(text), "in.toml")
-    return build_job(validate(JobConfig, raw), raw)
-
-
 @pytest.mark.parametrize(
     ("ansatz", "is_complex", "stacked"),
     [
-        ('kind = "rbm", alpha = 2', True, False),
-        ('kind = "rbm", alpha = 2, weights = "real"', False, False),
-        ('kind = "feedforward", widths = [6], symmetry = "none", weights = "amplitude_phase"', False, True),
+        ({"kind": "rbm", "alpha": 2}, True, False),
+        ({"kind": "rbm", "alpha": 2, "weights": "real"}, False, False),
+        (
+            {"kind": "feedforward", "widths": [6], "symmetry": "none", "weights": "amplitude_phase"},
+            False,
+            True,
+        ),
     ],
 )
-def test_sizes_of_an_input(ansatz: str, is_complex: bool, stacked: bool) -> None:
-    job = job_of(ansatz)
+def test_sizes_of_an_input(ansatz: dict[str, Any], is_complex: bool, stacked: bool) -> None:
+    job = job_of(ring({"samples": 640}) | {"ansatz": ansatz})
     sizes = Sizes.of(job.ansatz, job.sampler, uniform_penalty=True)
     assert (sizes.is_complex, sizes.stacked, sizes.uniform_penalty) == (is_complex, stacked, True)
     assert (sizes.n_parameters, sizes.n_samples, sizes.n_blocks) == (job.ansatz.n_parameters, 640, 4)
