@@ -14,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from pvmc.cli import main
-from pvmc.config import KeyProblem, RawInput, stored_tables, validate
+from pvmc.config import KeyProblem, RawInput, stored_tables
 from pvmc.exact import Basis, ground_state
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.rotation import chosen_turn
@@ -26,9 +26,9 @@ from pvmc.results.symptoms import is_positive, positive_state
 from pvmc.spins.flips import FlipSets
 from pvmc.vmc import checkpoints
 from pvmc.vmc.display import notes
-from pvmc.vmc.job import Job, build_job, load_job
-from pvmc.vmc.spec import JobConfig
+from pvmc.vmc.job import Job, load_job
 from tests.helpers import compiled_matrix, random_strings
+from tests.jobs import job_of
 
 N = 5
 MODELS: TypeAdapter[Any] = TypeAdapter(HamiltonianSpec)
@@ -224,7 +224,6 @@ def test_the_rule_ignores_turns_that_change_nothing() -> None:
 
 
 REFUSED = [
-    ({"model": "heisenberg", "marshall": True}, chain(7), r"^hamiltonian\.marshall = true: needs a bipartite lattice"),
     ({"model": "heisenberg", "marshall": [0, 8]}, chain(8), r"^hamiltonian\.marshall = \[0, 8\]: site 8 lies outside"),
     ({"model": "ising", "rotate": [1, 1]}, chain(8), r"^hamiltonian\.rotate = \[1, 1\]: names a site twice"),
 ]
@@ -239,23 +238,19 @@ def test_turns_that_do_not_exist(keys: dict[str, Any], lattice: Lattice, text: s
 # Jobs and stored inputs -----------------------------------------------------------------------------------------------
 
 
-def job(hamiltonian: dict[str, Any], lattice: dict[str, Any], **sections: Any) -> Job:
-    tables = {"lattice": lattice, "hamiltonian": hamiltonian, "ansatz": {"kind": "rbm", "alpha": 1, "symmetry": "none"}}
-    raw = RawInput({**tables, **sections}, "in.toml")
-    return build_job(validate(JobConfig, raw), raw)
+def job(hamiltonian: dict[str, Any], length: int = 6, **sampler: Any) -> Job:
+    tables = {"lattice": {"kind": "chain", "length": length}, "hamiltonian": hamiltonian, "sampler": sampler}
+    return job_of(tables | {"ansatz": {"kind": "rbm", "alpha": 1, "symmetry": "none"}})
 
 
 def test_the_choice_is_stored_with_the_input() -> None:
-    ring = {"kind": "chain", "length": 6}
-    assert job({"model": "ising", "field": -1.0}, ring).config.hamiltonian.turn is True
-    assert job({"model": "heisenberg"}, ring).config.hamiltonian.turn is True
-    assert (
-        job(
-            {"model": "heisenberg"}, {"kind": "chain", "length": 5}, sampler={"magnetization": 1}
-        ).config.hamiltonian.turn
-        is False
-    )
-    assert job({"model": "heisenberg", "marshall": False}, ring).config.hamiltonian.turn is False
+    for hamiltonian, length, turn in (
+        ({"model": "ising", "field": -1.0}, 6, True),
+        ({"model": "heisenberg"}, 6, True),
+        ({"model": "heisenberg"}, 5, False),
+        ({"model": "heisenberg", "marshall": False}, 6, False),
+    ):
+        assert job(hamiltonian, length, **({"magnetization": 1} if length % 2 else {})).config.hamiltonian.turn is turn
 
 
 def test_inputs_of_older_versions_turn_no_spin() -> None:
@@ -269,7 +264,7 @@ def test_inputs_of_older_versions_turn_no_spin() -> None:
 def test_what_is_measured_is_of_the_spins_that_are_not_turned(field: float | list[float]) -> None:
     """<sigma^x_i> of the positive ground state, with the signs of the frame, is that of H as it is written."""
     lattice = chain(6)
-    one = job({"model": "ising", "field": field, "longitudinal": 0.1}, {"kind": "chain", "length": 6})
+    one = job({"model": "ising", "field": field, "longitudinal": 0.1})
     means = []
     written = Operator.from_pauli_sum(one.config.hamiltonian.written(lattice), 6)
     for operator in (written, one.operator):
