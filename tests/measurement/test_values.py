@@ -18,13 +18,13 @@ from pvmc.measurement.measuring import measure
 from pvmc.measurement.plan import MeasureRequest
 from pvmc.measurement.registry import NAMES, OBSERVABLES, local_values, names_of
 from pvmc.mpi import SerialCommunicator
-from pvmc.spins.flips import FlipSets
 from pvmc.vmc.job import Job
 from pvmc.vmc.recorder import RunRequest
 from pvmc.vmc.run import run
 from pvmc.wavefunctions import WaveFunction
 from tests.helpers import compiled_matrix, configurations, kronecker_string, labels_of, state_vector
 from tests.jobs import job_of
+from tests.table_state import TableState
 
 pytestmark = pytest.mark.exact
 
@@ -51,22 +51,9 @@ def make_job(lattice: dict[str, Any], hamiltonian: dict[str, Any], weights: str 
     return job_of(tables)
 
 
-class Table:
-    """A wave function by its amplitudes, psi(s) = vector[label of s]; zero where it is not listed."""
-
-    def __init__(self, n_sites: int, spins: Spins, amplitudes: npt.NDArray[Any]):
-        self.vector = np.zeros(2**n_sites, dtype=np.complex128)
-        self.vector[labels_of(spins)] = amplitudes
-
-    def ratios(self, spins: Spins, lookup: Any, flips: FlipSets, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-        labels = labels_of(spins)
-        masks = np.array([sum(1 << int(site) for site in flips[k]) for k in range(len(flips))])
-        return np.where(wanted, self.vector[labels ^ masks[:, None]] / self.vector[labels], 0.0)
-
-
 def exact_means(job: Job, psi: Any, spins: Spins, weights: npt.NDArray[Any], names: list[str]) -> dict[str, Estimate]:
     observables = local_values(names, job)
-    means = observables.values(psi, spins, np.zeros((1, spins.shape[1]))) @ weights
+    means = observables.values(psi, spins, psi.lookup(spins)) @ weights
     return observables.estimates(means, np.zeros(len(means)))
 
 
@@ -79,7 +66,7 @@ def test_correlations_of_the_ground_state(n_sites: int, marshall: bool) -> None:
     _, vector = ground_state(job.operator, basis)
     kept = abs(vector) > 1e-12
     spins, weights = np.ascontiguousarray(basis.spins[:, kept]), abs(vector[kept]) ** 2
-    found = exact_means(job, Table(n_sites, spins, vector[kept]), spins, weights, list(NAMES))
+    found = exact_means(job, TableState(vector, basis), spins, weights, list(NAMES))
     half, staggered = HEISENBERG[n_sites]
     expected = np.array([*half, *half[-2:0:-1]]) * 4 / 3
     momenta = 2 * np.pi * np.arange(n_sites) / n_sites
@@ -179,7 +166,8 @@ def test_enumeration_is_exact_and_without_error(tmp_path: Path) -> None:
     assert found.estimates["v_score"].value == pytest.approx(8 * variance / energy**2, abs=1e-10)
     assert all(np.all(np.asarray(estimate.error) == 0) for estimate in found.estimates.values())
     assert found.attributes["status"] == "finished" and found.attributes["n_samples"] == len(basis)
-    expected = exact_means(job, psi_table(job, stored.parameters()), spins, abs(vector) ** 2, list(NAMES))
+    table = TableState(vector[np.argsort(labels)], basis)
+    expected = exact_means(job, table, spins, abs(vector) ** 2, list(NAMES))
     for name, estimate in expected.items():
         np.testing.assert_allclose(found.estimates[name].value, estimate.value, atol=1e-11)
     amplitudes = np.zeros(2**8, dtype=complex)
@@ -196,11 +184,6 @@ def test_enumeration_is_exact_and_without_error(tmp_path: Path) -> None:
     first = state_vector(job.ansatz.at(stored.parameters(0)), spins)
     assert found.estimates["fidelity_first"].value == pytest.approx(abs(np.vdot(first, vector)) ** 2, abs=1e-11)
     assert found.estimates["fidelity_first"].value < 1 - 1e-6, "another state"
-
-
-def psi_table(job: Job, theta: npt.NDArray[Any]) -> Table:
-    spins = configurations(job.lattice.n_sites)
-    return Table(job.lattice.n_sites, spins, np.exp(job.ansatz.at(theta).log_psi(spins)))
 
 
 def test_the_registry_is_consistent() -> None:
