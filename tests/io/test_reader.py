@@ -181,6 +181,12 @@ def test_damaged_files_are_one_line(directory: Path) -> None:
         with pytest.raises(StorageError, match=r"cannot read .*run\.h5: ") as caught:
             open_run(directory)
         assert "\n" not in str(caught.value)
+    growing = writer(directory / "killed")
+    growing.append(0, {"energy": -1.0})
+    (directory / "killed" / "cut.h5").write_bytes((directory / "killed" / "run.h5").read_bytes()[:60_000])
+    with pytest.raises(StorageError, match=r"cannot read .*cut\.h5: "):
+        open_run(directory / "killed" / "cut.h5")
+    growing.finish("finished")
     path.write_bytes(whole)
     with h5py.File(path, "r+") as file:
         file["series/iteration"][5] = 0
@@ -322,17 +328,6 @@ def test_wrong_types_met_later_are_one_line(directory: Path, name: str, value: A
         run.parameter_blocks()
         run.parameters()
         _ = run.config
-
-
-def test_killed_and_cut_short(tmp_path: Path) -> None:
-    """HDF5 in SWMR mode reads zeros from the part that is missing."""
-    results = writer(tmp_path / "run")
-    results.append(0, {"energy": -1.0})
-    path = tmp_path / "run" / "run.h5"
-    path.write_bytes(path.read_bytes()[:60_000])
-    with pytest.raises(StorageError, match=r"cannot read .*run\.h5: "):
-        open_run(path)
-    results.finish("finished")
 
 
 def test_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import pvmc
-from pvmc.errors import InputError, NumericalError, PvmcError, StorageError, on_every_rank
+from pvmc.errors import InputError, NumericalError, PvmcError, StorageError
 from pvmc.mpi import (
     Launcher,
     SerialCommunicator,
@@ -130,12 +130,6 @@ def test_serial_on_root(capsys: pytest.CaptureFixture[str]) -> None:
         comm.on_root(lambda: os.environ["PVMC_UNSET"])
     assert isinstance(caught_key.value.__cause__, KeyError)
     assert capsys.readouterr().err.count("Traceback") == 1
-
-
-def test_on_every_rank_makes_errors_collective() -> None:
-    with pytest.raises(NumericalError) as caught, on_every_rank():
-        raise NumericalError("NaN")
-    assert caught.value.collective and not NumericalError("NaN").collective
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 64])

@@ -1,19 +1,14 @@
-"""A whole run on several ranks: the same Markov chains and energies as on one, and what is written."""
+"""A whole run on several ranks: the same Markov chains, energies and parameters as on one."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pvmc.errors import InputError
-from pvmc.io.reader import open_run
 from pvmc.mpi import Communicator, SerialCommunicator, block_range
 from pvmc.vmc.job import Job
 from pvmc.vmc.loop import StepRecord
-from pvmc.vmc.recorder import RunRequest
-from pvmc.vmc.run import run
 from pvmc.vmc.start import initial_state
 from tests.jobs import job_of, records
 
@@ -83,27 +78,6 @@ def test_same_chains_and_energies_without_exact_sums(comm: Communicator, ansatz:
         np.testing.assert_allclose(there.energy.r_hat, here.energy.r_hat, rtol=1e-9)
         assert there.energy.acceptance == here.energy.acceptance
         np.testing.assert_allclose(there.state.theta, here.state.theta, atol=1e-9)
-
-
-def test_parameters_are_the_same_bytes_on_every_rank(comm: Communicator) -> None:
-    last = records(make_job(), ITERATIONS, comm)[-1]
-    gathered = comm.gather(last.state.theta[np.newaxis])
-    if comm.rank == 0:
-        assert gathered is not None and len(gathered) == comm.size
-        assert len({row.tobytes() for row in gathered}) == 1
-
-
-def test_results_file_of_a_run(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Rank 0 writes one file, which says how many ranks there were; the series are those of the iteration."""
-    directory = Path(comm.root_value(lambda: str(tmp_path_factory.mktemp("run"))))
-    job = make_job()
-    run(RunRequest(job, "", directory), comm)
-    comm.barrier()
-    written = open_run(directory)
-    assert written.attributes["ranks"] == comm.size
-    assert written.status() == "finished"
-    energies = [record.energy.mean.real for record in records(job, ITERATIONS, SerialCommunicator())]
-    np.testing.assert_allclose(written.series["energy"], energies, rtol=1e-11)
 
 
 def test_more_ranks_than_blocks_is_refused_on_every_rank(comm: Communicator) -> None:

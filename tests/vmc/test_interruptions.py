@@ -147,8 +147,9 @@ class TestFindTimeLimit:
         assert limit is not None and (limit.end, limit.margin) == (7300.0, 0.0)
         assert limit.source == "the time limit of 2h"
 
-    def test_slurms_has_a_margin_unless_the_input_has_one(self) -> None:
-        ask = answers(squeue="10:00")[1]
+    def test_slurms_has_a_margin_unless_the_input_has_one_and_may_be_left_out(self) -> None:
+        asked, ask = answers(squeue="10:00")
+        assert find_time_limit(TimeSpec(slurm=False), 0.0, JOB, ask).limit is None and asked == []
         for margin, kept in ((None, 60.0), (5.0, 5.0)):
             limit = find_time_limit(TimeSpec(margin=margin), 0.0, JOB, ask).limit
             assert limit is not None and limit.margin == kept and limit.source == "SLURM job 17"
@@ -160,11 +161,6 @@ class TestFindTimeLimit:
         for text, source in (("5m", "the time limit of 5m"), ("15m", "SLURM job 17")):
             limit = find_time_limit(TimeSpec(limit=text), now, JOB, ask).limit
             assert limit is not None and limit.source == source
-
-    def test_slurm_may_be_left_out(self) -> None:
-        asked, ask = answers(squeue="10:00")
-        assert find_time_limit(TimeSpec(slurm=False), 0.0, JOB, ask).limit is None
-        assert asked == []
 
     def test_a_warning_does_not_cost_the_users_limit(self) -> None:
         found = find_time_limit(TimeSpec(limit="2h"), 0.0, JOB, answers()[1])
