@@ -11,15 +11,13 @@ import pytest
 
 from benchmarks import cost_model
 from benchmarks.cost_model import Case, Collective, Layout, Link, Machine
-from pvmc.config import RawInput, validate
 from pvmc.mpi import SerialCommunicator
 from pvmc.mpi.communicator import AWAKE_SECONDS
 from pvmc.vmc.interruptions import Signals
-from pvmc.vmc.job import build_job
 from pvmc.vmc.loop import CHECK_INTERVAL, iterate
-from pvmc.vmc.spec import JobConfig
 from pvmc.vmc.start import initial_state
 from pvmc.vmc.stop import StopWatcher
+from tests.jobs import job_of, ring
 
 MACHINE = Machine(cores=4, inside=Link(1e-6, 1e9), between=Link(2e-6, 1e10), call=0.0, adding=((1, 0.0),))
 FREE = Machine(cores=4, inside=Link(0.0, math.inf), between=Link(0.0, math.inf), call=0.0, adding=((1, 0.0),))
@@ -59,14 +57,9 @@ class Recording(SerialCommunicator):
 
 @pytest.mark.parametrize("weights", ["complex", "real"])
 def test_the_collectives_are_those_of_the_driver(weights: str) -> None:
-    tables = {
-        "lattice": {"kind": "chain", "length": 8},
-        "hamiltonian": {"model": "heisenberg"},
-        "ansatz": {"kind": "rbm", "alpha": 1, "weights": weights},
-        "sampler": {"walkers": 16, "block_width": 8, "samples": 32, "burn_in": 1},
-    }
-    raw = RawInput(tables, "case")
-    job, comm = build_job(validate(JobConfig, raw), raw), Recording()
+    tables = ring({"walkers": 16, "block_width": 8, "samples": 32, "burn_in": 1})
+    tables["ansatz"]["weights"] = weights
+    job, comm = job_of(tables), Recording()
     steps = iterate(initial_state(job, comm), job.ansatz, job.operator, job.sampler, job.solver, comm)
     comm.sent.clear()
     next(steps)  # iteration 0 compares the parameters

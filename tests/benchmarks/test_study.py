@@ -70,7 +70,6 @@ def test_median_counts_what_is_not_reached_as_late() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_short_study_runs_and_goes_on(tmp_path: Path) -> None:
     """Two variants: both reach 1 %, the figure and the page are there, and a second call runs nothing anew."""
     command = [sys.executable, str(ROOT / "benchmarks" / "study.py"), "--system", "smoke", "--seconds", "1.5"]

