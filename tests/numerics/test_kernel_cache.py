@@ -161,6 +161,15 @@ def test_old_directories_go_and_used_ones_stay(tmp_path: Path) -> None:
     assert time.time() - new.stat().st_mtime < 60.0, "its use is marked"
 
 
+def test_kernels_of_another_user_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where anybody may write, a place must be one's own."""
+    own = prepare(tmp_path / "own", f"{PREFIX}new", private=True)
+    assert own is not None and own.is_dir() and own.parent.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(os, "getuid", lambda: 1 + own.parent.stat().st_uid)
+    assert prepare(tmp_path / "own", f"{PREFIX}new", private=True) is None
+    assert prepare(tmp_path / "own", f"{PREFIX}new") == own
+
+
 def test_many_processes_may_start_at_once(tmp_path: Path) -> None:
     for number in range(KEPT + 2):
         (tmp_path / f"{PREFIX}{number}").mkdir()
