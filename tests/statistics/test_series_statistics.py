@@ -459,6 +459,11 @@ def test_a_noiseless_relaxation_ends_where_it_is_over() -> None:
     assert 300 <= equilibration(series) < 600
 
 
+def test_32_entries_are_left_of_a_short_series() -> None:
+    late = np.concatenate([np.full(8, 50.0), np.random.default_rng(20).normal(size=32)])
+    assert equilibration(late) == 8
+
+
 def test_a_drift_to_the_end_is_told() -> None:
     ramp = np.random.default_rng(18).normal(size=1000) - 0.1 * np.arange(1000)
     assert drift(ramp) > 3
