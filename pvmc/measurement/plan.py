@@ -128,7 +128,7 @@ def make_plan(request: MeasureRequest) -> Plan:
 def _overridden(raw: RawInput, request: MeasureRequest) -> RawInput:
     for override in request.overrides:
         key = override.partition("=")[0].strip()
-        if not key.startswith(FREE) and (request.resume or not key.startswith("sampler.")):
+        if not f"{key}.".startswith(FREE) and (request.resume or not key.startswith("sampler.")):
             why = "a measurement that goes on keeps its sampler" if request.resume else "only keys of [sampler] count"
             raise InputError(f"--set {key}: {why}, and {', '.join(name.rstrip('.') for name in FREE)}")
         if key in [f"sampler.{name}" for name in IGNORED]:

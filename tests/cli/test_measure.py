@@ -251,6 +251,7 @@ BAD_OBSERVABLES = {
         *((("--observables", names), message) for names, message in BAD_OBSERVABLES.items()),
         (("--iteration", "3"), "no parameters of iteration 3"),
         (("--set", "ansatz.alpha=2"), "only keys of"),
+        (("--set", "run.checkpoint={minutes=-1}"), "run.checkpoint.minutes = -1"),
         (("--set", "sampler.power=1.5"), "all weigh the same"),
         (("--set", "sampler.block_width=24"), "multiple of block_width"),
         (("--resume",), "holds no measurement to go on with"),
