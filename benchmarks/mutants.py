@@ -2,6 +2,8 @@
 
     python benchmarks/mutants.py                               # sample, run what has no result yet, write the page
     python benchmarks/mutants.py --package sr --sample 20      # a part of the sample
+    python benchmarks/mutants.py --record                      # after functions or tests have changed: who enters what
+    python benchmarks/mutants.py --key K --tests tests/sr      # one mutant, all tests of a folder
     python benchmarks/mutants.py --page                        # only docs/reports/mutants.md, from the results
     python benchmarks/mutants.py --list                        # the sample, without running it
 

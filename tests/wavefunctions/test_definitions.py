@@ -12,7 +12,7 @@ from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import RBM, Jastrow, MeanField, Product
 from pvmc.wavefunctions.fallback import FormulaAnsatz, exponential
 from pvmc.wavefunctions.log_derivatives import factor_rows_of, factors_of, multiplied_out, n_rows, outer, outer_rows
-from pvmc.wavefunctions.symmetry import claimed_symmetry
+from pvmc.wavefunctions.symmetry import claimed_symmetry, site_orbits
 from tests.wavefunctions.states import (
     DTYPES,
     N_SITES,
@@ -163,3 +163,8 @@ def test_factors_of_one_unit_or_of_shared_weights_are_not_offered() -> None:
         psi, spins = random_state(ansatz), random_spins(np.random.default_rng(3))
         with pytest.raises(ValueError, match="symmetries"):
             psi.derivative_factors(spins, psi.lookup(spins))
+
+
+def test_orbits_are_numbered_by_their_first_sites() -> None:
+    """The order of the parameters in files."""
+    assert site_orbits(np.array([[0, 1, 2, 3], [3, 1, 2, 0]])).tolist() == [0, 1, 2, 0]
