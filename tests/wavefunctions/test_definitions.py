@@ -13,6 +13,7 @@ from pvmc.wavefunctions import RBM, Jastrow, MeanField, Product
 from pvmc.wavefunctions.fallback import FormulaAnsatz, exponential
 from pvmc.wavefunctions.log_derivatives import factor_rows_of, factors_of, multiplied_out, n_rows, outer, outer_rows
 from pvmc.wavefunctions.symmetry import claimed_symmetry, site_orbits
+from pvmc.wavefunctions.vectors import batched_log_psi
 from tests.wavefunctions.states import (
     DTYPES,
     N_SITES,
@@ -168,3 +169,18 @@ def test_factors_of_one_unit_or_of_shared_weights_are_not_offered() -> None:
 def test_orbits_are_numbered_by_their_first_sites() -> None:
     """The order of the parameters in files."""
     assert site_orbits(np.array([[0, 1, 2, 3], [3, 1, 2, 0]])).tolist() == [0, 1, 2, 0]
+
+
+def test_no_configurations_have_no_logarithms() -> None:
+    psi = MeanField(chain(4).group("translation"), dtype=float).at(np.zeros(1))
+    assert batched_log_psi(psi, np.zeros((4, 0), dtype=np.int8)).shape == (0,)
+
+
+def test_flips_change_a_real_rbm_by_no_more_than_their_bound(rng: np.random.Generator) -> None:
+    rbm = RBM(np.arange(4)[None], 3, dtype=float)
+    psi = rbm.at(rng.normal(size=rbm.n_parameters) - 0.5)
+    spins = rng.choice(np.array([-1, 1], dtype=np.int8), size=(4, 50))
+    for site, bound in enumerate(psi._growth):
+        flipped = spins.copy()
+        flipped[site] *= -1
+        assert np.abs(psi.log_psi(flipped) - psi.log_psi(spins)).max() <= bound
