@@ -75,6 +75,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_every_example_runs_as_it_stands(directory: Path) -> None:
     lines = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
     commands = [shlex.split(line) for line in lines]

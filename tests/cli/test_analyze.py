@@ -138,6 +138,7 @@ def test_varbench_takes_the_measurement_where_there_is_one(capsys: pytest.Captur
     assert "give it alone" in refused(capsys, "analyze", "--varbench", runs / "a1", "--format", "csv")
 
 
+@pytest.mark.slow
 def test_every_kind_of_figure_writes_its_files_and_data(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
     chosen = {"features": ["sq"], "correlations": ["a1m", "sqm"], "structure-factor": ["sqm", "sqm"]}
     chosen["entanglement"] = ["a1m", "sqm"]

@@ -107,6 +107,7 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert table(output_of(capsys, "status", "other")).keys().isdisjoint({"exact E/N", "relative error"})
 
 
+@pytest.mark.slow
 def test_plot(capsys: pytest.CaptureFixture[str]) -> None:
     output_of(capsys, "run", "chain.toml", "--output", "a")
     output_of(capsys, "plot", "a", "a", "--output", "figure")

@@ -31,6 +31,7 @@ def compiled(directory: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in directory.rglob("*.nbc")}
 
 
+@pytest.mark.slow
 def test_warmup_compiles_all_that_a_run_needs(tmp_path: Path, environment: dict[str, str]) -> None:
     def pvmc_command(*arguments: str) -> str:
         command = [sys.executable, "-m", "pvmc", *arguments]
@@ -82,6 +83,7 @@ def test_one_rank_compiles_for_all(tmp_path: Path, environment: dict[str, str], 
     assert loaded >= 3 and loaded % 3 == 0, "the three others load those that they call"
 
 
+@pytest.mark.slow
 def test_cache_that_cannot_be_written_is_replaced(tmp_path: Path, environment: dict[str, str]) -> None:
     (tmp_path / "kernels").write_text("a file where the directory should be")
     command = [sys.executable, "-m", "pvmc", "run", "chain.toml"]

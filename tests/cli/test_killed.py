@@ -84,6 +84,7 @@ def test_a_kill_costs_the_iteration_that_is_going_on() -> None:
     require_same_bits()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_suspended_goes_on() -> None:
     """SIGCONT has a state written and stops nothing."""
     process = started([], 0.3, until=1)
@@ -95,6 +96,7 @@ def test_a_run_that_was_suspended_goes_on() -> None:
 
 
 @pytest.mark.parametrize("number", slow_but([signal.SIGTERM], SIGNALS), ids=lambda number: number.name)
+@pytest.mark.slow
 def test_mpich_waits_for_an_iteration_of_two_seconds(mpiexec: str, number: signal.Signals) -> None:
     if "Open MPI" in version(mpiexec):
         pytest.skip("this environment's MPI is Open MPI")

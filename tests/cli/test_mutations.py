@@ -216,6 +216,7 @@ def is_small(mutant: Mutant) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore:.*input contained no data")
+@pytest.mark.slow
 def test_mutated_inputs(capsys: pytest.CaptureFixture[str]) -> None:
     refused = good = carried_out = 0
     for mutant in mutants(360, seed=14):

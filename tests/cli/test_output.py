@@ -79,6 +79,7 @@ def test_a_reader_that_leaves_after_two_lines() -> None:
     require_finished()
 
 
+@pytest.mark.slow
 def test_nobody_reads_at_all() -> None:
     """Both streams are pipes without a reader; every command ends as it would."""
     nowhere = end_without_reader()
@@ -91,6 +92,7 @@ def test_nobody_reads_at_all() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full, a disk that is always full")
+@pytest.mark.slow
 def test_a_full_disk_under_the_output() -> None:
     """Runs are worth more than what they show and say so; what only answers a question has failed, code 4."""
     with open("/dev/full", "w") as full:

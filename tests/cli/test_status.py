@@ -102,6 +102,7 @@ def test_a_run_that_is_killed_and_resumed_and_stopped(capsys: pytest.CaptureFixt
     plotted("finished")
 
 
+@pytest.mark.slow
 def test_watch_ends_with_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     with running(*PVMC, "run", "chain.toml", "--output", "r") as run:
         watching = subprocess.Popen([*PVMC, "status", "r", "--watch", "0.1"], stdout=subprocess.PIPE, text=True)
@@ -117,6 +118,7 @@ def test_watch_ends_with_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\nstate            stopped: SIGTERM\n" in last and "\ngo on with       pvmc run r --resume\n" in last
 
 
+@pytest.mark.slow
 def test_watch_is_left_by_ctrl_c_and_the_run_goes_on() -> None:
     with running(*PVMC, "run", "chain.toml", "--output", "r") as run:
         watching = subprocess.Popen(

@@ -175,6 +175,7 @@ def test_shortest_runs_and_exact_energies_can_be_drawn(n: int, tmp_path: Path) -
     assert len(save(convergence_figure([data]), tmp_path / "figure")) == 2
 
 
+@pytest.mark.slow
 def test_files_are_written_and_repeat_bit_for_bit(runs: Sequence[Run], tmp_path: Path) -> None:
     first = save(convergence_figure(runs), tmp_path / "new" / "figure.png")
     assert first == [tmp_path / "new" / "figure.png", tmp_path / "new" / "figure.pdf"]

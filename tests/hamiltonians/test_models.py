@@ -11,11 +11,12 @@ from pvmc.config import KeyProblem
 from pvmc.hamiltonians import Operator, PauliSum
 from pvmc.hamiltonians.couplings import RandomField, site_values
 from pvmc.hamiltonians.dzyaloshinskii_moriya import DzyaloshinskiiMoriyaSpec
-from pvmc.hamiltonians.geometry import images, oriented_bonds
+from pvmc.hamiltonians.geometry import distances, images, oriented_bonds
 from pvmc.hamiltonians.heisenberg import J1J2Spec, XXZSpec
 from pvmc.hamiltonians.long_range import LongRangeIsingSpec, power_law
 from pvmc.lattice import LatticeError, chain, cubic, kagome, ladder, rectangle, triangular
 from pvmc.lattice.builders import supercell_cluster
+from pvmc.lattice.graph import graph
 from pvmc.lattice.unit_cell import CUBIC, HONEYCOMB, SQUARE, TRIANGULAR
 from tests.helpers import compiled_matrix
 
@@ -160,3 +161,11 @@ def test_random_fields_are_uniform_and_belong_to_their_seed() -> None:
 def test_a_list_of_fields_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(KeyProblem, match=r"^hamiltonian\.field = \[1\.0, 2\.0\]: has 2 values, .* each of the 3 sites"):
         site_values([1.0, 2.0], 3, "hamiltonian.field")
+
+
+def test_two_sites_on_one_point_have_no_distance() -> None:
+    """The pair is named, wherever it stands in the list."""
+    lattice = graph([(0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0)], 4, [(0.0, 0.0), (1.0, 0.0), (2.0, 0.0), (1.0, 0.0)])
+    np.testing.assert_array_equal(distances(lattice, np.array([[0, 1], [0, 2]])), [1.0, 2.0])
+    with pytest.raises(LatticeError, match="sites 1 and 3 lie on the same point"):
+        distances(lattice, np.array([[0, 1], [1, 3], [0, 2]]))

@@ -393,7 +393,13 @@ MODELS: dict[str, Model] = {
 }
 """Behind a comma: a variant."""
 
-each_place = pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+each_place = pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(place, id=name, marks=[pytest.mark.slow] if name == "open cube" else [])
+        for name, place in PLACES.items()
+    ],
+)
 
 
 def built(table: dict[str, Any], place: Place) -> PauliSum:

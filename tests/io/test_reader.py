@@ -230,7 +230,7 @@ def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_damaged_files_neither_crash_nor_hang(directory: Path, tmp_path: Path, killed: bool) -> None:
     """Read in another process, as HDF5 may crash; one that a kill has left used to hang for minutes in HDF5."""
     if killed:

@@ -106,6 +106,7 @@ def test_file_holds_what_the_schema_declares(tmp_path: Path) -> None:
         assert file["state/iterations_done"][()] == 2
 
 
+@pytest.mark.slow
 def test_a_thousand_iterations_make_a_small_file(tmp_path: Path) -> None:
     with writer(tmp_path, config="x" * 100_000) as results:
         for iteration in range(1, 1001):

@@ -232,6 +232,7 @@ print(json.dumps([killed, reached, run(reached[-1] + 10)]))
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     """At start-up, within the copying of the old rows, a row, or a checkpoint: wherever 24 kills fall."""
     (line,) = printed_by(GOING_ON, tmp_path, 11, 24)

@@ -103,6 +103,7 @@ def test_a_hamiltonian_of_zero_has_the_energy_zero(length: int, capsys: pytest.C
 ENERGIES = ("energy", "energy_error")
 
 
+@pytest.mark.slow
 def test_a_run_in_other_units_is_the_same_run(capsys: pytest.CaptureFixture[str]) -> None:
     """Run, measurement and plot, at J = 1 and at powers of two."""
     found = {}

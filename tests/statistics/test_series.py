@@ -225,6 +225,7 @@ def test_the_jackknife_over_runs_has_its_exact_mean_and_errs_to_the_safe_side(re
 # Equilibration --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @repeats(40, 200)
 @pytest.mark.parametrize("rho", slow_but([0.8], [0.0, 0.8]))
 def test_what_is_left_after_a_relaxation_covers_the_truth(rho: float, repeats: int) -> None:
@@ -245,6 +246,7 @@ def test_what_is_left_after_a_relaxation_covers_the_truth(rho: float, repeats: i
 
 
 @repeats(15, 60)
+@pytest.mark.slow
 def test_stationary_series_are_mostly_kept(repeats: int) -> None:
     rng = np.random.default_rng(12)
     for rho in (0.0, 0.8):
