@@ -155,6 +155,7 @@ def test_every_kind_of_figure_writes_its_files_and_data(capsys: pytest.CaptureFi
     assert Path("y.svg").read_bytes() == Path("timing.svg").read_bytes(), "the same each time"
 
 
+@pytest.mark.slow
 def test_correlations_and_structure_factors_are_those_measured(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
     """The drawn data against full diagonalisation, and S(q) = sum_r exp(-i q r) C(r) at the drawn momenta."""
     output_of(capsys, "plot", runs / "a1m", "--kind", "correlations", "--output", "c")

@@ -119,6 +119,7 @@ def test_going_on_with_it_starts_from_the_state(sampler: str, capsys: pytest.Cap
         (32, "the walkers do not agree, and neither the energy nor its error is to be trusted", "R-hat above 1.5 in 1"),
     ],
 )
+@pytest.mark.slow
 def test_walkers_in_a_spurious_mode_are_reported(
     apart: int, warning: str, reported: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

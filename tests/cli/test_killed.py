@@ -74,6 +74,7 @@ def require_same_bits() -> None:
     assert first.theta.tobytes() == second.theta.tobytes() and first.spins.tobytes() == second.spins.tobytes()
 
 
+@pytest.mark.slow
 def test_a_kill_costs_the_iteration_that_is_going_on() -> None:
     process = started([], 0.3, until=3)
     process.kill()

@@ -157,6 +157,7 @@ def test_a_stopped_measurement_ends_with_75_and_goes_on(run: Path, capsys: pytes
             assert np.array_equal(found.value, expected.value) and np.array_equal(found.error, expected.error)
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared(made: Path, run: Path, tmp_path: Path) -> None:
     """Sampled fidelities and entropies against sums over all configurations, the other run in another frame.
 

@@ -106,6 +106,7 @@ def test_a_full_disk_under_the_output() -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.slow
 def test_streams_that_are_closed_at_the_start(closed: str) -> None:
     """No file of the run gets the number of a standard stream, into which others may write."""
     program = """\
@@ -120,6 +121,7 @@ with open("codes", "w") as file:
     require_finished()
 
 
+@pytest.mark.slow
 def test_mpiexec_without_a_reader(mpiexec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A launcher that writes into a pipe without a reader dies, and its ranks with it: nothing is given to it then."""
     monkeypatch.delenv("PVMC_NO_MPI")

@@ -204,6 +204,7 @@ def small_disk(directory: Path) -> Iterator[Path]:
         yield disk
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_checkpoint(capsys: pytest.CaptureFixture[str], small_disk: Path) -> None:
     """Then, with room again, the run goes on with the same bits."""
     many = ("--set", "ansatz.symmetry=none", "--set", "ansatz.alpha=2", "--set", "run.save_every=1")

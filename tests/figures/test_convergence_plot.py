@@ -169,6 +169,7 @@ def test_iterations_counted_from_zero_start_at_one() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.slow
 def test_shortest_runs_and_exact_energies_can_be_drawn(n: int, tmp_path: Path) -> None:
     data = run("a", -0.44, n=n)
     data.series["energy"][:] = EXACT

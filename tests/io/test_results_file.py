@@ -142,6 +142,7 @@ def test_kill_leaves_every_acknowledged_row(tmp_path: Path, seed: int) -> None:
     assert open_run(tmp_path / "run").status() == "dead"
 
 
+@pytest.mark.slow
 def test_reading_while_it_is_written(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", APPENDING, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True

@@ -74,6 +74,7 @@ def test_all_that_kernels_use_is_in_the_digest() -> None:
     assert looked_at > 20
 
 
+@pytest.mark.slow
 def test_a_changed_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
     """softplus(1) = ln(1 + e) of the activations calls expm1 of numerics.special; here 1 is added to expm1.
 

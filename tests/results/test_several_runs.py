@@ -88,6 +88,7 @@ def test_states_of_one_system_are_joined(tmp_path: Path) -> None:
     assert extrapolate(results).n == 2
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_used_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, short, nowhere = store(tmp_path / "good"), store(tmp_path / "short", n=3), tmp_path / "nowhere"
     for arguments in (["analyze"], ["report", "--output", str(tmp_path / "page.html")]):
@@ -115,6 +116,7 @@ def test_a_run_of_fewer_iterations_than_it_has_done(tmp_path: Path) -> None:
     assert "%" not in status_text(facts)
 
 
+@pytest.mark.slow
 def test_a_report_without_an_exact_energy_names_what_is_not_excluded(tmp_path: Path) -> None:
     from pvmc.io.reader import open_run
     from pvmc.io.results import ResultsWriter
