@@ -15,6 +15,9 @@ A script of a few lines is a calculation; under ``mpirun`` it runs on all ranks:
 
 Keys and defaults are those of an input file (docs/config.md), which :func:`job` reads as well.  The packages
 ``pvmc.lattice``, ``pvmc.hamiltonians`` and ``pvmc.wavefunctions`` hold what jobs are built from.
+
+Start it by ``mpirun -n 4 python -m mpi4py script.py``: an error of the script's own on one rank then ends all of them;
+without ``-m mpi4py`` the others would wait.  Errors within pvmc end all ranks either way.
 """
 
 from __future__ import annotations
