@@ -228,13 +228,13 @@ def ratios(
         for walker in range(width):
             pending[walker] = wanted[k, walker]
         set_ratios(table, visible, spins, tanh, members, pending, rows, sign, found)
-        largest_found = 0.0
+        n_lost = 0
         for plane in range(n_planes):
             for walker in range(width):
                 value = found[plane, walker]
                 out[k, walker, plane] = value
-                largest_found = largest_found if abs(value) <= largest_found else abs(value)  # NaN too
-        if not largest_found < np.inf:
+                n_lost += int(not abs(value) < np.inf)  # NaN too
+        if n_lost > 0:
             return False
     return True
 
