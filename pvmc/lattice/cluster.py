@@ -222,14 +222,16 @@ def _point_operations(cluster: Cluster) -> list[Integers]:
     About which point an operation acts is not assumed: the first site may go to any site of one cell of each orbit of
     translations, so that centres on sites, bonds, plaquettes and of the cluster are all found.
     """
-    chosen: list[Floats] = []
+    identity, *others = cluster.unit_cell.point_group()
+    chosen, group = [], [identity]
     permutations = []
-    for matrix in cluster.unit_cell.point_group()[1:]:
-        if contains(generated(chosen, len(matrix)), matrix):
+    for matrix in others:
+        if contains(group, matrix):
             continue
         permutation = _about_some_centre(cluster, matrix)
         if permutation is not None:
             chosen.append(matrix)
+            group = generated(chosen, len(matrix))
             permutations.append(permutation)
     return permutations
 

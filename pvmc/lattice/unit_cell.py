@@ -47,7 +47,7 @@ def generated(matrices: tuple[Floats, ...] | list[Floats], dimension: int) -> li
 
 def contains(matrices: list[Floats], matrix: Floats) -> bool:
     """True where a matrix is among others, up to rounding."""
-    return any(np.abs(known - matrix).max() < 1e-9 for known in matrices)
+    return bool((np.abs(np.array(matrices) - matrix).max(axis=(1, 2)) < 1e-9).any())
 
 
 def rotation(degrees: float) -> Floats:

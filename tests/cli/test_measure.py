@@ -234,9 +234,12 @@ def test_a_file_of_a_killed_run_takes_a_measurement(made: Path, tmp_path: Path) 
 BAD_OBSERVABLES = {
     "spin": "none of energy, magnetization",
     "operator:x": "must be operator:NAME=EXPRESSION",
+    "operator:x=Z0 Q1": '"Q1" is not an operator',
     "operator:x=X0 Z0": "not Hermitian",
+    "operator:x=Z8": "outside the lattice",
     "operator:x_error=Z1": "must be operator:NAME=EXPRESSION",
     "operator:x=Z1,operator:x=Z2": "another operator has this name",
+    "renyi2:3-9": "numbered from 0 to 7",
     "renyi2:0-7": "1 to 7 sites, not 8",
     "renyi2:half": '"half" is no site and no range',
     "renyi2:1 0-2": "named twice",

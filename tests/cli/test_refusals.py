@@ -26,13 +26,18 @@ def input_file(directory: Path) -> None:
     Path("in.toml").write_text(text)
 
 
+def stored() -> dict[Path, int]:
+    """The files and directories, and when each file was last changed."""
+    return {path: path.stat().st_mtime_ns if path.is_file() else 0 for path in Path().rglob("*")}
+
+
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """What a refused command says; it has left everything as it was."""
-    before = sorted(Path().rglob("*"))
+    before = stored()
     assert main(arguments) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert sorted(Path().rglob("*")) == before
+    assert stored() == before
     return said.err.removeprefix("pvmc: error: ").rstrip("\n")
 
 

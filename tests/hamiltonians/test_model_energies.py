@@ -36,10 +36,14 @@ def energy(lattice: Lattice, magnetization: int | None = None, **model: Any) -> 
 
 
 KNOWN: list[tuple[Lattice, int | None, dict[str, Any], float]] = [
-    # Two spins: a singlet at -3/4 J; four on a ring: two triplets at -2 J.
+    # Two spins: a singlet at -3/4 J, a triplet at J/4; four on a ring: two triplets at -2 J.
     *(
         (chain(2, periodic=False), None, {"model": "heisenberg", "coupling": 2.0, "marshall": m}, -1.5)
         for m in (False, True)
+    ),
+    *(
+        (chain(2, periodic=False), m, {"model": "heisenberg", "coupling": -2.0, "marshall": False}, -0.5)
+        for m in (-2, 0, 2)
     ),
     *((chain(4), None, {"model": "heisenberg", "coupling": 2.0, "marshall": m}, -4.0) for m in (False, True)),
     # Exact diagonalisation with a program of its own, residuals below 1e-12; in units of S.S.

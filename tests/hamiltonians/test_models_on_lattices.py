@@ -10,7 +10,8 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, partial, reduce
+from operator import matmul
 from typing import Any, get_args
 
 import numpy as np
@@ -26,6 +27,8 @@ from tests.helpers import compiled_matrix, configurations, pauli
 
 pytestmark = pytest.mark.exact
 
+LATTICES: TypeAdapter[LatticeSpec] = TypeAdapter(LatticeSpec)
+HAMILTONIANS: TypeAdapter[HamiltonianSpec] = TypeAdapter(HamiltonianSpec)
 Matrix = Any
 """A sparse array, (2^N, 2^N)."""
 
@@ -70,8 +73,9 @@ class Place:
     def is_nowhere(self) -> bool:
         return self.positions.shape[1] == 0
 
+    @cache  # noqa: B019 (a handful of places, as long as the tests)
     def lattice(self) -> Lattice:
-        return TypeAdapter(LatticeSpec).validate_python(self.table).build()
+        return LATTICES.validate_python(self.table).build()
 
     def images(self, i: int, j: int) -> np.ndarray:
         """Vectors from i to the nearest images of j, (n, d): more than one on half a period."""
@@ -81,7 +85,7 @@ class Place:
         lengths = np.linalg.norm(vectors, axis=1)
         return vectors[lengths < lengths.min() + 1e-9]
 
-    @cache  # noqa: B019 (a handful of places, as long as the tests)
+    @cache  # noqa: B019
     def distance(self, i: int, j: int) -> float:
         if self.is_nowhere:
             raise Refusal("hamiltonian.model", "positions")
@@ -155,7 +159,7 @@ def tilted(kind: str, vectors: Any, supercell: list[list[int]], n_basis: int) ->
     """A cluster with edges between the primitive vectors; the numbers of its sites are those of the code under test."""
     table = {"kind": kind, "supercell": supercell}
     periods = np.array(supercell) @ np.array(vectors, dtype=float)
-    place = Place(table, TypeAdapter(LatticeSpec).validate_python(table).build().positions, periods)
+    place = Place(table, LATTICES.validate_python(table).build().positions, periods)
     assert place.n_sites == n_basis * abs(round(np.linalg.det(supercell)))
     assert place.lengths()[0] == 1.0
     return place
@@ -173,10 +177,13 @@ SQUARE, CUBE = np.eye(2).tolist(), np.eye(3).tolist()
 COUPLED = [(0, 1, 1.0), (2, 1, -0.7), (2, 3, 0.4), (3, 0, 1.3), (3, 4, 0.9), (5, 4, -1.1), (2, 6, 0.5)]
 STAR = [(0, 1, 0.8), (0, 2, -0.5), (0, 3, 1.4), (4, 0, 0.6)]
 HEXAGON = [(k, (k + 1) % 6, 0.3 + 0.2 * k) for k in range(6)]
-RINGS = {"ring": 7, "ring of 6": 6, "ring of 4": 4}
+RINGS = {"ring": 7, "ring of 6": 6, "ring of 4": 4, "ring of 3": 3}
 PLACES = {
     **{name: grown("chain", [[1]], [[0]], (n,), (True,), length=n) for name, n in RINGS.items()},
     "open chain": grown("chain", [[1]], [[0]], (8,), (False,), length=8, periodic=False),
+    **{f"open chain of {n}": grown("chain", [[1]], [[0]], (n,), (False,), length=n, periodic=False) for n in (2, 3)},
+    "two sites side by side": grown("rectangle", SQUARE, SITE2, (2, 1), (False, False)),
+    "column of 3": grown("rectangle", SQUARE, SITE2, (1, 3), (False, True)),
     "square": grown("rectangle", SQUARE, SITE2, (3, 3), (True, True)),
     "cylinder": grown("rectangle", SQUARE, SITE2, (2, 4), (False, True)),
     "open rectangle": grown("rectangle", SQUARE, SITE2, (3, 2), (False, False)),
@@ -208,6 +215,7 @@ PLACES = {
 site = cache(pauli)
 
 
+@cache
 def pair(letters: str, i: int, j: int, n: int) -> Matrix:
     return site(letters[0], i, n) @ site(letters[1], j, n)
 
@@ -233,10 +241,10 @@ def staircase(n: int) -> list[float]:
 Model = tuple[Callable[[Place], dict[str, Any]], Callable[[Place], Matrix]]
 
 
-def ising(place: Place) -> Matrix:
+def ising(place: Place, coupling: float = -0.8, transverse: bool = True) -> Matrix:
     n = place.n_sites
-    bonds = sum(0.8 * c * pair("ZZ", i, j, n) for i, j, c in place.bonds())
-    return bonds - field("X", staircase(n), n) - field("Z", 0.3, n)
+    bonds = sum(-coupling * c * pair("ZZ", i, j, n) for i, j, c in place.bonds())
+    return bonds - field("X", staircase(n) if transverse else 0.0, n) - field("Z", 0.3, n)
 
 
 def heisenberg(place: Place, random: bool = False) -> Matrix:
@@ -342,11 +350,16 @@ PATTERNS = [
 ]
 
 
+def string_of(place: Place) -> dict[int, str]:
+    """One string of three sites; of two where there are no more."""
+    return {0: "X", 1: "Y", place.n_sites - 1: "Z"}
+
+
 def terms(place: Place) -> Matrix:
     n = place.n_sites
     zz = sum(0.7 * c * pair("ZZ", i, j, n) for i, j, c in place.bonds())
     xy = sum(-0.4 * c * pair("XY", i, j, n) for i, j, c in place.oriented("hamiltonian.patterns"))
-    three = site("X", 0, n) @ site("Y", 2, n) @ site("Z", n - 1, n)
+    three = reduce(matmul, (site(letter, i, n) for i, letter in string_of(place).items()))
     return zz + xy + field("X", 0.2, n) + 1.5 * three
 
 
@@ -360,7 +373,8 @@ def plain(**keys: Any) -> Callable[[Place], dict[str, Any]]:
 
 
 def terms_table(place: Place) -> dict[str, Any]:
-    return {"patterns": PATTERNS, "terms": [[1.5, f"X0 Y2 Z{place.n_sites - 1}"]], "marshall": False}
+    string = " ".join(f"{letter}{i}" for i, letter in string_of(place).items())
+    return {"patterns": PATTERNS, "terms": [[1.5, string]], "marshall": False}
 
 
 HEISENBERG: dict[str, Any] = {"coupling": 1.3, "marshall": False}
@@ -369,6 +383,8 @@ POWERS: dict[str, Any] = {"coupling": -0.6, "field": 0.5, "longitudinal": "stair
 ATOMS: dict[str, Any] = {"rabi": 1.3, "detuning": "staircase", "interaction": 2.0, "rotate": False}
 MODELS: dict[str, Model] = {
     "ising": (plain(coupling=-0.8, field="staircase", longitudinal=0.3), ising),
+    "ising, no coupling": (plain(coupling=0.0, field="staircase", longitudinal=0.3), partial(ising, coupling=0.0)),
+    "ising, no field": (plain(coupling=-0.8, field=0.0, longitudinal=0.3), partial(ising, transverse=False)),
     "heisenberg": (plain(**HEISENBERG, field="staircase"), heisenberg),
     "heisenberg, random field": (
         plain(**HEISENBERG, field={"seed": 3, "width": 0.7}),
@@ -385,9 +401,11 @@ MODELS: dict[str, Model] = {
     "cluster_ising": (plain(coupling=1.2, ising=0.7, field=0.3), cluster_ising),
     "long_range_ising": (plain(**POWERS, exponent=1.5), long_range_ising),
     "long_range_ising, all alike": (plain(**POWERS, exponent=0.0), partial(long_range_ising, exponent=0.0)),
+    "long_range_ising, as 1/r^6": (plain(**POWERS, exponent=6.0), partial(long_range_ising, exponent=6.0)),
     "long_range_xxz": (plain(coupling=1.4, anisotropy=0.3, field=0.2, marshall=False), long_range_xxz),
     "rydberg": (plain(**ATOMS, cutoff=2.0), rydberg),
     "rydberg, neighbours": (plain(**ATOMS, cutoff=1.0), partial(rydberg, cutoff=1.0)),
+    "rydberg, diagonals": (plain(**ATOMS, cutoff=1.5), partial(rydberg, cutoff=1.5)),
     "rydberg, all pairs": (plain(**ATOMS), partial(rydberg, cutoff=np.inf)),
     "terms": (terms_table, terms),
 }
@@ -404,7 +422,7 @@ each_place = pytest.mark.parametrize(
 
 def built(table: dict[str, Any], place: Place) -> PauliSum:
     """The operator of a section [hamiltonian], by the registries."""
-    terms: PauliSum = TypeAdapter(HamiltonianSpec).validate_python(table).build(place.lattice())
+    terms: PauliSum = HAMILTONIANS.validate_python(table).build(place.lattice())
     return terms
 
 
@@ -443,7 +461,7 @@ def test_no_model_and_no_kind_of_lattice_is_left_out() -> None:
 @each_place
 def test_sites_stand_where_they_should(place: Place) -> None:
     np.testing.assert_allclose(place.lattice().positions, place.positions, rtol=0, atol=1e-12)
-    assert 4 <= place.n_sites <= 10
+    assert 2 <= place.n_sites <= 10
 
 
 @each_place
@@ -472,7 +490,7 @@ def test_refusals_are_as_many_as_physics_asks_for() -> None:
         "kitaev": {name for name in PLACES if re.search("triangular|honeycomb|kagome|hexagon", name)},
         "compass": {name for name in PLACES if re.search("square|ladder|legs|star|cylinder|rectangle", name)},
         "haldane_shastry": set(RINGS),
-        "cluster_ising": {*RINGS, "open chain"},
+        "cluster_ising": {*RINGS, *(name for name in PLACES if name.startswith("open chain"))},
     }
 
 
