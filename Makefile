@@ -48,6 +48,8 @@ endif
 # One thread for each rank: ranks that share cores slow each other down many times over otherwise.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
+# Compiled modules are kept, with pytest's rewritten assertions in those of the tests, which every worker and rank reads.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install run figures test test-all lint test-serial test-mpi test-slow install-peers test-peers install-docs docs site validation bench bench-peer scaling mutants clean
 .DEFAULT_GOAL := help

@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def collect(mpi_library: str = "") -> dict[str, str | int]:
     versions = {f"{package}_version": _version(package) for package in _PACKAGES}
     return {
         "pvmc_version": pvmc.__version__,
-        "git_revision": git_revision(Path(pvmc.__file__).resolve().parent),
+        "git_revision": _own_revision(),
         "command_line": shlex.join(sys.argv),
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -41,6 +42,12 @@ def collect(mpi_library: str = "") -> dict[str, str | int]:
         "cpu_model": cpu_model(),
         "blas": blas(),
     }
+
+
+@cache
+def _own_revision() -> str:
+    """The revision of this program, asked for once: what is loaded does not change when the files do."""
+    return git_revision(Path(pvmc.__file__).resolve().parent)
 
 
 def git_revision(package: Path) -> str:
@@ -88,6 +95,7 @@ def _blas_name(library: dict[str, object]) -> str:
     return f"{name} ({details})" if details else name
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return metadata.version(package)

@@ -203,9 +203,12 @@ def test_extended_kernels_agree_with_plain_products_at_ordinary_weights(dtype: A
 
 
 @pytest.mark.parametrize("first", [0.5, -0.5, 0.0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_plain_ratios_with_an_infinity_or_a_nan_before_finite_ones_are_refused(dtype: Any, first: float) -> None:
-    """One unit on two sites: a walker's ratio is C - T S, C and S beyond float64 for equal spins, 1 and 0 for unequal
+def test_plain_ratios_with_an_infinity_or_a_nan_before_finite_ones_are_refused(
+    dtype: Any, sign: float, first: float
+) -> None:
+    """One unit on two sites: a walker's ratio is C - T S, C and S beyond float64 for equal spins, +-1 and 0 for unequal
     ones.  T = -0.5 makes it infinite, 0.5 and 0 leave no number."""
     spins, sites, wanted = np.array([[1, 1], [1, -1]], dtype=np.int8), np.array([0, 1]), np.ones((1, 2), bool)
     n_planes = len(planes(dtype(0)))
@@ -214,10 +217,11 @@ def test_plain_ratios_with_an_infinity_or_a_nan_before_finite_ones_are_refused(d
         for large, trusted in ((1e100, True), (1e200, False)):
             table = np.zeros((2, 2, n_planes, 1))
             table[:, 0, 0], table[:, 1, 0] = large, 1 / large
+            table[1] *= sign
             out = np.full((1, 2, n_planes), np.nan)
             arguments = (np.zeros((2, n_planes)), np.zeros(2), 1.0, spins[:, order].copy(), lookup[:, order].copy())
             assert patterns.ratios(table, *arguments, np.array([0, 2]), sites, wanted, out) == trusted
-            assert out[0, order][1, 0] == 1.0
+            assert out[0, order][1, 0] == sign
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
