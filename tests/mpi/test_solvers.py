@@ -25,14 +25,14 @@ Numbers = npt.NDArray[Any]
 
 SERIAL = SerialCommunicator()
 N_BLOCKS = 5
-SHAPES = {"n_s > K": (4, 3, 5), "n_s < K": (4, 14, 16)}
-"""Plain parameters, units and inputs; n_s = 200, in three chunks of each block, the last one shorter."""
+SHAPES = {"n_s > K": (3, 2, 5), "n_s < K": (4, 8, 12)}
+"""Plain parameters, units and inputs; n_s = 75, in three chunks of each block, the last one shorter."""
 TOLERANCE = 1e-10
 
 
-def uneven(fields: str, **options: Any) -> Problem:
+def uneven(fields: str, width: int = 8, **options: Any) -> Problem:
     """5 blocks: on 2, 3 and 4 ranks some have more of them than others."""
-    return problem(fields, n_blocks=N_BLOCKS, n_draws=5, width=8, step=2, **options)
+    return problem(fields, n_blocks=N_BLOCKS, n_draws=5, width=width, step=2, **options)
 
 
 def fingerprint(step: Step) -> tuple[object, ...]:
@@ -61,7 +61,7 @@ def test_solutions_of_the_definitions_with_the_bytes_of_a_serial_one(
     comm: Communicator, fields: str, size: str, regularisation: str
 ) -> None:
     """By every solver; weighted where n_s < K."""
-    case = uneven(fields, shape=SHAPES[size], weighted=size == "n_s < K")
+    case = uneven(fields, width=3, shape=SHAPES[size], weighted=size == "n_s < K")
     assert (case.n_samples > case.n_parameters) == (size == "n_s > K")
     tensor, force = case.tensor_and_force()
     penalties = penalty(regularisation, tensor.diagonal().real)
