@@ -1,4 +1,4 @@
-# make test      what must pass before every change: lint, serial tests, tests on 1 to 4 ranks; four to five minutes
+# make test      what must pass before every change: lint, serial tests, tests on 1 to 4 ranks; under four minutes on two cores
 # make test-all  the same, and the slow tests
 # make help      the other targets
 #

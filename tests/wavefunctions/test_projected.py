@@ -10,7 +10,9 @@ import pytest
 from pvmc.lattice import Lattice, chain, rectangle
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import RBM, Jastrow, Projected
+from pvmc.wavefunctions.projection import images
 from pvmc.wavefunctions.projection.quantum_numbers import QuantumNumberError, QuantumNumbers, isometries, mirror
+from pvmc.wavefunctions.rbm import RBMState
 from pvmc.wavefunctions.symmetry import NoRepresentation, SymmetryGroup
 from tests.helpers import configurations, state_vector
 from tests.wavefunctions.states import STATES, WEIGHTS, OnlyLogPsi, net, projected, random_spins, random_state
@@ -236,3 +238,23 @@ def test_ratios_of_the_whole_where_the_net_is_far_out_of_range(weights: Any) -> 
     assert not np.isnan(ratios).any()
     assert np.ptp(state.log_psi(spins).real) > 100
     np.testing.assert_allclose(ratios, expected, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize(("bound", "steps"), [(2.0, 2), (1.5, 1), (0.5, 0)])
+def test_steps_end_at_a_set_beyond_the_bound_of_growth(bound: float, steps: int) -> None:
+    """Of one site, then of two, each with a growth of 1; every step would be accepted."""
+    ansatz = Projected(plain_rbm(RING, np.float64), QuantumNumbers(momentum=[0]).group(RING))
+    rng = np.random.default_rng(1)
+    state = ansatz.at(ansatz.initial_parameters(rng))
+    spins, flips, n = random_spins(rng, 6, 5), FlipSets.from_lists([[0], [1, 3]]), state.n_terms
+    assert isinstance(state.inner, RBMState)
+    table, visible, growth, _ = state.inner.kernel_tables
+    lookup, accepted = state.lookup(spins), np.zeros(5, dtype=np.int64)
+    done, fine = images.metropolis(
+        *(table, visible, np.ones_like(growth), bound, spins, np.array([part.spins(spins) for part in state.parts])),
+        *(lookup[: -2 * n].reshape(n, -1, 5), lookup[-2 * n :].reshape(2, n, -1), flips.offsets, flips.sites),
+        np.array([part.flips(flips).sites for part in state.parts]),
+        *(np.zeros(2, dtype=bool), np.array([0, 1]), np.full((2, 5), -1.0), accepted),
+    )
+    assert (done, fine) == (steps, steps == 2)
+    assert accepted.tolist() == 5 * [steps]
