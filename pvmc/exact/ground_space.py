@@ -24,6 +24,10 @@ SAME_LEVEL = 1e-9
 RESIDUAL = 1e-9
 """Largest accepted ||H v - E v||, relative to the same."""
 
+STARTS = 4
+"""Vectors to start Lanczos from.  With few distinct levels a Krylov space is soon exhausted; ARPACK then goes on at
+random, and once in some thousand times ends elsewhere."""
+
 LARGEST_DEGENERACY = 64
 """Most states that are looked for, one after the other."""
 
@@ -116,13 +120,15 @@ def _lowest_beside(
         return np.asarray(matrix @ column + 3.0 * scale * (found @ (found.conj().T @ column)))
 
     dimension = matrix.shape[0]
-    start = np.random.default_rng(found.shape[1]).standard_normal(dimension).astype(matrix.dtype)
+    rng = np.random.default_rng(found.shape[1])
     lifted = LinearOperator((dimension, dimension), matvec=product, dtype=matrix.dtype)
-    try:
-        energies, vectors = eigsh(lifted, k=1, which="SA", v0=start)
-    except ArpackError as error:
-        raise NumericalError(f"Lanczos of dimension {dimension}: {error}") from None
-    vector, energy = vectors[:, 0], float(energies[0])
-    if not np.linalg.norm(product(vector) - energy * vector) <= RESIDUAL * scale:
-        raise NumericalError(f"Lanczos of dimension {dimension} has not converged")
-    return energy, vector
+    for _ in range(STARTS):
+        start = rng.standard_normal(dimension).astype(matrix.dtype)
+        try:
+            energies, vectors = eigsh(lifted, k=1, which="SA", v0=start)
+        except ArpackError as error:
+            raise NumericalError(f"Lanczos of dimension {dimension}: {error}") from None
+        vector, energy = vectors[:, 0], float(energies[0])
+        if np.linalg.norm(product(vector) - energy * vector) <= RESIDUAL * scale:
+            return energy, vector
+    raise NumericalError(f"Lanczos of dimension {dimension} has not converged")

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import itertools
 from math import comb
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pvmc.errors import InputError
-from pvmc.exact import Basis, ground_state, heisenberg_chain_energy, ising_chain_energy, lanczos, sparse_matrix
+from pvmc.errors import InputError, NumericalError
+from pvmc.exact import (
+    Basis,
+    ground_space,
+    ground_state,
+    heisenberg_chain_energy,
+    ising_chain_energy,
+    lanczos,
+    sparse_matrix,
+)
 from pvmc.hamiltonians import Operator, PauliSum, X, Y, Z
 from pvmc.hamiltonians.heisenberg import xxz
 from pvmc.hamiltonians.ising import transverse_field_ising
@@ -163,3 +172,24 @@ def test_an_energy_of_zero_is_zero(n_sites: int, unit: float) -> None:
     assert ground_state(moved, basis)[0] == 0.0
     above = Operator.from_pauli_sum(unit * (terms - energy + 1e-9), n_sites)
     assert ground_state(above, basis)[0] == pytest.approx(1e-9 * unit, rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [1, 100])
+def test_lanczos_that_ends_elsewhere_starts_again(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is refused where it always does."""
+    right, calls = ground_space.eigsh, []
+
+    def elsewhere(matrix: Any, *arguments: Any, **options: Any) -> Any:
+        calls.append(options["v0"])
+        return (np.zeros(1), options["v0"][:, None]) if len(calls) <= wrong else right(matrix, *arguments, **options)
+
+    monkeypatch.setattr(ground_space, "eigsh", elsewhere)
+    matrix = sparse_matrix(ising(chain(9), 1.0, 1.0), Basis.enumerate(9))
+    if wrong == 1:
+        energy, vectors = ground_space.lowest_level(matrix)
+        assert energy == pytest.approx(ising_chain_energy(9, 1.0, 1.0, True), abs=1e-10) and vectors.shape == (512, 1)
+        assert np.any(calls[0] != calls[1])
+    else:
+        with pytest.raises(NumericalError, match="of dimension 512 has not converged"):
+            ground_space.lowest_level(matrix)
+        assert len(calls) == ground_space.STARTS
