@@ -61,6 +61,11 @@ class Judged:
         return variance is not None and variance <= (CONSTANT_ENERGY * scale) ** 2
 
     @property
+    def is_eigenstate(self) -> bool:
+        """True where the iterations have no variance at all, and all of them one energy."""
+        return self.plateau.rule == "eigenstate"
+
+    @property
     def draws(self) -> float:
         """Draws of each walker in an iteration; NaN where walkers or samples are not known."""
         walkers, samples = self.run.config.get("sampler", {}).get("walkers"), self.mean("n_samples")

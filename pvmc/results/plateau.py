@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from pvmc.io.reader import Run
 from pvmc.statistics import drift, mean
-from pvmc.statistics.thresholds import FEWEST_SCATTER, FEWEST_SETTLED, LARGEST_DRIFT, rounding_of
+from pvmc.statistics.thresholds import (
+    EIGENSTATE_ITERATIONS,
+    FEWEST_SCATTER,
+    FEWEST_SETTLED,
+    LARGEST_DRIFT,
+    eigenstate_variance,
+    rounding_of,
+)
 
 LONGEST = 0.5
 """Largest part of a series that is averaged: parameters still move in the first half."""
@@ -26,7 +34,7 @@ class Plateau:
         settled: True where the part neither drifts nor is too short for its correlations; if not, ``error`` is a lower
             bound.
         rule: how the part was chosen: "last 1/2", "last 1/4", ... of a settled series, "last 1/4, not settled",
-            "last iteration" or "no energy".
+            "eigenstate", "last iteration" or "no energy".
     """
 
     value: float
@@ -89,9 +97,15 @@ def plateau(energies: ArrayLike, errors: ArrayLike | None = None, rounding: floa
 def plateau_of(run: Run) -> Plateau:
     """The energy per site of a run, in the run's units: see :func:`plateau`.
 
-    A state from elsewhere, the single row of an imported run, has settled: its parameters stay.
+    Where the last iterations have no variance, all at one energy, these are averaged (rule "eigenstate"), with an error
+    within which there is an eigenvalue, 1e-9 of the scale of H.  A state from elsewhere, the single row of an imported
+    run, has settled: its parameters stay.
     """
     energies = run.energy_per_site
+    if (rows := eigenstate_rows(run)) is not None:
+        value = float(np.mean(energies[rows]))
+        error = math.sqrt(eigenstate_variance(value * run.n_sites, run.radius)) / run.n_sites
+        return Plateau(value, error, rows, settled=True, rule="eigenstate")
     finite = energies[np.isfinite(energies)]
     size = float(np.median(np.abs(finite))) if finite.size else 0.0
     found = plateau(energies, rounding=rounding_of(size, run.radius / run.n_sites))
@@ -99,6 +113,19 @@ def plateau_of(run: Run) -> Plateau:
         error = float(run.energy_error_per_site[found.rows[0]])
         return Plateau(found.value, error, found.rows, is_imported(run), found.rule)
     return found
+
+
+def eigenstate_rows(run: Run) -> NDArray[np.int64] | None:
+    """Positions of the last iterations of a run, where they are those of an eigenstate: none has any variance, and all
+    have one energy; None where they are too few."""
+    variances, energies = run.series["variance"], run.series["energy"]
+    if len(variances) < EIGENSTATE_ITERATIONS or not np.isfinite(energies[-1]):
+        return None
+    limit = eigenstate_variance(float(energies[-1]), run.radius)
+    apart = np.abs(energies - energies[-1]) <= math.sqrt(limit)
+    others = np.flatnonzero(~(apart & (variances <= limit)))
+    first = int(others[-1]) + 1 if others.size else 0
+    return np.arange(first, len(variances)) if len(variances) - first >= EIGENSTATE_ITERATIONS else None
 
 
 def is_imported(run: Run) -> bool:

@@ -85,7 +85,9 @@ def disagreement(part: Judged) -> Iterator[Symptom]:
 
 
 def standstill(part: Judged) -> Iterator[Symptom]:
-    """Walkers that hardly move."""
+    """Walkers that hardly move, unless they sit on the configurations of an eigenstate."""
+    if part.is_eigenstate:
+        return
     acceptance = part.mean("acceptance")
     if acceptance is not None and part.is_enough and acceptance < SMALLEST_ACCEPTANCE:
         text = f"acceptance {acceptance:.2g} over the last {part.last} iterations: the walkers hardly move"

@@ -140,6 +140,18 @@ EIGENSTATE_V_SCORE = 1e-5
 times the relative error (see :data:`LARGEST_V_SCORE`), so that 1e-6 to 3e-6 of the energy is left to gain.  States with
 more may be far from their level, where a slow drift goes on."""
 
+EIGENSTATE_SPREAD = 1e-9
+"""Standard deviation of the local energy, relative to the scale of H, up to which it is rounding: an eigenvalue lies as
+close (D. H. Weinstein, Proc. Natl. Acad. Sci. 20, 529 (1934)), and steps change the energy by its square at most."""
+
+EIGENSTATE_ITERATIONS = 20
+"""Iterations in a row without any variance after which a state counts as an eigenstate: configurations that the samples
+of one iteration miss by chance are still found."""
+
+EIGENSTATE_REFERENCE = 1e-8
+"""Part of the scale of H by which the energy of an eigenstate may differ from a level that it is compared with; levels
+as close as this have no word of their own."""
+
 BELOW_EXACT = 4.0
 """Errors by which a mean energy may lie below the exact one: by chance in one of 30 000 runs."""
 
@@ -319,3 +331,13 @@ def rounding_of(energy: float, radius: float) -> float:
         radius: as of :func:`error_scale`.
     """
     return ROUNDING * max(abs(energy), radius)
+
+
+def eigenstate_variance(energy: float, radius: float) -> float:
+    """Largest variance of the local energy that is rounding alone, in units of energy^2.
+
+    Args:
+        energy: of the state, of all sites.
+        radius: as of :func:`error_scale`.
+    """
+    return (EIGENSTATE_SPREAD * max(abs(energy), radius)) ** 2

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pvmc.hamiltonians import PauliSum
 from pvmc.statistics.mean import robust_scatter
 from pvmc.statistics.thresholds import (
+    CONSTANT_ENERGY,
     FROZEN_ACCEPTANCE,
     GUARD_FEWEST,
     GUARD_ROUNDING,
@@ -52,12 +53,15 @@ class Guard:
     from the median of the last 20 by over 20 times their scatter (robust, from the median absolute deviation), which
     steep descent is too; by over 5 of its own errors, which one outlier among the local energies never brings about,
     since it makes the error as well; by over 3 times the spread of the local energy, within which stochastic
-    reconfiguration finds back by itself; and, where the energy fell, the variance is over 10 times their median, while
-    descent lowers it.  A slow blow-up, of some ten per cent an iteration, is seen once it spans enough of the window.
+    reconfiguration finds back by itself; by over 1e-4 of the scale of H, since next to an eigenstate nothing else is
+    small; and, where the energy fell, the variance is over 10 times their median, while descent lowers it.  A slow
+    blow-up, of some ten per cent an iteration, is seen once it spans enough of the window.
 
     Walkers are frozen where less than one proposal in 1000 is accepted and the energy is above the lowest recent one by
-    more than the spread of the local energy: psi has collapsed onto a few configurations, whose energy may well have no
-    variance left.  The walkers of a state that is polarised rightly stand still too, but at the lowest energy.
+    more than the spread of the local energy, 5 of its own errors and 1e-4 of that scale: psi has collapsed onto a
+    few configurations, whose energy may well have no variance left.  The walkers of a state that sits on its
+    configurations rightly stand still too, but at the lowest energy; the few of them that are elsewhere for a while
+    raise the energy by no more than some errors, since they make the error as well.
 
     All ranks hold the same numbers and come to the same result without communication.
 
@@ -105,7 +109,9 @@ class Guard:
         cause = self._impossible(energy, bar, variance)
         if cause or len(self._good) < GUARD_FEWEST:
             return cause
-        return self._explosion(energy, error, variance) or self._frozen(energy, acceptance)
+        return self._explosion(energy, error, variance) or self._frozen(
+            energy, min(error, math.sqrt(variance)), acceptance
+        )
 
     def _impossible(self, energy: float, error: float, variance: float) -> str:
         low, high = self.spectrum
@@ -130,6 +136,7 @@ class Guard:
             JUMP_SCATTERS * max(scatter, float(np.median(errors)), GUARD_ROUNDING * abs(middle)),
             JUMP_ERRORS * error,
             JUMP_SPREADS * math.sqrt(usual),
+            self._negligible(middle),
         )
         if abs(energy - middle) <= scale or (energy < middle and variance <= JUMP_VARIANCES * usual):
             return ""
@@ -138,10 +145,16 @@ class Guard:
             "the step before was too long (sr.learning_rate) or S too weakly regularised (sr.shift)"
         )
 
-    def _frozen(self, energy: float, acceptance: float) -> str:
+    def _negligible(self, energy: float) -> float:
+        """Difference of energies that is no fault whatever the scatter is, as next to an eigenstate, which has none."""
+        radius = (self.spectrum[1] - self.spectrum[0]) / 2.0
+        return CONSTANT_ENERGY * max(abs(energy), radius if math.isfinite(radius) else 0.0)
+
+    def _frozen(self, energy: float, error: float, acceptance: float) -> str:
         energies, _, variances = self._good.rows.T
         lowest = float(energies.min())
-        if acceptance >= FROZEN_ACCEPTANCE or energy - lowest <= math.sqrt(np.median(variances)):
+        rise = max(math.sqrt(np.median(variances)), JUMP_ERRORS * error, self._negligible(lowest))
+        if acceptance >= FROZEN_ACCEPTANCE or energy - lowest <= rise:
             return ""
         return (
             f"the walkers stand still (acceptance {acceptance:.2g}) at energy {energy:.6g}, after {lowest:.6g}: psi "

@@ -123,6 +123,10 @@ class Recorder:
         """True where the run goes on from a checkpoint."""
         return self.checkpoint() is not None
 
+    def exact_energy(self) -> float | None:
+        """The exact energy that the run is compared with, where one is known."""
+        return self.reference.energy if self.reference else None
+
     def series(self) -> dict[str, npt.NDArray[Any]]:
         """The series of the iterations before the checkpoint, by name."""
         return open_run(self.writer.path).series

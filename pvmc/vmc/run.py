@@ -9,8 +9,10 @@ from functools import partial
 
 from pvmc.errors import DifferentRanks, NumericalError
 from pvmc.mpi import Communicator, OnRoot, limit_threads, node_of, oversubscription
+from pvmc.sampler import Metropolis
 from pvmc.vmc.checkpoints import CheckpointPolicy, shared_run
 from pvmc.vmc.display import warn
+from pvmc.vmc.guard import spectrum_bounds
 from pvmc.vmc.interruptions import Signals, TimeLimit, find_time_limit, stopped_by_signals
 from pvmc.vmc.job import Job, require_blocks
 from pvmc.vmc.loop import State
@@ -18,7 +20,7 @@ from pvmc.vmc.pieces import Piece, StopReason, carry_out
 from pvmc.vmc.recorder import Checkpoints, Record, Recorder, RunRequest
 from pvmc.vmc.rollback import Rollback
 from pvmc.vmc.start import best_start, compile_kernels, initial_state, require_support
-from pvmc.vmc.stop import Convergence, StopWatcher
+from pvmc.vmc.stop import Convergence, Eigenstate, StopWatcher
 from pvmc.vmc.stuck_walkers import WalkerWatch
 
 
@@ -52,14 +54,15 @@ def run(request: RunRequest, comm: Communicator) -> int:
             return _close(job, recorder)
         # Surround the loop: the pieces in the order in which they are called after an iteration.
         rollback, convergence = Rollback.of(job), Convergence(job.config.run.stop, job.lattice.n_sites)
+        eigenstate = _eigenstate(job, recorder)
         watcher = _watcher(request, signals, limit)
         checkpoints = Checkpoints(recorder, watcher, [rollback])
-        pieces = [WalkerWatch(job.operator.radius), Record(recorder), convergence, watcher, checkpoints]
+        pieces = [WalkerWatch(job.operator.radius), Record(recorder), convergence, eigenstate, watcher, checkpoints]
         # Resume or start.
         state = _resumed(job, [rollback, *pieces], recorder, comm)
         if state is None:
             state = initial_state(job, comm)
-        elif over := comm.root_value(partial(_reason_to_end, state, watcher, convergence)):
+        elif over := _reason_to_end(state, watcher, convergence, eigenstate, comm):
             return _nothing_left(over, state, recorder)
         # Compile, iterate, close.
         compile_kernels(job, state, comm, node)
@@ -101,9 +104,19 @@ def _resumed(
     return saved.state
 
 
-def _reason_to_end(state: State, watcher: StopWatcher, convergence: Convergence) -> StopReason | None:
-    """The reason why a run that goes on from a state has nothing left to do."""
-    return watcher.over(state.iteration, convergence.reached())
+def _eigenstate(job: Job, recorder: OnRoot[Recorder]) -> Eigenstate:
+    """Collective. The test for an eigenstate, with the exact energy where the record has one."""
+    bounds = spectrum_bounds(job.config.hamiltonian.build(job.lattice))
+    exact = recorder.ask(Recorder.exact_energy)
+    return Eigenstate(job.operator, bounds, is_exact=not isinstance(job.sampler, Metropolis), exact=exact)
+
+
+def _reason_to_end(
+    state: State, watcher: StopWatcher, convergence: Convergence, eigenstate: Eigenstate, comm: Communicator
+) -> StopReason | None:
+    """Collective. The reason why a run that goes on from a state has nothing left to do."""
+    found = eigenstate.found(state.walkers, comm)
+    return comm.root_value(lambda: watcher.over(state.iteration, convergence.reached() or found))
 
 
 def _nothing_left(reason: StopReason, state: State, recorder: OnRoot[Recorder]) -> int:

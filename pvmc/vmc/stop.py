@@ -16,10 +16,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pvmc.hamiltonians import Operator
 from pvmc.io.storage import STOP_FILE
 from pvmc.mpi import Communicator
+from pvmc.sampler import Walkers
 from pvmc.statistics import binning, mean
-from pvmc.statistics.thresholds import WINDOW_DRIFT, rounding_of
+from pvmc.statistics.thresholds import (
+    EIGENSTATE_ITERATIONS,
+    EIGENSTATE_REFERENCE,
+    WINDOW_DRIFT,
+    eigenstate_variance,
+    rounding_of,
+)
 from pvmc.vmc.checkpoints import CheckpointPolicy, SavedRun
 from pvmc.vmc.guard import Recent
 from pvmc.vmc.interruptions import Signals, TimeLimit, signal_name
@@ -234,3 +242,78 @@ def _drifts(values: npt.NDArray[np.float64]) -> bool:
     rounding = rounding_of(float(np.abs(values).max()), 0.0)  # of an eigenstate nothing else is left
     apart = abs(float(values[half:].mean() - values[:half].mean()))
     return apart > max(WINDOW_DRIFT * 2.0 * binning(values).error, rounding)
+
+
+class Eigenstate(Piece):
+    """Ends a run whose state is an eigenstate: nothing is left that a step could change.
+
+    Of the last 20 iterations each has no variance but rounding, all at one energy, and nothing is hidden from the
+    walkers: all configurations are counted; or the last leak test saw no variance either; or the configurations that
+    the walkers sit on are eigenstates of H themselves, to which no off-diagonal element leads.  A state that has
+    collapsed onto configurations which H connects with others is none: there only the samples have no variance.
+
+    All ranks hold the same numbers, so that a look at the walkers, where all else holds, is due on all at once.
+
+    Args:
+        operator: the Hamiltonian.
+        bounds: lower and upper bound of its spectrum.
+        is_exact: all configurations are counted.
+        exact: exact energy of the lowest state that the run can reach, where it is known.
+    """
+
+    def __init__(self, operator: Operator, bounds: tuple[float, float], *, is_exact: bool, exact: float | None):
+        self._operator, self._bounds, self._is_exact, self._exact = operator, bounds, is_exact, exact
+        self._recent = Recent(("energy", "variance", "variance_smeared"), EIGENSTATE_ITERATIONS)
+
+    def after(self, done: Round, comm: Communicator) -> None:
+        """Collective.  Take in the iteration, and say where the state is an eigenstate."""
+        energy, leak = done.step.energy, done.step.leak
+        self._recent.add(done.step.iteration, energy.mean.real, energy.variance, leak.variance if leak else UNTESTED)
+        found = self.found(done.step.state.walkers, comm)  # on all ranks, whatever rank 0 has found before
+        done.converged = done.converged or found
+
+    def restored(self, saved: SavedRun) -> None:
+        """Take in the iterations before."""
+        smeared = np.nan_to_num(saved.series["variance_smeared"], nan=UNTESTED)
+        self._recent.replay({**saved.series, "variance_smeared": smeared})
+
+    def found(self, walkers: Walkers, comm: Communicator) -> str:
+        """Collective.  The eigenstate in words; empty where the state is none.
+
+        Args:
+            walkers: of this rank, after the last iteration.
+            comm: the ranks.
+        """
+        if len(self._recent) < EIGENSTATE_ITERATIONS:
+            return ""
+        energies, variances, smeared = self._recent.rows.T
+        energy, limit = float(energies[-1]), eigenstate_variance(float(energies[-1]), self._operator.radius)
+        if variances.max() > limit or np.ptp(energies) > 2.0 * math.sqrt(limit):
+            return ""
+        tested = smeared[smeared != UNTESTED]
+        if not (self._is_exact or (tested.size and tested[-1] <= limit) or self._largest_leak(walkers, comm) <= limit):
+            return ""
+        return f"eigenstate: variance 0 over the last {EIGENSTATE_ITERATIONS} iterations, {self._level(energy)}"
+
+    def _largest_leak(self, walkers: Walkers, comm: Communicator) -> float:
+        """Collective.  The largest sum_{s' != s} |H_{s s'}|^2 over the walkers' configurations s: the variance of H in
+        one of them."""
+        largest = max(
+            float((np.abs(self._operator.amplitudes(spins)) ** 2).sum(axis=0).max()) for spins in walkers.spins
+        )
+        return float(comm.max(np.array([largest]))[0])
+
+    def _level(self, energy: float) -> str:
+        """Which of the levels of H the energy is, as far as that is known."""
+        tolerance = EIGENSTATE_REFERENCE * max(abs(energy), self._operator.radius)
+        if energy <= self._bounds[0] + tolerance:
+            return "the lowest that H can have"
+        if self._exact is None:
+            return "not shown to be the lowest"
+        if energy <= self._exact + tolerance:
+            return "the exact ground state energy"
+        return f"an excited state: the exact ground state energy is {self._exact:.10g}, this one {energy:.10g}"
+
+
+UNTESTED = -1.0
+"""In place of the variance by smeared draws in an iteration without a leak test."""

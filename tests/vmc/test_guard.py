@@ -77,6 +77,20 @@ class TestGuard:
         assert guard_after(healthy()).check(30, above, 0.3, 0.0, 0.01) is None
         assert guard_after(healthy()).check(30, lowest, 0.3, 0.0, 0.0) is None
 
+    @pytest.mark.parametrize(("n_apart", "is_fault"), [(1, False), (10, False), (100, True)])
+    def test_frozen_walkers_of_which_few_are_elsewhere(self, n_apart: int, is_fault: bool) -> None:
+        """1024 walkers on one configuration, each of the others 4 above it: all in the error until they are many."""
+        part = n_apart / 1024
+        guard = guard_after(np.tile([-10.0, 0.0, 0.0], (30, 1)), spectrum=(-10.0, 10.0))
+        found = guard.check(30, -10.0 + 4.0 * part, 4.0 * math.sqrt(part / 1024), 16.0 * part, 0.0)
+        assert (found is not None) == is_fault
+
+    def test_a_rise_far_below_the_scale_of_h_is_no_collapse(self) -> None:
+        """Of a state that is all but an eigenstate: the ratios of psi to the neighbours still move."""
+        guard = guard_after(np.tile([-10.00003, 0.0, 2e-11], (30, 1)), spectrum=(-10.01, 10.01))
+        assert guard.check(30, -10.00002, 0.0, 2e-11, 0.0) is None
+        assert guard.check(30, -9.99, 0.0, 2e-11, 0.0) is not None
+
     def test_what_no_state_has(self) -> None:
         guard = Guard(spectrum=(-12.0, 12.0))
         assert guard.check(0, -12.5, 0.1, 1.0, 0.5) is None
