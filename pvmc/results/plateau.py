@@ -118,8 +118,8 @@ def plateau_of(run: Run) -> Plateau:
 def eigenstate_rows(run: Run) -> NDArray[np.int64] | None:
     """Positions of the last iterations of a run, where they are those of an eigenstate: none has any variance, and all
     have one energy; None where they are too few."""
-    variances, energies = run.series["variance"], run.series["energy"]
-    if len(variances) < EIGENSTATE_ITERATIONS or not np.isfinite(energies[-1]):
+    variances, energies = run.series.get("variance"), run.series["energy"]
+    if variances is None or len(variances) < EIGENSTATE_ITERATIONS or not np.isfinite(energies[-1]):
         return None
     limit = eigenstate_variance(float(energies[-1]), run.radius)
     apart = np.abs(energies - energies[-1]) <= math.sqrt(limit)
