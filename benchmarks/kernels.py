@@ -80,9 +80,9 @@ def make_case(n_sites: int, n_hidden: int, width: int, dtype: type, pairs: bool,
     """
     rng = np.random.default_rng(1)
     ring = np.array([np.roll(np.arange(n_sites), -g) for g in range(n_sites)])
-    rbm = RBM(ring, n_hidden // n_sites, dtype=dtype)
+    rbm = RBM(ring, n_hidden // n_sites, dtype=dtype, init_scale=0.05)
     theta = rbm.initial_parameters(rng)
-    theta.real *= scale / rbm.init_scale
+    theta.real *= scale / 0.05
     state = rbm.at(theta)
     spins = rng.permuted(np.tile(np.array([1, -1], dtype=np.int8), (width, n_sites // 2)), axis=1).T.copy()
     sets = [[i, (i + 1) % n_sites] if pairs else [i] for i in range(n_sites)]

@@ -28,7 +28,7 @@ def ring(sampler: Tables | None = None, sr: Tables | None = None, **run: Any) ->
     return {
         "lattice": {"kind": "chain", "length": 8},
         "hamiltonian": {"model": "heisenberg"},
-        "ansatz": {"kind": "rbm", "alpha": 1},
+        "ansatz": {"kind": "rbm", "alpha": 1, "init_scale": 0.05},
         "sampler": sampler if "kind" in sampler else metropolis | sampler,
         "sr": {"learning_rate": 0.05} | (sr or {}),
         "run": {"iterations": 9, "save_every": 5} | run,
@@ -67,7 +67,7 @@ def ring_text(run: str = "", *, length: int = 8, ansatz: str = "alpha = 1", numb
     tables = {
         "lattice": f'kind = "chain"\nlength = {length}\n',
         "hamiltonian": 'model = "heisenberg"\n',
-        "ansatz": f'kind = "rbm"\n{ansatz}\n',
+        "ansatz": f'kind = "rbm"\n{ansatz}\ninit_scale = 0.05\n',
         "sampler": f"walkers = {walkers}\nblock_width = {width}\nsamples = {samples}\n",
     }
     return "".join(f"[{name}]\n{text}" for name, text in tables.items()) + (f"[run]\n{run}\n" if run else "")

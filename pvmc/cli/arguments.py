@@ -217,7 +217,7 @@ def _input(options: argparse.Namespace) -> RawInput:
             )
     raw = read_input(options.config, options.set)
     if getattr(options, "resume", False):
-        from pvmc.vmc.checkpoints import with_stored_turn
+        from pvmc.vmc.checkpoints import with_stored_choices
 
-        return with_stored_turn(raw, directory(options))
+        return with_stored_choices(raw, directory(options))
     return raw

@@ -151,22 +151,35 @@ def input_of_run(directory: Path) -> RawInput:
     return stored_input(run.config_text, str(run.path), str(run.attributes["config_source"]))
 
 
-def with_stored_turn(raw: RawInput, directory: Path) -> RawInput:
-    """An input that leaves the turn of spins open, with that of the run in a directory.  For the root alone.
+def with_stored_choices(raw: RawInput, directory: Path) -> RawInput:
+    """An input that leaves the turn of spins or first parameters open, with those of the run in a directory.
 
-    The run may be of a version that had another rule, or none.
+    The run may be of a version that had another rule, or none.  For the root alone.
 
     Raises:
         StorageError: the run cannot be read.
     """
-    given = raw.tables.get("hamiltonian")
-    if not isinstance(given, dict) or not (directory / FILE_NAME).exists():
+    if not isinstance(raw.tables.get("hamiltonian"), dict) or not (directory / FILE_NAME).exists():
         return raw
-    stored = input_of_run(directory).tables.get("hamiltonian", {})
-    turns = [key for key in ("marshall", "rotate") if key in stored and given.get(key, "auto") == "auto"]
-    if not turns or stored.get("model") != given.get("model"):
-        return raw
-    return replace(raw, tables={**raw.tables, "hamiltonian": {**given, **{key: stored[key] for key in turns}}})
+    tables, stored = dict(raw.tables), input_of_run(directory).tables
+    given, model = tables["hamiltonian"], stored.get("hamiltonian", {})
+    turns = [key for key in ("marshall", "rotate") if key in model and given.get(key, "auto") == "auto"]
+    if turns and model.get("model") == given.get("model"):
+        tables["hamiltonian"] = {**given, **{key: model[key] for key in turns}}
+    if "ansatz" in tables:
+        tables["ansatz"] = _with_stored_scales(tables["ansatz"], stored.get("ansatz"))
+    return raw if tables == raw.tables else replace(raw, tables=tables)
+
+
+def _with_stored_scales(given: Any, stored: Any) -> Any:
+    """The table of a wave function and those within it, with ``init_scale`` as stored where it is left open."""
+    if isinstance(given, list) and isinstance(stored, list) and len(given) == len(stored):
+        return [_with_stored_scales(*pair) for pair in zip(given, stored, strict=True)]
+    if not isinstance(given, dict) or not isinstance(stored, dict) or given.get("kind") != stored.get("kind"):
+        return given
+    scale = {key: stored[key] for key in ("init_scale",) if key in stored}
+    parts = {key: _with_stored_scales(given[key], stored.get(key)) for key in ("factors", "inner") if key in given}
+    return scale | given | parts
 
 
 def _existing(directory: Path) -> Run:

@@ -34,6 +34,10 @@ class LatticeOfSites(Protocol):
         """Under "translation": one step along each periodic direction, (n_periodic, N)."""
         ...
 
+    def bonds(self) -> Integers:
+        """Pairs of nearest neighbours, (n_bonds, 2)."""
+        ...
+
     def group(self, name: str) -> npt.NDArray[np.int64]:
         """Permutations of the named symmetry group, int64 (|G|, N)."""
         ...
@@ -112,11 +116,11 @@ class NamedParameters:
         dtype: of theta, float64 or complex128.
         parameter_blocks: name -> (slice of theta, shape).
         n_parameters: K.
-        init_scale: standard deviation of the first parameters.
+        init_scale: standard deviation of the first parameters; None for automatic ones.
     """
 
     def __init__(
-        self, n_sites: int, dtype: npt.DTypeLike, shapes: Mapping[str, tuple[int, ...]], init_scale: float
+        self, n_sites: int, dtype: npt.DTypeLike, shapes: Mapping[str, tuple[int, ...]], init_scale: float | None
     ) -> None:
         """Lay the arrays of these shapes out one after the other."""
         self.n_sites = n_sites
@@ -135,8 +139,18 @@ class NamedParameters:
         return theta[part].reshape(shape + theta.shape[1:])
 
     def initial_parameters(self, rng: np.random.Generator) -> Numbers:
-        """Independent Gaussians of standard deviation ``init_scale``, real and imaginary parts each; (K,)."""
-        return gaussian(rng, self.n_parameters, self.dtype, self.init_scale)
+        """Independent Gaussians, (K,): of standard deviation ``init_scale``, or of :meth:`automatic_scales`."""
+        if self.init_scale is not None:
+            return gaussian(rng, self.n_parameters, self.dtype, self.init_scale)
+        theta = gaussian(rng, self.n_parameters, self.dtype, 1.0)
+        for name, scales in self.automatic_scales().items():
+            part, shape = self.parameter_blocks[name]
+            theta[part] *= np.broadcast_to(scales, shape).ravel()
+        return theta
+
+    def automatic_scales(self) -> Mapping[str, float | Floats]:
+        """Standard deviations of the first parameters by block, of real and imaginary parts each, if none is given."""
+        raise NotImplementedError
 
 
 # States ---------------------------------------------------------------------------------------------------------------

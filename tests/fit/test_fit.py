@@ -37,7 +37,7 @@ def make_job(fit: dict[str, Any], model: str = "heisenberg", length: int = 8, **
     tables: dict[str, Any] = {
         "lattice": {"kind": "chain", "length": length},
         "hamiltonian": {"model": model, **sections.get("hamiltonian", {})},
-        "ansatz": {"kind": "rbm", "alpha": 2} | sections.get("ansatz", {}),
+        "ansatz": {"init_scale": 0.05, "kind": "rbm", "alpha": 2} | sections.get("ansatz", {}),
         "sampler": {"walkers": 16, "block_width": 8, "samples": 32} | sections.get("sampler", {}),
         "fit": fit,
     }

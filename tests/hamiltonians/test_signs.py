@@ -284,13 +284,13 @@ def test_a_run_that_goes_on_keeps_its_turn(tmp_path: Path, monkeypatch: pytest.M
 
     def kept(**keys: object) -> dict[str, Any]:
         raw = RawInput({"hamiltonian": {"model": "ising", "field": -1.0, **keys}, "run": {}}, "in.toml")
-        return checkpoints.with_stored_turn(raw, tmp_path).tables["hamiltonian"]
+        return checkpoints.with_stored_choices(raw, tmp_path).tables["hamiltonian"]
 
     assert kept() == stored["hamiltonian"] == kept(rotate="auto")
     assert kept(rotate=True)["rotate"] is True  # asked for: refused later, as any other change
     assert "rotate" not in kept(model="heisenberg")
     other = RawInput({"hamiltonian": {"model": "ising"}}, "in.toml")
-    assert checkpoints.with_stored_turn(other, tmp_path / "none") is other
+    assert checkpoints.with_stored_choices(other, tmp_path / "none") is other
 
 
 FRAMES = [

@@ -75,7 +75,8 @@ def relative_error(model: dict[str, Any], ansatz: dict[str, Any]) -> float:
     tables = {
         "lattice": {"kind": "chain", "length": 12},
         "hamiltonian": model,
-        "ansatz": {"kind": "feedforward", "widths": [4, 4], "activation": ["lncosh", "tanh"]} | ansatz,
+        "ansatz": {"kind": "feedforward", "widths": [4, 4], "activation": ["lncosh", "tanh"], "init_scale": 0.3}
+        | ansatz,
         "sampler": {"walkers": 256, "samples": 1024},
         "sr": {"learning_rate": 0.05, "shift": {"initial": 1.0, "decay": 0.9, "minimum": 1e-3}},
         "run": {"seed": 5},

@@ -274,6 +274,9 @@ class Ring:
         groups = {"none": translations(self.n_sites)[:1], "translation": translations(self.n_sites)}
         return groups.get(name, dihedral(self.n_sites))
 
+    def bonds(self) -> npt.NDArray[np.int64]:
+        return translations(self.n_sites)[:, :2]
+
 
 @pytest.mark.parametrize(
     ("alpha", "symmetry", "n_features"), [(2, "translation", 2), (1.5, "none", 15), (4.0, "space", 2)]

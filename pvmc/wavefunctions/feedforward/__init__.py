@@ -28,6 +28,8 @@ from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Factors
 from pvmc.wavefunctions.feedforward import layers as dense_layers
 from pvmc.wavefunctions.feedforward.activations import Activation, activate, derivative
+from pvmc.wavefunctions.feedforward.scatter import output_scatter
+from pvmc.wavefunctions.initial_scales import SCATTER
 from pvmc.wavefunctions.log_derivatives import (
     bias_derivatives,
     feature_derivatives,
@@ -74,8 +76,9 @@ class FeedForwardSpec(AnsatzSection):
     """Give the output layer one; it changes only norm and global phase of psi."""
     initialization: Initialization = "lecun"
     """Standard deviation over init_scale: lecun 1/sqrt(n_in), glorot sqrt(2/(n_in + n_out)), gaussian 1."""
-    init_scale: float = Field(default=0.3, gt=0)
-    """Factor on the standard deviation of the first parameters (of real and imaginary parts together)."""
+    init_scale: float | None = Field(default=None, gt=0)
+    """Factor on the standard deviation of the first parameters (of real and imaginary parts together); default: by the
+    sizes of lattice, layers and symmetry group, another one for the output layer"""
 
     def build(self, lattice: LatticeOfSites) -> FeedForward:
         """The net on a lattice.
@@ -122,7 +125,7 @@ class FeedForward(NamedParameters):
         bias: bool = True,
         output_bias: bool = False,
         initialization: Initialization = "lecun",
-        init_scale: float = 0.3,
+        init_scale: float | None = None,
     ):
         """A net with hidden layers of the given widths and activations, summed over ``permutations``, int64 (|G|, N).
 
@@ -188,12 +191,35 @@ class FeedForward(NamedParameters):
 
     def initial_parameters(self, rng: np.random.Generator) -> Numbers:
         """Independent Gaussians of mean 0, (K,); E|.|^2 is the same for weights and biases of a layer."""
+        if self.init_scale is None:
+            return super().initial_parameters(rng)
         theta = gaussian(rng, self.n_parameters, self.dtype, 1.0)
         for name, (part, _) in self.parameter_blocks.items():
-            n_out, n_in = self.parameter_blocks[f"weights_{name.rpartition('_')[2]}"][1]
-            units = {"lecun": n_in**-0.5, "glorot": (2.0 / (n_in + n_out)) ** 0.5, "gaussian": 1.0}
-            theta[part] *= self.init_scale * units[self.initialization] / self.n_unit_planes**0.5
+            theta[part] *= self.init_scale * self._unit(int(name.rpartition("_")[2])) / self.n_unit_planes**0.5
         return theta
+
+    def _unit(self, layer: int) -> float:
+        """Standard deviation of the first parameters of a layer over ``init_scale``."""
+        n_out, n_in = self.widths[layer], self.widths[layer - 1]
+        units = {"lecun": n_in**-0.5, "glorot": (2.0 / (n_in + n_out)) ** 0.5, "gaussian": 1.0}
+        return units[self.initialization]
+
+    def automatic_scales(self) -> dict[str, float | Floats]:
+        """Scales by which z of all hidden units is about 1 or smaller, and ln |psi| scatters by 0.5.
+
+        The factor on the units is the same for all hidden layers; that of the output layer follows from the scatter of
+        what it reads, :func:`pvmc.wavefunctions.feedforward.scatter.output_scatter`.
+        """
+        units = [self._unit(layer) for layer in range(1, self.n_layers + 1)]
+        largest = max(unit * width**0.5 for unit, width in zip(units[:-1], self.widths, strict=False))
+        factor = 1.0 / (largest * self.n_unit_planes**0.5)  # complex units keep away from poles and cuts
+        scales = [factor * unit for unit in units[:-1]]
+        has_bias = "biases_1" in self.parameter_blocks
+        scatter = output_scatter(self.permutations, self.widths, self.activations, scales, has_bias, self.n_unit_planes)
+        scales.append(SCATTER / scatter)
+        return {
+            name: scales[int(name.rpartition("_")[2]) - 1] / self.n_unit_planes**0.5 for name in self.parameter_blocks
+        }
 
     def at(self, theta: Numbers) -> FeedForwardState:
         """The wave function at theta, (K,) of ``dtype``.

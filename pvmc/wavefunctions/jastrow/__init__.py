@@ -18,6 +18,7 @@ from pydantic import Field
 
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, count_planes, first_planes
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions.initial_scales import SCATTER
 from pvmc.wavefunctions.jastrow import changes
 from pvmc.wavefunctions.shared import (
     AnsatzSection,
@@ -44,8 +45,9 @@ class JastrowSpec(AnsatzSection):
     """Give ln psi also the term sum_i a_i s_i, one a per orbit of the sites."""
     init: Literal["normal", "zero"] = "normal"
     """Initial parameters: Gaussian random numbers, or all zero (every configuration as likely)."""
-    init_scale: float = Field(default=0.05, gt=0)
-    """Standard deviation of the Gaussian initial parameters (of the real and of the imaginary parts each)."""
+    init_scale: float | None = Field(default=None, gt=0)
+    """Standard deviation of the Gaussian initial parameters (of the real and of the imaginary parts each); default:
+    0.7/N for pairs, 0.5/sqrt(N) for sites"""
 
     def build(self, lattice: LatticeOfSites) -> Jastrow:
         """The Jastrow factor on a lattice."""
@@ -72,7 +74,7 @@ class Jastrow(NamedParameters):
         *,
         dtype: npt.DTypeLike,
         one_body: bool = False,
-        init_scale: float = 0.05,
+        init_scale: float | None = None,
     ):
         """A Jastrow factor with the symmetry group ``permutations``, int64 (|G|, N), N >= 2."""
         self.orbits, self.pair_orbits = site_orbits(permutations), pair_orbits(permutations)
@@ -81,6 +83,12 @@ class Jastrow(NamedParameters):
         super().__init__(permutations.shape[1], dtype, shapes, init_scale)
         group = SymmetryGroup.of_permutations(permutations)
         self.symmetry_group = group if one_body else group.with_spin_flip()
+
+    def automatic_scales(self) -> dict[str, float | Floats]:
+        """Var ln psi = N sigma^2 of one-body terms, N (N - 1) sigma^2 / 2 of pairs, shared or not."""
+        pairs = self.n_sites * (self.n_sites - 1) / 2
+        scales: dict[str, float | Floats] = {"one_body": SCATTER / self.n_sites**0.5, "pair": SCATTER / pairs**0.5}
+        return {name: scales[name] for name in self.parameter_blocks}
 
     @property
     def lookup_size(self) -> int:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from pvmc.numerics.arrays import Booleans, Floats, Integers, Numbers, Spins, first_planes
 from pvmc.spins.flips import FlipSets
+from pvmc.wavefunctions.initial_scales import SCATTER
 from pvmc.wavefunctions.jastrow import changes
 from pvmc.wavefunctions.shared import (
     AnsatzSection,
@@ -41,8 +42,9 @@ class MeanFieldSpec(AnsatzSection):
     """Number field of the parameters; real ones make psi positive."""
     init: Literal["normal", "zero"] = "normal"
     """Initial parameters: Gaussian random numbers, or all zero (every spin along +x)."""
-    init_scale: float = Field(default=0.05, gt=0)
-    """Standard deviation of the Gaussian initial parameters (of the real and of the imaginary parts each)."""
+    init_scale: float | None = Field(default=None, gt=0)
+    """Standard deviation of the Gaussian initial parameters (of the real and of the imaginary parts each); default:
+    0.5/sqrt(N)"""
 
     def build(self, lattice: LatticeOfSites) -> MeanField:
         """The mean field on a lattice."""
@@ -61,11 +63,15 @@ class MeanField(NamedParameters):
 
     lookup_size = 0
 
-    def __init__(self, permutations: npt.NDArray[np.int64], *, dtype: npt.DTypeLike, init_scale: float = 0.05):
+    def __init__(self, permutations: npt.NDArray[np.int64], *, dtype: npt.DTypeLike, init_scale: float | None = None):
         """A mean field with the symmetry group ``permutations``, int64 (|G|, N)."""
         self.orbits = site_orbits(permutations)
         super().__init__(permutations.shape[1], dtype, {"one_body": (int(self.orbits.max()) + 1,)}, init_scale)
         self.symmetry_group = SymmetryGroup.of_permutations(permutations)
+
+    def automatic_scales(self) -> dict[str, float | Floats]:
+        """Var ln psi = N sigma^2 over random configurations."""
+        return {"one_body": SCATTER / self.n_sites**0.5}
 
     @property
     def table_bytes(self) -> int:

@@ -34,6 +34,14 @@ from pvmc.numerics.arrays import (
 from pvmc.numerics.special import LARGEST_IMAGINARY_PART, aligned_empty, sum_log_two_cosh, tanh_in_place
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Factors
+from pvmc.wavefunctions.initial_scales import (
+    LARGEST_LOCAL_WEIGHT,
+    LOCAL_BIAS,
+    SCATTER,
+    attached_sites,
+    local_profiles,
+    pair_weight,
+)
 from pvmc.wavefunctions.log_derivatives import bias_derivatives, feature_derivatives, is_shorter, outer
 from pvmc.wavefunctions.rbm import extended, patterns
 from pvmc.wavefunctions.shared import (
@@ -64,8 +72,9 @@ class RBMSpec(AnsatzSection):
     """Number field of the parameters; real ones make psi positive, at a quarter of the cost."""
     visible_bias: bool = False
     """Give ln psi the term sum_i a_i s_i, one a per orbit of the sites."""
-    init_scale: float = Field(default=0.05, gt=0)
-    """Standard deviation of the random initial parameters (of the real and of the imaginary parts each)."""
+    init_scale: float | None = Field(default=None, gt=0)
+    """Standard deviation of the random initial parameters (of the real and of the imaginary parts each); default:
+    by the sizes of lattice, layer and symmetry group, and of each hidden unit's weights by the distance from a site"""
 
     def build(self, lattice: LatticeOfSites) -> RBM:
         """The RBM on a lattice.
@@ -93,6 +102,7 @@ class RBMSpec(AnsatzSection):
             dtype=np.complex128 if self.weights == "complex" else np.float64,
             visible_bias=self.visible_bias,
             init_scale=self.init_scale,
+            bonds=lattice.bonds(),
         )
 
 
@@ -113,9 +123,12 @@ class RBM(NamedParameters):
         *,
         dtype: npt.DTypeLike,
         visible_bias: bool = False,
-        init_scale: float = 0.05,
+        init_scale: float | None = None,
+        bonds: Integers | None = None,
     ):
         """An RBM with ``n_features`` features for every element of the group ``permutations``, int64 (|G|, N).
+
+        Nearest neighbours, ``bonds`` (n_bonds, 2), are what the automatic first weights are local by.
 
         Raises:
             ValueError: the dtype is neither float64 nor complex128, there is no feature, or a row is no permutation.
@@ -126,7 +139,7 @@ class RBM(NamedParameters):
         order, n_sites = self.permutations.shape
         if n_features < 1:
             raise ValueError(f"an RBM needs at least one feature, got {n_features}")
-        self.n_features = n_features
+        self.n_features, self.bonds = n_features, bonds
         self.n_hidden = n_features * order
         self.orbits = site_orbits(self.permutations)
         shapes: dict[str, tuple[int, ...]] = {"visible_bias": (int(self.orbits.max()) + 1,)} if visible_bias else {}
@@ -137,6 +150,27 @@ class RBM(NamedParameters):
     def inverses(self) -> npt.NDArray[np.int64]:
         """The inverse permutations, int64 (|G|, N)."""
         return inverted(self.permutations)
+
+    def automatic_scales(self) -> dict[str, float | Floats]:
+        """Standard deviations by which ln |psi| scatters by 0.5; local ones where the nearest neighbours are known.
+
+        For small angles ln psi = sum_fg theta_fg^2 / 2, hence Var = n sigma^4 |G| / 2 sum_f C_f with n = 1 for real and
+        2 for complex parameters; see :mod:`pvmc.wavefunctions.initial_scales`.
+        """
+        order, n_sites = self.permutations.shape
+        shape = self.parameter_blocks["features"][1]
+        largest, bias, profiles = np.inf, 1.0, np.ones(shape)
+        centres = np.zeros(self.n_features, dtype=np.int64)
+        if self.bonds is not None and len(self.bonds):
+            _, representatives = np.unique(self.orbits, return_index=True)
+            centres = attached_sites(self.n_features, representatives)
+            largest, bias, profiles = LARGEST_LOCAL_WEIGHT, LOCAL_BIAS, local_profiles(self.bonds, n_sites, centres)
+        _, first, counts = np.unique(centres, return_index=True, return_counts=True)
+        weights = [pair_weight(self.permutations, profiles[f] ** 2) for f in first]
+        variance = 0.5 * count_planes(self.dtype) * order * float(counts @ weights)
+        sigma = min(largest, (SCATTER**2 / variance) ** 0.25)
+        scales = {"visible_bias": SCATTER / n_sites**0.5, "hidden_bias": sigma * bias, "features": sigma * profiles}
+        return {name: scales[name] for name in self.parameter_blocks}
 
     @property
     def lookup_size(self) -> int:
