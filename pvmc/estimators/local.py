@@ -19,6 +19,7 @@ from pvmc.numerics.arrays import Floats, Integers, Numbers, Spins
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.sampler import Draws
 from pvmc.sampler.base import CHUNK_COLUMNS
+from pvmc.statistics.tails import Tail, count_squares, tail_of
 from pvmc.wavefunctions.base import Factors, WaveFunction
 from pvmc.wavefunctions.log_derivatives import factors_of
 
@@ -69,6 +70,19 @@ class Estimates:
     spins: Spins | None = None
     is_exact: bool = True
     is_smeared: bool = False
+
+    def tail(self, mean: complex, unit: float, comm: Communicator) -> Tail:
+        """Collective. The tail of w (E_loc - mean) over the configurations of all ranks.
+
+        Args:
+            mean: mean local energy over all ranks.
+            unit: of the order of the radius of H.
+            comm: the ranks.
+        """
+        apart: Numbers = self.energies - mean
+        if self.weights is not None:
+            apart = np.where(self.weights > 0, apart, 0.0) * self.weights
+        return tail_of(comm.sum(count_squares(apart, unit)))
 
     @property
     def exact_sums(self) -> bool:

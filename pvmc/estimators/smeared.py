@@ -163,15 +163,19 @@ EPSILON = 0.5
 
 @dataclass(frozen=True)
 class Leak:
-    """The variance of H by smeared draws, and how much of it the walkers do not see.
+    """The energy and the variance of H by smeared draws, and how much of the variance the walkers do not see.
 
     Attributes:
+        energy: by smeared draws, real part.
+        energy_error: its standard error.
         variance: of H, by smeared draws, in units of energy^2.
         variance_error: its standard error.
         leak: that less the variance by the local energies of the same walkers.
         error: standard error of the leak.
     """
 
+    energy: float
+    energy_error: float
     variance: float
     variance_error: float
     leak: float
@@ -317,18 +321,43 @@ def leak_of(sums: Floats, centres: npt.NDArray[np.complex128], comm: Communicato
         plain = sums[:, 1] + 1j * sums[:, 2] + centres[:, None] * sums[:, 0]
         partials = np.stack([np.ones(sums[:, 0].shape), sums[:, 0], plain.real / unit, plain.imag / unit]).sum(axis=2)
         n, alive, real, imaginary = sum_of_blocks(partials.T, comm, exact=True)
-        shift = complex(real, imaginary) / alive * unit - centres
+        mean = complex(real, imaginary) / alive * unit
+        shift = mean - centres
         seen, whole = _about(sums[:, :4], shift), _about(sums[:, 4:], shift)
         unit = _unit(np.maximum(seen, whole), comm)
         seen, whole, weight = seen / unit, whole / unit, sums[:, 4]
         total, every, seen_sum = sum_of_blocks(np.stack([weight, whole, seen]).sum(axis=2).T, comm, exact=True)
         variance, sampled = every / total, seen_sum / alive
+        energy, energy_error = _smeared_energy(sums, shift, mean.real, n, total, comm)
         # The linear parts of variance and variance - sampled, times n: of the size of one walker's scatter.
         linear = n * (whole - variance * weight) / total
         of_leak = linear - n * (seen - sampled * sums[:, 0]) / alive
         squares = sum_of_blocks(np.stack([linear**2, of_leak**2]).sum(axis=2).T, comm, exact=True)
         errors = np.sqrt(squares / (n * (n - 1))) if n > 1 else np.full(2, np.nan)
-    return Leak(*(float(value) * unit for value in (variance, errors[0], variance - sampled, errors[1])))
+    of_variance = (float(value) * unit for value in (variance, errors[0], variance - sampled, errors[1]))
+    return Leak(energy, energy_error, *of_variance)
+
+
+def _smeared_energy(
+    sums: Floats, shift: Numbers, mean: float, n: float, total: float, comm: Communicator
+) -> tuple[float, float]:
+    """Collective. <w E> / <w> over smeared draws, real part, and its standard error by the delta method.
+
+    Args:
+        sums: see :func:`leak_of`.
+        shift: ``mean`` less the centre of each block, complex128 (n_blocks,).
+        mean: real part of the mean local energy of the walkers.
+        n: number of walkers.
+        total: sum of their weights w.
+        comm: the ranks.
+    """
+    apart = sums[:, 5] - shift.real[:, None] * sums[:, 4]  # w (E - mean), (n_blocks, L)
+    unit = _unit(np.abs(apart), comm)
+    difference = float(sum_of_blocks(apart.sum(axis=1)[:, None] / unit, comm, exact=True)[0]) / total
+    linear = n * (apart / unit - difference * sums[:, 4]) / total
+    squares = float(sum_of_blocks((linear**2).sum(axis=1)[:, None], comm, exact=True)[0])
+    error = np.sqrt(squares / (n * (n - 1))) if n > 1 else np.nan
+    return mean + difference * unit, float(error) * unit
 
 
 def _unit(sizes: Floats, comm: Communicator) -> float:

@@ -131,6 +131,9 @@ SERIES = (
     ),
     Quantity("leak", "float64", "energy^2", "that less the variance by the local energies of the same walkers"),
     Quantity("leak_error", "float64", "energy^2", "standard error of the leak"),
+    Quantity(
+        "tail_exponent", "float64", "1", "a of the tail of |E_loc - E|, P(> x) ~ x^-a, in leak tests; inf without tail"
+    ),
     Quantity("stuck_walkers", "int64", "1", "walkers that stay in a mode of their own; looked for every 10 iterations"),
 )
 
@@ -288,6 +291,8 @@ SAMPLED_ATTRIBUTES = (
     Attribute("r_hat", float, "R-hat of the local energy"),
     Attribute("largest_r_hat", float, "the largest R-hat of all local values"),
     Attribute("largest_r_hat_of", str, "the dataset that it belongs to"),
+    Attribute("tail_exponent", float, "a of the tail of |E_loc - E|, P(> x) ~ x^-a; inf where it has none"),
+    Attribute("tail_exponent_error", float, "standard error of tail_exponent"),
     Attribute("unreliable", str, "datasets whose errors cannot be trusted, with commas; the terminal said why"),
     Attribute("forced_to_zero", str, "values that symmetry or reality forces to zero and that are not; missing: none"),
     Attribute("samples", int, "configurations that were asked for"),

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.errors import NumericalError, on_every_rank
-from pvmc.estimators import EnergyStatistics, local_energy
+from pvmc.estimators import EnergyStatistics, Leak, local_energy
 from pvmc.estimators.energy import exact_statistics
 from pvmc.io.checkpoint import Checkpoint
 from pvmc.io.measurement import Estimate
@@ -27,7 +27,7 @@ from pvmc.measurement.operators import advice, forced_to_zero
 from pvmc.measurement.plan import Goal, MeasureRequest, Plan
 from pvmc.measurement.recorder import MeasurementRecorder, table
 from pvmc.measurement.registry import Observables, choose, names_of
-from pvmc.measurement.smeared_variance import energy_estimates
+from pvmc.measurement.smeared_variance import Energy, energy_estimates, errors_with_missed
 from pvmc.measurement.walker_sums import WalkerSums
 from pvmc.mpi import Communicator, OnRoot, block_range, limit_threads
 from pvmc.numerics.arrays import Floats
@@ -35,6 +35,7 @@ from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.results.judged import judged
 from pvmc.results.measured import outlier
 from pvmc.sampler import FROZEN_STAGE, Enumeration, Walkers
+from pvmc.statistics.tails import error_with_missed, missed_variance
 from pvmc.statistics.thresholds import LARGEST_R_HAT
 from pvmc.vmc.checkpoints import CheckpointPolicy
 from pvmc.vmc.display import warn
@@ -166,7 +167,7 @@ class Sampling:
             block, draw, spins, lookup = drawn
             values = self.observables.values(psi, spins, lookup)
             energies = local_energy(self.job.operator, psi, spins, lookup)
-            self.sums.add(block, draw, values, energies)
+            self.sums.add(block, draw, values, energies, self.job.operator.radius)
             means[block] += energies.real / sampler.n_draws
             for tally in self.observables.tallies:
                 tally.add(psi, drawn)
@@ -178,10 +179,22 @@ class Sampling:
         return means
 
     def energy(self) -> EnergyStatistics:
-        """Collective. Statistics of the energy so far, the same on every rank."""
+        """Collective. Statistics of the energy so far, the same on every rank; the error is also of the variance that
+        the draws have missed, where the energy is among the observables."""
         operator = self.job.operator
         scales = (operator.infinite_temperature_energy, operator.radius)
-        return self.sums.statistics_of_all(self.job.lattice.n_sites, *scales, self.comm)
+        energy = self.sums.statistics_of_all(self.job.lattice.n_sites, *scales, self.comm)
+        if (leak := self.leak()) is None:
+            return energy
+        missed = missed_variance(energy.variance, leak.variance, leak.variance_error)
+        bound = abs(leak.energy - energy.mean.real) + leak.energy_error
+        error = error_with_missed(energy.error, missed, energy.autocorrelation_time, energy.n_samples, bound)
+        return replace(energy, error=error)
+
+    def leak(self) -> Leak | None:
+        """Collective. The leak test so far; None where the energy is not among the observables."""
+        tallies = [tally for tally in self.observables.tallies if isinstance(tally, Energy)]
+        return tallies[0].leak(self.comm) if tallies else None
 
 
 @dataclass(frozen=True)
@@ -308,7 +321,11 @@ class Measuring:
         worst = max(r_hats, key=lambda name: r_hats[name])
         about: dict[str, Any] = {"largest_r_hat": r_hats[worst], "largest_r_hat_of": worst}
         about["unreliable"] = ", ".join(doubts)
+        tail = sums.tail()
+        about |= {"tail_exponent": tail.exponent, "tail_exponent_error": tail.error}
         jackknife = sums.jackknife_errors(self._n_sites, self.job.operator.infinite_temperature_energy)
+        if "variance_smeared" in found:
+            jackknife = errors_with_missed(energy, jackknife, found["variance_smeared"])
         about |= self._forced_to_zero(found)
         self._store(recorder, status, energy, jackknife, found, about)
         if r_hats[worst] > LARGEST_R_HAT:

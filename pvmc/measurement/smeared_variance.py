@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pvmc.estimators import EnergyStatistics
-from pvmc.estimators.smeared import QUANTITIES, leak_of, look, smear_of
+from pvmc.estimators.smeared import QUANTITIES, Leak, leak_of, look, smear_of
 from pvmc.io.measurement import Estimate
 from pvmc.io.schema import Quantity
 from pvmc.measurement.observable import Dataset, Findings, Setup, Tally
@@ -17,6 +17,7 @@ from pvmc.mpi import Communicator
 from pvmc.numerics.random import Stream, generator
 from pvmc.sampler import Draw
 from pvmc.spins.configurations import Basis
+from pvmc.statistics.tails import missed_variance, variance_error_with_missed
 from pvmc.vmc.job import Job
 from pvmc.wavefunctions.base import WaveFunction
 
@@ -36,12 +37,13 @@ class Energy(Tally):
     name = "energy"
     label = "leak"
     help = (
-        "energy, variance and V-score, the variance by smeared draws and the leak between the two "
+        "energy, variance and V-score, energy and variance by smeared draws, and the leak between the variances "
         "([statistics.md](statistics.md)); in any case"
     )
     always = True
     datasets = (
         Dataset("energy", "mean local energy, of all sites", units="energy"),
+        Dataset("energy_smeared", "energy by smeared draws, whose tail is light", units="energy"),
         Dataset("variance", "variance of the local energy", units="energy^2"),
         Dataset(
             "variance_smeared",
@@ -56,7 +58,7 @@ class Energy(Tally):
         sampler = job.sampler
         self._operator, self._smear = job.operator, smear_of(sampler, job.operator)
         self._seed, self._first_block, self._last = seed, blocks.start, sampler.n_draws - 1
-        self._units = energy_squared(job.config.hamiltonian.energy_unit)
+        self._unit = job.config.hamiltonian.energy_unit
         self._sums = np.zeros((len(blocks), QUANTITIES, sampler.width))
         self._centres = np.zeros(len(blocks), dtype=np.complex128)
         self._looks = np.zeros(len(blocks), dtype=np.int64)
@@ -95,8 +97,13 @@ class Energy(Tally):
 
     def findings(self, comm: Communicator) -> Findings:
         """Collective. Variance and leak with their errors, from the walkers of all ranks."""
-        found = leak_of(self._sums, self._centres, comm)
-        return Findings(self._estimates((found.variance, found.variance_error), (found.leak, found.error)))
+        found = self.leak(comm)
+        energy, variance = (found.energy, found.energy_error), (found.variance, found.variance_error)
+        return Findings(self._estimates(energy, variance, (found.leak, found.error)))
+
+    def leak(self, comm: Communicator) -> Leak:
+        """Collective. The leak test by the walkers of all ranks so far."""
+        return leak_of(self._sums, self._centres, comm)
 
     def of_vector(self, vector: npt.NDArray[np.complex128], basis: Basis) -> dict[str, Estimate]:
         """All of the variance, and the part of it at configurations where psi is exactly zero."""
@@ -108,11 +115,18 @@ class Energy(Tally):
             flipped[self._operator.flips[k]] *= -1
             places = np.where(allowed[k], basis.index(basis.labels_of(flipped)), 0)
             image += np.where(allowed[k], amplitudes[k] * vector[places], 0.0)
-        squares = np.abs(image - np.vdot(vector, image).real * vector) ** 2
-        return self._estimates((float(squares.sum()), 0.0), (float(squares[vector == 0].sum()), 0.0))
+        energy = float(np.vdot(vector, image).real)
+        squares = np.abs(image - energy * vector) ** 2
+        return self._estimates((energy, 0.0), (float(squares.sum()), 0.0), (float(squares[vector == 0].sum()), 0.0))
 
-    def _estimates(self, variance: tuple[float, float], leak: tuple[float, float]) -> dict[str, Estimate]:
-        return {"variance_smeared": Estimate(*variance, self._units), "leak": Estimate(*leak, self._units)}
+    def _estimates(self, *of_energy_variance_leak: tuple[float, float]) -> dict[str, Estimate]:
+        energy, variance, leak = of_energy_variance_leak
+        squared = energy_squared(self._unit)
+        return {
+            "energy_smeared": Estimate(*energy, self._unit),
+            "variance_smeared": Estimate(*variance, squared),
+            "leak": Estimate(*leak, squared),
+        }
 
 
 def energy_estimates(energy: EnergyStatistics, errors: tuple[float, float], units: str) -> dict[str, Estimate]:
@@ -122,6 +136,22 @@ def energy_estimates(energy: EnergyStatistics, errors: tuple[float, float], unit
         "variance": Estimate(energy.variance, errors[0], energy_squared(units)),
         "v_score": Estimate(energy.v_score, errors[1]),
     }
+
+
+def errors_with_missed(energy: EnergyStatistics, errors: tuple[float, float], smeared: Estimate) -> tuple[float, float]:
+    """Standard errors of variance and V-score, also of the part of the variance that the draws have missed.
+
+    Args:
+        energy: statistics of all draws.
+        errors: of variance and V-score, by what the draws show.
+        smeared: the variance by smeared draws.
+    """
+    whole, whole_error = float(smeared.value), float(smeared.error)
+    missed = missed_variance(energy.variance, whole, whole_error)
+    of_variance = variance_error_with_missed(errors[0], missed, whole_error)
+    if of_variance == errors[0] or energy.variance == 0:
+        return of_variance, errors[1]
+    return of_variance, max(errors[1], of_variance * energy.v_score / energy.variance)
 
 
 def energy_squared(units: str) -> str:

@@ -23,6 +23,7 @@ from pvmc.numerics.arrays import Floats, Integers, Numbers
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.statistics.chains import r_hat
 from pvmc.statistics.jackknife import leave_one_out_error
+from pvmc.statistics.tails import BINS, Tail, count_squares, tail_of
 from pvmc.statistics.thresholds import NO_SCATTER, rounding_of
 
 
@@ -41,6 +42,8 @@ class WalkerSums:
         scatter: sum over the draws of |E_loc - energy|^2, float64 (n_blocks, L), by Welford's recursion (Technometrics
             4, 419 (1962)), which loses no digits to the square of the energy.
         counts: accepted and proposed moves, int64 (2,).
+        tails: numbers of local energies by their distance from the mean of their block so far, in units of the radius
+            of H, int64 (n_blocks, BINS) (:func:`pvmc.statistics.tails.count_squares`).
     """
 
     draws: int
@@ -49,15 +52,17 @@ class WalkerSums:
     energy: Numbers
     scatter: Floats
     counts: Integers
+    tails: Integers
 
     @classmethod
     def empty(cls, n_blocks: int, n_values: int, width: int) -> WalkerSums:
         """Without draws."""
         lanes = (n_blocks, width)
         sums, squares = np.zeros((n_blocks, n_values, width)), np.zeros((n_blocks, n_values))
-        return cls(0, sums, squares, np.zeros(lanes, np.complex128), np.zeros(lanes), np.zeros(2, np.int64))
+        tails = np.zeros((n_blocks, BINS), np.int64)
+        return cls(0, sums, squares, np.zeros(lanes, np.complex128), np.zeros(lanes), np.zeros(2, np.int64), tails)
 
-    def add(self, block: int, draw: int, values: Floats, energies: Numbers) -> None:
+    def add(self, block: int, draw: int, values: Floats, energies: Numbers, radius: float = 1.0) -> None:
         """Add a draw of a block: its number from 0 in this batch, local values (n_values, L) and energies (L,)."""
         self.sums[block] += values
         self.squares[block] += np.einsum("vl,vl->v", values, values)
@@ -65,6 +70,7 @@ class WalkerSums:
         self.energy[block] += before / (self.draws + draw + 1)
         after = energies - self.energy[block]
         self.scatter[block] += before.real * after.real + before.imag * after.imag
+        self.tails[block] += count_squares(energies - self.energy[block].mean(), radius)
 
     def saved(self) -> dict[str, npt.NDArray[Any]]:
         """All numbers, by name, for a checkpoint."""
@@ -75,8 +81,10 @@ class WalkerSums:
         """The sums of some blocks from what a checkpoint holds of all; the counts go to the first rank alone."""
         part = slice(blocks.start, blocks.stop)
         arrays = {name: numbers[name][part].copy() for name in ("sums", "squares", "energy", "scatter")}
+        uncounted = np.zeros((len(numbers["energy"]), BINS))  # in checkpoints of earlier versions
+        tails = np.array(numbers.get("tails", uncounted)[part], dtype=np.int64)
         counts = np.array(numbers["counts"], dtype=np.int64) * int(first)
-        return cls(draws=int(numbers["draws"]), counts=counts, **arrays)
+        return cls(draws=int(numbers["draws"]), counts=counts, tails=tails, **arrays)
 
     def energies_of_all(self, comm: Communicator) -> WalkerSums | None:
         """Collective. The sums of all ranks on the root, without the sums of local values; None elsewhere."""
@@ -116,7 +124,8 @@ class WalkerSums:
         return energy
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        return {"sums": self.sums, "squares": self.squares, "energy": self.energy, "scatter": self.scatter}
+        names = ("sums", "squares", "energy", "scatter", "tails")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def n_walkers(self) -> int:
@@ -184,6 +193,10 @@ class WalkerSums:
             n_samples=self.n_samples,
             effective_samples=float(self.n_samples),
         )
+
+    def tail(self) -> Tail:
+        """The tail of the local energy."""
+        return tail_of(self.tails.sum(axis=0))
 
     def jackknife_errors(self, n_sites: int, infinite_temperature: float) -> tuple[float, float]:
         """Standard errors of the variance of the energy and of the V-score, by the jackknife over the walkers.

@@ -19,7 +19,7 @@ from pvmc.results.digits import short, with_error
 from pvmc.results.measured import finished
 from pvmc.results.result import Result, extrapolate, result_of
 from pvmc.results.result_table import HEAD, NOT_SETTLED, cells, extrapolation_text
-from pvmc.results.sampling_symptoms import leak_text
+from pvmc.results.sampling_symptoms import leak_text, tail_text
 from pvmc.results.stored_system import groups, model_name
 
 UNKNOWN_LEVEL = (
@@ -174,7 +174,8 @@ def _facts(run: Run, result: Result) -> list[tuple[str, str]]:
         ("samples", samples),
         ("leak test", _leak(result)),
         ("acceptance", short(result.acceptance)),
-        ("R-hat (median)", short(result.r_hat, ".3f")),
+        ("tail exponent", _tail(result)),
+        ("R-hat", short(result.r_hat, ".3f") + (f" of {result.r_hat_of}" if result.r_hat_of else "")),
         ("autocorrelation", f"{short(result.autocorrelation_time)} draws"),
         ("core-hours", short(result.core_hours)),
         ("command", str(run.attributes.get("command_line", ""))),
@@ -189,6 +190,13 @@ def _leak(result: Result) -> str:
         return "-"
     leak = leak_text(result.leak, result.leak_error, result.units)
     return f"variance/N {short(result.variance_smeared)} by smeared draws; leak/N {leak}"
+
+
+def _tail(result: Result) -> str:
+    """The exponent of the tail of the local energy."""
+    if result.tail_exponent is None or result.tail_exponent_error is None:
+        return "-"
+    return tail_text(result.tail_exponent, result.tail_exponent_error)
 
 
 def _measurements(run: Run) -> Iterator[str]:

@@ -20,7 +20,8 @@ from pvmc.io.layout import StartTrial, best_trial
 from pvmc.io.schema import FILE_NAME
 from pvmc.results.digits import renamed
 from pvmc.results.judged import Symptom, judged
-from pvmc.results.sampling_symptoms import leak_found
+from pvmc.results.measured import largest_r_hat
+from pvmc.results.sampling_symptoms import leak_found, tail_found
 from pvmc.results.symptoms import symptoms
 from pvmc.statistics.thresholds import QUIET_SECONDS
 
@@ -50,7 +51,9 @@ class RunFacts:
         exact, exact_method: the exact energy, and where it comes from.
         error_scale: what an error of the energy is relative to: |exact|, or the radius of H where that is next to zero.
         variance, acceptance: means over the same iterations; the variance per site.
-        r_hat: median over the same iterations, which warnings judge.
+        r_hat: largest of the energy (median over the same iterations) and of all that was measured.
+        r_hat_of: what it is of.
+        tail_exponent, tail_exponent_error: of |E_loc - E|, by the leak tests; inf without a tail.
         leak, leak_error: variance per site that the walkers do not see, by the leak tests of the same iterations.
         seconds_per_iteration: median over the last iterations.
         seconds_left: until the last iteration, of a running run.
@@ -101,6 +104,9 @@ class RunFacts:
     starts: tuple[StartTrial, ...] = ()
     kept: int | None = None
     start_iterations: int = 0
+    r_hat_of: str = ""
+    tail_exponent: float | None = None
+    tail_exponent_error: float | None = None
 
     @property
     def over(self) -> bool:
@@ -166,6 +172,7 @@ def run_facts(run: Run) -> RunFacts:
     typical = _seconds_per_iteration(run)
     checkpoint = run.last_checkpoint() if run.path.name == FILE_NAME else None
     variance, leak = part.mean("variance"), leak_found(part)
+    r_hat, tail = largest_r_hat(part), tail_found(part)
     best = best_trial(run.trials)
     return RunFacts(
         path=str(run.path),
@@ -184,7 +191,10 @@ def run_facts(run: Run) -> RunFacts:
         error_scale=run.error_scale_per_site,
         variance=None if variance is None else variance / run.n_sites,
         acceptance=part.mean("acceptance"),
-        r_hat=part.r_hat,
+        r_hat=r_hat.value if r_hat else None,
+        r_hat_of=r_hat.of if r_hat else "",
+        tail_exponent=tail.exponent if tail else None,
+        tail_exponent_error=tail.error if tail else None,
         leak=leak.leak / run.n_sites if leak else None,
         leak_error=leak.error / run.n_sites if leak else None,
         seconds_per_iteration=typical,

@@ -14,9 +14,10 @@ from pvmc.io.measurement import Measurement
 from pvmc.io.reader import Run
 from pvmc.results.digits import plain
 from pvmc.results.judged import Judged, Symptom
-from pvmc.results.sampling_symptoms import LeakFound
+from pvmc.results.sampling_symptoms import LeakFound, tail_warning
 from pvmc.statistics.autocorrelation import independent_samples
 from pvmc.statistics.mean import robust_scatter
+from pvmc.statistics.tails import Tail, missed_variance
 from pvmc.statistics.thresholds import (
     FEWEST_JUDGED,
     FEWEST_PER_MEASUREMENT,
@@ -74,6 +75,7 @@ def _warnings(measurement: Measurement, n_sites: int) -> Iterator[str]:
     if independent < FEWEST_PER_MEASUREMENT:
         yield f"{independent:.0f} independent samples (tau {tau:.2g}): its errors are themselves not known to 10 %"
     yield from _leak(measurement, n_sites)
+    yield from _tails(measurement, n_sites)
     if zeros := str(attributes.get("forced_to_zero", "")).strip():
         yield zeros
     if names := str(attributes.get("unreliable", "")).strip():
@@ -93,20 +95,63 @@ def _leak(measurement: Measurement, n_sites: int) -> Iterator[str]:
         yield leak.text(n_sites)
 
 
-def _disagreement(attributes: dict[str, Any]) -> Iterator[str]:
+class RHat(NamedTuple):
+    """The largest R-hat of several, and what it is of."""
+
+    value: float
+    of: str
+
+    def text(self) -> str:
+        """The number and what it is of."""
+        return f"{self.value:.3f} of {self.of}"
+
+
+def _r_hat(attributes: dict[str, Any]) -> RHat | None:
     """R-hat of the observable for which it is largest, where the file says so, or else that of the energy."""
     found = [("the energy", attributes.get("r_hat"))]
     found.append((str(attributes.get("largest_r_hat_of") or "an observable"), attributes.get("largest_r_hat")))
-    known = [(value, name) for name, value in found if _is_number(value)]
-    r_hat, name = max(known, default=(1.0, ""), key=lambda pair: pair[0])
-    if r_hat > LARGEST_R_HAT:
-        yield f"R-hat {r_hat:.3f} of {name}: the walkers do not agree; measure longer, or with moves that reach farther"
+    known = [RHat(value, name) for name, value in found if _is_number(value)]
+    return max(known, default=None, key=lambda one: one.value)
+
+
+def largest_r_hat(part: Judged) -> RHat | None:
+    """The largest R-hat of the energy, median over the iterations of a part of a run, and of all that was measured.
+
+    Raises:
+        StorageError: the file cannot be read any more.
+    """
+    found = [] if part.r_hat is None else [RHat(part.r_hat, "the energy (median)")]
+    for one in finished(part.run):
+        if not _is_counted(one) and (worst := _r_hat(one.attributes)) is not None:
+            found.append(RHat(worst.value, f"{worst.of} (measurement {one.number})"))
+    return max(found, default=None, key=lambda one: one.value)
+
+
+def _disagreement(attributes: dict[str, Any]) -> Iterator[str]:
+    """Walkers that do not agree on an observable."""
+    worst = _r_hat(attributes)
+    if worst is not None and worst.value > LARGEST_R_HAT:
+        yield f"R-hat {worst.text()}: the walkers do not agree; measure longer, or with moves that reach farther"
 
 
 def _is_counted(measurement: Measurement) -> bool:
     """True where all configurations were enumerated, each with its weight: then nothing was sampled."""
     energy = measurement.estimates.get("energy")
     return energy is not None and float(energy.error) == 0.0
+
+
+def _tails(measurement: Measurement, n_sites: int) -> Iterator[str]:
+    """Heavy tails of the local energy; nothing of files of earlier versions."""
+    found, attributes = measurement.estimates, measurement.attributes
+    exponent, error = attributes.get("tail_exponent"), attributes.get("tail_exponent_error")
+    needed = {"energy", "variance", "v_score", "variance_smeared"}
+    if not _is_number(exponent) or not _is_number(error) or not needed <= found.keys():
+        return
+    variance, whole = float(found["variance"].value), found["variance_smeared"]
+    missed = missed_variance(variance, float(whole.value), float(whole.error))
+    v_score, of_energy = float(found["v_score"].value), float(found["energy"].error) / n_sites
+    if text := tail_warning(Tail(exponent, error), variance, missed, v_score, of_energy):
+        yield f"{text}; energy_smeared and variance_smeared are of draws that see the tails"
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pvmc.io.reader import Run
 from pvmc.statistics import drift, mean
+from pvmc.statistics.tails import error_with_missed, missed_variance
 from pvmc.statistics.thresholds import (
     EIGENSTATE_ITERATIONS,
     FEWEST_SCATTER,
@@ -29,7 +30,8 @@ class Plateau:
 
     Attributes:
         value: mean of the energies of the part, in their units; NaN where there is none.
-        error: standard error of the mean, which accounts for the correlation of iterations; NaN where it is not known.
+        error: standard error of the mean, which accounts for the correlation of iterations and, of a run, for variance
+            that its draws have missed; NaN where it is not known.
         rows: int64 (n,), positions of the averaged entries in the series: those of the part that are finite.
         settled: True where the part neither drifts nor is too short for its correlations; if not, ``error`` is a lower
             bound.
@@ -112,7 +114,29 @@ def plateau_of(run: Run) -> Plateau:
     if found.n == 1:  # one iteration has no error but its own
         error = float(run.energy_error_per_site[found.rows[0]])
         return Plateau(found.value, error, found.rows, is_imported(run), found.rule)
-    return found
+    return replace(found, error=_error_with_missed(run, found))
+
+
+def _error_with_missed(run: Run, part: Plateau) -> float:
+    """The error of a part of a run per site, also of the variance that its draws have missed by the leak tests."""
+    missed = missed_by_draws(run, part.rows) / run.n_sites**2
+    times, samples = run.series["autocorrelation_time"][part.rows], run.series["n_samples"][part.rows]
+    counted = samples > 0
+    if missed == 0 or not counted.any():
+        return part.error
+    known = times[counted & np.isfinite(times)]
+    tau = float(known.mean()) if known.size else 1.0
+    return error_with_missed(part.error, missed, tau, float(samples[counted].sum()))
+
+
+def missed_by_draws(run: Run, rows: NDArray[np.int64]) -> float:
+    """The variance, of all sites, that leak tests find beyond that of all draws of these rows; 0 where not resolved."""
+    tests, seen = run.series["variance_smeared"][rows], run.series["variance"][rows]
+    tests, seen = tests[np.isfinite(tests)], seen[np.isfinite(seen)]
+    if len(tests) < FEWEST_SCATTER or not len(seen):
+        return 0.0
+    whole = mean(tests)
+    return missed_variance(float(seen.mean()), whole.mean, whole.error)
 
 
 def eigenstate_rows(run: Run) -> NDArray[np.int64] | None:

@@ -15,8 +15,9 @@ from pvmc.errors import InputError, PvmcError
 from pvmc.io.fit_file import is_fit
 from pvmc.io.reader import Run, open_run
 from pvmc.results.judged import judged
+from pvmc.results.measured import largest_r_hat
 from pvmc.results.plateau import is_imported
-from pvmc.results.sampling_symptoms import leak_found
+from pvmc.results.sampling_symptoms import leak_found, tail_found
 from pvmc.results.stored_system import differences, model_name, system_text
 from pvmc.results.symptoms import symptoms
 from pvmc.statistics import extrapolation, linear_fit
@@ -51,13 +52,15 @@ class Result:
         variance: of the Hamiltonian, per site, in units^2; mean over the same iterations.
         v_score: N Var / (E - E_inf)^2 (Wu et al., Science 386, 296 (2024)); mean over the same iterations.
         acceptance, autocorrelation_time: means over them; tau in draws.
-        r_hat: median over them, which warnings judge.
+        r_hat: largest of the energy (median over them) and of all that was measured.
+        r_hat_of: what it is of.
         iterations: SR iterations done.
         samples: samples per iteration, mean over the same iterations.
         total_samples: of all iterations.
         core_hours: of all starts.
         warnings: what is to be known before the numbers are used.
         variance_smeared: as variance, by smeared draws, all of it; mean of the leak tests over the same iterations.
+        tail_exponent, tail_exponent_error: of |E_loc - E|, by the leak tests; inf without a tail.
         leak, leak_error: the part of it that the walkers do not see, and its standard error.
     """
 
@@ -92,6 +95,9 @@ class Result:
     variance_smeared: float | None = None
     leak: float | None = None
     leak_error: float | None = None
+    r_hat_of: str = ""
+    tail_exponent: float | None = None
+    tail_exponent_error: float | None = None
 
 
 def result_of(run: Run) -> Result:
@@ -106,6 +112,7 @@ def result_of(run: Run) -> Result:
         raise InputError(f"{run.path} has too few iterations to be analysed: 4 with an energy are needed")
     energy, exact, scale = part.plateau, run.reference_energy_per_site, run.error_scale_per_site
     variance, leak = part.mean("variance"), leak_found(part)
+    r_hat, tail = largest_r_hat(part), tail_found(part)
     state = run.status()
     counted = run.series["n_samples"][run.series["n_samples"] >= 0]
     return Result(
@@ -133,7 +140,10 @@ def result_of(run: Run) -> Result:
         leak_error=leak.error / run.n_sites if leak else None,
         v_score=part.mean("v_score"),
         acceptance=part.mean("acceptance"),
-        r_hat=part.r_hat,
+        r_hat=r_hat.value if r_hat else None,
+        r_hat_of=r_hat.of if r_hat else "",
+        tail_exponent=tail.exponent if tail else None,
+        tail_exponent_error=tail.error if tail else None,
         autocorrelation_time=part.mean("autocorrelation_time"),
         iterations=len(run.iteration),
         samples=part.mean("n_samples"),

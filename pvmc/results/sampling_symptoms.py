@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +10,19 @@ from typing import Any
 import numpy as np
 
 from pvmc.results.judged import Judged, Symptom
+from pvmc.results.plateau import missed_by_draws
 from pvmc.statistics import mean
 from pvmc.statistics.autocorrelation import independent_samples
 from pvmc.statistics.mean import independent_error
+from pvmc.statistics.tails import Tail
 from pvmc.statistics.thresholds import (
     FEWEST_PER_ITERATION,
     FEWEST_PER_PARAMETER,
     FEWEST_SCATTER,
+    HEAVY_TAIL,
+    HEAVY_TAIL_ERRORS,
     LARGEST_LEAK,
+    LARGEST_V_SCORE,
     LEAK_DEVIATIONS,
     LEAK_V_SCORE,
     MOST_SPIKES,
@@ -213,6 +219,56 @@ def _v_score_of_leak(part: Judged, leak: float) -> float | None:
     v_score, variance = part.run.series["v_score"][part.plateau.rows], part.run.series["variance"][part.plateau.rows]
     known = np.isfinite(v_score) & np.isfinite(variance) & (variance > 0)
     return leak * float(np.median(v_score[known] / variance[known])) if known.any() else None
+
+
+def tail_found(part: Judged) -> Tail | None:
+    """The tail of the local energy over the leak tests of a part of a run; None where there are too few.
+
+    Means are taken of 1 / exponent, which is 0 where an iteration has no tail.
+    """
+    exponents = part.run.series["tail_exponent"][part.plateau.rows]
+    exponents = exponents[~np.isnan(exponents)]
+    if len(exponents) < FEWEST_SCATTER:
+        return None
+    inverse = mean(1.0 / exponents)
+    if not inverse.mean > 0:
+        return Tail(math.inf, math.inf)
+    return Tail(1.0 / inverse.mean, inverse.error / inverse.mean**2)
+
+
+def tail_text(exponent: float, error: float) -> str:
+    """The exponent of the tail of the local energy with its error."""
+    return f"{exponent:.2f} +- {error:.2f}" if math.isfinite(exponent) else "none: no tail"
+
+
+def tail_warning(tail: Tail, variance: float, missed: float, v_score: float, error: float) -> str:
+    """The text of a warning of heavy tails: too heavy for errors made of the scatter of draws, and far from every
+    eigenstate, or where draws have missed a part of the variance; "" where there is nothing to warn of.
+
+    Args:
+        tail: of the local energy.
+        variance: by the draws, of all sites.
+        missed: the part of the variance that they miss.
+        v_score: by ``variance``.
+        error: of the energy per site.
+    """
+    limit = LEAK_V_SCORE if missed > 0 else LARGEST_V_SCORE
+    whole = v_score * (1.0 + missed / variance) if variance > 0 else v_score
+    if not tail.is_below(HEAVY_TAIL, HEAVY_TAIL_ERRORS) or not whole > limit:
+        return ""
+    exponent = f"exponent {tail_text(tail.exponent, tail.error)}, below {HEAVY_TAIL:g}"
+    seen = "the variance of the draws is too small" if missed > 0 else "the variance may be too small"
+    return f"local energies have heavy tails ({exponent}): the error of E/N is at least {error:.1e}, and {seen}"
+
+
+def heavy_tails(part: Judged) -> Iterator[Symptom]:
+    """Local energies whose tails are too heavy for errors made of the scatter of draws."""
+    tail, v_score, variance = tail_found(part), part.mean("v_score"), part.mean("variance")
+    if tail is None or v_score is None or variance is None or not part.is_enough or part.is_constant:
+        return
+    missed = missed_by_draws(part.run, part.plateau.rows)
+    if text := tail_warning(tail, variance, missed, v_score, part.plateau.error):
+        yield Symptom("tails", f"{text}; sampler.smear = 0.2 draws the tails as well")
 
 
 def leaks(part: Judged) -> Iterator[Symptom]:

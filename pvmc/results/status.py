@@ -11,7 +11,7 @@ from pvmc.io import fit_file, schema
 from pvmc.io.storage import STOP_FILE
 from pvmc.results.digits import aligned, duration, plain
 from pvmc.results.facts import Facts, FitFacts, RunFacts, Unreadable, as_json, read_facts
-from pvmc.results.sampling_symptoms import leak_text
+from pvmc.results.sampling_symptoms import leak_text, tail_text
 
 
 def status_text(facts: Facts) -> str:
@@ -101,8 +101,9 @@ def _accuracy(facts: RunFacts) -> Iterator[tuple[str, str]]:
     if facts.leak is not None and facts.leak_error is not None:
         yield "leak/N", leak_text(facts.leak, facts.leak_error, facts.energy_units)
     yield "acceptance", _measured(facts.acceptance, ".3g")
-    median = " (median)" if facts.averaged > 1 and facts.r_hat is not None else ""
-    yield "R-hat", _measured(facts.r_hat, ".3f") + median
+    if facts.tail_exponent is not None and facts.tail_exponent_error is not None:
+        yield "tail exponent", tail_text(facts.tail_exponent, facts.tail_exponent_error)
+    yield "R-hat", _measured(facts.r_hat, ".3f") + (f" of {facts.r_hat_of}" if facts.r_hat_of else "")
 
 
 def _origin(facts: RunFacts) -> Iterator[tuple[str, str]]:

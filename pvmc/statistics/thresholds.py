@@ -231,6 +231,18 @@ beyond a half, variance, V-score and gradient tell more about where the walkers 
 LEAK_V_SCORE = 1e-3
 """V-score N leak / (E - E_inf)^2 below which a leak is no matter: so good a state is good with it as well."""
 
+MISSED_DEVIATIONS = 2.0
+"""Errors by which the variance of smeared draws must exceed that of all draws before errors grow by it.  A light tail
+exceeds it in 1 of 40 measurements, whose errors then grow by the noise of the smeared variance, a few percent."""
+
+HEAVY_TAIL = 2.0
+"""Exponent of the tail of |E_loc - E|, P(> x) ~ x^-a, below which the variance comes from configurations that are
+hardly drawn (it is infinite, of a tail without end): neither it nor the error of the energy can be made of draws of
+|psi|^2.  Where psi is real and goes linearly through zero, a = 3, where it is complex, 4."""
+
+HEAVY_TAIL_ERRORS = 2.0
+"""Errors by which the exponent has to lie below that limit."""
+
 ABOVE_PRODUCT = 4.0
 """Errors by which a mean energy may lie above that of all spins up or down: by chance in one of 30 000 runs."""
 

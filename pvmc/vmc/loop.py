@@ -17,6 +17,7 @@ from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
 from pvmc.sr import NO_DAMPING, Damping, Memory, Solver, Step
+from pvmc.statistics.tails import Tail
 from pvmc.wavefunctions.base import Ansatz
 
 PHASES = ("sampling", "local_energies", "derivatives", "products", "reducing", "solving")
@@ -65,6 +66,7 @@ class StepRecord:
         walker_energies: mean local energy of each walker of this rank, real part, (n_walkers,); None of enumerations.
         seconds: wall time on this rank of each of the PHASES.
         leak: the leak test of the iteration; None where none is due.
+        tail: of the local energies of all its draws; None where there is no leak test.
     """
 
     iteration: int
@@ -74,6 +76,7 @@ class StepRecord:
     walker_energies: npt.NDArray[np.float64] | None
     seconds: dict[str, float]
     leak: Leak | None = None
+    tail: Tail | None = None
 
 
 def iterate(
@@ -102,20 +105,21 @@ def iterate(
         clock = _Stopwatch()
         # Sample s from |psi|^2 and estimate E, F (K,) and S (K, K), or the rows that they are made of.
         n_draws = _draws(sampler, state)
-        batch, moments, walkers, leak = measure(state.theta, state.walkers, iteration, n_draws, clock)
+        batch, moments, walkers, leak, tail = measure(state.theta, state.walkers, iteration, n_draws, clock)
         # Solve (S + Lambda) x = F for the direction x (K,).
         step = solver.solve(moments, iteration, comm, damping, memory=state.memory)
         clock.lap("solving")
         if solver.is_second_order:  # Heun: F and S once more at the end of the step, and x from both
             end = state.theta - step.learning_rate * step.direction
-            _, ahead, walkers, _ = measure(end, walkers, iteration, n_draws, clock, stage=1)
+            _, ahead, walkers, _, _ = measure(end, walkers, iteration, n_draws, clock, stage=1)
             step = solver.corrected(step, ahead, iteration, comm, damping, state.memory)
             clock.lap("solving")
         # Step: theta - gamma x.
         state = state.updated(walkers, step, _sampling(sampler, state, moments.energy))
         if iteration % CHECK_INTERVAL == 0:
             require_identical(comm, state.theta, f"the parameters after iteration {iteration}")
-        yield StepRecord(iteration, moments.energy, step, state, _walker_energies(batch), clock.phases(), leak)
+        energies, seconds = _walker_energies(batch), clock.phases()
+        yield StepRecord(iteration, moments.energy, step, state, energies, seconds, leak, tail)
 
 
 @dataclass(frozen=True)
@@ -138,9 +142,9 @@ class _Measure:
         n_draws: int | None,
         clock: _Stopwatch,
         stage: int = 0,
-    ) -> tuple[Estimates, Moments, Walkers, Leak | None]:
-        """Collective. The estimates of this rank, the moments of all, where the walkers are then, and the leak test
-        of a first stage where one is due."""
+    ) -> tuple[Estimates, Moments, Walkers, Leak | None, Tail | None]:
+        """Collective. The estimates of this rank, the moments of all, where the walkers are then, and leak test and
+        tail of a first stage where they are due."""
         ansatz, operator, comm = self.ansatz, self.operator, self.comm
         # Sample: sweeps of this rank's blocks, lazily, as the estimators ask for draws.
         with on_every_rank():  # theta is the same on all
@@ -169,11 +173,12 @@ class _Measure:
         if self.solver.keeps_spins:
             moments = replace(moments, reweighting=Reweighting(batch, theta, ansatz, operator, comm))
         clock.lap("reducing")
-        leak = None
+        leak = tail = None
         if self.leak_test is not None and stage == 0 and self.leak_test.is_due(iteration):
             leak = self.leak_test(walk.walkers, psi, iteration, comm)
+            tail = batch.tail(moments.energy.mean, operator.radius, comm)
             clock.lap("local_energies")
-        return batch, moments, walk.walkers, leak
+        return batch, moments, walk.walkers, leak, tail
 
 
 def _walker_energies(batch: Estimates) -> npt.NDArray[np.float64] | None:

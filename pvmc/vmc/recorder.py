@@ -417,6 +417,7 @@ def series(step: StepRecord) -> dict[str, float]:
     """The row of an iteration, by the names of the results file's schema."""
     energy, leak = step.energy, step.leak
     leaked = {"variance_smeared": leak.variance, "leak": leak.leak, "leak_error": leak.error} if leak else {}
+    leaked |= {"tail_exponent": step.tail.exponent} if step.tail else {}
     return {
         **energy_series(energy),
         "force_norm": step.step.force_norm,

@@ -22,7 +22,7 @@ ITERATIONS = 12
 INPUT = "# a tiny job\n" + ring_text(f"iterations = {ITERATIONS}\nsave_every = 5")
 EXACT = -3.651093408937176
 """Ground-state energy of the Heisenberg ring of 8 spins, by full diagonalisation, in units of J."""
-LEAK = ("variance_smeared", "leak", "leak_error")
+LEAK = ("variance_smeared", "leak", "leak_error", "tail_exponent")
 """Series that a leak test fills, every tenth iteration by default."""
 
 

@@ -66,7 +66,8 @@ def test_everything_is_stored(run: Path) -> None:
     (found,) = after.measurements
     assert all(np.array_equal(before.series[name], after.series[name], equal_nan=True) for name in before.series)
     assert np.array_equal(before.parameters(), after.parameters()) and after.status() == "finished"
-    scalars = {"energy", "variance", "v_score", "variance_smeared", "leak", "staggered_magnetization_squared"}
+    scalars = {"energy", "variance", "v_score", "energy_smeared", "variance_smeared", "leak"}
+    scalars |= {"staggered_magnetization_squared"}
     scalars |= {f"magnetization_{letter}" for letter in "xyz"}
     arrays = {f"{kind}_{letters}" for kind in ("correlation", "structure_factor") for letters in ("xx", "yy", "zz")}
     scalars |= {"renyi2", "overlap"}

@@ -17,7 +17,7 @@ from pvmc.io.measurement import Estimate, Measurement
 from pvmc.io.reader import Run
 from pvmc.mpi import SerialCommunicator
 from pvmc.numerics.random import Stream, generator
-from pvmc.report.report import _leak
+from pvmc.report.report import _leak, _tail
 from pvmc.results.facts import RunFacts, run_facts
 from pvmc.results.judged import judged
 from pvmc.results.result import result_of
@@ -190,6 +190,45 @@ def test_the_mean_leak_and_its_error() -> None:
     assert wider is not None and wider.error > 2 * found.error
 
 
+def test_variance_that_all_draws_miss_is_in_the_error_of_the_plateau() -> None:
+    """sqrt(sigma^2 + tau missed / n) / N, of 200 iterations with 1000 samples and tau = 1.2."""
+    plain, found = result_of(run()), result_of(leaky(0.25, 0.01))
+    missed = (found.variance_smeared or 0.0) * 8 - 0.008
+    assert found.energy == plain.energy
+    expected = np.hypot(plain.energy_error, np.sqrt(1.2 * missed / 200_000) / 8)
+    assert found.energy_error == pytest.approx(expected, rel=1e-10) and expected > 1.2 * plain.energy_error
+    assert result_of(leaky(0.0, 0.01, whole=0.008)).energy_error == plain.energy_error
+
+
+@pytest.mark.parametrize(
+    ("exponent", "whole", "v_score", "expected"),
+    [
+        (1.5, 0.3, 0.0048, True),
+        (2.5, 0.3, 0.0048, False),
+        (1.5, 0.008, 0.0048, False),  # of which nothing is missed, and not far from an eigenstate
+        (1.5, 0.008, 0.02, True),
+        (1.5, 0.3, 1e-6, False),  # so near an eigenstate that it is no matter
+    ],
+)
+def test_heavy_tails_warn(exponent: float, whole: float, v_score: float, expected: bool) -> None:
+    scatter = exponent * (1.0 + 0.1 * np.random.default_rng(3).normal(size=400))
+    found = leaky(0.0, 0.01, whole, tail_exponent=scatter, v_score=np.full(400, v_score))
+    facts = facts_of(found)
+    texts = [symptom.text for symptom in facts.symptoms if symptom.name == "tails"]
+    assert bool(texts) == expected
+    assert facts.tail_exponent == result_of(found).tail_exponent == pytest.approx(exponent, rel=0.1)
+    shown = next(line for line in status_text(facts).splitlines() if line.startswith("tail exponent"))
+    assert shown.split()[2] == f"{facts.tail_exponent:.2f}" == _tail(result_of(found)).split()[0]
+    if expected:
+        assert "sampler.smear = 0.2" in texts[0] and f"at least {facts.energy_error:.1e}" in texts[0]
+
+
+def test_without_a_tail_the_exponent_is_infinite() -> None:
+    facts = facts_of(leaky(0.0, 0.01, tail_exponent=np.full(400, np.inf)))
+    assert facts.tail_exponent == np.inf and "tail exponent    none" in status_text(facts)
+    assert facts_of(leaky(0.0, 0.01)).tail_exponent is None
+
+
 def test_files_without_leak_tests_say_nothing() -> None:
     found = run()
     result = result_of(found)
@@ -210,4 +249,9 @@ def test_a_measurement_warns_too(leak: float, expected: bool) -> None:
     texts = [warning for warning in result_of(found).warnings if "leak test" in warning]
     assert bool(texts) == expected
     assert not expected or texts[0].startswith("measurement 1: leak test: variance/N is 0.031")
+    attributes |= {"tail_exponent": 1.5, "tail_exponent_error": 0.2}
+    texts = [warning for warning in result_of(found).warnings if "heavy tails" in warning]
+    assert texts and ("the variance of the draws is too small" in texts[0]) == expected
+    attributes["tail_exponent"] = 1.7
+    assert "heavy tails" not in "".join(result_of(found).warnings)
     assert Path(base.path).name == "run.h5"

@@ -64,7 +64,7 @@ def z_scores(values: npt.ArrayLike, errors: npt.ArrayLike, expected: float) -> l
 @pytest.mark.statistical
 @repeats(100, 300)
 @designed(model=MODELS, kind=["smooth", "nodes"], power=[2.0, 1.5])
-def test_variance_and_leak_are_what_they_should_be_within_their_errors(
+def test_energy_variance_and_leak_are_what_they_should_be_within_their_errors(
     model: str, kind: str, power: float, repeats: int
 ) -> None:
     """Of a state without nodes the leak is 0; with nodes it is the part of the variance at them."""
@@ -72,10 +72,12 @@ def test_variance_and_leak_are_what_they_should_be_within_their_errors(
     psi = state(kind, magnetization)
     matrix = kronecker_sum(terms, N)[np.ix_(psi.basis.labels, psi.basis.labels)]
     image = matrix @ psi.vector
-    variance = float(np.vdot(image, image).real - np.vdot(psi.vector, image).real ** 2)
+    energy = float(np.vdot(psi.vector, image).real)
+    variance = float(np.vdot(image, image).real - energy**2)
     hidden = float(np.sum(np.abs(image[psi.vector == 0]) ** 2))
     assert (hidden > 0.02 * variance) == (kind == "nodes")
     found = leaks(psi, Smear(Operator.from_pauli_sum(terms, N), 0.5, magnetization is not None), repeats, power)
     p_values = z_scores([one.variance for one in found], [one.variance_error for one in found], variance)
+    p_values += z_scores([one.energy for one in found], [one.energy_error for one in found], energy)
     p_values += z_scores([one.leak for one in found], [one.error for one in found], hidden)
     assert all_pass(p_values, LEVEL)

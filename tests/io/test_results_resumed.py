@@ -284,7 +284,7 @@ def test_full_disk_leaves_the_old_file(tmp_path: Path, limit: int) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.h5"]
 
 
-FILLED = [(300_000, 449), (50_000, 0), (600_000, 961)]
+FILLED = [(310_000, 449), (50_000, 0), (620_000, 961)]
 
 
 @pytest.mark.parametrize(("limit", "least"), slow_but(FILLED[:1], FILLED, several=True))

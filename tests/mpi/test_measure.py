@@ -74,6 +74,7 @@ def bits(measurement: Measurement) -> dict[str, bytes]:
     values = {name: np.asarray(one.value).tobytes() for name, one in measurement.estimates.items()}
     errors = {f"{name}_error": np.asarray(one.error).tobytes() for name, one in measurement.estimates.items()}
     kept = ("n_samples", "seed", "iteration", "acceptance", "r_hat", "autocorrelation_time", "status")
+    kept += ("tail_exponent",) if "tail_exponent" in measurement.attributes else ()  # not of enumerations
     return values | errors | {name: repr(measurement.attributes[name]).encode() for name in kept}
 
 

@@ -184,7 +184,7 @@ def test_r_hat_is_the_median_everywhere() -> None:
     result, facts = result_of(data), run_facts(data)
     assert result.warnings == ()
     assert (result.r_hat, facts.r_hat) == (1.006, 1.006)
-    assert "R-hat            1.006 (median)" in status_text(facts)
+    assert "R-hat            1.006 of the energy (median)" in status_text(facts)
     assert json.loads(as_json(facts))["r_hat"] == 1.006
 
 
@@ -225,6 +225,25 @@ def test_each_fault_of_a_measurement_is_named_alone(changed: dict[str, Any], tex
     found = result_of(data).warnings
     assert len(found) == bool(text)
     assert text in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({}, "1.020 of an observable (measurement 1)"),
+        ({"largest_r_hat": 1.3, "largest_r_hat_of": "renyi2"}, "1.300 of renyi2 (measurement 1)"),
+        ({"r_hat": 1.001, "largest_r_hat": 1.002}, "1.004 of the energy (median)"),
+        ({"largest_r_hat": 1.3, "status": "running"}, "1.004 of the energy (median)"),
+    ],
+)
+def test_r_hat_is_the_largest_of_energy_and_observables(changed: dict[str, Any], text: str) -> None:
+    data = run()
+    data.found = (Measurement(1, GOOD | changed, {"energy": Estimate(-29.2, 0.01)}),)
+    data.attributes.update({"ranks": 1, "host": "here", "created": "2026-01-02T03:04:05+00:00"})
+    found, facts = result_of(data), run_facts(data)
+    assert f"{found.r_hat:.3f} of {found.r_hat_of}" == text
+    assert (facts.r_hat, facts.r_hat_of) == (found.r_hat, found.r_hat_of)
+    assert text in status_text(facts)
 
 
 def test_a_measurement_without_what_later_versions_store_or_without_samples_has_no_fault() -> None:

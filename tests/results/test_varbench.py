@@ -10,6 +10,7 @@ import pytest
 from pvmc.errors import InputError
 from pvmc.io.measurement import Measurement
 from pvmc.io.reader import Run
+from pvmc.io.schema import SERIES
 from pvmc.results.varbench import HEAD, method, row, rows
 
 E0_SPINS = -3.6510934089371743
@@ -33,7 +34,8 @@ def run(energy: float, variance: float, hamiltonian: str, units: str, ansatz: st
     """A settled run of 8 spins with these mean energies, of all sites."""
     noise = 1e-4 * np.random.default_rng(1).normal(size=400)
     config = f'[lattice]\nkind = "chain"\nlength = 8\n[hamiltonian]\n{hamiltonian}\n[ansatz]\n{ansatz}\n'
-    series = {"iteration": np.arange(400), "energy": energy + noise, "variance": np.full(400, variance)}
+    series = {quantity.name: np.full(400, quantity.fill) for quantity in SERIES}
+    series |= {"iteration": np.arange(400), "energy": energy + noise, "variance": np.full(400, variance)}
     attributes: dict[str, str | int] = {"n_sites": 8, "energy_units": units, "config": config}
     return Unmeasured(Path("/nowhere/a/run.h5"), attributes, series, None, "", "", "")
 
