@@ -38,6 +38,9 @@ _SEAM = 10.0
 RETRIED = "retried"
 """Outcome of a session that ended with a numerical failure: the run went back some iterations and tried again."""
 
+REDRAWN = "redrawn"
+"""Begin of the outcome of a session whose first parameters were bad; the number of the next draw follows."""
+
 
 @dataclass(frozen=True)
 class Session:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pvmc.errors import InputError, StorageError
 from pvmc.io.checkpoint import CheckpointFile, list_checkpoints
 from pvmc.io.hdf5 import read_hdf5
-from pvmc.io.layout import RETRIED, Session, StartTrial, launches_of, stored_blocks
+from pvmc.io.layout import REDRAWN, RETRIED, Session, StartTrial, launches_of, stored_blocks
 from pvmc.io.measurement import Measurement, read_measurements
 from pvmc.io.schema import FILE_NAME, ITERATION, ROOT_ATTRIBUTES, SCHEMA_VERSION, SERIES, SESSIONS, STARTS
 from pvmc.io.storage import process_alive
@@ -135,6 +135,12 @@ class Run:
     def retries(self) -> int:
         """Number of times that the run went back after a numerical failure; 0 in files of versions that did not say."""
         return sum(session.outcome == RETRIED for session in self.sessions)
+
+    @property
+    def draw(self) -> int:
+        """Number of the draw that the first parameters are of; 0 for the first one."""
+        draws = [session.outcome.split() for session in self.sessions if session.outcome.startswith(REDRAWN)]
+        return int(draws[-1][1]) if draws else 0
 
     def saved_iterations(self) -> NDArray[np.int64]:
         """Iterations after which the parameters were saved, (n_saved,)."""

@@ -179,7 +179,7 @@ SESSIONS = (
     StateField("pid", "int64", "process id of rank 0"),
     StateField("seconds", "float64", "wall time from its start to what it wrote last"),
     StateField(
-        "outcome", "S16", "how it ended: as /state/status, killed, or retried (numbers went bad); running while it does"
+        "outcome", "S16", "as /state/status, killed, retried (numbers went bad), or redrawn n (another start, draw n)"
     ),
 )
 """Datasets of ``/sessions``, with one row for each launch of the run.  In SWMR mode rows are only changed, never added:

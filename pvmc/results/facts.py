@@ -68,6 +68,7 @@ class RunFacts:
         starts: the seeds that a run of several starts tries; energies per site.
         kept: the seed of the run among them, once it is known.
         start_iterations: planned for each.
+        draw: number of the draw that the first parameters are of; 0 for the first one.
     """
 
     path: str
@@ -107,6 +108,7 @@ class RunFacts:
     r_hat_of: str = ""
     tail_exponent: float | None = None
     tail_exponent_error: float | None = None
+    draw: int = 0
 
     @property
     def over(self) -> bool:
@@ -212,6 +214,7 @@ def run_facts(run: Run) -> RunFacts:
         starts=tuple(trial.per_site(run.n_sites) for trial in run.trials),
         kept=best.seed if best else None,
         start_iterations=int(run.config.get("run", {}).get("start_iterations", 0)) if run.trials else 0,
+        draw=run.draw,
     )
 
 

@@ -71,6 +71,8 @@ def starts_text(facts: RunFacts) -> str:
 def _progress(facts: RunFacts) -> Iterator[tuple[str, str]]:
     if text := starts_text(facts):
         yield "starts", text
+    if facts.draw:
+        yield "parameters", f"drawn {_count(facts.draw, 'time')} again, at {0.5**facts.draw:.3g} of their first scale"
     yield "iteration", _share(facts.iteration, facts.iterations)
     if facts.seconds_per_iteration is not None:
         yield "per iteration", f"{facts.seconds_per_iteration:.3g} s"

@@ -205,6 +205,13 @@ JUMP_VARIANCES = 10.0
 FROZEN_ACCEPTANCE = 1e-3
 """Acceptance (0 to 1) below which walkers stand still and a run goes back: a tenth of what a warning is due for."""
 
+ROUGHEST = 10.0
+"""Median of |ln(|psi(s')|^2 / |psi(s)|^2)| between neighbours above which first parameters are drawn again: less than
+one move in e^10 against the slope of half of them is accepted.  Healthy starts have less than 1."""
+
+LONG_ANGLE = 0.1
+"""Angle in radians by which no healthy step turns the state: above it, a step is the likely cause of bad numbers."""
+
 OUTSIDE_ERRORS = 10.0
 """Errors by which an energy may lie outside the spectrum of H: only estimates that are wrong lie further out."""
 

@@ -24,8 +24,12 @@ from pvmc.statistics.thresholds import (
     JUMP_SPREADS,
     JUMP_VARIANCES,
     LARGEST_VARIANCE,
+    LONG_ANGLE,
     OUTSIDE_ERRORS,
+    SMALLEST_ACCEPTANCE,
+    SPIKE_R_HAT,
 )
+from pvmc.vmc.loop import StepRecord
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Fault:
 
     Attributes:
         iteration: at whose energy it was seen; the step before it is the likely cause.
-        cause: the numbers that were seen and their likely cause, in words.
+        cause: the numbers that were seen, in words.
     """
 
     iteration: int
@@ -123,10 +127,7 @@ class Guard:
             seen = f"the variance of the energy is {variance:.3g}, but no state's exceeds {radius**2:.3g}"
         else:
             return ""
-        return (
-            f"{seen}: a few samples outweigh all others, or the walkers are stuck; "
-            "the step before was too long (sr.learning_rate, sr.shift), or there are too few samples"
-        )
+        return f"{seen}: a few samples outweigh all others, or the walkers are stuck"
 
     def _explosion(self, energy: float, error: float, variance: float) -> str:
         energies, errors, variances = self._good.rows.T
@@ -141,14 +142,18 @@ class Guard:
         if abs(energy - middle) <= scale or (energy < middle and variance <= JUMP_VARIANCES * usual):
             return ""
         return (
-            f"the energy jumped from {middle:.6g} to {energy:.6g} and its variance from {usual:.3g} to {variance:.3g}: "
-            "the step before was too long (sr.learning_rate) or S too weakly regularised (sr.shift)"
+            f"the energy jumped from {middle:.6g} to {energy:.6g} and its variance from {usual:.3g} to {variance:.3g}"
         )
+
+    @property
+    def radius(self) -> float:
+        """Half the width of the spectrum; 0 where it is not known."""
+        radius = (self.spectrum[1] - self.spectrum[0]) / 2.0
+        return radius if math.isfinite(radius) else 0.0
 
     def _negligible(self, energy: float) -> float:
         """Difference of energies that is no fault whatever the scatter is, as next to an eigenstate, which has none."""
-        radius = (self.spectrum[1] - self.spectrum[0]) / 2.0
-        return CONSTANT_ENERGY * max(abs(energy), radius if math.isfinite(radius) else 0.0)
+        return CONSTANT_ENERGY * max(abs(energy), self.radius)
 
     def _frozen(self, energy: float, error: float, acceptance: float) -> str:
         energies, _, variances = self._good.rows.T
@@ -158,8 +163,34 @@ class Guard:
             return ""
         return (
             f"the walkers stand still (acceptance {acceptance:.2g}) at energy {energy:.6g}, after {lowest:.6g}: psi "
-            "has collapsed onto a few configurations; steps before were too long (sr.learning_rate, sr.shift)"
+            "has collapsed onto a few configurations"
         )
+
+
+def advice(iteration: int, angle: float, step: StepRecord | None, *, can_draw: bool) -> str:
+    """The key that would have helped, from what was measured.
+
+    Args:
+        iteration: at which the numbers went bad.
+        angle: radians by which the step before turned the state; NaN where none is known.
+        step: the iteration, where it has come to its end.
+        can_draw: its first parameters are random, and not those of another run.
+    """
+    energy = step.energy if step else None
+    if energy and energy.acceptance < SMALLEST_ACCEPTANCE:
+        return f"acceptance {energy.acceptance:.2g}: other sampler.moves, or sampler.tempering, let the walkers move"
+    if iteration == 0:
+        if can_draw:
+            return "no step was made: a smaller ansatz.init_scale, or more sampler.samples"
+        return "no step was made: the parameters of ansatz.start_from are those of another system, or of a bad state"
+    if energy and energy.r_hat > SPIKE_R_HAT:
+        return f"R-hat {energy.r_hat:.3g}: sampler.tempering, or more sampler.walkers, let them agree"
+    if angle > LONG_ANGLE:
+        return (
+            f"the step before turned psi by {angle:.2g} rad: a smaller sr.learning_rate, or sr.largest_angle = "
+            f"{LONG_ANGLE:g}, makes it shorter"
+        )
+    return "the steps before were short: more sampler.samples, or a larger sr.shift.minimum, make them less noisy"
 
 
 def spectrum_bounds(terms: PauliSum) -> tuple[float, float]:

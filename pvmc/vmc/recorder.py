@@ -18,7 +18,7 @@ from pvmc.errors import InputError
 from pvmc.estimators import EnergyStatistics
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, Part, remove_checkpoints, write_checkpoint
-from pvmc.io.layout import RETRIED, StartTrial
+from pvmc.io.layout import REDRAWN, RETRIED, StartTrial
 from pvmc.io.reader import open_run
 from pvmc.io.results import ResultsWriter
 from pvmc.io.storage import locked
@@ -190,7 +190,8 @@ class Recorder:
             StorageError: the file cannot be written.
         """
         warn(back.message)
-        self.writer.finish("stopped", back.message, outcome=RETRIED if back.is_retry else "")
+        outcome = f"{REDRAWN} {back.draw}" if back.draw else RETRIED if back.is_retry else ""
+        self.writer.finish("stopped", back.message, outcome=outcome)
         resumption = Resumption(None, [], self.request.source)
         self.writer = open_results(self.request, self.sector, self._ranks, resumption, first=back.state.iteration)
 

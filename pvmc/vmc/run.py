@@ -19,7 +19,7 @@ from pvmc.vmc.loop import State
 from pvmc.vmc.pieces import Piece, StopReason, carry_out
 from pvmc.vmc.recorder import Checkpoints, Record, Recorder, RunRequest
 from pvmc.vmc.rollback import Rollback
-from pvmc.vmc.start import best_start, compile_kernels, initial_state, require_support
+from pvmc.vmc.start import best_start, compile_kernels, initial_state, redraws, require_support
 from pvmc.vmc.stop import Convergence, Eigenstate, StopWatcher
 from pvmc.vmc.stuck_walkers import WalkerWatch
 
@@ -53,7 +53,8 @@ def run(request: RunRequest, comm: Communicator) -> int:
         if isinstance(job, StopReason):
             return _close(job, recorder)
         # Surround the loop: the pieces in the order in which they are called after an iteration.
-        rollback, convergence = Rollback.of(job), Convergence(job.config.run.stop, job.lattice.n_sites)
+        rollback = Rollback.of(job, redraws(job))
+        convergence = Convergence(job.config.run.stop, job.lattice.n_sites)
         eigenstate = _eigenstate(job, recorder)
         watcher = _watcher(request, signals, limit)
         checkpoints = Checkpoints(recorder, watcher, [rollback])

@@ -78,8 +78,9 @@ class RunSpec(Section):
     """when to stop for lack of time"""
     stop: ConvergenceSpec | None = None
     """criteria by which the run ends early; default: none"""
-    retries: int = Field(default=3, ge=0, le=100)
-    """times that a run whose numbers go bad goes back and tries again with smaller steps, before it gives up"""
+    retries: int = Field(default=6, ge=0, le=100)
+    """times that a run whose numbers go bad goes back and tries again with smaller steps, before it gives up; a bad
+    start is drawn again, up to 8 times; 0: it gives up at once"""
     reference: Literal["auto", "none"] | float = "auto"
     """exact total energy to compare with: auto (found where one is known or cheap), none, or a number"""
 

@@ -26,7 +26,7 @@ from pvmc.vmc.job import Job, require_blocks, with_seed
 from pvmc.vmc.loop import State
 from pvmc.vmc.pieces import Decision, Piece, Round, StopReason, carry_out
 from pvmc.vmc.recorder import Recorder
-from pvmc.vmc.rollback import GoneBack, Rollback
+from pvmc.vmc.rollback import GoneBack, Redraw, Rollback, draw_scale
 from pvmc.vmc.spec import RunSpec
 from pvmc.vmc.stop import StopWatcher
 from pvmc.wavefunctions.composite import nodes
@@ -35,27 +35,44 @@ RANDOM_WALKERS = 256
 """Configurations of a rank that are looked at, besides its walkers, for one where psi is not zero."""
 
 
-def initial_state(job: Job, comm: Communicator) -> State:
+def initial_state(job: Job, comm: Communicator, draw: int = 0) -> State:
     """Collective. The state before iteration 0: random parameters, the same on every rank, and this rank's walkers.
+
+    Args:
+        job: the job.
+        comm: the ranks.
+        draw: as of :func:`initial_parameters`.
 
     Raises:
         InputError: more ranks than walker blocks; on every rank.
     """
     require_blocks(job, comm)
-    theta = initial_parameters(job, comm)
+    theta = initial_parameters(job, comm, draw)
     walkers = job.sampler.start(block_range(job.sampler.n_blocks, comm.rank, comm.size), comm)
     return State(0, theta, walkers)
 
 
-def initial_parameters(job: Job, comm: Communicator) -> npt.NDArray[Any]:
+def redraws(job: Job) -> Redraw:
+    """Draws the first parameters of a job again, where they turn out to be bad."""
+    return lambda draw, comm: initial_state(job, comm, draw)
+
+
+def initial_parameters(job: Job, comm: Communicator, draw: int = 0) -> npt.NDArray[Any]:
     """Collective. The first parameters, (K,), the same on every rank: random, or those of ``ansatz.start_from``.
+
+    Args:
+        job: the job.
+        comm: the ranks.
+        draw: number of the draw, 0 for the first: each has random numbers of its own, and half the scale of the one
+            before.  A run records the last one.
 
     Raises:
         InputError: the other run has no parameters, or those of another ansatz; on every rank.
     """
     source = job.config.ansatz.start_from
     if source is None:
-        return comm.broadcast(job.ansatz.initial_parameters(generator(job.config.run.seed, Stream.PARAMETERS)))
+        rng = generator(job.config.run.seed, Stream.PARAMETERS, iteration=draw)
+        return comm.broadcast(draw_scale(draw) * job.ansatz.initial_parameters(rng))
 
     def read() -> npt.NDArray[Any]:
         try:
@@ -204,7 +221,7 @@ def _attempt(
         state = initial_state(job, comm)
         compile_kernels(job, state, comm, node)
         require_support(job, state, comm)
-        stop = carry_out(state, job, Rollback.of(job), [watch(), record], comm)
+        stop = carry_out(state, job, Rollback.of(job, redraws(job)), [watch(), record], comm)
     except NumericalError as error:
         if isinstance(error, DifferentRanks) or not error.collective:
             raise

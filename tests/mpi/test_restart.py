@@ -115,7 +115,7 @@ def test_a_run_in_trouble_goes_back_and_warns(
     """Twice at one iteration: one back, then four back, with more damping each time."""
     trouble(7, 7)
     directory = new()
-    assert carry_out(make_job(), directory, comm) == 0
+    assert carry_out(make_job(retries=3), directory, comm) == 0
     written = good(directory)
     assert len(written.iteration) == ITERATIONS
     assert (written.retries, len(written.launches)) == (2, 1)
@@ -154,6 +154,17 @@ def test_a_checkpoint_of_iterations_that_no_longer_count_is_replaced(
     assert differences(bits_of(directory), bits_of(whole)) == []
 
 
+@pytest.mark.ranks(1, 2, 3, 4)
+def test_a_bad_start_is_drawn_again_with_the_same_bits(comm: Communicator, new: Directory, straight: Straight) -> None:
+    """Weights of 8 give psi that no walker can follow: whichever draw serves is the same on any number of ranks."""
+    ansatz = {"kind": "rbm", "alpha": 1, "init_scale": 8.0}
+    job, directory = job_of(ring({"samples": 256}, iterations=6) | {"ansatz": ansatz}), new()
+    expected = straight(job)
+    assert carry_out(job, directory, comm) == 0
+    assert good(directory).draw == open_run(expected).draw >= 1
+    assert differences(bits_of(directory), bits_of(expected)) == []
+
+
 def test_a_run_that_stays_in_trouble_leaves_its_last_good_state(
     comm: Communicator, new: Directory, trouble: Disturb
 ) -> None:
@@ -161,7 +172,7 @@ def test_a_run_that_stays_in_trouble_leaves_its_last_good_state(
     trouble(9, 9, 6, 6)
     directory = new()
     with pytest.raises(NumericalError, match="iteration 6: a test; 3 retries .* did not help") as caught:
-        carry_out(make_job(), directory, comm)
+        carry_out(make_job(retries=3), directory, comm)
     assert caught.value.collective and caught.value.exit_code == 3
     comm.barrier()
     checkpoint, _ = latest_checkpoint(directory)

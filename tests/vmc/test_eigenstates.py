@@ -43,7 +43,7 @@ def watch(field: float = 0.0, *, is_exact: bool = False, exact: float | None = N
 def record(iteration: int, energy: float, variance: float, smeared: float | None) -> StepRecord:
     statistics = EnergyStatistics(energy + 0j, 0.0, variance, 1.0, 1.0, 0.0, 0.0, 100, 100.0)
     state = State(iteration + 1, np.zeros(1), Walkers(UP, 0))
-    leak = None if smeared is None else Leak(smeared, 0.0, smeared, 0.0)
+    leak = None if smeared is None else Leak(energy, 0.0, smeared, 0.0, smeared, 0.0)
     return StepRecord(iteration, statistics, Step(np.zeros(1), 0.1, 0.0, 0.0, 0, 0.0, 0.0), state, None, {}, leak)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,18 @@ import pytest
 
 from pvmc.errors import NumericalError
 from pvmc.estimators import EnergyStatistics
+from pvmc.io.reader import open_run
 from pvmc.mpi import SerialCommunicator
 from pvmc.sampler import Walkers
 from pvmc.sr import Step
 from pvmc.vmc.checkpoints import SavedRun
-from pvmc.vmc.guard import Fault, Guard
+from pvmc.vmc.guard import Fault, Guard, spectrum_bounds
 from pvmc.vmc.job import Job
 from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.pieces import Piece, Round, StopReason, carry_out
 from pvmc.vmc.rollback import GoneBack, Rollback
-from pvmc.vmc.start import initial_state
+from pvmc.vmc.start import initial_parameters, initial_state
+from tests.jobs import carry_out as run_to_its_end
 from tests.jobs import job_of, ring
 
 FAULT = Fault(17, "it went wrong")
@@ -117,8 +120,10 @@ class TestStates:
     @pytest.mark.parametrize(
         ("n", "faults", "expected"),
         [
-            (30, [30, 30, 30, 30], [29, 26, 14, 14]),  # the oldest is of 17 iterations ago; what came later is gone
-            (30, [29, 29, 29], [28, 25, 14]),
+            (30, [30, 30, 30, 30], [29, 26, 14, 0]),  # what came later is gone
+            (30, [29, 29, 29], [28, 25, 13]),
+            (200, [200] * 5, [199, 196, 184, 128, 96]),  # of those long ago every 32nd is kept
+            (500, [500] * 5, [499, 496, 484, 416, 384]),
             (0, [0, 5], [0, 0]),  # the first iteration has its own state to go back to
         ],
     )
@@ -157,6 +162,68 @@ class TestRejections:
     @pytest.mark.parametrize(("energy", "reject_rise"), [(-0.4, 5.0), (-0.1, None), (-2.0, 5.0)])
     def test_no_other_step_is_taken_back(self, energy: float, reject_rise: float | None) -> None:
         assert after(6, reject_rise=reject_rise).judge(step(6, energy)) is None
+
+
+class TestDraws:
+    """Of first parameters that turn out to be bad."""
+
+    @staticmethod
+    def drawing(retries: int = 1) -> tuple[Rollback, list[int]]:
+        asked = list[int]()
+
+        def redraw(draw: int, comm: Any) -> State:
+            asked.append(draw)
+            return replace(state(0), theta=np.array([100.0 + draw]))
+
+        rollback = Rollback(Guard((-12.0, 12.0)), retries, redraw=redraw)
+        rollback.keep(state(0))
+        return rollback, asked
+
+    def test_a_bad_start_is_drawn_again_until_draws_are_used_up(self) -> None:
+        rollback, asked = self.drawing()
+        for draw in range(1, 9):
+            back = rollback.judge(step(0, energy=-7660.0))
+            assert back is not None and back.draw == draw and not back.is_retry
+            assert f"drawn again, {draw} of 8 times, at {0.5**draw:.3g} of their scale" in back.message
+            rollback.keep(rollback.redrawn(back, COMM).state)
+            assert factors(rollback) == (1.0, 1.0)
+        assert asked == list(range(1, 9))
+        with pytest.raises(NumericalError, match=r"8 other draws .* did not help.*ansatz\.init_scale") as caught:
+            rollback.judge(step(0, energy=-7660.0))
+        assert "sr.learning_rate" not in str(caught.value), "no step was made"
+
+    def test_so_is_one_whose_first_steps_no_retry_mends(self) -> None:
+        rollback, _ = self.drawing()
+        assert rollback.judge(step(0)) is None
+        first = rollback.recover(Fault(1, "bad"))
+        assert (first.is_retry, first.draw) == (True, 0)
+        assert rollback.recover(Fault(1, "bad"), step(1)).draw == 1
+        assert factors(rollback) == (1.0, 1.0)
+
+    def test_a_late_fault_is_none_of_the_start(self) -> None:
+        rollback, _ = self.drawing()
+        for iteration in range(20):
+            assert rollback.judge(step(iteration)) is None
+        assert rollback.recover(Fault(20, "bad")).is_retry
+        with pytest.raises(NumericalError):
+            rollback.recover(Fault(20, "bad"))
+
+    def test_parameters_of_another_run_are_not_drawn_again_and_not_tried_again(self) -> None:
+        rollback = Rollback(Guard((-12.0, 12.0)))
+        rollback.keep(state(0))
+        with pytest.raises(NumericalError, match=r"^iteration 0: the energy is -7660 .*ansatz\.start_from"):
+            rollback.judge(step(0, energy=-7660.0))
+
+    def test_a_checkpoint_keeps_their_number(self) -> None:
+        rollback, _ = self.drawing()
+        rollback.judge(step(0, energy=-7660.0))
+        rollback.keep(state(0))
+        assert rollback.judge(step(0)) is None
+        resumed, _ = self.drawing()
+        resumed.restored(SavedRun(state(1), {"rollback": rollback.saved(COMM)}, NO_ROWS))
+        resumed.keep(state(0))
+        back = resumed.judge(step(0, energy=-7660.0))
+        assert back is not None and back.draw == 2
 
 
 # On runs --------------------------------------------------------------------------------------------------------------
@@ -199,3 +266,15 @@ def test_a_run_that_explodes_is_brought_to_its_end() -> None:
         watched(small_job(2.0, 1e-3, retries=0))
     watch = watched(small_job(2.0, 1e-3, retries=3))
     assert watch.back and all(back.is_retry for back in watch.back) and -3.66 < watch.energy < -3.0
+
+
+def test_a_bad_start_is_drawn_again_and_recorded(tmp_path: Path) -> None:
+    """Weights of 8 make psi differ so much between neighbours that no walker moves."""
+    job = job_of(ring({"samples": 256}) | {"ansatz": {"kind": "rbm", "alpha": 1, "init_scale": 8.0}})
+    assert run_to_its_end(job, tmp_path, COMM) == 0
+    found = open_run(tmp_path)
+    assert found.draw >= 1 and found.retries == 0 and found.status() == "finished"
+    assert any(session.outcome == f"redrawn {found.draw}" for session in found.sessions)
+    assert np.abs(initial_parameters(job, COMM, found.draw)).std() < 8.0 * 0.5**found.draw
+    low, high = spectrum_bounds(job.config.hamiltonian.build(job.lattice))
+    assert low <= found.series["energy"][0] <= high and found.series["acceptance"][0] > 1e-3
