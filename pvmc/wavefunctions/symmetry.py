@@ -216,7 +216,7 @@ def pair_orbits(permutations: Integers) -> Integers:
     return orbits
 
 
-def orbit_sums(orbits: Integers, spins: Spins) -> Floats:
-    """The sum of the spins of every orbit of sites, (n_orbits, L)."""
+def orbit_sums(orbits: Integers, spins: Spins | Floats) -> Floats:
+    """The sum of the spins, or other real numbers, of every orbit of sites, (n_orbits, L)."""
     members = orbits == np.arange(orbits.max() + 1)[:, None]
     return members.astype(np.float64) @ spins.astype(np.float64)

@@ -12,7 +12,6 @@ from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions import RBM, Jastrow, Projected
 from pvmc.wavefunctions.projection import images
 from pvmc.wavefunctions.projection.quantum_numbers import QuantumNumberError, QuantumNumbers, isometries, mirror
-from pvmc.wavefunctions.rbm import RBMState
 from pvmc.wavefunctions.symmetry import NoRepresentation, SymmetryGroup
 from tests.helpers import configurations, state_vector
 from tests.wavefunctions.states import STATES, WEIGHTS, OnlyLogPsi, net, projected, random_spins, random_state
@@ -240,21 +239,67 @@ def test_ratios_of_the_whole_where_the_net_is_far_out_of_range(weights: Any) -> 
     np.testing.assert_allclose(ratios, expected, rtol=1e-7, atol=1e-12)
 
 
-@pytest.mark.parametrize(("bound", "steps"), [(2.0, 2), (1.5, 1), (0.5, 0)])
-def test_steps_end_at_a_set_beyond_the_bound_of_growth(bound: float, steps: int) -> None:
-    """Of one site, then of two, each with a growth of 1; every step would be accepted."""
-    ansatz = Projected(plain_rbm(RING, np.float64), QuantumNumbers(momentum=[0]).group(RING))
-    rng = np.random.default_rng(1)
-    state = ansatz.at(ansatz.initial_parameters(rng))
-    spins, flips, n = random_spins(rng, 6, 5), FlipSets.from_lists([[0], [1, 3]]), state.n_terms
-    assert isinstance(state.inner, RBMState)
-    table, visible, growth, _ = state.inner.kernel_tables
-    lookup, accepted = state.lookup(spins), np.zeros(5, dtype=np.int64)
-    done, fine = images.metropolis(
-        *(table, visible, np.ones_like(growth), bound, spins, np.array([part.spins(spins) for part in state.parts])),
-        *(lookup[: -2 * n].reshape(n, -1, 5), lookup[-2 * n :].reshape(2, n, -1), flips.offsets, flips.sites),
-        np.array([part.flips(flips).sites for part in state.parts]),
-        *(np.zeros(2, dtype=bool), np.array([0, 1]), np.full((2, 5), -1.0), accepted),
+def test_steps_end_where_products_leave_their_range() -> None:
+    """A walker with |theta| = 72 makes no step by the kernel, one with 0 makes all; the state makes those of both."""
+    ansatz = Projected(plain_rbm(RING, np.float64, 0.1), QuantumNumbers(momentum=[0]).group(RING))
+    theta = ansatz.initial_parameters(np.random.default_rng(1))
+    ansatz.inner.block(theta, "features")[0] = 12.0
+    state = ansatz.at(theta)
+    spins = np.array([[1, 1, 1, 1, 1, 1], [1, -1, 1, -1, 1, -1]], dtype=np.int8).T.copy()
+    lookup, accepted, done = state.lookup(spins), np.zeros(2, dtype=np.int64), np.full(2, -1)
+    steps = np.zeros(6, dtype=bool), np.array([0, 1, 1]), np.full((3, 2), -1.0)
+    kept, flips = spins.copy(), FlipSets.from_lists([[i] for i in range(6)])
+    images.metropolis(
+        *(state._images, kept, *state._parts(lookup.copy()), flips.offsets, flips.sites, *steps, accepted, done)
     )
-    assert (done, fine) == (steps, steps == 2)
-    assert accepted.tolist() == 5 * [steps]
+    assert done.tolist() == [0, 3] and accepted.tolist() == [0, 3]
+    np.testing.assert_array_equal(kept[:, 0], 1)
+    assert state.metropolis(spins, lookup, flips, *steps).tolist() == [3, 3]
+    np.testing.assert_array_equal(spins[:2], [[-1, -1], [1, -1]])
+    np.testing.assert_allclose(lookup, state.lookup(spins), rtol=1e-9)
+
+
+@pytest.mark.parametrize("visible", [False, True])
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("scale", [0.3, 4.0, 30.0])
+def test_kernels_of_a_projected_rbm_at_weights_of_any_size(visible: bool, dtype: Any, scale: float) -> None:
+    """Ratios and log-derivatives where exp(2 theta) is of order one, is 1e20, and overflows; real parts only."""
+    inner = RBM(RING.group("none"), 7, dtype=dtype, visible_bias=visible, init_scale=0.3)
+    ansatz = Projected(inner, QuantumNumbers(momentum=[0], parity=1, spin_flip=1).group(RING))
+    theta = inner.initial_parameters(np.random.default_rng(14))
+    theta.real *= scale / 0.3
+    state = ansatz.at(theta)
+    assert ansatz.views.shape == ((24, 1) if visible else (12, 2))
+    spins = random_spins(np.random.default_rng(15), width=24)
+    wanted = np.random.default_rng(16).random((len(FLIPS), 24)) < 0.7
+    lookup, judge = state.lookup(spins), OnlyLogPsi(state)
+    ratios, expected = (
+        state.ratios(spins, lookup, FLIPS, wanted),
+        judge.ratios(spins, judge.lookup(spins), FLIPS, wanted),
+    )
+    np.testing.assert_allclose(ratios, expected, rtol=1e-9, atol=1e-10)
+    derivatives, _ = state.log_derivatives(spins, lookup), state.log_psi(spins)
+    for k in range(inner.n_parameters):
+        step = np.zeros_like(theta)
+        step[k] = 1e-5
+        change = ansatz.at(theta + step).log_psi(spins) - ansatz.at(theta - step).log_psi(spins)
+        slope = np.exp(1j * np.imag(change)).imag * 1j + np.real(change) if np.iscomplexobj(change) else change
+        np.testing.assert_allclose(derivatives[k], slope / 2e-5, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_bits_of_a_projected_rbm_are_those_of_the_walker(dtype: Any) -> None:
+    """Ratios, walks and what they leave are the same for any block around a walker."""
+    state = random_state(projected(RBM(RING.group("none"), 9, dtype=dtype), momentum=[0], spin_flip=1))
+    spins, rng = random_spins(np.random.default_rng(17), width=21), np.random.default_rng(18)
+    lookup, wanted = state.lookup(spins), np.ones((len(FLIPS), 21), dtype=np.bool_)
+    chosen, uniforms = rng.integers(0, len(FLIPS), 40), rng.random((40, 21))
+    free = np.zeros(len(FLIPS), dtype=np.bool_)
+    ratios = state.ratios(spins, lookup, FLIPS, wanted)
+    lanes = np.array([19, 2, 11])
+    own = [np.ascontiguousarray(array[:, lanes]) for array in (spins, lookup, uniforms)]
+    np.testing.assert_array_equal(state.ratios(own[0], own[1], FLIPS, wanted[:, :3]), ratios[:, lanes])
+    state.metropolis(spins, lookup, FLIPS, free, chosen, uniforms)
+    state.metropolis(own[0], own[1], FLIPS, free, chosen, own[2])
+    np.testing.assert_array_equal(own[0], spins[:, lanes])
+    np.testing.assert_array_equal(own[1], lookup[:, lanes])
