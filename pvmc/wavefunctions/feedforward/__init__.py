@@ -57,6 +57,10 @@ Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=10**9)], ...], Field(min_
 ActivationNames = Annotated[tuple[ActivationName, ...], Field(min_length=1, strict=False)]
 
 
+HIDDEN_ANGLES = {Activation.tanh: 0.5, Activation.lncosh: 0.5}
+"""Root of E|z|^2 to begin with, where it is not 1: there poles and cuts are at |z| = pi/2, elsewhere at pi."""
+
+
 class FeedForwardSpec(AnsatzSection):
     """Feed-forward neural network."""
 
@@ -207,13 +211,13 @@ class FeedForward(NamedParameters):
     def automatic_scales(self) -> dict[str, float | Floats]:
         """Scales by which z of all hidden units is about 1 or smaller, and ln |psi| scatters by 0.5.
 
-        The factor on the units is the same for all hidden layers; that of the output layer follows from the scatter of
-        what it reads, :func:`pvmc.wavefunctions.feedforward.scatter.output_scatter`.
+        That of the output layer follows from the scatter of what it reads,
+        :func:`pvmc.wavefunctions.feedforward.scatter.output_scatter`.
         """
         units = [self._unit(layer) for layer in range(1, self.n_layers + 1)]
         largest = max(unit * width**0.5 for unit, width in zip(units[:-1], self.widths, strict=False))
-        factor = 1.0 / (largest * self.n_unit_planes**0.5)  # complex units keep away from poles and cuts
-        scales = [factor * unit for unit in units[:-1]]
+        angles = [HIDDEN_ANGLES.get(activation, 1.0) for activation in self.activations]
+        scales = [angle / largest * unit for angle, unit in zip(angles, units, strict=False)]
         has_bias = "biases_1" in self.parameter_blocks
         scatter = output_scatter(self.permutations, self.widths, self.activations, scales, has_bias, self.n_unit_planes)
         scales.append(SCATTER / scatter)
