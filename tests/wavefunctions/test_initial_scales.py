@@ -56,6 +56,7 @@ for _weights in ("real", "complex"):
     ANSAETZE |= {
         f"{_weights} mean field": {"kind": "mean_field", "symmetry": "none", "weights": _weights},
         f"{_weights} rbm, even": {"kind": "projected", "spin_flip": 1, "inner": rbm("none", _weights)},
+        f"{_weights} rbm, momentum 1": {"kind": "projected", "momentum": 1, "inner": rbm("none", _weights, alpha=0.2)},
         f"{_weights} rbm, odd": {"kind": "projected", "spin_flip": -1, "inner": rbm("none", _weights)},
     }
 for _weights in WEIGHTS:
