@@ -21,6 +21,7 @@ class Stream(IntEnum):
     SECOND_SMEAR = 8
     LEAK = 9
     MEASURED_LEAK = 10
+    RESTART = 11
 
 
 def generator(seed: int, stream: Stream, *, block: int = 0, iteration: int = 0) -> np.random.Generator:

@@ -46,6 +46,10 @@ Local energies have heavy tails, which a few short means keep: at 5 good runs ha
 STUCK_IN_A_ROW = 3
 """Looks in a row, as an outlier on one side, after which a walker counts as stuck: heavy tails pass, modes stay."""
 
+STUCK_RESTARTED = 6
+"""Looks in a row at which walkers are found stuck above the others before they start again elsewhere: 50 steps take psi
+out of a mode of higher energy (|psi|^2 falls by e^(-2 gamma Delta E) in each); who is still there samples nothing."""
+
 STUCK_ROUNDING = 1e-6
 """Scatter of walkers' mean energies, relative to the scale of H, below which they count as equal.  A mode of its own
 differs by about one coupling, 1e-4 or more of the radius of a thousand sites; what is nearer is rounding, or the last

@@ -57,8 +57,9 @@ def run(request: RunRequest, comm: Communicator) -> int:
         convergence = Convergence(job.config.run.stop, job.lattice.n_sites)
         eigenstate = _eigenstate(job, recorder)
         watcher = _watcher(request, signals, limit)
-        checkpoints = Checkpoints(recorder, watcher, [rollback])
-        pieces = [WalkerWatch(job.operator.radius), Record(recorder), convergence, eigenstate, watcher, checkpoints]
+        walkers = WalkerWatch(job.operator.radius, job.sampler.width, job.config.run.seed)
+        checkpoints = Checkpoints(recorder, watcher, [rollback, walkers])
+        pieces = [walkers, Record(recorder), convergence, eigenstate, watcher, checkpoints]
         # Resume or start.
         state = _resumed(job, [rollback, *pieces], recorder, comm)
         if state is None:

@@ -20,6 +20,7 @@ from pvmc.mpi import Communicator
 from pvmc.vmc.job import Job
 from tests.designs import slow_but
 from tests.jobs import carry_out, job_of, ring
+from tests.vmc.test_eigenstates import frustrated_square
 
 pytestmark = pytest.mark.mpi
 
@@ -163,6 +164,28 @@ def test_a_bad_start_is_drawn_again_with_the_same_bits(comm: Communicator, new: 
     assert carry_out(job, directory, comm) == 0
     assert good(directory).draw == open_run(expected).draw >= 1
     assert differences(bits_of(directory), bits_of(expected)) == []
+
+
+@pytest.mark.ranks(1, 2, 3, 4)
+def test_stuck_walkers_start_again_with_the_same_bits(
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb
+) -> None:
+    """Of a spin glass with a sharp psi, also where the run was stopped between the looks and goes on on one rank."""
+    square, _ = frustrated_square(3, 1)
+    sampler = {"walkers": 64, "block_width": 16, "samples": 256}
+    job = job_of(
+        {"lattice": square, "hamiltonian": {"model": "ising", "coupling": -1.0, "field": 0.0}}
+        | {"ansatz": {"kind": "rbm", "alpha": 1, "symmetry": "none"}, "sampler": sampler}
+        | {"sr": {"learning_rate": 0.1}, "run": {"iterations": 85, "seed": 2, "checkpoint": {"seconds": 0}}}
+    )
+    expected, directory = straight(job), new()
+    assert open_run(expected).series["stuck_walkers"].max() > 0
+    disturb(45, signalled(0, comm))
+    assert carry_out(job, directory, comm) == EXIT_RESUMABLE
+    comm.barrier()
+    assert carry_out(job, directory, comm, on="one", resume=True) == 0
+    assert differences(bits_of(directory), bits_of(expected)) == []
+    assert open_run(directory).series["energy"][-1] == -12.0, "the walkers at -8 were started again"
 
 
 def test_a_run_that_stays_in_trouble_leaves_its_last_good_state(

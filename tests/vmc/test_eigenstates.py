@@ -134,6 +134,7 @@ def frustrated_square(size: int, seed: int) -> tuple[Tables, float]:
 CHAIN: Tables = {"kind": "chain", "length": 8}
 ISING: Tables = {"model": "ising"}
 SQUARE, LOWEST = frustrated_square(3, 3)
+MODES, LOWEST_MODE = frustrated_square(3, 1)
 FAST = {"sr": {"learning_rate": 0.1}}
 CASES: dict[str, tuple[Tables, float]] = {
     "no field": (tables(CHAIN, ISING | {"field": 0.0}), -8.0),
@@ -141,6 +142,10 @@ CASES: dict[str, tuple[Tables, float]] = {
     "a diagonal Hamiltonian": (tables(CHAIN, ISING | {"field": 0.0, "longitudinal": 0.5}), -12.0),
     "antiferromagnet": (tables(CHAIN, ISING | {"coupling": -1.0, "field": 0.0}, **FAST), -8.0),
     "spin glass": (tables(SQUARE, ISING | {"coupling": -1.0, "field": 0.0}, **FAST), LOWEST),
+    "a spin glass with walkers in two minima": (
+        tables(MODES, ISING | {"coupling": -1.0, "field": 0.0}, **FAST),
+        LOWEST_MODE,
+    ),
     "polarised": (tables(CHAIN, {"model": "heisenberg", "field": 3.0}), 2.0 - 12.0),
 }
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pvmc.estimators import EnergyStatistics
 from pvmc.mpi import SerialCommunicator
+from pvmc.sampler import Walkers
+from pvmc.sr import Step
+from pvmc.vmc.checkpoints import SavedRun
+from pvmc.vmc.loop import State, StepRecord
+from pvmc.vmc.pieces import Round
 from pvmc.vmc.stuck_walkers import WalkerWatch, outliers
 
 COMM = SerialCommunicator()
@@ -81,7 +87,7 @@ def test_not_finite_is_far_out_and_equal_energies_are_not() -> None:
 def test_warnings_are_rare() -> None:
     watch = WalkerWatch()
     warned = [i for i in range(300) if watch.look(i, energies(i, stuck=5), 1.5, COMM)]
-    assert warned == [20, 120, 220]
+    assert warned == [20, 50, 110, 170, 230, 290], "first, and whenever they start again"
 
 
 def test_each_look_is_there_to_be_recorded() -> None:
@@ -91,3 +97,37 @@ def test_each_look_is_there_to_be_recorded() -> None:
         seen.append(watch.n_stuck)
     assert [seen[iteration] for iteration in (0, 10, 20, 30, 40)] == [0, 0, 5, 5, 0]
     assert {seen[iteration] for iteration in range(41) if iteration % 10} == {-1}
+
+
+def record(iteration: int, energies: NDArray[np.float64], spins: NDArray[np.int8]) -> StepRecord:
+    statistics = EnergyStatistics(-10.0 + 0j, 0.1, 1.0, 1.0, 1.5, 1.0, 0.5, 100, 100.0)
+    state = State(iteration + 1, np.zeros(1), Walkers(spins, 0))
+    return StepRecord(iteration, statistics, Step(np.zeros(1), 0.1, 0.0, 0.0, 0, 0.0, 0.0), state, energies, {})
+
+
+@pytest.mark.parametrize(("side", "is_restarted"), [(1.0, True), (-1.0, False)])
+def test_walkers_that_stay_above_the_others_start_again_from_them(side: float, is_restarted: bool) -> None:
+    """At the sixth look; replicas in the lanes beyond stay, and a lower mode may be the right one."""
+    spins = np.ones((2, 3, 24), np.int8)  # 20 walkers and 4 replicas in a block
+    spins[1, :, 17:] = -1
+    watch = WalkerWatch(width=20, seed=3)
+    for look in range(6):
+        assert (spins[1, :, 17:20] == -1).all()
+        values = np.random.default_rng(look).normal(-10.0, 0.1, size=40)
+        values[-3:] += 6.0 * side
+        watch.after(Round(record(10 * look, values, spins)), COMM)
+    assert (spins[1, :, 17:20] == (1 if is_restarted else -1)).all() and (spins[1, :, 20:] == -1).all()
+    assert (spins[:, :, :17] == 1).all()
+
+
+def test_a_resumed_run_starts_them_again_at_the_same_look() -> None:
+    """A checkpoint keeps how often each was stuck."""
+    watch, n = WalkerWatch(), 0
+    for look in range(12):
+        if look == 4:
+            part, state = watch.saved(COMM), State(40, np.zeros(1), Walkers(np.ones((1, 3, 8), np.int8), 0))
+            watch = WalkerWatch()
+            watch.restored(SavedRun(state, {watch.name: part}, {}))
+        result = watch.judge(energies(look, stuck=5), 1.5)
+        n += 0 if result is None else len(result.restarted)
+        assert n == 5 * ((look + 1) // 6)
