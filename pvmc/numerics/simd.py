@@ -25,7 +25,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from pvmc.numerics.kernels import whole_registers
+from pvmc.numerics.kernels import inlined, whole_registers
 from pvmc.numerics.special import intrinsic_function
 
 LANES = 8 if whole_registers() else 4
@@ -266,6 +266,16 @@ def first_lane(typing_context: Any, value: Any) -> Any:
         return builder.extract_element(args[0], ir.Constant(_INT32, 0))
 
     return types.float64(value), generate
+
+
+@inlined
+def lane_sum(value: Any) -> float:
+    """The sum of all lanes."""
+    value = value + rotated(value, LANES // 2)
+    value = value + rotated(value, LANES // 4)
+    if LANES == 8:
+        value = value + rotated(value, 1)
+    return first_lane(value)
 
 
 @intrinsic_function

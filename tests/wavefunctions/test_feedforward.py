@@ -17,8 +17,9 @@ from pvmc.spins.flips import FlipSets
 from pvmc.vmc.job import load_job
 from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions import RBM, AnsatzSpec, FeedForward, FeedForwardSpec, WaveFunction
+from pvmc.wavefunctions.feedforward import layers, walkers
 from pvmc.wavefunctions.feedforward.activations import Activation, activate, derivative
-from tests.wavefunctions.states import GROUPS, WIDTH, random_flips, random_spins
+from tests.wavefunctions.states import GROUPS, WIDTH, random_flips, random_spins, random_state
 from tests.wavefunctions.states import WEIGHTS as KINDS
 from tests.wavefunctions.states import net as ansatz_of
 
@@ -342,3 +343,47 @@ def test_one_activation_for_each_layer() -> None:
         config(activation=["tanh"]).ansatz.build(chain(8))
     with pytest.raises(ValueError, match="permutation"):
         FeedForward(np.array([[0, 0]]), (2,), ("tanh",))
+
+
+@pytest.mark.parametrize("last", ["lncosh", "tanh"])
+@pytest.mark.parametrize("weights", KINDS)
+@pytest.mark.parametrize("scale", [0.8, 5.0, 20.0])
+def test_walkers_one_by_one_are_those_of_the_columns(weights: Any, last: str, scale: float) -> None:
+    """Ratios and walks by the kernels for many images and for few, also where phases turn often and exp overflows."""
+    ansatz = ansatz_of(weights, "space", (5, 6, 5), ("tanh", "lncosh", last), scale=scale, n_sites=10, output_bias=True)
+    state, rng = random_state(ansatz), np.random.default_rng(31)
+    spins = random_spins(rng, 10, 11)
+    flips = FlipSets.from_lists([[i] for i in range(10)] + [[i, (i + 1) % 10] for i in range(10)] + [[0, 3, 4, 8]])
+    wanted, lookup = rng.random((len(flips), 11)) < 0.7, state.lookup(spins)
+    found = []
+    for kernels in (walkers, layers):
+        state._kernels = kernels
+        own, table = spins.copy(), lookup.copy()
+        values = state.ratios(spins, lookup, flips, wanted)
+        chosen, uniforms = np.arange(len(flips)), np.random.default_rng(32).random((len(flips), 11))
+        accepted = state.metropolis(own, table, flips, np.arange(len(flips)) >= 10, chosen, uniforms)
+        found.append((values, own, table[: ansatz.n_angles], accepted))
+        np.testing.assert_array_equal(values[~wanted], 0.0)
+    finite = np.isfinite(found[1][0])
+    np.testing.assert_array_equal(np.isfinite(found[0][0]), finite)
+    rounding = 1e-14 * max(500.0, np.abs(lookup[ansatz.n_angles :]).max())  # of ln psi
+    np.testing.assert_allclose(found[0][0][finite], found[1][0][finite], rtol=rounding, atol=rounding)
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-12, atol=1e-12 * max(1.0, scale))
+    np.testing.assert_array_equal(found[0][3], found[1][3])
+
+
+@pytest.mark.parametrize("weights", KINDS)
+def test_bits_of_a_net_of_many_images_are_those_of_the_walker(weights: Any) -> None:
+    """Ratios and walks are the same for any block around a walker."""
+    state, rng = random_state(ansatz_of(weights, "space", n_sites=10)), np.random.default_rng(33)
+    spins, flips = random_spins(rng, 10, 19), FlipSets.from_lists([[i, (i + 1) % 10] for i in range(10)])
+    lookup, wanted = state.lookup(spins), np.ones((10, 19), dtype=np.bool_)
+    chosen, uniforms, free = rng.integers(0, 10, 30), rng.random((30, 19)), np.zeros(10, dtype=np.bool_)
+    ratios, lanes = state.ratios(spins, lookup, flips, wanted), np.array([17, 3, 8])
+    own = [np.ascontiguousarray(array[:, lanes]) for array in (spins, lookup, uniforms)]
+    np.testing.assert_array_equal(state.ratios(own[0], own[1], flips, wanted[:, :3]), ratios[:, lanes])
+    state.metropolis(spins, lookup, flips, free, chosen, uniforms)
+    state.metropolis(own[0], own[1], flips, free, chosen, own[2])
+    np.testing.assert_array_equal(own[0], spins[:, lanes])
+    np.testing.assert_array_equal(own[1], lookup[:, lanes])

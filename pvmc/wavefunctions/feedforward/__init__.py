@@ -27,6 +27,7 @@ from pvmc.numerics.special import LARGEST_IMAGINARY_PART
 from pvmc.spins.flips import FlipSets
 from pvmc.wavefunctions.base import Factors
 from pvmc.wavefunctions.feedforward import layers as dense_layers
+from pvmc.wavefunctions.feedforward import walkers as single_walkers
 from pvmc.wavefunctions.feedforward.activations import Activation, activate, derivative
 from pvmc.wavefunctions.feedforward.scatter import output_scatter
 from pvmc.wavefunctions.initial_scales import SCATTER
@@ -248,6 +249,7 @@ class FeedForwardState(FixedState):
         layers = [ansatz.layer(theta, number) for number in range(1, ansatz.n_layers + 1)]
         _require_representable(layers)
         self._order = len(ansatz.permutations)
+        self._kernels = single_walkers if self._order >= single_walkers.FEWEST else dense_layers
         weights, biases = layers[0]
         on_sites = weights[:, ansatz.inverses].reshape(-1, ansatz.n_sites)
         self._first = np.ascontiguousarray(stacked_planes(on_sites).T)
@@ -298,11 +300,11 @@ class FeedForwardState(FixedState):
 
     def fill_ratios(self, spins: Spins, lookup: Floats, flips: FlipSets, wanted: Booleans, out: Floats) -> None:
         """The later layers of every flipped configuration."""
-        dense_layers.ratios(self._net, spins, lookup, flips.offsets, flips.sites, wanted, out)
+        self._kernels.ratios(self._net, spins, lookup, flips.offsets, flips.sites, wanted, out)
 
     def step(self, spins: Spins, lookup: Floats, proposals: Proposals, accepted: Integers) -> None:
         """Metropolis steps by the kernel."""
-        dense_layers.metropolis(self._net, spins, lookup, *proposals.arrays, accepted)
+        self._kernels.metropolis(self._net, spins, lookup, *proposals.arrays, accepted)
 
     def move(self, spins: Spins, lookup: Floats, sites: Integers, accept: Booleans) -> None:
         """Flip the sites in the accepting walkers; spins and look-up are updated."""

@@ -69,18 +69,15 @@ LARGEST_PHASE = 2.0**50
 
 @inlined
 def log_of_ratio(t: float) -> float:
-    """ln((1 + t)/(1 - t)) = 2 artanh t for |t| <= 3 - 2 sqrt 2, by its series."""
+    """ln((1 + t)/(1 - t)) = 2 artanh t for |t| <= 3 - 2 sqrt 2, to 2e-17 by its interpolation at Chebyshev points."""
     square = t * t
-    series = 1.0 / 21.0
-    series = series * square + 1.0 / 19.0
-    series = series * square + 1.0 / 17.0
-    series = series * square + 1.0 / 15.0
-    series = series * square + 1.0 / 13.0
-    series = series * square + 1.0 / 11.0
-    series = series * square + 1.0 / 9.0
-    series = series * square + 1.0 / 7.0
-    series = series * square + 1.0 / 5.0
-    series = series * square + 1.0 / 3.0
+    series = 0.07308224224038644
+    series = series * square + 0.07665860863568635
+    series = series * square + 0.09091444560217637
+    series = series * square + 0.11111105567440195
+    series = series * square + 0.14285714312987394
+    series = series * square + 0.19999999999949752
+    series = series * square + 0.3333333333333335
     return 2.0 * (t + t * square * series)
 
 
@@ -104,26 +101,27 @@ def log_positive(x: float) -> float:
 
 @inlined
 def angle_right(x: float, y: float) -> float:
-    """The argument of x + iy, x >= 0, in [-pi/2, pi/2]; 0 at 0.  Rational approximation of Cephes (S. Moshier)."""
+    """The argument of x + iy, x >= 0, in [-pi/2, pi/2]; 0 at 0.  atan r to 2e-17 by interpolation, r <= tan(pi/8)."""
     height = abs(y)
     steep = height > x
     larger = height if steep else x
     smaller = x if steep else height
-    t = smaller / (larger if larger > 0.0 else 1.0)
-    middle = t > TAN_PI_8
-    r = (t - 1.0) / (t + 1.0) if middle else t
+    middle = smaller > TAN_PI_8 * larger
+    below = larger + (smaller if middle else 0.0)
+    r = (smaller - (larger if middle else 0.0)) / (below if below > 0.0 else 1.0)
     square = r * r
-    above = -8.750608600031904122785e-1
-    above = above * square - 1.615753718733365076637e1
-    above = above * square - 7.500855792314704667340e1
-    above = above * square - 1.228866684490136173410e2
-    above = above * square - 6.485021904942025371773e1
-    below = square + 2.485846490142306297962e1
-    below = below * square + 1.650270098316988542046e2
-    below = below * square + 4.328810604912902668951e2
-    below = below * square + 4.853903996359136964868e2
-    below = below * square + 1.945506571482613964425e2
-    angle = r + r * square * above / below + (PI_4 if middle else 0.0)
+    series = -0.019176962944845062
+    series = series * square + 0.03923172078637705
+    series = series * square - 0.05085451921751118
+    series = series * square + 0.05858149333667797
+    series = series * square - 0.0666451149601035
+    series = series * square + 0.07692183194244112
+    series = series * square - 0.09090904578264573
+    series = series * square + 0.11111111015259392
+    series = series * square - 0.14285714284666567
+    series = series * square + 0.1999999999999552
+    series = series * square - 0.3333333333333333
+    angle = r + r * square * series + (PI_4 if middle else 0.0)
     angle = 2.0 * PI_4 - angle if steep else angle
     return angle if y >= 0.0 else -angle
 

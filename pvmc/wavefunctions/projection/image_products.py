@@ -31,11 +31,10 @@ from pvmc.numerics.arrays import Floats, Integers, Spins
 from pvmc.numerics.kernels import inlined, kernel
 from pvmc.numerics.simd import (
     LANES,
-    first_lane,
     inverse_power,
+    lane_sum,
     lanes_below,
     magnitude,
-    rotated,
     splat,
     store,
     transpose_square,
@@ -256,16 +255,6 @@ def weighted_sum(omega: Floats, values: Floats, first: int, last: int) -> tuple[
         more = complex_product((tile(omega, t), tile(omega, filled + t)), (tile(values, t), tile(values, filled + t)))
         real, imaginary = real + more[0], imaginary + more[1]
     return lane_sum(real), lane_sum(imaginary)
-
-
-@inlined
-def lane_sum(value: Any) -> float:
-    """The sum of all lanes."""
-    value = value + rotated(value, LANES // 2)
-    value = value + rotated(value, LANES // 4)
-    if LANES == 8:
-        value = value + rotated(value, 1)
-    return first_lane(value)
 
 
 @kernel
