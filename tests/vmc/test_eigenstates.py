@@ -22,6 +22,7 @@ from pvmc.vmc.guard import spectrum_bounds
 from pvmc.vmc.loop import State, StepRecord
 from pvmc.vmc.pieces import Round
 from pvmc.vmc.stop import Eigenstate
+from tests.designs import slow_but
 from tests.jobs import Tables, carry_out, job_of
 
 COMM = SerialCommunicator()
@@ -150,7 +151,10 @@ CASES: dict[str, tuple[Tables, float]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+QUICK = ("no field", "next to no field", "spin glass", "polarised")
+
+
+@pytest.mark.parametrize("name", slow_but(QUICK, CASES))
 def test_a_run_that_finds_an_eigenstate_ends_well(name: str, tmp_path: Path) -> None:
     """With code 0, the exact energy, and its reason in the results; status and analyze see nothing wrong with it."""
     given, exact = CASES[name]
@@ -184,7 +188,7 @@ NEXT_TO_ONE: dict[str, tuple[Tables, float, float]] = {
 }
 
 
-@pytest.mark.parametrize("name", NEXT_TO_ONE)
+@pytest.mark.parametrize("name", slow_but(("weak field",), NEXT_TO_ONE))
 def test_next_to_an_eigenstate_a_run_is_left_alone(name: str, tmp_path: Path) -> None:
     """Hardly any sample differs; the energy of one that does is no collapse, and no explosion."""
     given, exact, accuracy = NEXT_TO_ONE[name]
