@@ -149,7 +149,7 @@ def energy_statistics(
         v_score=v_score(total_abs / weight, mean.real, n_sites, infinite_temperature),
         acceptance=ratio(all_accepted, all_proposed),
         n_samples=n_samples,
-        effective_samples=weight**2 / weight_squares,
+        effective_samples=weight * weight / weight_squares,
     )
 
 
@@ -191,7 +191,7 @@ def _split_r_hat(squares: float, total: float, within_sum: float, n_chains: int,
     """
     if length < 2:
         return float("nan")
-    between = (squares - total**2 / n_chains) / (n_chains - 1)
+    between = (squares - total * total / n_chains) / (n_chains - 1)  # x**2 of a float raises where x * x is inf
     return float(r_hat(within_sum / n_chains, between, length))
 
 
@@ -204,7 +204,8 @@ def v_score(variance: float, energy: float, n_sites: int, infinite_temperature: 
         n_sites: N.
         infinite_temperature: E_inf = Tr H / 2^N, the mean of all levels.
     """
-    return ratio(n_sites * variance, (energy - infinite_temperature) ** 2)
+    distance = energy - infinite_temperature
+    return ratio(n_sites * variance, distance * distance)
 
 
 def ratio(numerator: float, denominator: float) -> float:

@@ -363,4 +363,5 @@ def eigenstate_variance(energy: float, radius: float) -> float:
         energy: of the state, of all sites.
         radius: as of :func:`error_scale`.
     """
-    return (EIGENSTATE_SPREAD * max(abs(energy), radius)) ** 2
+    spread = EIGENSTATE_SPREAD * max(abs(energy), radius)
+    return spread * spread

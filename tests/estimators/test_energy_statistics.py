@@ -11,6 +11,7 @@ import pytest
 from pvmc.estimators import EnergyStatistics
 from pvmc.estimators.energy import energy_statistics
 from pvmc.mpi import SerialCommunicator
+from pvmc.vmc.guard import Guard
 
 
 def statistics_of(
@@ -206,3 +207,13 @@ def test_weighted_statistics_have_the_same_bits_on_any_ranks(
     other = Overheard()
     on(other, slice(4 * split, 12), 3 - split)
     assert on(other, slice(0, 4 * split), split) == alone
+
+
+@pytest.mark.parametrize("exact_sums", [True, False])
+@pytest.mark.parametrize("size", [1e160, 1e300])
+def test_energies_beyond_the_range_of_their_squares_are_not_finite_and_end_no_program(size: float, exact_sums: bool) -> None:
+    """Of a psi that has left the range of numbers: a run goes back, which an OverflowError would not let it."""
+    energies = size * np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 1.0], [2.0, 4.0]])
+    found = energy_statistics(energies, complex(size), 8, 0.0, 1, 2, SerialCommunicator(), exact_sums=exact_sums)
+    assert not np.isfinite(found.variance) and not np.isfinite(found.v_score) and not np.isfinite(found.r_hat)
+    assert Guard().check(3, found.mean.real, found.error, found.variance, 0.5) is not None
