@@ -211,7 +211,7 @@ def test_weighted_statistics_have_the_same_bits_on_any_ranks(
 
 @pytest.mark.parametrize("exact_sums", [True, False])
 @pytest.mark.parametrize("size", [1e160, 1e300])
-def test_energies_beyond_the_range_of_their_squares_are_not_finite_and_end_no_program(size: float, exact_sums: bool) -> None:
+def test_energies_whose_squares_overflow_end_no_program(size: float, exact_sums: bool) -> None:
     """Of a psi that has left the range of numbers: a run goes back, which an OverflowError would not let it."""
     energies = size * np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 1.0], [2.0, 4.0]])
     found = energy_statistics(energies, complex(size), 8, 0.0, 1, 2, SerialCommunicator(), exact_sums=exact_sums)
