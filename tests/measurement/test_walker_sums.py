@@ -65,3 +65,17 @@ def test_energies_without_scatter_above_rounding_have_no_times(energy: float, ra
         8, 0.0, radius
     )
     assert result.r_hat > 1e3 and result.autocorrelation_time > DRAWS / 2
+
+
+def test_tails_go_on_from_a_checkpoint_and_begin_anew_where_it_has_none() -> None:
+    """Every energy counts, with the distance from the mean of its block so far; files of earlier versions lack them."""
+    energies = np.random.default_rng(6).standard_cauchy(size=(DRAWS, BLOCKS, WIDTH)) + 0j
+    chains = summed(np.ones((DRAWS, BLOCKS, 1, WIDTH)), energies)
+    assert chains.tails.sum() == energies.size
+    assert 0.4 < chains.tail().exponent < 2.0
+    saved = chains.saved()
+    restored = WalkerSums.restored(saved, range(1, 2), True)
+    np.testing.assert_array_equal(restored.tails, chains.tails[1:])
+    earlier = WalkerSums.restored({name: saved[name] for name in saved if name != "tails"}, range(1, 2), True)
+    assert earlier.tails.shape == restored.tails.shape and not earlier.tails.any()
+    assert np.isnan(earlier.tail().exponent)
