@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pvmc.config import to_toml
 from pvmc.errors import InputError
-from pvmc.estimators import EnergyStatistics
+from pvmc.estimators import EnergyStatistics, Leak
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, write_checkpoint
 from pvmc.io.rbm_weights import RBMWeights, parameters_from
@@ -24,14 +24,15 @@ from pvmc.measurement.frozen import first_walkers, frozen
 from pvmc.measurement.measuring import Sampling, enumerated
 from pvmc.measurement.plan import SEED_LIMIT
 from pvmc.measurement.registry import Observables
-from pvmc.mpi import Communicator, OnRoot, limit_threads
+from pvmc.measurement.smeared_variance import Energy
+from pvmc.mpi import Communicator, OnRoot, block_range, limit_threads
 from pvmc.results.digits import plain
 from pvmc.sampler import Enumeration, Walkers
 from pvmc.statistics.thresholds import STUCK_IN_A_ROW, error_scale, r_hat_limit
 from pvmc.vmc.display import describe, warn
 from pvmc.vmc.job import Job, require_blocks
 from pvmc.vmc.pieces import NOT_LOOKED
-from pvmc.vmc.recorder import RunRequest, energy_series, open_results
+from pvmc.vmc.recorder import RunRequest, energy_series, leak_series, open_results
 from pvmc.vmc.sectors import Sector, job_sector
 from pvmc.vmc.stuck_walkers import StuckWalkers, WalkerWatch
 from pvmc.wavefunctions import RBM
@@ -73,7 +74,8 @@ def import_weights(request: RunRequest, weights_file: Path, comm: Communicator) 
             assert spins is not None, "the root has gathered them"
             versions = {name: text for name, text in provenance.collect().items() if name.endswith("_version")}
             attributes: dict[str, str | int] = {"seed": run.seed, "ranks": comm.size, **versions}
-            writer.append(0, energy_series(measured.energy) | {"stuck_walkers": measured.n_stuck})
+            row = energy_series(measured.energy) | leak_series(measured.leak)
+            writer.append(0, row | {"stuck_walkers": measured.n_stuck})
             writer.save_parameters(0, theta)
             # What --resume goes on from, in place of random parameters.
             checkpoint = Checkpoint(1, theta, spins, config=to_toml(single.job.config), attributes=attributes)
@@ -123,12 +125,14 @@ class Measured:
         warning: about walkers in a spurious mode, on rank 0; empty where there are none, and elsewhere.
         n_stuck: how many there are, on rank 0; -1 where configurations are enumerated.
         walkers: where this rank's are in the end.
+        leak: by the last draws of the batches; None where configurations are enumerated.
     """
 
     energy: EnergyStatistics
     warning: str
     n_stuck: int
     walkers: Walkers
+    leak: Leak | None = None
 
 
 def measured_energy(job: Job, theta: npt.NDArray[Any], comm: Communicator) -> Measured:
@@ -139,11 +143,14 @@ def measured_energy(job: Job, theta: npt.NDArray[Any], comm: Communicator) -> Me
     """
     psi = job.ansatz.at(theta)
     # Measurements of the run have its seed and those after it: random numbers in common would couple the walkers.
-    sampler = frozen(job.sampler, (job.config.run.seed - 1) % SEED_LIMIT)
+    seed = (job.config.run.seed - 1) % SEED_LIMIT
+    sampler = frozen(job.sampler, seed)
     if isinstance(sampler, Enumeration):
         walkers = first_walkers(sampler, None, comm)
         return Measured(enumerated(sampler, walkers, psi, job, Observables(()), comm)[1], "", NOT_LOOKED, walkers)
-    sampling = Sampling.begun(replace(job, sampler=sampler), psi, Observables(()), None, comm)
+    job = replace(job, sampler=sampler)
+    leak_test = Energy(job, seed, block_range(sampler.n_blocks, comm.rank, comm.size))
+    sampling = Sampling.begun(job, psi, Observables((), (leak_test,)), None, comm)
     sampling.compile()
     watch, found = WalkerWatch(job.operator.radius), list[StuckWalkers]()
     for _ in range(BATCHES):
@@ -152,7 +159,8 @@ def measured_energy(job: Job, theta: npt.NDArray[Any], comm: Communicator) -> Me
         if means is not None and (stuck := watch.judge(means, energy.r_hat)) is not None:
             found.append(stuck)
     warning = found[-1].warning(0).removeprefix("iteration 0: ") if found else ""
-    return Measured(energy, warning, max((len(stuck.walkers) for stuck in found), default=0), sampling.walkers)
+    n_stuck = max((len(stuck.walkers) for stuck in found), default=0)
+    return Measured(energy, warning, n_stuck, sampling.walkers, sampling.leak())
 
 
 def _print(job: Job, measured: Measured, sector: Sector) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pvmc.config import to_toml
 from pvmc.errors import InputError
-from pvmc.estimators import EnergyStatistics
+from pvmc.estimators import EnergyStatistics, Leak
 from pvmc.io import provenance
 from pvmc.io.checkpoint import Checkpoint, Part, remove_checkpoints, write_checkpoint
 from pvmc.io.layout import REDRAWN, RETRIED, StartTrial
@@ -414,13 +414,16 @@ def energy_series(energy: EnergyStatistics) -> dict[str, float]:
     }
 
 
+def leak_series(leak: Leak | None) -> dict[str, float]:
+    """The leak test, by the names of the results file's schema; empty where there was none."""
+    return {"variance_smeared": leak.variance, "leak": leak.leak, "leak_error": leak.error} if leak else {}
+
+
 def series(step: StepRecord) -> dict[str, float]:
     """The row of an iteration, by the names of the results file's schema."""
-    energy, leak = step.energy, step.leak
-    leaked = {"variance_smeared": leak.variance, "leak": leak.leak, "leak_error": leak.error} if leak else {}
-    leaked |= {"tail_exponent": step.tail.exponent} if step.tail else {}
+    tail = {"tail_exponent": step.tail.exponent} if step.tail else {}
     return {
-        **energy_series(energy),
+        **energy_series(step.energy),
         "force_norm": step.step.force_norm,
         "learning_rate": step.step.learning_rate,
         "shift": step.step.shift,
@@ -429,6 +432,7 @@ def series(step: StepRecord) -> dict[str, float]:
         "solve_residual": step.step.residual,
         "solver_iterations": step.step.solver_iterations,
         "seconds": sum(step.seconds.values()),
-        **leaked,
+        **leak_series(step.leak),
+        **tail,
         **{f"seconds_{phase}": seconds for phase, seconds in step.seconds.items()},
     }
