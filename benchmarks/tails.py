@@ -160,7 +160,7 @@ class IndependentWalk(Walk):
 
     def __init__(self, sampler: Independent, walkers: Walkers, psi: Any, iteration: int):
         self._sampler, self._walkers, self._psi = sampler, walkers, psi
-        self._rng = np.random.default_rng((sampler.seed, iteration))
+        self._seed = sampler.seed, iteration
         self.n_blocks, self.n_draws, self.width = len(walkers.spins), sampler.n_draws, sampler.width
 
     @property
@@ -169,9 +169,10 @@ class IndependentWalk(Walk):
         return self._walkers
 
     def __iter__(self) -> Iterator[Draw]:
+        rng = np.random.default_rng(self._seed)  # a second walk has the same draws
         for block, draw in itertools.product(range(self.n_blocks), range(self.n_draws)):
             exact = self._sampler.exact
-            chosen = np.searchsorted(exact.cumulative, self._rng.random(self.width))
+            chosen = np.searchsorted(exact.cumulative, rng.random(self.width))
             spins = np.ascontiguousarray(exact.basis.spins[:, chosen])
             self._walkers.spins[block] = spins
             yield Draw(block, draw, spins, self._psi.lookup(spins))
@@ -194,12 +195,13 @@ def measured(exact: Exact, samples: int, seed: int) -> tuple[list[tuple[float, f
     found = tallies[0].findings(COMM).estimates
     of_energy, of_variance = found["energy_smeared"], found["variance_smeared"]
     jackknife = sampling.sums.jackknife_errors(job.lattice.n_sites, infinite)
+    unseen = sampling.sums.unseen_variance(job.operator.radius)
     values = [
         (plain.mean.real, plain.error),
         (plain.mean.real, sampling.energy().error),
         (float(of_energy.value), float(of_energy.error)),
         (plain.variance, jackknife[0]),
-        (plain.variance, errors_with_missed(plain, jackknife, of_variance)[0]),
+        (plain.variance, errors_with_missed(plain, jackknife, unseen, of_variance)[0]),
         (float(of_variance.value), float(of_variance.error)),
     ]
     return values, sampling.sums.tail().exponent
@@ -282,7 +284,8 @@ def page(rows: Sequence[Sequence[str]], plateaus: Sequence[Sequence[str]], repea
         f"Each state is measured {repeats} times with independent draws of its |psi|^2, by the code of `pvmc measure`; "
         "the part of the measurements that have the exact energy, or variance, within one error.  68 % is that of a "
         "normal distribution.  By scatter and by jackknife are the errors that the draws show; claimed is the one "
-        "that is stored, with the variance that draws miss by the leak test ([statistics.md](../statistics.md)); "
+        "that is stored, with the variance that draws miss by the leak test, and for the variance that of "
+        "configurations rarer than all draws ([statistics.md](../statistics.md)); "
         "smeared are the values of smeared draws with their own errors; growth is the median of the claimed error over "
         "the one before.  The exponent is that of the tail of |E_loc - E|, median over the measurements, inf where "
         "no tail is seen.\n",

@@ -325,7 +325,8 @@ class Measuring:
         about |= {"tail_exponent": tail.exponent, "tail_exponent_error": tail.error}
         jackknife = sums.jackknife_errors(self._n_sites, self.job.operator.infinite_temperature_energy)
         if "variance_smeared" in found:
-            jackknife = errors_with_missed(energy, jackknife, found["variance_smeared"])
+            unseen = sums.unseen_variance(self.job.operator.radius)
+            jackknife = errors_with_missed(energy, jackknife, unseen, found["variance_smeared"])
         about |= self._forced_to_zero(found)
         self._store(recorder, status, energy, jackknife, found, about)
         if r_hats[worst] > LARGEST_R_HAT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -138,17 +139,21 @@ def energy_estimates(energy: EnergyStatistics, errors: tuple[float, float], unit
     }
 
 
-def errors_with_missed(energy: EnergyStatistics, errors: tuple[float, float], smeared: Estimate) -> tuple[float, float]:
+def errors_with_missed(
+    energy: EnergyStatistics, errors: tuple[float, float], unseen: float, smeared: Estimate
+) -> tuple[float, float]:
     """Standard errors of variance and V-score, also of the part of the variance that the draws have missed.
 
     Args:
         energy: statistics of all draws.
         errors: of variance and V-score, by what the draws show.
+        unseen: variance of configurations rarer than all draws, were they independent.
         smeared: the variance by smeared draws.
     """
     whole, whole_error = float(smeared.value), float(smeared.error)
     missed = missed_variance(energy.variance, whole, whole_error)
-    of_variance = variance_error_with_missed(errors[0], missed, whole_error)
+    by_draws = math.hypot(errors[0], unseen * max(1.0, energy.autocorrelation_time))
+    of_variance = variance_error_with_missed(by_draws, missed, whole_error)
     if of_variance == errors[0] or energy.variance == 0:
         return of_variance, errors[1]
     return of_variance, max(errors[1], of_variance * energy.v_score / energy.variance)

@@ -23,7 +23,7 @@ from pvmc.numerics.arrays import Floats, Integers, Numbers
 from pvmc.numerics.exact_sums import sum_of_blocks
 from pvmc.statistics.chains import r_hat
 from pvmc.statistics.jackknife import leave_one_out_error
-from pvmc.statistics.tails import BINS, Tail, count_squares, tail_of
+from pvmc.statistics.tails import BINS, Tail, count_squares, tail_of, unseen_variance
 from pvmc.statistics.thresholds import NO_SCATTER, rounding_of
 
 
@@ -197,6 +197,10 @@ class WalkerSums:
     def tail(self) -> Tail:
         """The tail of the local energy."""
         return tail_of(self.tails.sum(axis=0))
+
+    def unseen_variance(self, radius: float) -> float:
+        """The variance of configurations rarer than all draws, by the tail; ``radius`` is that of :meth:`add`."""
+        return unseen_variance(self.tails.sum(axis=0), radius)
 
     def jackknife_errors(self, n_sites: int, infinite_temperature: float) -> tuple[float, float]:
         """Standard errors of the variance of the energy and of the V-score, by the jackknife over the walkers.

@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pvmc.statistics.thresholds import MISSED_DEVIATIONS
+from pvmc.statistics.thresholds import (
+    HEAVY_SQUARES,
+    HEAVY_TAIL_ERRORS,
+    MISSED_DEVIATIONS,
+    SMALLEST_TAIL,
+    UNSEEN_COUNT,
+)
 
 BINS = 128
 """Bins of |x|^2, each a factor of 2 wide, the first for all that is smaller and the last for all that is larger."""
@@ -76,6 +82,25 @@ def tail_of(counts: NDArray[np.int64]) -> Tail:
         return Tail(math.inf, math.inf)
     q = steps / (k + steps)
     return Tail(-2.0 * math.log2(q), 2.0 * (1.0 - q) / (math.log(2.0) * math.sqrt(q * k)))
+
+
+def unseen_variance(counts: NDArray[np.int64], unit: float) -> float:
+    """The part of <|x|^2> that comes from entries beyond the largest, in squares of its unit; 0 of a light tail.
+
+    Of n entries of a Pareto tail c are expected beyond X_1 c^(-1/a), X_1 the largest, so that those beyond it down to
+    c = UNSEEN_COUNT add up to X_1^2 / n times the integral of c^(-2/a) from there to 1.
+
+    Args:
+        counts: of :func:`count_squares`, int64 (BINS,).
+        unit: the unit of the entries that they were made with.
+    """
+    tail = tail_of(counts)
+    if not tail.is_below(HEAVY_SQUARES, HEAVY_TAIL_ERRORS):
+        return 0.0
+    power = 1.0 - 2.0 / max(tail.exponent, SMALLEST_TAIL)
+    integral = -math.expm1(power * math.log(UNSEEN_COUNT)) / power if power else -math.log(UNSEEN_COUNT)
+    largest = math.ldexp(math.sqrt(0.5), int(np.flatnonzero(counts)[-1]) + FIRST_EXPONENT)  # the middle of its bin
+    return largest * integral / int(counts.sum()) * (unit or 1.0) ** 2
 
 
 def missed_variance(seen: float, whole: float, error: float) -> float:

@@ -252,7 +252,19 @@ hardly drawn (it is infinite, of a tail without end): neither it nor the error o
 |psi|^2.  Where psi is real and goes linearly through zero, a = 3, where it is complex, 4."""
 
 HEAVY_TAIL_ERRORS = 2.0
-"""Errors by which the exponent has to lie below that limit."""
+"""Errors by which the exponent has to lie below a limit."""
+
+HEAVY_SQUARES = 4.0
+"""Exponent below which the variance of |E_loc - E|^2 comes from configurations that are hardly drawn: then the error of
+the variance also has a part of those that were not."""
+
+UNSEEN_COUNT = 0.2
+"""Expected number of draws of the rarest configurations whose part is in the error of a variance.  Of a tail with a = 1
+up to there the variance by draws lacks four times the largest square seen; by simulation errors with it hold the
+variance of nearly exact states in 60 to 80 % in place of 40 to 50 % (docs/reports/tails.md)."""
+
+SMALLEST_TAIL = 1.0
+"""Exponents below count as this one: of a finite system tails end, as |H psi| has a bound."""
 
 ABOVE_PRODUCT = 4.0
 """Errors by which a mean energy may lie above that of all spins up or down: by chance in one of 30 000 runs."""

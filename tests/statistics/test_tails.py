@@ -12,6 +12,7 @@ from pvmc.statistics.tails import (
     error_with_missed,
     missed_variance,
     tail_of,
+    unseen_variance,
     variance_error_with_missed,
 )
 
@@ -83,3 +84,16 @@ def test_the_error_is_that_of_the_whole_variance() -> None:
     assert error_with_missed(0.0, 5.0, 1.0, 100) == pytest.approx(math.sqrt(0.05), rel=1e-14)
     assert variance_error_with_missed(0.2, 0.5, 0.1) == 0.6
     assert variance_error_with_missed(0.9, 0.5, 0.1) == 0.9
+
+
+def test_variance_beyond_the_largest_entry() -> None:
+    """X_1^2 / n times the integral of c^(-2/a) from 1/5 to 1, the largest square known to sqrt(2)."""
+    rng = np.random.default_rng(4)
+    for n, unit in ((4_000, 1.0), (40_000, 2.0**300)):
+        draws = rng.random(n) ** -0.5
+        found = unseen_variance(count_squares(draws * unit, unit), unit) / unit**2
+        power = 1.0 - 2.0 / tail_of(count_squares(draws, 1.0)).exponent
+        assert found / (draws.max() ** 2 / n) == pytest.approx((1.0 - 0.2**power) / power, rel=0.42)
+    assert unseen_variance(count_squares(rng.normal(size=4_000), 1.0), 1.0) == 0.0
+    steep = rng.random(4_000) ** -2.0  # a = 1/2 counts as 1: four times the largest
+    assert unseen_variance(count_squares(steep, 1e4), 1e4) == pytest.approx(steep.max() ** 2 / 1000, rel=0.42)
