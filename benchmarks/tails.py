@@ -249,7 +249,7 @@ def plateau_row(name: str, exact: Exact, repeats: int) -> list[str]:
 
 
 PLATEAU_HEAD = ("state", "by scatter", "claimed", "growth")
-PLATEAUS = ("cosines, scale 0.5", "hidden region", "Ising ring, light tails")
+PLATEAUS = ("cosines, scale 0.5", "Ising ring, light tails")
 
 
 def main() -> None:
