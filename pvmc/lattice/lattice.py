@@ -92,6 +92,25 @@ class Lattice:
         first, second = self.bonds(shell).T
         return minimum_image(self.positions[second] - self.positions[first], self.periods)
 
+    def displacement_classes(self) -> Integers | None:
+        """Classes of pairs of sites by the site of the unit cell and the vector from it to the other site.
+
+        Returns:
+            int64 (N, N), the class of (i, j) at [i, j], numbered from 0; None of a graph, which has no unit cell.
+        """
+        if len(self.vectors) == 0 or len(self.basis) == 0:
+            return None
+        # The place of each site in its unit cell: the basis site that differs from it by whole primitive vectors.
+        cells = (self.positions[:, None] - self.basis) @ np.linalg.pinv(self.vectors)  # (N, n_basis, m)
+        places = np.abs(cells - np.rint(cells)).sum(axis=2).argmin(axis=1)
+        apart = self.positions[None] - self.positions[:, None]  # (N, N, d)
+        vectors = minimum_image(apart.reshape(self.n_sites**2, -1), self.periods)
+        # One integer for each pair: unique numbers are found faster than unique rows.
+        steps = np.column_stack([np.repeat(places, self.n_sites), np.rint(1e4 * vectors)]).astype(np.int64)
+        steps -= steps.min(axis=0)
+        keys = np.ravel_multi_index(tuple(steps.T), tuple(steps.max(axis=0) + 1))
+        return np.unique(keys, return_inverse=True)[1].reshape(self.n_sites, self.n_sites).astype(np.int64)
+
     def momenta(self) -> Floats:
         """The wave vectors k that the periodic directions allow: exp(i k.P) = 1 for every period P.
 
