@@ -129,7 +129,8 @@ def iterate(job: Job, comm: Communicator | None = None) -> Iterator[StepRecord]:
 
     ranks = comm if comm is not None else world()
     state, exact_sums = initial_state(job, ranks), job.config.run.reproducible
-    return iterate(state, job.ansatz, job.operator, job.sampler, job.solver, ranks, exact_sums=exact_sums)
+    parts = job.ansatz, job.operator, job.sampler, job.solver
+    return iterate(state, *parts, ranks, exact_sums=exact_sums, refinement=job.refinement)
 
 
 def measure(

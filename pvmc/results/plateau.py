@@ -120,9 +120,11 @@ def plateau_of(run: Run) -> Plateau:
 def _error_with_missed(run: Run, part: Plateau) -> float:
     """The error of a part of a run per site, also of the variance that its draws have missed by the leak tests."""
     missed = missed_by_draws(run, part.rows) / run.n_sites**2
+    if missed == 0:
+        return part.error
     times, samples = run.series["autocorrelation_time"][part.rows], run.series["n_samples"][part.rows]
     counted = samples > 0
-    if missed == 0 or not counted.any():
+    if not counted.any():
         return part.error
     known = times[counted & np.isfinite(times)]
     tau = float(known.mean()) if known.size else 1.0
@@ -131,6 +133,8 @@ def _error_with_missed(run: Run, part: Plateau) -> float:
 
 def missed_by_draws(run: Run, rows: NDArray[np.int64]) -> float:
     """The variance, of all sites, that leak tests find beyond that of all draws of these rows; 0 where not resolved."""
+    if "variance_smeared" not in run.series:
+        return 0.0
     tests, seen = run.series["variance_smeared"][rows], run.series["variance"][rows]
     tests, seen = tests[np.isfinite(tests)], seen[np.isfinite(seen)]
     if len(tests) < FEWEST_SCATTER or not len(seen):

@@ -78,7 +78,7 @@ class Growth:
         numbers[1] = seen + 1
         if seen + 1 < 2 * window:
             return numbers
-        if not _falls(series[:, :window], series[:, window:]):
+        if not energy_falls(series[:, :window], series[:, window:]):
             return self._anew(self._more(self.draws(numbers)))
         series[:, :window], series[:, window:] = series[:, window:].copy(), 0.0
         numbers[1] = window
@@ -94,7 +94,7 @@ class Growth:
         return min(self.most, max(n_draws + 1, grown))
 
 
-def _falls(before: Floats, after: Floats) -> bool:
+def energy_falls(before: Floats, after: Floats) -> bool:
     """True where the mean energy of the second window is significantly lower; energies and errors, (2, window) each.
 
     Energies of successive iterations are correlated, through the walkers, which do not start anew, and through the
@@ -102,4 +102,12 @@ def _falls(before: Floats, after: Floats) -> bool:
     to is a lower bound of it.
     """
     fall = float(before[0].mean() - after[0].mean())
-    return fall > FALLING_ERRORS * math.hypot(mean(*before).error, mean(*after).error)
+    return fall > FALLING_ERRORS * math.hypot(_noise(before), _noise(after))
+
+
+def _noise(window: Floats) -> float:
+    """Error of the mean energy of a window without its trend, a parabola: a steep fall is no correlation of noise."""
+    energies, errors = window
+    steps = np.linspace(-1.0, 1.0, len(energies))
+    trend = np.polynomial.polynomial.polyfit(steps, energies, min(2, len(energies) - 1))
+    return mean(energies - np.polynomial.polynomial.polyval(steps, trend), errors).error

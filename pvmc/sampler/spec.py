@@ -20,6 +20,9 @@ from pvmc.sampler.smear import Smear
 from pvmc.sampler.tempering import TemperingSpec
 from pvmc.spins.configurations import MAX_SITES, Basis
 
+DEFAULT_SAMPLES = 4096
+"""Configurations per iteration where they are neither given nor chosen with the learning rate."""
+
 
 class MetropolisSpec(Section):
     """Markov chains that draw configurations from |psi|^2."""
@@ -40,8 +43,9 @@ class MetropolisSpec(Section):
     """Markov chains over all ranks; a multiple of block_width"""
     block_width: int = Field(default=64, ge=1, le=4096)
     """walkers in a block, the unit of work and of random numbers; a job can use as many ranks as there are blocks"""
-    samples: int = Field(default=4096, ge=2)
-    """configurations per SR iteration over all ranks; a multiple of walkers"""
+    samples: int | None = Field(default=None, ge=2)
+    """configurations per SR iteration over all ranks; a multiple of walkers; default: one of each walker, which grow as
+    the energy converges, or 4096 where sr.learning_rate is given"""
     sweep: int | None = Field(default=None, ge=1)
     """proposals between two samples of a walker; default: the number of sites.  Where moves change the magnetisation,
     each walker has one more with probability 1/2, lest the parity of its spins stay the same"""
@@ -63,6 +67,11 @@ class MetropolisSpec(Section):
     def n_blocks(self) -> int:
         """Number of walker blocks over all ranks."""
         return self.walkers // self.block_width
+
+    @property
+    def n_draws(self) -> int:
+        """Configurations of each walker in an iteration, of a resolved section."""
+        return (self.samples or DEFAULT_SAMPLES) // self.walkers
 
     def resolved(self, lattice: Lattice, operator: Operator, *, balanced: bool = False) -> MetropolisSpec:
         """The section with automatic choices replaced by what was chosen.
@@ -90,6 +99,20 @@ class MetropolisSpec(Section):
         chosen = {"moves": self.moves or automatic, "magnetization": magnetization}
         return self.model_copy(update=chosen | {"sweep": self.sweep or lattice.n_sites})
 
+    def with_samples(self, samples: int = DEFAULT_SAMPLES, growth: int = 1, window: int = 50) -> MetropolisSpec:
+        """The section with automatic numbers of samples, where neither they nor their growth are given.
+
+        Args:
+            samples: about so many at first.
+            growth: factor by which they may grow; 1 for none.
+            window: iterations of the windows that are compared.
+        """
+        if self.samples is not None:
+            return self
+        first = self.walkers * max(1, samples // self.walkers)
+        grown = GrowthSpec(maximum=growth * first, window=window) if growth > 1 else None
+        return self.model_copy(update={"samples": first, "growth": self.growth or grown})
+
     def without_idle_magnetization(self, operator: Operator) -> MetropolisSpec:
         """The section of a file of an earlier version, which held 0 also where moves change the magnetisation."""
         if self.magnetization == 0 and self.moves is not None and self.moves.changes_magnetization(operator):
@@ -111,14 +134,14 @@ class MetropolisSpec(Section):
         return Metropolis(
             moves=moves,
             seed=seed,
-            n_draws=self.samples // self.walkers,
+            n_draws=self.n_draws,
             sweep=self.sweep or lattice.n_sites,
             burn_in=self.burn_in,
             discard=self.discard,
             ensemble=Ensemble(*ensemble),
             tempering=self.tempering.build() if self.tempering else None,
             power=self.power,
-            growth=self.growth.build(self.samples // self.walkers, self.walkers) if self.growth else None,
+            growth=self.growth.build(self.n_draws, self.walkers) if self.growth else None,
             uneven=not moves.conserve_magnetization or lattice.n_sites == 2,  # two spins exchange at every proposal
             smear=Smear(operator, self.smear, self.magnetization is not None) if self.smear else None,
         )
@@ -163,7 +186,7 @@ class MetropolisSpec(Section):
         """Numbers that do not divide, and keys that do not go together."""
         if self.walkers % self.block_width:
             yield KeyProblem("sampler.walkers", self.walkers, f"must be a multiple of block_width = {self.block_width}")
-        if self.samples % self.walkers:
+        if self.samples is not None and self.samples % self.walkers:
             yield KeyProblem("sampler.samples", self.samples, f"must be a multiple of walkers = {self.walkers}")
         if (self.start == "file") != (self.start_file is not None):
             yield KeyProblem("sampler.start_file", self.start_file or "", 'goes with start = "file", and only with it')
@@ -184,7 +207,7 @@ class MetropolisSpec(Section):
         if self.growth is None:
             return
         key, maximum = "sampler.growth.maximum", self.growth.maximum
-        if maximum <= self.samples:
+        if maximum <= (self.samples or DEFAULT_SAMPLES):
             raise KeyProblem(key, maximum, f"must be above samples = {self.samples}")
         if maximum % self.walkers:
             raise KeyProblem(key, maximum, f"must be a multiple of walkers = {self.walkers}")

@@ -6,11 +6,12 @@ from pvmc.planning.solver_costs import SolverName
 from pvmc.sr.gradient import GradientDescent
 from pvmc.sr.reconfiguration import Reconfiguration
 from pvmc.sr.spec import Schedule, SRSpec, resolve
-from pvmc.sr.step import NO_DAMPING, NOTHING, Damping, Memory, Solver, Step
+from pvmc.sr.step import NO_DAMPING, NOTHING, ConstantDamping, Damping, Memory, Solver, Step
 
 __all__ = [
     "NOTHING",
     "NO_DAMPING",
+    "ConstantDamping",
     "Damping",
     "Memory",
     "Reconfiguration",

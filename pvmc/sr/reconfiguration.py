@@ -108,7 +108,7 @@ class Reconfiguration:
 
     def _requirements(self, iteration: int, damping: Damping, memory: Memory) -> Requirements:
         """Requirements on the solution in an iteration: schedules, times damping and adapted factors."""
-        spec, shift, floor = self.spec, self.spec.shift(iteration), self.spec.floor(iteration)
+        spec, shift, floor = self.spec, self.spec.relative_shift(iteration), self.spec.floor_at(iteration)
         if shift == 0.0:  # no factor raises it; Lambda keeps its form, the same for all parameters
             floor = max(floor * damping.shift_factor, DAMPED_FLOOR * (damping.shift_factor - 1.0))
         required = Requirements(

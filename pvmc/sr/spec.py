@@ -19,6 +19,12 @@ AUTOMATIC_RATE = {"reconfiguration": 0.025, "sgd": 7.5e-4, "momentum": 1.25e-4}
 ADAM_RATE = 3e-3
 """Learning rate of Adam, whose steps have the size of gamma in any units of the energy."""
 
+FEW_SAMPLES_RATE = 5e-3
+"""Automatic learning rate, times the scale of the Hamiltonian, where there are fewer samples than parameters."""
+
+SAFE_STEPS: dict[str, object] = {"largest_angle": 0.2, "reject_rise": 5.0}
+"""Automatic bounds on steps: radians, and errors by which the energy may rise."""
+
 _OF_RECONFIGURATION = (
     "solver",
     "shift",
@@ -51,9 +57,23 @@ class Schedule(Section):
     minimum: float = Field(default=0.0, ge=0.0)
     """value below which it does not fall"""
 
+    @property
+    def is_zero(self) -> bool:
+        """True where the value is 0 at all iterations."""
+        return self.initial == 0.0 and self.minimum == 0.0
+
+    def times(self, factor: float) -> Schedule:
+        """The schedule times a factor."""
+        return Schedule(initial=factor * self.initial, decay=self.decay, minimum=factor * self.minimum)
+
     def __call__(self, iteration: int) -> float:
         """The value at an iteration, counted from 0."""
         return max(self.initial * self.decay**iteration, self.minimum)
+
+
+GIVEN_RATE_SHIFT = Schedule(initial=100.0, decay=0.9, minimum=1e-4)
+GIVEN_RATE_FLOOR = Schedule(initial=1e-6)
+"""lambda and the floor beside a learning rate that is given."""
 
 
 class SRSpec(Section):
@@ -66,13 +86,16 @@ class SRSpec(Section):
     samples in place of S; auto: the one that is fastest for these sizes (pvmc validate says which, and why)"""
     learning_rate: Schedule | None = None
     """gamma, in units of 1/energy: a number, or { initial, decay, minimum } for max(initial decay^p, minimum); default:
-    0.025 over the largest coefficient of a Pauli string in the Hamiltonian (0.1 / J for J S.S), less for methods that
-    do without S"""
+    0.025 over the scale of the Hamiltonian (0.1 / J for J S.S), less where there are fewer samples than parameters, and
+    for methods that do without S; with it shift, floor, momentum, largest_angle, reject_rise and run.refine are
+    automatic as far as they are not given"""
 
-    shift: Schedule = Schedule(initial=100.0, decay=0.9, minimum=1e-4)
-    """lambda: Lambda_kk = lambda S_kk + floor max S_kk + offset; a number or a schedule"""
-    floor: Schedule = Schedule(initial=1e-6)
-    """part of Lambda in units of the largest S_kk; holds directions that hardly change psi"""
+    shift: Schedule | None = None
+    """lambda: Lambda_kk = lambda S_kk + floor max S_kk + offset; a number or a schedule; default: automatic, beside a
+    given learning_rate { initial = 100, decay = 0.9, minimum = 1e-4 }"""
+    floor: Schedule | None = None
+    """part of Lambda in units of the largest S_kk; holds directions that hardly change psi; default: automatic, beside
+    a given learning_rate 1e-6"""
     offset: Schedule = Schedule(initial=0.0)
     """part of Lambda that is added to the diagonal of S as it is"""
     largest_condition: float | None = Field(default=None, gt=1.0)
@@ -113,16 +136,50 @@ class SRSpec(Section):
         assert schedule is not None, "a resolved section has a learning rate"
         return schedule(iteration)
 
-    def resolved(self, coefficient: float) -> SRSpec:
-        """The section with the automatic learning rate replaced by what was chosen.
+    def relative_shift(self, iteration: int) -> float:
+        """lambda at an iteration."""
+        return (self.shift or GIVEN_RATE_SHIFT)(iteration)
+
+    def floor_at(self, iteration: int) -> float:
+        """The floor at an iteration, in units of the largest S_kk."""
+        return (self.floor or GIVEN_RATE_FLOOR)(iteration)
+
+    @property
+    def is_automatic(self) -> bool:
+        """True where the steps are left to pvmc: no learning rate, nor another way to choose or to solve for them."""
+        others = self.line_search or self.adapt_shift or self.integrator != "euler" or self.factorisation == "eigen"
+        return self.learning_rate is None and self.method == "reconfiguration" and not others
+
+    def resolved(self, scale: float, *, few_samples: bool = False) -> SRSpec:
+        """The section with automatic choices replaced by what was chosen (docs/reports/convergence.md).
 
         Args:
-            coefficient: largest modulus of the coefficients of Pauli strings in the Hamiltonian, its scale of energy.
+            scale: of the Hamiltonian, :func:`pvmc.vmc.automatic.energy_scale`.
+            few_samples: there are fewer samples than parameters: what their noise says of most directions is wrong, so
+                that steps are shorter, go on in the direction of those before, and are regularised alike.
         """
-        if self.learning_rate is not None:
-            return self
-        rate = ADAM_RATE if self.method == "adam" else AUTOMATIC_RATE[self.method] / coefficient
-        return self.model_copy(update={"learning_rate": Schedule(initial=rate)})
+        given = self.model_dump(exclude_none=True).keys() & self.model_fields_set
+        if not self.is_automatic:
+            rate = ADAM_RATE if self.method == "adam" else AUTOMATIC_RATE[self.method] / scale
+            chosen: dict[str, object] = {
+                "learning_rate": self.learning_rate or Schedule(initial=rate),
+                "shift": self.shift or GIVEN_RATE_SHIFT,
+                "floor": self.floor or GIVEN_RATE_FLOOR,
+            }
+        elif few_samples:
+            chosen = SAFE_STEPS | {
+                "learning_rate": Schedule(initial=FEW_SAMPLES_RATE / scale),
+                "shift": Schedule(initial=0.0),
+                "floor": Schedule(initial=1e-2),
+                "momentum": MomentumSpec(mu=0.9),
+            }
+        else:
+            chosen = SAFE_STEPS | {
+                "learning_rate": Schedule(initial=AUTOMATIC_RATE["reconfiguration"] / scale),
+                "shift": Schedule(initial=1.0, decay=0.9, minimum=1e-3),
+                "floor": Schedule(initial=1e-4),
+            }
+        return self.model_copy(update={name: value for name, value in chosen.items() if name not in given})
 
     def check(self) -> None:
         """Refuse what does not go together.
@@ -142,7 +199,7 @@ class SRSpec(Section):
             yield KeyProblem("sr.adapt_shift", self.adapt_shift, unshifted)
         if eigen and self.momentum is not None and self.momentum.march is not None:
             yield KeyProblem("sr.momentum.march", self.momentum.march, unshifted)
-        if self.adapt_shift and self.shift.initial == 0.0 and self.shift.minimum == 0.0:
+        if self.adapt_shift and self.shift is not None and self.shift.is_zero:
             yield KeyProblem("sr.adapt_shift", True, "has no meaning for sr.shift = 0, which no factor changes")
         if self.snr is not None and not eigen:
             yield KeyProblem("sr.snr", self.snr, 'needs sr.factorisation = "eigen"')
@@ -164,13 +221,13 @@ class SRSpec(Section):
         for key in keys:
             value = getattr(self, key)
             is_used = key == "solver" and value == "krylov"  # products with O: what "auto" is resolved to without S
-            if not is_used and value != getattr(_DEFAULTS, key):
+            if not is_used and value not in _SILENT.get(key, (getattr(_DEFAULTS, key),)):
                 yield KeyProblem(f"sr.{key}", value, why)
 
     @property
     def has_uniform_penalty(self) -> bool:
         """True where Lambda is the same number for each parameter in every step."""
-        is_relative = self.shift.initial > 0.0 or self.shift.minimum > 0.0 or self.largest_condition is not None
+        is_relative = not (self.shift or GIVEN_RATE_SHIFT).is_zero or self.largest_condition is not None
         return not is_relative
 
     def remembered(self, linear: SolverName) -> int:
@@ -181,6 +238,9 @@ class SRSpec(Section):
 
 
 _DEFAULTS = SRSpec()
+
+_SILENT = {"shift": (None, GIVEN_RATE_SHIFT), "floor": (None, GIVEN_RATE_FLOOR)}
+"""Values of keys that change nothing where the default is one of two."""
 
 
 def resolve(spec: SRSpec, sizes: Sizes) -> Choice:

@@ -165,7 +165,7 @@ def bench(job: Job, comm: Communicator, iterations: int) -> Timing:
         phases=dict(zip(PHASES, slowest[:-1].tolist(), strict=True)),
         samples=n_walkers * sampler.n_draws,
         proposals=proposals,
-        planned=job.config.run.iterations,
+        planned=job.config.run.n_iterations,
         memory=1024 * memory,
         expected_memory=memory_per_rank(job, comm.size).total,
         warning=warning,
@@ -282,7 +282,7 @@ def iteration_table(job: Job, block: BlockCost | None, rates: Rates, ranks: int 
     if block is None:
         return "# an iteration as a whole: not predicted, as psi is zero or not finite at its first parameters"
     times = 2 if job.solver.is_second_order else 1
-    sizes, iterations = sizes_of(job), job.config.run.iterations
+    sizes, iterations = sizes_of(job), job.config.run.n_iterations
     lines = [
         "# an iteration as a whole, predicted for the largest rank (sampling, local energies and log-derivatives timed",
         "# on one block of walkers, one core to a rank; the linear problem as below):",

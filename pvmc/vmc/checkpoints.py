@@ -132,9 +132,9 @@ def find_resumption(directory: Path, job: Job) -> Resumption:
     require_same_input(checkpoint.config if checkpoint else run.config_text, job.config, directory)
     if checkpoint is not None:
         _require_fit(checkpoint, job)
-        if checkpoint.iteration > job.config.run.iterations:
+        if checkpoint.iteration > job.config.run.n_iterations:
             raise InputError(
-                f"run.iterations = {job.config.run.iterations}: {directory} has {checkpoint.iteration} iterations "
+                f"run.iterations = {job.config.run.n_iterations}: {directory} has {checkpoint.iteration} iterations "
                 f"already; to go on with it: --set run.iterations=N with N > {checkpoint.iteration}"
             )
     return Resumption(checkpoint, passed_over, str(run.attributes["config_source"]))

@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from pvmc.config import KeyProblem, Problems, RawInput, Section, overridden, read_input, sections_of, validate
+from pvmc.config import (
+    KeyProblem,
+    KeyProblems,
+    Problems,
+    RawInput,
+    Section,
+    overridden,
+    read_input,
+    sections_of,
+    validate,
+)
 from pvmc.errors import InputError, StorageError, on_every_rank
 from pvmc.fit.data import from_file
 from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum, check_numbers, check_terms
@@ -22,7 +32,9 @@ from pvmc.planning.sizes import Sizes
 from pvmc.planning.solver_costs import Choice
 from pvmc.sampler import MetropolisSpec, Sampler
 from pvmc.spins.configurations import read_arrays, read_configurations
-from pvmc.sr import Solver, build_solver, resolve
+from pvmc.sr import Solver, SRSpec, build_solver, resolve
+from pvmc.vmc.automatic import chosen_ansatz, chosen_steps, tied_filters
+from pvmc.vmc.refinement import Refinement
 from pvmc.vmc.spec import SEED_LIMIT, JobConfig, RunSpec
 from pvmc.wavefunctions import AnsatzSpec, ProductSpec, ProjectedSpec
 from pvmc.wavefunctions.base import Ansatz
@@ -41,6 +53,7 @@ class Job:
         sampler: what provides configurations.
         solver: the SR solver.
         choice: which of the linear solvers it uses, and why.
+        refinement: levels of smaller learning rates, and what moves at each; None for none.
     """
 
     config: JobConfig
@@ -50,6 +63,7 @@ class Job:
     sampler: Sampler
     solver: Solver
     choice: Choice
+    refinement: Refinement | None = None
 
 
 def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
@@ -157,6 +171,7 @@ class Draft:
             sampler=sampler,
             solver=build_solver(sr, choice.solver),
             choice=choice,
+            refinement=_refinement(config, ansatz, lattice, sr),
         )
 
     def check_files(self) -> None:
@@ -186,6 +201,8 @@ class Draft:
         if lattice is None:
             return
         ansatz, model = parts["ansatz"], parts["hamiltonian"]
+        if ansatz is not None and model is not None:
+            ansatz = parts["ansatz"] = attempt(lambda: _with_choices(ansatz, lattice, model, fit is not None)) or ansatz
         self._ansatz = attempt(lambda: _fitting(ansatz, lattice)) if ansatz is not None else None
         compiled = attempt(lambda: _hamiltonian(model, lattice, ansatz)) if model is not None else None
         if compiled is None:
@@ -194,8 +211,12 @@ class Draft:
         self._operator = operator
         if ansatz is not None:
             attempt(lambda: _check_symmetry(ansatz, lattice, terms))
-        self._resolve(lattice, operator, terms)
-        sampler = parts["sampler"]
+        self._resolve(lattice, operator)
+        sampler, sr = parts["sampler"], parts["sr"]
+        if run is not None and sr is not None and sampler is not None and self._ansatz is not None:
+            parts["sr"], parts["run"], parts["sampler"] = sr, run, sampler = chosen_steps(
+                sr, run, sampler, self._ansatz, ansatz, terms
+            )
         if sampler is None:
             return
         if ansatz is not None:
@@ -205,7 +226,7 @@ class Draft:
         if self._sampler is not None and isinstance(sampler, MetropolisSpec) and not self.problems.raw.stored:
             attempt(lambda: sampler.check_reach(lattice, operator))
 
-    def _resolve(self, lattice: Lattice, operator: Operator, terms: PauliSum) -> None:
+    def _resolve(self, lattice: Lattice, operator: Operator) -> None:
         """Replace automatic choices by what was chosen."""
         parts = self._sections
         sampler, ansatz, raw = parts["sampler"], parts["ansatz"], self.problems.raw
@@ -214,8 +235,12 @@ class Draft:
                 sampler = sampler.without_idle_magnetization(operator)
             balanced = ansatz is not None and _has_spin_flip(ansatz)
             parts["sampler"] = self.problems.attempt(lambda: sampler.resolved(lattice, operator, balanced=balanced))
-        if parts["sr"] is not None:
-            parts["sr"] = parts["sr"].resolved(float(terms.moduli.max(initial=0.0)) or 1.0)
+
+
+def _refinement(config: JobConfig, ansatz: Ansatz, lattice: Lattice, sr: SRSpec) -> Refinement | None:
+    """The levels of refinement, with filters that are shared at first; None without levels."""
+    levels = config.run.refine
+    return None if levels is None else Refinement(levels, tied_filters(config.ansatz, ansatz, lattice, sr))
 
 
 _SECTIONS = tuple(JobConfig.model_fields)
@@ -226,6 +251,15 @@ def with_seed(job: Job, seed: int) -> Job:
     config = job.config
     run = config.run.model_copy(update={"seed": seed})
     return build_job(config.model_copy(update={"run": run}), RawInput({}, f"the input with run.seed = {seed}"))
+
+
+def _with_choices(section: AnsatzSpec, lattice: Lattice, model: HamiltonianSpec, is_fit: bool) -> AnsatzSpec:
+    """The wave function with its automatic keys; the problems of the model are those of its own section."""
+    try:
+        check_numbers(model, "hamiltonian")
+        return chosen_ansatz(section, lattice, model, is_fit=is_fit)
+    except (KeyProblem, KeyProblems, InputError):
+        return section
 
 
 def _check_seeds(run: RunSpec) -> None:

@@ -16,9 +16,11 @@ from pvmc.estimators import EnergyStatistics, Estimates, Leak, LeakTest, Moments
 from pvmc.hamiltonians import Operator
 from pvmc.mpi import Communicator, require_identical
 from pvmc.sampler import Sampler, Walkers
-from pvmc.sr import NO_DAMPING, Damping, Memory, Solver, Step
+from pvmc.sr import NO_DAMPING, ConstantDamping, Damping, Memory, Solver, Step
 from pvmc.statistics.tails import Tail
+from pvmc.vmc.refinement import REFINEMENT, Refinement, Tied
 from pvmc.wavefunctions.base import Ansatz
+from pvmc.wavefunctions.sharing import TiedParameters
 
 PHASES = ("sampling", "local_energies", "derivatives", "products", "reducing", "solving")
 """The phases of an iteration: Metropolis steps, local energies, log-derivatives, the products of their rows in S and F,
@@ -90,49 +92,79 @@ def iterate(
     exact_sums: bool = True,
     damping: Damping = NO_DAMPING,
     leak_test: LeakTest | None = None,
+    refinement: Refinement | None = None,
 ) -> Iterator[StepRecord]:
     """Collective. Stochastic reconfiguration from a state onwards, one record per iteration, without end.
 
     Carleo & Troyer, Science 355, 602 (2017), supplementary text, eqs. (S4)-(S7).  With ``exact_sums`` the states are
     the same to the last bit at any number of ranks; ``damping`` is looked at in every iteration, and ``leak_test``
-    changes no state.
+    changes no state.  ``refinement`` lowers the learning rate as the energy converges, and frees shared filters.
 
     Raises:
         NumericalError: the energy or the step is not finite, or the ranks' parameters differ; on every rank.
     """
-    measure = _Measure(ansatz, operator, sampler, solver, comm, exact_sums, leak_test)
+    measure_all = _Measure(ansatz, operator, sampler, solver, comm, exact_sums, leak_test)
     for iteration in itertools.count(state.iteration):
         clock = _Stopwatch()
+        # The parameters that move: all of them or, at the first levels of refinement, filters that sites share.
+        tied = refinement.tied_at(state.memory) if refinement is not None else None
+        measure, solve = (measure_all, solver) if tied is None else (measure_all.of(tied), tied.solver)
+        damped = _damped(damping, refinement, state.memory)
         # Sample s from |psi|^2 and estimate E, F (K,) and S (K, K), or the rows that they are made of.
         n_draws = _draws(sampler, state)
         batch, moments, walkers, leak, tail = measure(state.theta, state.walkers, iteration, n_draws, clock)
         # Solve (S + Lambda) x = F for the direction x (K,).
-        step = solver.solve(moments, iteration, comm, damping, memory=state.memory)
+        step = solve.solve(moments, iteration, comm, damped, memory=state.memory)
         clock.lap("solving")
-        if solver.is_second_order:  # Heun: F and S once more at the end of the step, and x from both
-            end = state.theta - step.learning_rate * step.direction
+        if solve.is_second_order:  # Heun: F and S once more at the end of the step, and x from both
+            end = state.theta - step.learning_rate * _direction(step, tied)
             _, ahead, walkers, _, _ = measure(end, walkers, iteration, n_draws, clock, stage=1)
-            step = solver.corrected(step, ahead, iteration, comm, damping, state.memory)
+            step = solve.corrected(step, ahead, iteration, comm, damped, state.memory)
             clock.lap("solving")
         # Step: theta - gamma x.
-        state = state.updated(walkers, step, _sampling(sampler, state, moments.energy))
+        step = replace(step, direction=_direction(step, tied))
+        known = _sampling(sampler, state, moments.energy) | _refined(refinement, state.memory, moments.energy)
+        if tied is not None and refinement is not None and refinement.tied_at(known) is None:
+            step = replace(step, memory={})  # what is known of tied parameters means nothing to free ones
+        state = state.updated(walkers, step, known)
         if iteration % CHECK_INTERVAL == 0:
             require_identical(comm, state.theta, f"the parameters after iteration {iteration}")
         energies, seconds = _walker_energies(batch), clock.phases()
         yield StepRecord(iteration, moments.energy, step, state, energies, seconds, leak, tail)
 
 
+def _direction(step: Step, tied: Tied | None) -> npt.NDArray[Any]:
+    """The direction of all parameters, (K,)."""
+    return step.direction if tied is None else tied.ansatz.expanded(step.direction)
+
+
+def _damped(damping: Damping, refinement: Refinement | None, memory: Memory) -> Damping:
+    """The damping, and the smaller learning rate of the level of refinement."""
+    if refinement is None:
+        return damping
+    return ConstantDamping(damping.shift_factor, damping.rate_factor * refinement.factor(memory))
+
+
+def _refined(refinement: Refinement | None, memory: Memory, energy: EnergyStatistics) -> dict[str, npt.NDArray[Any]]:
+    """The memory of the refinement after an iteration."""
+    return {} if refinement is None else {REFINEMENT: refinement.after(memory, energy.mean.real, energy.error)}
+
+
 @dataclass(frozen=True)
 class _Measure:
     """Sampling and estimation at given parameters."""
 
-    ansatz: Ansatz
+    ansatz: Ansatz | TiedParameters
     operator: Operator
     sampler: Sampler
     solver: Solver
     comm: Communicator
     exact_sums: bool
     leak_test: LeakTest | None
+
+    def of(self, tied: Tied) -> _Measure:
+        """The same with tied parameters."""
+        return replace(self, ansatz=tied.ansatz, solver=tied.solver)
 
     def __call__(
         self,
@@ -204,7 +236,7 @@ def _draws(sampler: Sampler, state: State) -> int | None:
     return sampler.growth.draws(state.memory.get(SAMPLING, sampler.growth.start()))
 
 
-def _sampling(sampler: Sampler, state: State, energy: EnergyStatistics) -> Memory:
+def _sampling(sampler: Sampler, state: State, energy: EnergyStatistics) -> dict[str, npt.NDArray[Any]]:
     """The memory of the sampler after an iteration."""
     if sampler.growth is None:
         return {}

@@ -143,7 +143,7 @@ class Recorder:
         """
         self.writer.append(step.iteration, series(step) | {"stuck_walkers": n_stuck})
         run = self.job.config.run
-        if step.iteration % run.save_every == 0 or step.iteration == run.iterations - 1:
+        if step.iteration % run.save_every == 0 or step.iteration == run.n_iterations - 1:
             self.writer.save_parameters(step.iteration, step.state.theta)
         self._show(step)
 
@@ -260,7 +260,7 @@ class Recorder:
 
     def _show_run(self) -> None:
         self.reporter = self._new_reporter(
-            self.job.config.run.iterations, first=self.resumption.iteration if self.resumption else 0
+            self.job.config.run.n_iterations, first=self.resumption.iteration if self.resumption else 0
         )
 
     def _show_nothing(self) -> None:
@@ -365,7 +365,7 @@ def open_results(
         "seed": config.run.seed,
         "n_sites": job.lattice.n_sites,
         "n_parameters": job.ansatz.n_parameters,
-        "n_iterations": config.run.iterations,
+        "n_iterations": config.run.n_iterations,
         "energy_units": config.hamiltonian.energy_unit,
     }
     settings: dict[str, Any] = {

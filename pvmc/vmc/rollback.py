@@ -338,6 +338,7 @@ def guarded(state: State, job: Job, rollback: Rollback, comm: Communicator) -> I
             exact_sums=job.config.run.reproducible,
             damping=rollback,
             leak_test=leak_test,
+            refinement=job.refinement,
         )
         back = rollback.rough_start(state, job, comm)
         while back is None:

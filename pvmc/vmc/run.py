@@ -53,8 +53,7 @@ def run(request: RunRequest, comm: Communicator) -> int:
         if isinstance(job, StopReason):
             return _close(job, recorder)
         # Surround the loop: the pieces in the order in which they are called after an iteration.
-        rollback = Rollback.of(job, redraws(job))
-        convergence = Convergence(job.config.run.stop, job.lattice.n_sites)
+        rollback, convergence = Rollback.of(job, redraws(job)), Convergence.of(job)
         eigenstate = _eigenstate(job, recorder)
         watcher = _watcher(request, signals, limit)
         walkers = WalkerWatch(job.operator.radius, job.sampler.width, job.config.run.seed)
@@ -91,7 +90,7 @@ def _watcher(request: RunRequest, signals: Signals, limit: TimeLimit | None) -> 
     """Decides when the run stops and saves; on ranks other than the root no more than the signals matters."""
     settings = request.job.config.run
     policy = CheckpointPolicy(settings.checkpoint, iteration=0, moment=time.monotonic())
-    return StopWatcher(settings.iterations, signals, request.directory, limit, policy)
+    return StopWatcher(settings.n_iterations, signals, request.directory, limit, policy)
 
 
 def _resumed(

@@ -13,6 +13,7 @@ from pvmc.lattice import LatticeSpec
 from pvmc.sampler import MetropolisSpec, SamplerSpec
 from pvmc.sr import SRSpec
 from pvmc.vmc.interruptions import TimeSpec
+from pvmc.vmc.refinement import RefineSpec
 from pvmc.wavefunctions import AnsatzSpec
 
 
@@ -53,13 +54,18 @@ SEED_LIMIT = 2**63
 """Seeds are smaller."""
 
 
+MOST_ITERATIONS, DEFAULT_ITERATIONS = 10000, 500
+"""Iterations where none are given: the most of a run that ends by itself, and those of any other run."""
+
+
 class RunSpec(Section):
     """The run as a whole."""
 
     seed: int = Field(default=1, ge=0, lt=SEED_LIMIT)
     """seed of all random numbers"""
-    iterations: int = Field(default=500, ge=1)
-    """SR iterations"""
+    iterations: int | None = Field(default=None, ge=1)
+    """SR iterations; default: until the run has converged (run.refine), at most 10000, or 500 beside a given
+    sr.learning_rate"""
     starts: int = Field(default=1, ge=1, le=1000)
     """seeds that are tried before the run, from seed on; the run is that of the one with the lowest energy"""
     start_iterations: int = Field(default=100, ge=8)
@@ -78,11 +84,23 @@ class RunSpec(Section):
     """when to stop for lack of time"""
     stop: ConvergenceSpec | None = None
     """criteria by which the run ends early; default: none"""
+    refine: RefineSpec | None = None
+    """smaller learning rates as the energy converges, and the end of the run: { levels, rate, window, ends_run };
+    default: automatic where sr.learning_rate is not given"""
     retries: int = Field(default=6, ge=0, le=100)
     """times that a run whose numbers go bad goes back and tries again with smaller steps, before it gives up; a bad
     start is drawn again, up to 8 times; 0: it gives up at once"""
     reference: Literal["auto", "none"] | float = "auto"
     """exact total energy to compare with: auto (found where one is known or cheap), none, or a number"""
+
+    @property
+    def n_iterations(self) -> int:
+        """The iterations of a resolved section."""
+        return self.iterations or (MOST_ITERATIONS if self.refine is not None else DEFAULT_ITERATIONS)
+
+    def resolved(self) -> RunSpec:
+        """The section with the number of iterations written out."""
+        return self.model_copy(update={"iterations": self.n_iterations})
 
 
 class JobConfig(Section):

@@ -71,8 +71,10 @@ def initial_parameters(job: Job, comm: Communicator, draw: int = 0) -> npt.NDArr
     """
     source = job.config.ansatz.start_from
     if source is None:
+        tied = job.refinement.tied_at({}) if job.refinement is not None else None
+        ansatz = job.ansatz if tied is None else tied.ansatz
         rng = generator(job.config.run.seed, Stream.PARAMETERS, iteration=draw)
-        return comm.broadcast(draw_scale(draw) * job.ansatz.initial_parameters(rng))
+        return comm.broadcast(draw_scale(draw) * ansatz.initial_parameters(rng))
 
     def read() -> npt.NDArray[Any]:
         try:
@@ -172,10 +174,10 @@ def cost_in_words(run: RunSpec) -> str:
     """The cost of the trials, beside the iterations of the run; empty for a single start."""
     if run.starts == 1:
         return ""
-    trials, share = run.starts * run.start_iterations, run.starts * run.start_iterations / run.iterations
+    trials, share = run.starts * run.start_iterations, run.starts * run.start_iterations / run.n_iterations
     return (
         f"{run.starts} starts of {run.start_iterations} iterations each: {trials} iterations before the "
-        f"{run.iterations} of the run ({share:.0%} more time)"
+        f"{run.n_iterations} of the run ({share:.0%} more time)"
     )
 
 

@@ -31,8 +31,11 @@ from pvmc.statistics.thresholds import (
 from pvmc.vmc.checkpoints import CheckpointPolicy, SavedRun
 from pvmc.vmc.guard import Recent
 from pvmc.vmc.interruptions import Signals, TimeLimit, signal_name
+from pvmc.vmc.job import Job
 from pvmc.vmc.loop import State
 from pvmc.vmc.pieces import Decision, Piece, Round, StopReason
+from pvmc.vmc.refinement import Refinement
+from pvmc.vmc.rollback import GoneBack
 from pvmc.vmc.spec import ConvergenceSpec
 
 LOOK_SECONDS = 1.0
@@ -173,22 +176,47 @@ class Convergence(Piece):
     Args:
         spec: the criteria; None for none, which no run meets.
         n_sites: N; energies go in as totals and are compared per site.
+        refinement: its levels of refinement, the last of which may end the run; None for none.
     """
 
-    def __init__(self, spec: ConvergenceSpec | None, n_sites: int):
-        self.spec, self.n_sites = spec, n_sites
+    def __init__(self, spec: ConvergenceSpec | None, n_sites: int, refinement: Refinement | None = None):
+        self.spec, self.n_sites, self._refinement = spec, n_sites, refinement
+        self._refined = ""
         self._recent = Recent(("energy", "variance", "v_score"), spec.window if spec is not None else 0)
+
+    @classmethod
+    def of(cls, job: Job) -> Convergence:
+        """The criteria of a job."""
+        return cls(job.config.run.stop, job.lattice.n_sites, job.refinement)
 
     def after(self, done: Round, comm: Communicator) -> None:
         """Take in the iteration, on rank 0, and say which criteria hold."""
         if comm.rank == 0:
             energy = done.step.energy
             self.observe(done.step.iteration, energy.mean.real, energy.variance, energy.v_score)
+            self._look(done.step.state)
             done.converged = self.reached()
 
     def restored(self, saved: SavedRun) -> None:
         """Take in the iterations before."""
         self.replay(saved.series)
+        self._look(saved.state)
+
+    def gone_back(self, back: GoneBack, comm: Communicator) -> None:
+        """Collective.  Forget what later iterations found."""
+        self._look(back.state)
+
+    def _look(self, state: State) -> None:
+        """Take in whether the energy fell at the last level of refinement."""
+        levels = self._refinement
+        if levels is None or not levels.spec.ends_run or not levels.has_converged(state.memory):
+            self._refined = ""
+            return
+        fall, window = levels.last_fall(state.memory) / self.n_sites, levels.spec.window
+        self._refined = (
+            f"at the smallest learning rate E/N fell by {fall:.1g} from {window} iterations to the next {window}, "
+            "no more than its noise"
+        )
 
     def observe(self, iteration: int, energy: float, variance: float, v_score: float) -> None:
         """Take in one iteration.
@@ -215,6 +243,8 @@ class Convergence(Piece):
         difference, which they never do in a steady drift: a window that still falls has not converged.
         """
         spec = self.spec
+        if self._refined:
+            return self._refined
         if spec is None or len(self._recent) < spec.window:
             return ""
         energy, variance, v_score = self._recent.rows.T

@@ -56,7 +56,7 @@ def symmetry_permutations(section: AnsatzSection, lattice: LatticeOfSites) -> np
     Raises:
         KeyProblem: the lattice has no such group.
     """
-    symmetry = str(getattr(section, "symmetry", "none"))
+    symmetry = _symmetry(section)
     try:
         return lattice.group(symmetry)
     except InputError as error:
@@ -73,9 +73,14 @@ def symmetry_problem(section: AnsatzSection, why: str, allowed: str) -> KeyProbl
         why: what is wrong with it.
         allowed: what may stand in its place.
     """
-    given = "symmetry" in section.model_fields_set
+    given = "symmetry" in section.model_fields_set and getattr(section, "symmetry", None) is not None
     text = f"{why}; must be {allowed}" if given else f"the default, but {why}; set ansatz.symmetry = {allowed}"
-    return KeyProblem("ansatz.symmetry", getattr(section, "symmetry", "none"), text)
+    return KeyProblem("ansatz.symmetry", _symmetry(section), text)
+
+
+def _symmetry(section: AnsatzSection) -> str:
+    """The name of a section's group: without the key "none", and by default "translation"."""
+    return str(getattr(section, "symmetry", "none") or "translation")
 
 
 def refuse_start(section: AnsatzSection, key: str) -> None:

@@ -163,7 +163,7 @@ def check_run(job: Job, system: ExactSystem, accuracy: float, comm: Communicator
     state = initial_state(job, comm)
     means, errors = [], []
     steps = iterate(state, job.ansatz, job.operator, job.sampler, job.solver, comm)
-    for step in itertools.islice(steps, job.config.run.iterations):
+    for step in itertools.islice(steps, job.config.run.n_iterations):
         means.append(step.energy.mean.real)
         errors.append(step.energy.error)
         state = step.state

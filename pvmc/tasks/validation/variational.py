@@ -171,7 +171,7 @@ def check_equations(point: Point) -> Check:
 
     The residual |A x - F| / (|A| |x| + |F|) is what is judged: small for every sound solver, however ill-conditioned A.
     """
-    sr, iteration = point.job.config.sr, point.job.config.run.iterations // 2
+    sr, iteration = point.job.config.sr, point.job.config.run.n_iterations // 2
     if sr.method != "reconfiguration" or sr.snr is not None:
         return Check.at_most(EQUATIONS, 0.0, VALIDATED_EQUATION, "steps of this kind solve no such equations")
     step = point.step(iteration)
@@ -184,8 +184,8 @@ def check_equations(point: Point) -> Check:
     scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
     right, solution = force[active] * scale, step.direction[active] / scale
     frozen = float(np.max(np.abs(step.direction[~active]), initial=0.0) / np.max(np.abs(step.direction)))
-    shift = step.shift if sr.largest_condition else sr.shift(iteration)
-    added = shift + (sr.floor(iteration) * variances.max() + sr.offset(iteration)) * scale**2
+    shift = step.shift if sr.largest_condition else sr.relative_shift(iteration)
+    added = shift + (sr.floor_at(iteration) * variances.max() + sr.offset(iteration)) * scale**2
     frame, diagonal = _regularisation(point.job, scaled, added)
     outside = float(np.linalg.norm(solution - frame @ (frame.conj().T @ solution)) / np.linalg.norm(solution))
     matrix = frame.conj().T @ scaled @ frame + diagonal
@@ -217,7 +217,7 @@ def _regularisation(job: Job, scaled: Numbers, added: Numbers) -> tuple[Numbers,
 
 def check_descent(point: Point) -> Check:
     """A small step along the solver's direction lowers the energy, about as much as F predicts."""
-    iteration = point.job.config.run.iterations // 2
+    iteration = point.job.config.run.n_iterations // 2
     direction = point.step(iteration).direction
     if not np.any(direction):
         return Check.broken(DESCENT, "no parameter changes psi: x vanishes")

@@ -64,12 +64,19 @@ class RBMSpec(AnsatzSection):
 
     kind: Literal["rbm"]
     """Restricted Boltzmann machine."""
-    alpha: float = Field(gt=0)
-    """Density of hidden units M/N; M must be a multiple of the order of the symmetry group."""
-    symmetry: Literal["none", "translation", "space"] = "translation"
-    """Lattice symmetries that psi has exactly: none, translations, or translations with the point group."""
-    weights: Literal["complex", "real"] = "complex"
-    """Number field of the parameters; real ones make psi positive, at a quarter of the cost."""
+    alpha: float | None = Field(default=None, gt=0)
+    """Density of hidden units M/N; M must be a multiple of the order of the symmetry group; default: about 4, on more
+    than 64 sites 2."""
+    symmetry: Literal["none", "translation", "space"] | None = None
+    """Lattice symmetries that psi has exactly: none, translations, or translations with the point group; default:
+    translations where lattice and Hamiltonian have them, the point group of an open lattice of up to 64 sites where the
+    ground state is positive, else none.  Within another wave function: translation."""
+    weights: Literal["complex", "real"] | None = None
+    """Number field of the parameters; real ones make psi positive, at a quarter of the cost; default: complex, but real
+    where the ground state is positive and there are no translations, nor a fit."""
+    shared_filters: bool | None = None
+    """Without symmetry: hidden units at all sites share their filters, a weight for each displacement, until the
+    second refinement of the run; default: where the Hamiltonian is the same everywhere but for open boundaries."""
     visible_bias: bool = False
     """Give ln psi the term sum_i a_i s_i, one a per orbit of the sites."""
     init_scale: float | None = Field(default=None, gt=0)
@@ -84,6 +91,8 @@ class RBMSpec(AnsatzSection):
         """
         permutations = symmetry_permutations(self, lattice)
         order, n_sites = permutations.shape
+        if self.alpha is None:
+            raise KeyProblem("ansatz.alpha", "", "missing; must be a number > 0 of hidden units per site, such as 2")
         if self.alpha * n_sites > LARGEST_NUMBER:
             raise KeyProblem("ansatz.alpha", self.alpha, "more hidden units than any memory holds; 1 to 10 are usual")
         n_features = round(self.alpha * n_sites / order)
@@ -94,12 +103,13 @@ class RBMSpec(AnsatzSection):
                 "ansatz.alpha",
                 self.alpha,
                 f"must be a positive multiple of {order / n_sites:.6g}, such as {' or '.join(near)}: hidden units "
-                f"come in sets of {order}, the order of the group '{self.symmetry}' of this lattice of {n_sites} sites",
+                f"come in sets of {order}, the order of the group '{self.symmetry or 'translation'}' of this lattice "
+                f"of {n_sites} sites",
             )
         return RBM(
             permutations,
             n_features,
-            dtype=np.complex128 if self.weights == "complex" else np.float64,
+            dtype=np.float64 if self.weights == "real" else np.complex128,
             visible_bias=self.visible_bias,
             init_scale=self.init_scale,
             bonds=lattice.bonds(),
