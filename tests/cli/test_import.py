@@ -19,7 +19,7 @@ from tests.helpers import configurations, energy_of, kronecker_sum, random_rbm
 from tests.jobs import ring_text
 
 N = 8
-INPUT = ring_text("iterations = 3", ansatz='alpha = 2\nsymmetry = "none"', numbers="64, 16, 1024")
+INPUT = ring_text("iterations = 3", ansatz='alpha = 2\nsymmetry = "none"\nweights = "complex"', numbers="64, 16, 1024")
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ lattice = { kind = "chain", length = 8 }
 hamiltonian = { model = "heisenberg" }
 ansatz = { kind = "rbm", alpha = 1 }
 sampler = { walkers = 64, block_width = 16, samples = 256 }
+sr = { learning_rate = 0.1 }
 run = { iterations = 6, save_every = 2 }
 fit = { target = "exact", epochs = 3 }
 """

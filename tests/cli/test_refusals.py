@@ -22,7 +22,9 @@ from tests.jobs import ring_text
 
 @pytest.fixture(autouse=True)
 def input_file(directory: Path) -> None:
-    text = ring_text("iterations = 2", length=6, ansatz='alpha = 1\nsymmetry = "none"', numbers="8, 8, 16")
+    text = ring_text(
+        "iterations = 2", length=6, ansatz='alpha = 1\nsymmetry = "none"\nweights = "complex"', numbers="8, 8, 16"
+    )
     Path("in.toml").write_text(text)
 
 

@@ -92,7 +92,7 @@ def test_both_flags_are_one_too_many(capsys: pytest.CaptureFixture[str]) -> None
     ("change", "said"),
     [
         ("ansatz.alpha=2", "ansatz.alpha = 1.0 there, 2.0 now"),
-        ("sr.reject_rise=3.0", "sr.reject_rise = not given there, 3.0 now"),
+        ("sr.reject_rise=3.0", "sr.reject_rise = 5.0 there, 3.0 now"),
         ("sampler.samples=512", "sampler.samples = 256 there, 512 now"),
         ("run.seed=2", "run.seed = 1 there, 2 now"),
         ("run.reproducible=false", "run.reproducible = true there, false now"),

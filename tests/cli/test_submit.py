@@ -56,7 +56,13 @@ def test_what_is_not_asked_for_stays_out_or_follows_from_the_input() -> None:
 
 
 def test_much_memory_is_asked_for_where_it_is_needed() -> None:
-    large = ("lattice.length=60", "ansatz.alpha=2", "ansatz.symmetry=none", 'sr.solver="dense"')
+    large = (
+        "lattice.length=60",
+        "ansatz.alpha=2",
+        "ansatz.symmetry=none",
+        "ansatz.weights=complex",
+        'sr.solver="dense"',
+    )
     text = written(*(word for key in large for word in ("--set", key)))
     (memory,) = (line for line in directives(text) if line.startswith("--mem-per-cpu"))
     assert int(memory.removeprefix("--mem-per-cpu=").removesuffix("G")) > 2, "2.5 complex matrices of 7200^2 and more"

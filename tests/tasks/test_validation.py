@@ -317,7 +317,7 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
     assert "ring: all 10 checks passed" in printed
     text = page.read_text()
     assert f"pvmc validate-physics {path} --accuracy 0.02 --markdown {page}" in text
-    assert [line for line in text.splitlines() if line.startswith("| ring | 6 | rbm, alpha 1 | 42 |")]
+    assert [line for line in text.splitlines() if line.startswith("| ring | 6 | rbm, alpha 1, real | 42 |")]
 
 
 def test_a_failed_check_is_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
