@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     inputs.add_new(subparsers)
     inputs.add_validate(subparsers)
     run.add_run(subparsers)
+    run.add_tune(subparsers)
     machines.add_submit(subparsers)
     run.add_fit(subparsers)
     run.add_measure(subparsers)

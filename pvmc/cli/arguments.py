@@ -169,8 +169,23 @@ def formats(text: str) -> tuple[str, ...]:
     return names
 
 
-def shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
-    """Collective. The job, built alike on every rank from what rank 0 read; the file's text; the ranks.
+def key_and_values(text: str) -> tuple[str, list[str]]:
+    """A dotted key and values to try, each as TOML text; bare words are strings."""
+    key, _, values = (part.strip() for part in text.partition("="))
+    if not key or not values:
+        raise argparse.ArgumentTypeError(f"must be KEY=V1,V2,..., such as ansatz.alpha=1,2,4, not '{text}'")
+    import tomllib
+
+    from pvmc.config import toml_value
+
+    try:
+        return key, [toml_value(value) for value in tomllib.loads(f"values = [{values}]")["values"]]
+    except tomllib.TOMLDecodeError:
+        return key, [word.strip() for word in values.split(",")]
+
+
+def shared_job(options: argparse.Namespace) -> tuple[Job, RawInput, Communicator]:
+    """Collective. The job, built alike on every rank from what rank 0 read; the input as it was read; the ranks.
 
     The files that the input names are checked by rank 0, but for those that a run which goes on has read before.
 
@@ -190,7 +205,7 @@ def shared_job(options: argparse.Namespace) -> tuple[Job, str, Communicator]:
         draft.problems.raise_all()
 
     comm.on_root(judge)
-    return draft.finished(), raw.text, comm
+    return draft.finished(), raw, comm
 
 
 def directory(options: argparse.Namespace) -> Path:

@@ -57,8 +57,8 @@ def import_wf(options: argparse.Namespace) -> int:
     from pvmc.tasks.import_weights import import_weights
     from pvmc.vmc.recorder import RunRequest
 
-    job, text, comm = shared_job(options)
+    job, raw, comm = shared_job(options)
     directory = options.output or Path("runs") / options.weights.stem
-    request = RunRequest(job, text, directory, options.overwrite)
+    request = RunRequest(job, raw.text, directory, options.overwrite)
     import_weights(request, options.weights, comm)
     return 0

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from pvmc.cli.arguments import add_command, add_config, positive
-from pvmc.errors import InputError
 
 EXAMPLE_MODELS = (
     *("heisenberg", "xxz", "xyz", "j1j2", "dzyaloshinskii_moriya", "haldane_shastry", "long_range_xxz"),
@@ -67,16 +66,10 @@ def add_lattice(subparsers) -> None:  # type: ignore[no-untyped-def]
 
 def new(options: argparse.Namespace) -> int:
     """``pvmc new``."""
-    from pvmc.errors import StorageError
+    from pvmc.io.storage import write_new
     from pvmc.vmc.spec import example_config
 
-    try:
-        with open(options.config, "x", encoding="utf-8") as file:
-            file.write(example_config(options.model))
-    except FileExistsError:
-        raise InputError(f"{options.config}: exists; choose another name") from None
-    except OSError as error:
-        raise StorageError(f"{options.config}: cannot be written: {error.strerror}") from None
+    write_new(options.config, example_config(options.model))
     print(f"wrote {options.config}; next: mpirun -n 2 pvmc run {options.config}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Computing: a run, a fit, a measurement."""
+"""Computing: a run, a fit, a measurement, the trials that tune an input."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pvmc.cli.arguments import (
     count,
     directory,
     iteration,
+    key_and_values,
     positive,
     positive_number,
     shared_job,
@@ -68,6 +69,48 @@ def add_fit(subparsers) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument("--overwrite", action="store_true", help="replace a fit that is already in DIR")
 
 
+def add_tune(subparsers) -> None:  # type: ignore[no-untyped-def]
+    """Arguments of ``pvmc tune``."""
+    parser = add_command(
+        subparsers,
+        "tune",
+        tune,
+        "try variants of an input file by short runs, and write the best one; under mpirun on all ranks, else on one",
+        "pvmc tune chain.toml --minutes 3 --output tuned.toml",
+        keeps_results=True,
+    )
+    parser.epilog = (
+        f"{parser.epilog}\n\n"
+        "Weights, alpha, samples, moves, learning rate and momentum are varied as far as the input leaves them out.\n"
+        "Each trial has the same processor time, which is measured: another number of ranks, another machine or\n"
+        "another load of it may lead to another choice, at the same seed as well."
+    )
+    add_config(parser)
+    parser.add_argument(
+        "--minutes",
+        type=positive_number,
+        default=3.0,
+        metavar="X",
+        help="wall time of all trials, beside that of compiling kernels; default: 3",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the input to use; default: CONFIG_tuned.toml, beside the input file",
+    )
+    parser.add_argument("--seed", type=count, metavar="S", help="of the trials; default: that of the input")
+    parser.add_argument(
+        "--try",
+        action="append",
+        default=[],
+        dest="tries",
+        type=key_and_values,
+        metavar="KEY=V1,V2,...",
+        help="values of a key to try, also of one that the input file gives; may be repeated",
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     """Collective. ``pvmc run``."""
     started = time.monotonic()
@@ -82,9 +125,11 @@ def run(options: argparse.Namespace) -> int:
         options.set.append(f'run.time.limit="{options.time_limit}"')
     if options.resume and options.overwrite:
         raise InputError("--resume goes on with the run that --overwrite would replace: give one of them")
-    job, text, comm = shared_job(options)
+    job, raw, comm = shared_job(options)
     require_memory(job, comm, str(options.config))
-    request = RunRequest(job, text, directory(options), options.overwrite, options.resume, started, ends_program=True)
+    request = RunRequest(
+        job, raw.text, directory(options), options.overwrite, options.resume, started, ends_program=True
+    )
     return carry_out(request, comm)
 
 
@@ -93,8 +138,8 @@ def fit(options: argparse.Namespace) -> int:
     from pvmc.tasks.fit import FitRequest
     from pvmc.tasks.fit import fit as carry_out
 
-    job, text, comm = shared_job(options)
-    carry_out(FitRequest(job, text, directory(options), options.overwrite), comm)
+    job, raw, comm = shared_job(options)
+    carry_out(FitRequest(job, raw.text, directory(options), options.overwrite), comm)
     return 0
 
 
@@ -174,3 +219,15 @@ def measure(options: argparse.Namespace) -> int:
         ends_program=True,
     )
     return carry_out(request, world())
+
+
+def tune(options: argparse.Namespace) -> int:
+    """Collective. ``pvmc tune``."""
+    from pvmc.tasks.memory import require_memory
+    from pvmc.tasks.tune import TuneRequest
+    from pvmc.tasks.tune import tune as carry_out
+
+    output = options.output or options.config.with_name(f"{options.config.stem}_tuned.toml")
+    job, raw, comm = shared_job(options)
+    require_memory(job, comm, str(options.config))
+    return carry_out(TuneRequest(raw, job, output, options.minutes, options.seed, options.tries), comm)

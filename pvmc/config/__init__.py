@@ -19,7 +19,7 @@ from pvmc.config.section import (
     shown,
 )
 from pvmc.config.words import allowed_values, section_classes
-from pvmc.config.writing import stored_input, stored_tables, to_toml
+from pvmc.config.writing import edited, stored_input, stored_tables, to_toml, toml_value
 
 __all__ = [
     "LARGEST_SHOWN",
@@ -31,6 +31,7 @@ __all__ = [
     "Section",
     "allowed_values",
     "check_all",
+    "edited",
     "inside_key",
     "meaning",
     "ordered_fields",
@@ -43,5 +44,6 @@ __all__ = [
     "stored_input",
     "stored_tables",
     "to_toml",
+    "toml_value",
     "validate",
 ]

@@ -45,11 +45,12 @@ class RawInput:
         source = self.file
         if any(key == own or key.startswith(f"{own}.") for own in self.overridden):
             source = OVERRIDE_FLAG
-        elif self.overridden and not self._holds(key):
+        elif self.overridden and not self.holds(key):
             source = f"{self.file} with {OVERRIDE_FLAG}"  # a default or an absent key: either may have caused it
         return InputError(f"{source}: {text}")
 
-    def _holds(self, key: str) -> bool:
+    def holds(self, key: str) -> bool:
+        """True where a dotted key is given, by the file or by an override."""
         here: Any = self.tables
         for part in key.split("."):
             if not isinstance(here, Mapping) or part not in here:

@@ -27,6 +27,44 @@ def to_toml(section: Section, *, commented: bool = False) -> str:
     return tomlkit.dumps(document)
 
 
+def toml_value(value: Any) -> str:
+    """A value of a key as TOML text on one line."""
+    return str(_toml_value(value).as_string())
+
+
+def edited(raw: RawInput) -> str:
+    """The text of an input with what the command line sets put in; comments stay.
+
+    Where the text cannot be changed in place, it is written anew, without comments.
+    """
+    values: dict[str, Any] = {}
+    for key in sorted(raw.overridden):
+        value: Any = raw.tables
+        for part in key.split("."):
+            value = value[part]
+        is_section = isinstance(value, dict) and "." not in key
+        values |= {f"{key}.{name}": item for name, item in value.items()} if is_section else {key: value}
+    text = _with_values(raw.text, values)
+    if tomllib.loads(text) == raw.tables:
+        return text
+    sections = {name: table for name, table in raw.tables.items() if isinstance(table, dict)}
+    return _with_values("", {f"{name}.{key}": item for name, table in sections.items() for key, item in table.items()})
+
+
+def _with_values(text: str, values: Mapping[str, Any]) -> str:
+    """A TOML text in which dotted keys have these values; tables on the way to them are made where there are none."""
+    document = tomlkit.parse(text)
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        table: Any = document
+        for depth, section in enumerate(sections):
+            if section not in table:
+                table[section] = tomlkit.inline_table() if depth else tomlkit.table()
+            table = table[section]
+        table[name] = _toml_value(value)
+    return tomlkit.dumps(document)
+
+
 def _fill(table: tomlkit.items.Table, section: Section, commented: bool) -> None:
     for name, value, field in _fields(section):
         is_tag = name in ("kind", "model")  # explained by the section's own line

@@ -50,6 +50,34 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
 
 
+def require_new(path: Path) -> None:
+    """Refuse a file that exists, or whose directory does not.
+
+    Raises:
+        InputError: it does, or it does not.
+    """
+    if os.path.lexists(path):
+        raise InputError(f"{path}: exists; choose another name")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no directory {path.parent}")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a text file that does not exist yet.
+
+    Raises:
+        InputError: it exists.
+        StorageError: it cannot be written.
+    """
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InputError(f"{path}: exists; choose another name") from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def remove_leftovers(directory: Path, pattern: str) -> None:
     """Removes temporaries of files named like ``pattern`` whose processes are gone; what cannot be removed stays."""
     for entry in directory.glob(f".{pattern}.*.*"):

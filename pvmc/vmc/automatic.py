@@ -1,4 +1,5 @@
-"""Automatic choices: what an input leaves out, by the lattice, the Hamiltonian, the ansatz and the sizes.
+"""Automatic choices: what an input leaves out, by the lattice, the Hamiltonian, the ansatz and the sizes; and variants
+of these choices, which ``pvmc tune`` tries.
 
 The rules and the measurements behind them are in docs/reports/convergence.md.  What is chosen is written into the
 resolved input, which a run stores, so that it can be repeated with explicit values.
@@ -6,21 +7,24 @@ resolved input, which a run stores, so that it can be repeated with explicit val
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
+from pvmc.config import toml_value
 from pvmc.errors import InputError
-from pvmc.hamiltonians import HamiltonianSpec, PauliSum
+from pvmc.hamiltonians import HamiltonianSpec, Operator, PauliSum
 from pvmc.hamiltonians.columns import Z
 from pvmc.hamiltonians.signs import is_stoquastic
 from pvmc.lattice import Lattice
 from pvmc.numerics.arrays import Integers
 from pvmc.sampler import MetropolisSpec, SamplerSpec
-from pvmc.sr import SRSpec, build_solver
+from pvmc.sampler.moves import MoveWeights
+from pvmc.sr import Schedule, SRSpec, build_solver
 from pvmc.sr.spec import AUTOMATIC_RATE, FEW_SAMPLES_RATE
 from pvmc.vmc.refinement import RefineSpec, Tied
-from pvmc.vmc.spec import RunSpec
+from pvmc.vmc.spec import JobConfig, RunSpec
 from pvmc.wavefunctions import RBM, AnsatzSpec, ProductSpec, ProjectedSpec, RBMSpec
 from pvmc.wavefunctions.base import Ansatz
 from pvmc.wavefunctions.sharing import TiedParameters, filter_groups
@@ -210,3 +214,151 @@ def tied_filters(section: AnsatzSpec, ansatz: Ansatz, lattice: Lattice, sr: SRSp
         update={"solver": "dense", "learning_rate": rate, "shift": plain.shift, "floor": plain.floor, "momentum": None}
     )
     return Tied(TiedParameters(ansatz, groups), build_solver(steps, "dense"), FREED_AT)
+
+
+Changes = dict[str, str]
+"""Dotted keys of the input and their values as TOML text."""
+
+
+class Parts(Protocol):
+    """The parts of a job that variants are made from: those of a :class:`pvmc.vmc.job.Job`."""
+
+    @property
+    def config(self) -> JobConfig:
+        """The resolved input."""
+
+    @property
+    def lattice(self) -> Lattice:
+        """Sites and bonds."""
+
+    @property
+    def operator(self) -> Operator:
+        """The compiled Hamiltonian."""
+
+    @property
+    def ansatz(self) -> Ansatz:
+        """The wave function."""
+
+
+Factor = Callable[[Parts, Callable[[str], bool]], list[Changes]]
+"""The variants of a job, from its parts and a function that is true of keys that the user has given."""
+
+
+HELD = (
+    *("sr.shift", "sr.floor", "sr.momentum", "sr.solver", "sr.largest_angle", "sr.reject_rise"),
+    *("run.refine", "sampler.samples", "sampler.growth"),
+)
+"""Keys whose automatic values hang on a learning rate that is not given; they keep these values beside one that is."""
+
+
+def held(before: Parts, after: Parts, changes: Changes) -> Changes:
+    """The further keys by which those of HELD stay as they were when a learning rate is given."""
+
+    def value(job: Parts, key: str) -> Any:
+        section, name = key.split(".")
+        return getattr(getattr(job.config, section), name, None)
+
+    rest = {key: value(before, key) for key in HELD if key not in changes and value(before, key) != value(after, key)}
+    return {key: _text(one) for key, one in rest.items() if one is not None}
+
+
+def _text(value: Any) -> str:
+    """A value as TOML text; a constant schedule is its number."""
+    if isinstance(value, Schedule) and value.decay == 1.0 and value.minimum <= value.initial:
+        value = value.initial
+    return toml_value(value)
+
+
+def _other_weights(job: Parts, is_given: Callable[[str], bool]) -> list[Changes]:
+    """The other number field; real parameters only where the ground state is positive."""
+    other = {"real": "complex", "complex": "real"}.get(getattr(job.config.ansatz, "weights", ""))
+    if other is None or is_given("ansatz.weights") or job.config.ansatz.start_from is not None:
+        return []
+    return [{"ansatz.weights": toml_value(other)}] if other == "complex" or is_stoquastic(job.operator) else []
+
+
+def _other_alpha(job: Parts, is_given: Callable[[str], bool]) -> list[Changes]:
+    """Half and twice as many hidden units of an RBM, as far as its symmetry group allows."""
+    ansatz = job.ansatz
+    if not isinstance(ansatz, RBM) or is_given("ansatz.alpha") or job.config.ansatz.start_from is not None:
+        return []
+    order, n_sites = ansatz.permutations.shape
+    features = ansatz.n_hidden // order
+    return [
+        {"ansatz.alpha": f"{n * order / n_sites:.12g}"} for n in (max(1, features // 2), 2 * features) if n != features
+    ]
+
+
+def _other_samples(job: Parts, is_given: Callable[[str], bool]) -> list[Changes]:
+    """Half and twice as many samples, and their largest number; of no more walkers than samples."""
+    sampler = job.config.sampler
+    if not isinstance(sampler, MetropolisSpec) or sampler.samples is None or is_given("sampler.samples"):
+        return []
+    found = []
+    for factor in (0.5, 2.0):
+        samples = round(factor * sampler.samples)
+        changes = {"sampler.samples": str(samples)}
+        if samples < sampler.walkers:
+            if is_given("sampler.walkers"):
+                continue
+            changes["sampler.walkers"] = str(samples)
+        if sampler.growth is not None and not is_given("sampler.growth"):
+            grown = sampler.growth.model_copy(update={"maximum": round(factor * sampler.growth.maximum)})
+            changes["sampler.growth"] = toml_value(grown)
+        found.append(changes)
+    return found
+
+
+def _other_moves(job: Parts, is_given: Callable[[str], bool]) -> list[Changes]:
+    """Mixes of exchanges, flips and moves of the Hamiltonian, where these are others."""
+    sampler, operator, bonds = job.config.sampler, job.operator, job.lattice.bonds()
+    if not isinstance(sampler, MetropolisSpec) or is_given("sampler.moves"):
+        return []
+    own = {tuple(sorted(operator.flips[k].tolist())) for k in range(len(operator.flips))}
+    if sampler.magnetization is not None:
+        mixes = [{"exchange_any": 1.0}]
+        mixes += [{"exchange": 0.8, "exchange_any": 0.2}] if len(bonds) else []
+        plain = {tuple(sorted(bond)) for bond in bonds.tolist()}
+        mixes += [{"hamiltonian": 0.8, "exchange_any": 0.2}] if own and own != plain else []
+    else:
+        mixes = [{"flip": 1.0}, *([{"flip": 0.5, "exchange": 0.5}] if len(bonds) else [])]
+        mixes += [{"flip": 0.5, "hamiltonian": 0.5}] if any(len(sites) > 1 for sites in own) else []
+    return [{"sampler.moves": toml_value(mix)} for mix in mixes if MoveWeights(**mix) != sampler.moves]
+
+
+def _other_learning_rate(job: Parts, is_given: Callable[[str], bool]) -> list[Changes]:
+    """A third and three times the learning rate, where nothing adapts it."""
+    sr = job.config.sr
+    if sr.learning_rate is None or is_given("sr.learning_rate") or sr.line_search or sr.integrator != "euler":
+        return []
+    return [{"sr.learning_rate": _rate(sr.learning_rate, factor)} for factor in (1.0 / 3.0, 3.0)]
+
+
+def _other_momentum(job: Parts, is_given: Callable[[str], bool]) -> list[Changes]:
+    """Momentum where there is none, with a learning rate that is TIED_RATE times less; or none, and the reverse."""
+    sr = job.config.sr
+    if sr.method != "reconfiguration" or is_given("sr.momentum"):
+        return []
+    is_on = sr.momentum is not None and sr.momentum.mu > 0.0
+    changes = {"sr.momentum": toml_value({"mu": 0.0 if is_on else 0.9})}
+    if sr.learning_rate is not None and not is_given("sr.learning_rate"):
+        changes["sr.learning_rate"] = _rate(sr.learning_rate, TIED_RATE if is_on else 1.0 / TIED_RATE)
+    return [changes]
+
+
+def _rate(rate: Schedule, factor: float) -> str:
+    """A learning rate times a factor, in four digits."""
+    new = rate.times(factor)
+    digits = {name: float(f"{getattr(new, name):.4g}") for name in ("initial", "minimum")}
+    return _text(new.model_copy(update=digits))
+
+
+FACTORS: dict[str, Factor] = {
+    "ansatz.weights": _other_weights,
+    "ansatz.alpha": _other_alpha,
+    "sampler.samples": _other_samples,
+    "sampler.moves": _other_moves,
+    "sr.learning_rate": _other_learning_rate,
+    "sr.momentum": _other_momentum,
+}
+"""The factors by the key that each is about, in their order: what has automatic choices beside it comes first."""

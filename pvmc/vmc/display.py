@@ -1,4 +1,5 @@
-"""The terminal of a run: notes on its input before it begins, and its progress, as lines or as a live bar."""
+"""The terminal of a run: notes on its input before it begins, and its progress, as lines or as a live bar; and that of
+trials of an input."""
 
 from __future__ import annotations
 
@@ -8,15 +9,16 @@ import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pvmc.mpi import on_terminal
-from pvmc.results.digits import duration
+from pvmc.results.digits import aligned, duration
 from pvmc.results.stored_system import system_of
 from pvmc.statistics.thresholds import error_scale
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.status import Status
 
     from pvmc.estimators import EnergyStatistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -239,6 +241,51 @@ def _number(value: float) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e3:
         return f"{value:.{7 if abs(value) < 100 else 6}f}"
     return f"{value:.4e}"
+
+
+class TrialReporter:
+    """Shows trials of an input, on rank 0: a line for each, below them the one under way where there is a terminal, and
+    a table of all in the end."""
+
+    def __init__(self, title: str):
+        self._console: Console | None = None
+        self._status: Status | None = None
+        print(title, flush=True)
+        if on_terminal(sys.stdout):
+            from rich.console import Console  # a log starts without it
+
+            self._console = Console(highlight=False)
+            self._status = self._console.status("")
+            self._status.start()
+
+    def update(self, text: str) -> None:
+        """An iteration of a trial is done."""
+        if self._status is not None:
+            from rich.text import Text
+
+            self._status.update(Text(text))
+
+    def close(self) -> None:
+        """No more trials will come."""
+        if self._status is not None:
+            self._status.stop()
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """All trials, with words in the first and the last column."""
+        words = {0, len(head) - 1}
+        print(flush=True)
+        if self._console is None:
+            print("\n".join(aligned([head, *rows], words)), flush=True)
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False)
+        for column, name in enumerate(head):
+            table.add_column(name, justify="left" if column in words else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        self._console.print(table)
 
 
 FEW = 8
