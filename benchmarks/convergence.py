@@ -240,6 +240,7 @@ below is changed.
   noise of all samples turns the state by gamma times the standard deviation of the local energy, in a direction
   that other samples do not confirm. Longer steps than 0.2 radians get a larger shift, steps after which the
   energy rose by 5 errors are taken back.
+- **Starts**: 4 seeds of 100 iterations each on up to 64 sites with up to 1000 parameters, of which the lowest goes on.
 - **Refinement**: wherever the mean energy of 80 iterations is not below that of the 80 before by more than its
   noise, the learning rate is halved and the samples are doubled (1024 or 2048 at first, up to 8 times; twice
   for many parameters). After the fourth level the run ends as converged, and says how much the energy still

@@ -48,6 +48,10 @@ FREED_AT = 2
 SAMPLES, MORE_SAMPLES, MANY_PARAMETERS = 1024, 2048, 512
 """Samples per iteration at first, those of more than so many parameters, and that number."""
 
+STARTS, SMALL_ANSATZ = 4, 1000
+"""Starts on small lattices with up to so many parameters, where a start takes seconds: some end in another order, with a
+small variance."""
+
 TIED_RATE = AUTOMATIC_RATE["reconfiguration"] / FEW_SAMPLES_RATE
 """Learning rate of plain steps in units of that of steps with momentum."""
 
@@ -190,6 +194,9 @@ def chosen_steps(
         sr = sr.model_copy(update={"solver": "minsr"})
     if automatic and run.refine is None:
         run = run.model_copy(update={"refine": RefineSpec(ends_run=run.iterations is None)})
+    is_small = ansatz.n_sites <= SMALL_LATTICE and ansatz.n_parameters <= SMALL_ANSATZ
+    if automatic and run.starts is None and run.iterations is None and is_small and run.seed < 2**62:
+        run = run.model_copy(update={"starts": STARTS})
     return sr, run.resolved(), sampler
 
 

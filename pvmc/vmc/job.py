@@ -263,10 +263,10 @@ def _with_choices(section: AnsatzSpec, lattice: Lattice, model: HamiltonianSpec,
 
 
 def _check_seeds(run: RunSpec) -> None:
-    if run.seed + run.starts > SEED_LIMIT:
+    if run.seed + run.n_starts > SEED_LIMIT:
         left = SEED_LIMIT - run.seed
         raise KeyProblem(
-            "run.starts", run.starts, f"must be <= {left}, as seeds from run.seed = {run.seed} on are < 2^63"
+            "run.starts", run.n_starts, f"must be <= {left}, as seeds from run.seed = {run.seed} on are < 2^63"
         )
 
 

@@ -239,7 +239,8 @@ class Recorder:
         if self.sector.words:
             print(f"sector: {self.sector.words}")
         run = job.config.run
-        seeds = f"seed {run.seed}" if run.starts == 1 else f"best of seeds {run.seed} to {run.seed + run.starts - 1}"
+        last = run.seed + run.n_starts - 1
+        seeds = f"seed {run.seed}" if last == run.seed else f"best of seeds {run.seed} to {last}"
         print(f"{job.sampler.describe()} on {ranks} rank{'s' if ranks > 1 else ''}, {seeds}")
         print(f"solver {job.choice.solver}: {job.choice.reason}")
         for line in notes(job):
@@ -389,7 +390,7 @@ def open_results(
 
 def new_trials(run: RunSpec) -> list[StartTrial]:
     """The seeds that a run of several starts will try; none for a single start."""
-    return [StartTrial(run.seed + number) for number in range(run.starts)] if run.starts > 1 else []
+    return [StartTrial(run.seed + number) for number in range(run.n_starts)] if run.n_starts > 1 else []
 
 
 def trials_in_words(trials: Sequence[StartTrial], best: StartTrial, n_sites: int) -> str:

@@ -66,8 +66,9 @@ class RunSpec(Section):
     iterations: int | None = Field(default=None, ge=1)
     """SR iterations; default: until the run has converged (run.refine), at most 10000, or 500 beside a given
     sr.learning_rate"""
-    starts: int = Field(default=1, ge=1, le=1000)
-    """seeds that are tried before the run, from seed on; the run is that of the one with the lowest energy"""
+    starts: int | None = Field(default=None, ge=1, le=1000)
+    """seeds that are tried before the run, from seed on; the run is that of the one with the lowest energy; default: 4
+    of a run that ends where it has converged, on up to 64 sites with up to 1000 parameters, else 1"""
     start_iterations: int = Field(default=100, ge=8)
     """SR iterations of each trial; its energy is that of their plateau, as of a run"""
     save_every: int = Field(default=50, ge=1)
@@ -98,9 +99,14 @@ class RunSpec(Section):
         """The iterations of a resolved section."""
         return self.iterations or (MOST_ITERATIONS if self.refine is not None else DEFAULT_ITERATIONS)
 
+    @property
+    def n_starts(self) -> int:
+        """The starts of a resolved section."""
+        return self.starts or 1
+
     def resolved(self) -> RunSpec:
-        """The section with the number of iterations written out."""
-        return self.model_copy(update={"iterations": self.n_iterations})
+        """The section with the numbers of iterations and of starts written out."""
+        return self.model_copy(update={"iterations": self.n_iterations, "starts": self.n_starts})
 
 
 class JobConfig(Section):

@@ -172,11 +172,11 @@ def warm_up(job: Job) -> None:
 
 def cost_in_words(run: RunSpec) -> str:
     """The cost of the trials, beside the iterations of the run; empty for a single start."""
-    if run.starts == 1:
+    if run.n_starts == 1:
         return ""
-    trials, share = run.starts * run.start_iterations, run.starts * run.start_iterations / run.n_iterations
+    trials, share = run.n_starts * run.start_iterations, run.n_starts * run.start_iterations / run.n_iterations
     return (
-        f"{run.starts} starts of {run.start_iterations} iterations each: {trials} iterations before the "
+        f"{run.n_starts} starts of {run.start_iterations} iterations each: {trials} iterations before the "
         f"{run.n_iterations} of the run ({share:.0%} more time)"
     )
 
@@ -198,7 +198,7 @@ def best_start(
     Raises:
         NumericalError: the numbers of all trials went bad; on every rank.
     """
-    if job.config.run.starts == 1:
+    if job.config.run.n_starts == 1:
         return job
     for row, trial in enumerate(recorder.ask(Recorder.trials)):
         if not trial.over:
@@ -209,7 +209,7 @@ def best_start(
     best = best_trial(recorder.ask(Recorder.trials))
     with on_every_rank():
         if best is None:
-            raise NumericalError(f"the numbers of all {job.config.run.starts} starts went bad")
+            raise NumericalError(f"the numbers of all {job.config.run.n_starts} starts went bad")
     recorder.do(partial(Recorder.keep, best=best))
     return with_seed(job, best.seed)
 
