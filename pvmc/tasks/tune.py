@@ -143,8 +143,7 @@ class Trial(Piece):
         config = self.job.config.run
         if self.failure or self.has_had(math.inf) or self._state is None:
             return None
-        stop = None
-        self._begun = time.process_time() - self.used
+        stop, self._begun = None, time.process_time() - self.used
         share.processor += self._begun
         with self._failures():
             pieces = [StopWatcher(config.n_iterations, signals, limit=share), self]
@@ -252,7 +251,7 @@ def tune(request: TuneRequest, comm: Communicator) -> int:
             tuning.report()
     if stop is None and math.isinf(tuning.best.score().value):
         with on_every_rank():
-            raise NumericalError(f"the numbers of all {len(tuning.trials)} trials went bad: {tuning.best.failure}")
+            raise NumericalError(f"the numbers of every trial went bad; {tuning.best.outcome}")
     comm.on_root(lambda: tuning.hand_over(stop))
     return 0 if stop is None else stop.exit_code
 
@@ -377,8 +376,9 @@ class _Tuning:
         """Print the table, on rank 0."""
         if self._display is not None:
             self._display.close()
-            table = [(trial.cells(), " <- kept" * (trial is self.best)) for trial in self.trials if trial.outcome]
-            self._display.table(HEAD, [[*cells[:-1], cells[-1] + mark] for cells, mark in table])
+            kept = None if self.best.failure else self.best
+            judged = [(trial.cells(), " <- kept" * (trial is kept)) for trial in self.trials if trial.outcome]
+            self._display.table(HEAD, [[*cells[:-1], cells[-1] + mark] for cells, mark in judged])
             if self._untried:
                 print(f"no time was left to vary {', '.join(self._untried)}: give more --minutes", flush=True)
             if not self.best.failure and self.best.score().iterations < FEWEST:

@@ -171,3 +171,13 @@ def test_edited_text_has_new_values_and_old_comments(text: str) -> None:
     new = edited(raw)
     assert tomllib.loads(new) == {"lattice": {"length": 8, "kind": "chain"}, "sr": {"shift": {"initial": 2}}}
     assert "# sites" in new
+
+
+def test_when_every_trial_fails_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("sr.learning_rate=1e9", "sr.momentum.mu=0.5", "sampler.moves.exchange=1")
+    command = ["tune", "ring.toml", "--minutes", "0.05", *(word for key in given for word in ("--set", key))]
+    assert main(command) == 3
+    output = capsys.readouterr()
+    assert rows(output.out)["the input as it is"].startswith("failed: iteration 1: ") and "kept" not in output.out
+    assert re.fullmatch(r"pvmc: error: the numbers of every trial went bad; failed: iteration 1: .*\n", output.err)
+    assert not Path("ring_tuned.toml").exists()
