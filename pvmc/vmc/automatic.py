@@ -49,8 +49,8 @@ SAMPLES, MORE_SAMPLES, MANY_PARAMETERS = 1024, 2048, 512
 """Samples per iteration at first, those of more than so many parameters, and that number."""
 
 STARTS, SMALL_ANSATZ = 4, 1000
-"""Starts on small lattices with up to so many parameters, where a start takes seconds: some end in another order, with a
-small variance."""
+"""Starts on small lattices with up to so many parameters, where a start takes seconds: some end in another order, with
+a small variance."""
 
 TIED_RATE = AUTOMATIC_RATE["reconfiguration"] / FEW_SAMPLES_RATE
 """Learning rate of plain steps in units of that of steps with momentum."""
@@ -253,7 +253,7 @@ Factor = Callable[[Parts, Callable[[str], bool]], list[Changes]]
 
 HELD = (
     *("sr.shift", "sr.floor", "sr.momentum", "sr.solver", "sr.largest_angle", "sr.reject_rise"),
-    *("run.refine", "sampler.samples", "sampler.growth"),
+    *("run.refine", "run.starts", "sampler.samples", "sampler.growth"),
 )
 """Keys whose automatic values hang on a learning rate that is not given; they keep these values beside one that is."""
 
