@@ -184,7 +184,8 @@ def check_equations(point: Point) -> Check:
     scaled = tensor[np.ix_(active, active)] * scale[:, None] * scale
     right, solution = force[active] * scale, step.direction[active] / scale
     frozen = float(np.max(np.abs(step.direction[~active]), initial=0.0) / np.max(np.abs(step.direction)))
-    shift = step.shift if sr.largest_condition else sr.relative_shift(iteration)
+    is_raised = sr.largest_condition or sr.largest_angle  # then it may be above the schedule
+    shift = step.shift if is_raised else sr.relative_shift(iteration)
     added = shift + (sr.floor_at(iteration) * variances.max() + sr.offset(iteration)) * scale**2
     frame, diagonal = _regularisation(point.job, scaled, added)
     outside = float(np.linalg.norm(solution - frame @ (frame.conj().T @ solution)) / np.linalg.norm(solution))
