@@ -6,6 +6,7 @@ import argparse
 import difflib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -235,4 +236,12 @@ def _input(options: argparse.Namespace) -> RawInput:
         from pvmc.vmc.checkpoints import with_stored_choices
 
         return with_stored_choices(raw, directory(options))
-    return raw
+    return _for_weights(raw) if hasattr(options, "weights") else raw
+
+
+def _for_weights(raw: RawInput) -> RawInput:
+    """The input for weights of a file, which may be complex whatever the ground state is."""
+    ansatz = raw.tables.get("ansatz")
+    if not isinstance(ansatz, dict) or ansatz.get("kind") != "rbm" or "weights" in ansatz:
+        return raw
+    return replace(raw, tables={**raw.tables, "ansatz": {**ansatz, "weights": "complex"}})

@@ -73,6 +73,12 @@ def test_without_noise(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.series["energy_error"][0] == 0.0
 
 
+def test_weights_of_a_file_are_complex_unless_the_input_says_else() -> None:
+    Path("ring.toml").write_text(INPUT.replace('weights = "complex"\n', ""))
+    write_wf("state.wf", state())
+    assert main(["import-wf", "state.wf", "ring.toml"]) == 0
+
+
 def test_other_commands_read_it(capsys: pytest.CaptureFixture[str]) -> None:
     write_wf("state.wf", state())
     assert main(["import-wf", "state.wf", "ring.toml", "--output", "published"]) == 0

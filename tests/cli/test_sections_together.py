@@ -155,7 +155,7 @@ def test_states_to_go_back_to_count() -> None:
     """25 of 1024 walkers of 10 spins, 8 replicas each, and of 22 complex parameters."""
     job = job_of(RBM, f"walkers = 1024, samples = 1024, tempering = {{ {TEMPERED} }}")
     assert memory_per_rank(job, 1).states == 25 * (1024 * 8 * 10 + 22 * 16)
-    assert memory_per_rank(job_of(RBM, 'kind = "exact"'), 1).states == 17 * 22 * 16
+    assert memory_per_rank(job_of(RBM, 'kind = "exact"'), 1).states == 25 * 22 * 16
 
 
 def test_replicas_count() -> None:

@@ -87,8 +87,8 @@ def test_refusals(capsys: pytest.CaptureFixture[str], arguments: str, message: s
     assert sorted(Path().iterdir()) == before
 
 
-def test_two_ranks_take_the_same_decisions() -> None:
-    command = ["mpiexec", "-n", "2", sys.executable, "-m", "pvmc", "tune", "ring.toml", "--minutes", "0.05"]
+def test_two_ranks_take_the_same_decisions(mpiexec: str) -> None:
+    command = [mpiexec, "-n", "2", sys.executable, "-m", "pvmc", "tune", "ring.toml", "--minutes", "0.05"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=with_mpi())
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("the input as it is: ") == 1

@@ -322,7 +322,7 @@ def test_parameters_of_another_frame_are_told(
         Path(name).write_text(
             f'[lattice]\nkind = "chain"\nlength = 6\n[hamiltonian]\nmodel = "{model}"\n'
             + "\n".join(lines)
-            + f'\n[ansatz]\nkind = "rbm"\nalpha = 1\nsymmetry = "none"\n{start}\n'
+            + f'\n[ansatz]\nkind = "rbm"\nalpha = 1\nsymmetry = "none"\nweights = "complex"\n{start}\n'
             "[sampler]\nwalkers = 8\nblock_width = 8\nsamples = 16\n[run]\niterations = 1\n"
         )
         return name

@@ -36,7 +36,7 @@ def shared(comm: Communicator, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def asked(directory: Path, sampler: dict[str, Any], alpha: int = 2) -> RunRequest:
-    ansatz = {"kind": "rbm", "alpha": alpha, "symmetry": "none"}
+    ansatz = {"kind": "rbm", "alpha": alpha, "symmetry": "none", "weights": "complex"}
     return RunRequest(job_of(ring(sampler) | {"ansatz": ansatz}), "", directory)
 
 

@@ -30,7 +30,7 @@ def test_the_numbers_are_pinned() -> None:
     expected = np.random.Philox(counter=[0, 0, 7, 3], key=[42, int(Stream.SWEEPS)]).random_raw(8)
     words = generator(42, Stream.SWEEPS, block=3, iteration=7).bit_generator.random_raw(8)
     np.testing.assert_array_equal(words, expected)
-    assert [int(stream) for stream in Stream] == list(range(11))
+    assert [int(stream) for stream in Stream] == list(range(12))
 
 
 def test_every_argument_matters() -> None:
