@@ -175,7 +175,7 @@ def test_stuck_walkers_start_again_with_the_same_bits(
     sampler = {"walkers": 64, "block_width": 16, "samples": 256}
     job = job_of(
         {"lattice": square, "hamiltonian": {"model": "ising", "coupling": -1.0, "field": 0.0}}
-        | {"ansatz": {"kind": "rbm", "alpha": 1, "symmetry": "none"}, "sampler": sampler}
+        | {"ansatz": {"kind": "rbm", "alpha": 1, "symmetry": "none", "weights": "complex"}, "sampler": sampler}
         | {"sr": {"learning_rate": 0.1}, "run": {"iterations": 85, "seed": 2, "checkpoint": {"seconds": 0}}}
     )
     expected, directory = straight(job), new()
