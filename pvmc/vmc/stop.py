@@ -194,7 +194,8 @@ class Convergence(Piece):
         if comm.rank == 0:
             energy = done.step.energy
             self.observe(done.step.iteration, energy.mean.real, energy.variance, energy.v_score)
-            self._look(done.step.state)
+            if self._refinement is not None:
+                self._look(done.step.state)
             done.converged = self.reached()
 
     def restored(self, saved: SavedRun) -> None:
