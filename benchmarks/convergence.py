@@ -235,7 +235,7 @@ below is changed.
   sites have the same filter, a weight for each displacement, until the second level of refinement; then all
   weights are free.
 - **Steps**: the learning rate is 0.025 over the largest off-diagonal coefficient of a Pauli string (or 1/8 of
-  the largest diagonal one), the shift max(0.9^p, 1e-3), the floor 1e-4. Where there are fewer samples than
+  the largest diagonal one), the shift max(0.9^p, 1e-4), the floor 1e-5. Where there are fewer samples than
   parameters, the rate is a fifth of that, with momentum 0.9 and an even shift of 1e-2: a step that fits the
   noise of all samples turns the state by gamma times the standard deviation of the local energy, in a direction
   that other samples do not confirm. Longer steps than 0.2 radians get a larger shift, steps after which the

@@ -176,8 +176,8 @@ class SRSpec(Section):
         else:
             chosen = SAFE_STEPS | {
                 "learning_rate": Schedule(initial=AUTOMATIC_RATE["reconfiguration"] / scale),
-                "shift": Schedule(initial=1.0, decay=0.9, minimum=1e-3),
-                "floor": Schedule(initial=1e-4),
+                "shift": Schedule(initial=1.0, decay=0.9, minimum=1e-4),
+                "floor": Schedule(initial=1e-5),
             }
         return self.model_copy(update={name: value for name, value in chosen.items() if name not in given})
 
