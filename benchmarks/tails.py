@@ -51,7 +51,7 @@ RUN_ITERATIONS = 128
 
 def frustrated(scale: float = 0.01, seed: int = 1) -> dict[str, Any]:
     """A J1-J2 ring of 12 sites, J2 = 0.5, with complex weights."""
-    ansatz = {"symmetry": "none", "weights": "complex", "init_scale": scale}
+    ansatz = {"symmetry": "none", "weights": "complex", "shared_filters": False, "init_scale": scale}
     return chain(12, "j1j2", alpha=1, hamiltonian={"j2": 0.5}, ansatz=ansatz, run={"seed": seed})
 
 
@@ -67,7 +67,7 @@ ISING: dict[str, Any] = {
     "run": {"iterations": 1},
 }
 GOOD = chain(10, "ising", alpha=1)
-NEARLY_EXACT = chain(10, "heisenberg", alpha=1, ansatz={"symmetry": "none"})
+NEARLY_EXACT = chain(10, "heisenberg", alpha=1, ansatz={"symmetry": "none", "weights": "complex"})
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tests.helpers import compiled_matrix, configurations, energy_of, labels_of,
 INPUT = """
 lattice = { kind = "chain", length = 8 }
 hamiltonian = { model = "heisenberg" }
-ansatz = { kind = "rbm", alpha = 1 }
+ansatz = { kind = "rbm", alpha = 1, init_scale = 0.05 }
 sampler = { walkers = 64, block_width = 16, samples = 256 }
 sr = { learning_rate = 0.1 }
 run = { iterations = 6, save_every = 2 }

@@ -294,7 +294,7 @@ def hopping_job(**sampler: Any) -> Job:
     tables = {
         "lattice": {"kind": "chain", "length": 6, "periodic": False},
         "hamiltonian": {"model": "terms", "marshall": False, "terms": [*hops, [-0.4, "Z0 Z1"], [0.25, "X2 Y3 Z4"]]},
-        "ansatz": {"kind": "rbm", "alpha": 4, "symmetry": "none"},
+        "ansatz": {"kind": "rbm", "alpha": 4, "symmetry": "none", "init_scale": 0.05},
         "sampler": {"walkers": 128, "samples": 512, "moves": {"flip": 0.5, "hamiltonian": 0.5}} | sampler,
         "sr": {"learning_rate": 0.125},
         "run": {"seed": 2, "iterations": 400},

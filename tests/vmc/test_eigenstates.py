@@ -116,7 +116,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does() -> None:
 
 
 def tables(lattice: Tables, hamiltonian: Tables, **others: Any) -> Tables:
-    ansatz = {"kind": "rbm", "alpha": 1, "symmetry": "none"}
+    ansatz = {"kind": "rbm", "alpha": 1, "symmetry": "none", "weights": "complex"}
     sampler = {"walkers": 64, "block_width": 16, "samples": 256} | others.pop("sampler", {})
     return {"lattice": lattice, "hamiltonian": hamiltonian, "ansatz": ansatz, "sampler": sampler} | others
 
