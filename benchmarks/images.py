@@ -18,7 +18,7 @@ import pvmc
 
 SQUARE = {"lattice": {"kind": "rectangle", "size": [6, 6]}, "hamiltonian": {"model": "heisenberg"}}
 CASES = {
-    f"{kind}, {weights}": SQUARE | {"ansatz": ansatz | extra}
+    f"{kind}, {weights}": SQUARE | {"ansatz": ansatz | extra, "sampler": {"samples": 4096}}
     for weights in ("complex", "real")
     for kind, ansatz, extra in (
         (
