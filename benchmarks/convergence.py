@@ -244,7 +244,8 @@ below is changed.
 - **Refinement**: wherever the mean energy of 80 iterations is not below that of the 80 before by more than its
   noise, the learning rate is halved and the samples are doubled (1024 or 2048 at first, up to 8 times; twice
   for many parameters). After the fourth level the run ends as converged, and says how much the energy still
-  fell.
+  fell. With `run.iterations` of your own
+  the rate stays, and the run goes on to its end.
 
 ## How far it comes
 

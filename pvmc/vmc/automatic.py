@@ -193,7 +193,9 @@ def chosen_steps(
     if few_samples and sr.solver == "auto":  # the floor is the same for all parameters: the Gram matrix is cheap
         sr = sr.model_copy(update={"solver": "minsr"})
     if automatic and run.refine is None:
-        run = run.model_copy(update={"refine": RefineSpec(ends_run=run.iterations is None)})
+        # Where the iterations are given, all of them are for progress: filters are freed, and rates stay.
+        ends = run.iterations is None
+        run = run.model_copy(update={"refine": RefineSpec(ends_run=ends, rate=0.5 if ends else 1.0)})
     is_small = ansatz.n_sites <= SMALL_LATTICE and ansatz.n_parameters <= SMALL_ANSATZ
     if automatic and run.starts is None and run.iterations is None and is_small and run.seed < 2**62:
         run = run.model_copy(update={"starts": STARTS})
