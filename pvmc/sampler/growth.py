@@ -106,8 +106,8 @@ def energy_falls(before: Floats, after: Floats) -> bool:
 
 
 def _noise(window: Floats) -> float:
-    """Error of the mean energy of a window without its trend, a parabola where there are entries enough: a steep fall is
-    no correlation of noise."""
+    """Error of the mean energy of a window without its trend, a parabola where entries are enough: a steep fall is no
+    correlation of noise."""
     energies, errors = window
     steps = np.linspace(-1.0, 1.0, len(energies))
     trend = np.polynomial.polynomial.polyfit(steps, energies, min(2, len(energies) // 4))
