@@ -188,6 +188,27 @@ def test_stuck_walkers_start_again_with_the_same_bits(
     assert open_run(directory).series["energy"][-1] == -12.0, "the walkers at -8 were started again"
 
 
+@pytest.mark.ranks(1, 3)
+def test_levels_of_refinement_have_the_same_bits(
+    comm: Communicator, new: Directory, straight: Straight, disturb: Disturb
+) -> None:
+    """With filters that are shared at first, of a run that ends by itself and was stopped within a window."""
+    sampler = {"walkers": 64, "block_width": 16}
+    job = job_of(
+        {"lattice": {"kind": "chain", "length": 6, "periodic": False}, "hamiltonian": {"model": "heisenberg"}}
+        | {"ansatz": {"kind": "rbm"}, "sampler": sampler}
+        | {"run": {"refine": {"levels": 2, "window": 8}, "starts": 1, "checkpoint": {"seconds": 0}}}
+    )
+    assert job.refinement is not None and job.refinement.tied is not None
+    expected, directory = straight(job), new()
+    assert "at the smallest learning rate" in open_run(expected).message
+    disturb(20, signalled(0, comm))
+    assert carry_out(job, directory, comm) == EXIT_RESUMABLE
+    comm.barrier()
+    assert carry_out(job, directory, comm, on="one", resume=True) == 0
+    assert differences(bits_of(directory), bits_of(expected)) == []
+
+
 def test_a_run_that_stays_in_trouble_leaves_its_last_good_state(
     comm: Communicator, new: Directory, trouble: Disturb
 ) -> None:
