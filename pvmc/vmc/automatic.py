@@ -99,7 +99,8 @@ def chosen_ansatz(section: AnsatzSpec, lattice: Lattice, model: HamiltonianSpec,
             "symmetry": symmetry,
             "weights": weights,
             "alpha": section.alpha or _alpha(section, lattice, symmetry),
-            "shared_filters": shared if section.shared_filters is None else section.shared_filters,
+            # Runs of before, which had none, go on with their input: only filters that are shared are written.
+            "shared_filters": (shared or None) if section.shared_filters is None else section.shared_filters,
         }
     )
 

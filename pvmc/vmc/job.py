@@ -201,7 +201,7 @@ class Draft:
         if lattice is None:
             return
         ansatz, model = parts["ansatz"], parts["hamiltonian"]
-        if ansatz is not None and model is not None:
+        if ansatz is not None and model is not None and not self.problems.raw.stored:
             ansatz = parts["ansatz"] = attempt(lambda: _with_choices(ansatz, lattice, model, fit is not None)) or ansatz
         self._ansatz = attempt(lambda: _fitting(ansatz, lattice)) if ansatz is not None else None
         compiled = attempt(lambda: _hamiltonian(model, lattice, ansatz)) if model is not None else None

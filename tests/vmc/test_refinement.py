@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 import pvmc
+from pvmc.config import RawInput, to_toml
 from pvmc.io.reader import open_run
 from pvmc.mpi import SerialCommunicator
 from pvmc.sr import ConstantDamping
 from pvmc.vmc.automatic import energy_scale
+from pvmc.vmc.job import build_job
 from pvmc.vmc.refinement import REFINEMENT, Refinement, RefineSpec
+from pvmc.vmc.spec import JobConfig
 from pvmc.wavefunctions import RBM
 from pvmc.wavefunctions.sharing import TiedParameters
 from tests.jobs import carry_out, job_of
@@ -152,7 +155,17 @@ def test_what_an_input_without_details_is_given(
     lattice: dict[str, Any], model: dict[str, Any], symmetry: str, weights: str, shared: bool
 ) -> None:
     ansatz = job_of(tables(lattice, model)).config.ansatz
-    assert (ansatz.symmetry, ansatz.weights, ansatz.shared_filters) == (symmetry, weights, shared)  # type: ignore[union-attr]
+    assert (ansatz.symmetry, ansatz.weights, bool(ansatz.shared_filters)) == (symmetry, weights, shared)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("lattice", [OPEN, {"kind": "chain", "length": 8}])
+def test_a_run_of_before_goes_on_with_its_input(lattice: dict[str, Any]) -> None:
+    """It has no key of shared filters, and gets none."""
+    ansatz = {"kind": "rbm", "alpha": 1, "symmetry": "none", "weights": "complex"}
+    stored = tables(lattice, HEISENBERG, ansatz=ansatz, sr={"learning_rate": 0.1})
+    job = build_job(JobConfig.model_validate(stored), RawInput(stored, "", "run.h5", stored=True))
+    assert "shared_filters" not in to_toml(job.config), "else its input would be another one"
+    assert "shared_filters" not in to_toml(job_of(tables({"kind": "chain", "length": 8}, HEISENBERG)).config)
 
 
 def test_keys_that_are_given_stay() -> None:
